@@ -1,0 +1,109 @@
+"""What counts as the dataset: pictures that really decode, their captions, and how many photos are behind them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from ti_core.data.dataset import count_originals, load_pixels, scan_dataset
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import Event, Notice, Progress
+
+
+def add(folder: Path, name: str, caption: bytes | None = None) -> Path:
+    path = folder / name
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
+    if caption is not None:
+        path.with_suffix(".txt").write_bytes(caption)
+    return path
+
+
+def test_the_caption_is_the_text_beside_the_picture_without_bom_and_newline(tmp_path: Path) -> None:
+    add(tmp_path, "00000-0-IMG_1.png", "\ufeffsmiling, röd\r\n".encode())
+    assert [example.caption for example in scan_dataset(tmp_path).examples] == ["smiling, röd"]
+
+
+@pytest.mark.parametrize(
+    ("file", "caption"),
+    [("00001-0-a man.png", "a man"), ("2024-05- dog, hat.png", "dog, hat"), ("007.png", ""), ("red shirt.jpg", "red shirt"), ("a 7.png", "a 7")],
+)
+def test_without_a_text_the_file_name_is_the_caption(tmp_path: Path, file: str, caption: str) -> None:
+    add(tmp_path, file)
+    assert scan_dataset(tmp_path).examples[0].caption == caption
+
+
+def test_an_empty_text_is_an_empty_caption_and_the_file_name_is_not_used(tmp_path: Path) -> None:
+    add(tmp_path, "a man.png", b"\n")
+    assert scan_dataset(tmp_path).examples[0].caption == ""
+
+
+def test_corrupt_pictures_are_named_and_skipped(tmp_path: Path) -> None:
+    add(tmp_path, "a.png")
+    cut = add(tmp_path, "b.png")
+    cut.write_bytes(cut.read_bytes()[:1500])
+    with Image.open(cut) as header_is_good:
+        assert header_is_good.size == (32, 32)
+    (tmp_path / "c.jpg").write_bytes(b"")
+    events: list[Event] = []
+    dataset = scan_dataset(tmp_path, events.append)
+    assert [example.path.name for example in dataset.examples] == ["a.png"]
+    assert [problem.file for problem in dataset.problems] == ["b.png", "c.jpg"]
+    assert [event.text for event in events if isinstance(event, Notice)] == [problem.sentence() for problem in dataset.problems]
+    assert [event.done for event in events if isinstance(event, Progress)] == [0, 1, 2]
+
+
+def test_a_caption_that_is_not_text_is_named_and_the_picture_kept(tmp_path: Path) -> None:
+    add(tmp_path, "1 man.png", b"\xff\xfe\x00")
+    dataset = scan_dataset(tmp_path)
+    assert dataset.examples[0].caption == "man" and dataset.problems[0].file == "1 man.txt"
+
+
+def test_mirrored_copies_and_pieces_count_as_one_original(tmp_path: Path) -> None:
+    for name in ("00000-0-a.png", "00000-1-a.png", "00003-0-b.png", "00003-1-b.png", "holiday.png", "0001-0-short.png", "00003.png"):
+        add(tmp_path, name)
+    dataset = scan_dataset(tmp_path)
+    assert len(dataset.examples) == 7
+    assert dataset.originals == 5 == count_originals(example.path for example in dataset.examples)
+
+
+def test_examples_are_sorted_by_name(tmp_path: Path) -> None:
+    for name in ("c.png", "a.png", "b.jpg"):
+        add(tmp_path, name)
+    assert [example.path.name for example in scan_dataset(tmp_path).examples] == ["a.png", "b.jpg", "c.png"]
+
+
+@pytest.mark.parametrize("content", [None, "text", "broken", "missing"])
+def test_a_folder_without_a_usable_picture_is_refused(tmp_path: Path, content: str | None) -> None:
+    folder = tmp_path / "data"
+    if content != "missing":
+        folder.mkdir()
+    if content == "text":
+        (folder / "a.txt").write_text("words")
+    if content == "broken":
+        (folder / "a.png").write_bytes(b"broken")
+    message = {"broken": r"a\.png was skipped", "missing": "does not exist"}.get(content or "", "holds no pictures")
+    with pytest.raises(UserError, match=message):
+        scan_dataset(folder)
+
+
+def test_stop_interrupts_the_scan(tmp_path: Path) -> None:
+    add(tmp_path, "a.png")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        scan_dataset(tmp_path, stop=stop)
+
+
+def test_pixels_are_cropped_upright_and_writable(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (60, 20), (0, 255, 0))
+    lying.paste((255, 0, 0), (20, 0, 40, 20))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying.save(tmp_path / "a.png", exif=exif)
+    pixels = load_pixels(tmp_path / "a.png", 24, 16)
+    assert pixels.shape == (16, 24, 3) and pixels.dtype == np.uint8 and pixels.flags.writeable
+    assert (pixels[2:-2] == [255, 0, 0]).all()

@@ -1,0 +1,54 @@
+"""The photos that ship with the project are what the face recipe needs, and what people really have."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import ExifTags, Image
+
+from ti_core.data.dataset import scan_dataset
+from ti_core.data.images import find_images
+from ti_core.portraits.sample_photos import PHOTOS_EACH, SITTERS, Sitter, caption_of, scenes, sitter
+from ti_core.portraits.world import ATTRIBUTES
+from ti_core.workspace import SAMPLE_PHOTOS
+
+each_sitter = pytest.mark.parametrize("who", SITTERS, ids=lambda who: who.name)
+
+
+@each_sitter
+def test_there_are_twelve_readable_captioned_photos_of_each_person(who: Sitter) -> None:
+    dataset = scan_dataset(SAMPLE_PHOTOS / who.name)
+    assert len(dataset.examples) == dataset.originals == PHOTOS_EACH and not dataset.problems
+    expected = [caption_of(sitter(who), scene) for scene in scenes(who)]
+    assert [example.caption for example in dataset.examples] == expected, "run python -m ti_core.portraits.sample_photos again"
+
+
+@each_sitter
+def test_the_photos_are_mixed_as_those_of_a_user(who: Sitter) -> None:
+    kinds, shapes, turned = set(), set(), 0
+    for path in find_images(SAMPLE_PHOTOS / who.name):
+        with Image.open(path) as image:
+            kinds.add(image.format)
+            shapes.add((image.width > image.height) - (image.width < image.height))
+            turned += image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            assert min(image.size) >= 256 and max(image.size) <= 640
+    assert (kinds, shapes, turned) == ({"JPEG", "PNG"}, {-1, 0, 1}, 1)
+
+
+@each_sitter
+def test_captions_tell_the_scene_and_never_the_face(who: Sitter) -> None:
+    face = {a.phrase.format(value) for a in ATTRIBUTES if a.role == "identity" and a.phrase for value in a.values if value not in a.unsaid}
+    face |= {who.name, "man", "woman", "bald head"}
+    for example in scan_dataset(SAMPLE_PHOTOS / who.name).examples:
+        tags = example.caption.split(", ")
+        assert len(tags) >= 3 and not face & set(tags) and "hair" not in example.caption
+
+
+def test_the_two_people_differ_in_everything_that_is_seen_from_afar() -> None:
+    anna, boris = map(sitter, SITTERS)
+    assert all(getattr(anna, name) != getattr(boris, name) for name in ("gender", "skin", "hair", "hairstyle", "eyes", "face", "glasses", "beard"))
+
+
+def test_the_folder_stays_small() -> None:
+    files = [path for path in SAMPLE_PHOTOS.rglob("*") if path.is_file()]
+    assert len(files) == 4 * PHOTOS_EACH + 1
+    assert sum(path.stat().st_size for path in files) < 1_200_000

@@ -1,0 +1,73 @@
+import threading
+import time
+
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
+from ti_core.jobs import CHART_POINTS, JobQueue
+
+
+def steps(count: int) -> object:
+    def work(emit: Emit, stop: threading.Event) -> None:
+        emit(Started("Training anna", count, plan="a plan"))
+        for step in range(1, count + 1):
+            emit(StepDone(step, 1 / step, 0.1, "a photo of anna", 0.0))
+            if step % 10 == 0:
+                emit(PreviewSaved(step, f"anna-{step}.png", "a photo of anna"))
+        emit(EmbeddingSaved(count, "anna.pt"))
+        emit(Finished("Training finished.", files=("anna.pt",)))
+
+    return work
+
+
+def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new() -> None:
+    jobs = JobQueue()
+    job = jobs.wait_for(jobs.submit("train", "anna", steps(30)))
+    first = jobs.snapshot()
+    assert (first["state"], first["done"], first["total"], first["plan"]) == ("finished", 30, 30, "a plan")
+    assert [row[0] for row in first["curve"]] == list(range(1, 31))
+    assert [row[0] for row in first["previews"]] == [10, 20, 30]
+    again = jobs.snapshot(job.id, first["curve_next"], len(first["previews"]))
+    assert (again["curve"], again["previews"]) == ([], [])
+    assert jobs.snapshot("another job", 30, 3)["previews"] == first["previews"]
+
+
+def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point() -> None:
+    jobs = JobQueue()
+    jobs.wait_for(jobs.submit("train", "anna", steps(20_000)))
+    view = jobs.snapshot()
+    assert len(view["curve"]) <= 2 * CHART_POINTS
+    assert view["curve"][-1][0] == view["curve_next"] == 20_000
+
+
+def test_a_failure_never_reads_as_finished_and_the_worker_lives_on() -> None:
+    jobs = JobQueue()
+
+    def wrong(emit: Emit, stop: threading.Event) -> None:
+        raise UserError("Dataset directory 'x' does not exist.", "Choose another.")
+
+    def broken(emit: Emit, stop: threading.Event) -> None:
+        raise ZeroDivisionError("boom")
+
+    assert jobs.wait_for(jobs.submit("train", "a", wrong)).state == "failed"
+    assert "does not exist. Choose another." in jobs.snapshot()["text"]
+    assert jobs.wait_for(jobs.submit("train", "b", broken)).state == "failed"
+    assert "ZeroDivisionError: boom" in jobs.snapshot()["text"]
+    assert jobs.wait_for(jobs.submit("train", "c", steps(1))).state == "finished"
+
+
+def test_interrupt_stops_the_running_job_and_the_next_one_starts() -> None:
+    jobs = JobQueue()
+    running = threading.Event()
+
+    def endless(emit: Emit, stop: threading.Event) -> None:
+        running.set()
+        while not stop.is_set():
+            time.sleep(0.005)
+        raise Interrupted
+
+    first, second = jobs.submit("train", "first", endless), jobs.submit("train", "second", steps(1))
+    assert running.wait(5)
+    assert jobs.snapshot()["waiting"] == ["second"]
+    assert "first" in jobs.interrupt()
+    assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")
+    assert jobs.interrupt() == "Nothing is running."

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from ti_core.errors import UserError
+from ti_core.files import save_atomically, save_text
+from ti_core.workspace import Workspace, clean_name
+
+
+@pytest.mark.parametrize(("typed", "name"), [("anna-01", "anna-01"), ("  a/b\\c:d ", "abcd"), ("../../etc", "etc"), ("Ännchen 2.", "Ännchen 2"), ("<anna>", "anna")])
+def test_names_are_made_safe(typed: str, name: str) -> None:
+    assert clean_name(typed) == name
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "///", "...", "con", "NUL.txt"])
+def test_a_name_with_nothing_usable_is_refused(typed: str) -> None:
+    with pytest.raises(UserError, match="Name"):
+        clean_name(typed)
+
+
+@pytest.mark.parametrize("typed", ["../secret", "/etc", "~/x", "//host/share", "\\\\host\\share", "C:\\x", "datasets/../../x", "link"])
+def test_a_shared_page_never_leaves_the_workspace(tmp_path: Path, typed: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to("/etc")
+    with pytest.raises(UserError, match="outside the workspace"):
+        Workspace(root, confined=True).path(typed, "Source directory")
+
+
+def test_a_page_of_ones_own_may_name_any_folder(tmp_path: Path) -> None:
+    assert Workspace(tmp_path / "root").path(str(tmp_path), "Source directory") == tmp_path.resolve()
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'nothing' does not exist"):
+        Workspace(tmp_path).folder("nothing", "Dataset directory")
+    with pytest.raises(UserError, match="Dataset directory is empty"):
+        Workspace(tmp_path).folder("  ", "Dataset directory")
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path: Path) -> None:
+    path = save_text(tmp_path / "a.txt", "old")
+
+    def half_a_file(part: Path) -> None:
+        part.write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="disk is full"):
+        save_atomically(path, half_a_file)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]

@@ -1,0 +1,199 @@
+"""The loop on a tiny random checkpoint: what is trained, what is saved, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY, Recorder
+from ti_core.data.images import find_images
+from ti_core.embeddings.create import create_embedding
+from ti_core.embeddings.png_file import load_picture
+from ti_core.embeddings.pt_file import load_pt
+from ti_core.errors import SettingsError, UserError
+from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
+from ti_core.models import checkpoint
+from ti_core.settings import CreateSettings, TrainSettings
+from ti_core.training import loop
+from ti_core.workspace import Workspace
+
+
+def settings_for(**changes: object) -> TrainSettings:
+    values = {
+        "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "Custom_subject_filewords.txt", "learning_rate": "0.05:2, 0.02",
+        "batch_size": 2, "gradient_accumulation_steps": 4, "steps": 4, "image_every": 2, "save_every": 2, "preview_steps": 2, "checkpoint": TINY,
+        "shuffle_tags": True, "tag_drop_out": 0.1,
+    }  # fmt: skip
+    return TrainSettings.from_dict({**values, **changes})
+
+
+@pytest.fixture
+def anna(workspace: Workspace, dataset: Path) -> Path:
+    return create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2), workspace)
+
+
+def train(workspace: Workspace, recorder: Recorder | None = None, **changes: object) -> Recorder:
+    recorder = recorder or Recorder()
+    loop.train(settings_for(**changes), workspace, recorder, recorder.stop)
+    return recorder
+
+
+def rows_of(path: Path) -> torch.Tensor:
+    return load_pt(path).vectors["clip_l"]
+
+
+def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: Path) -> None:
+    before = rows_of(anna)
+    events = train(workspace)
+    folder = Path(events.of(Started)[0].folder)
+    assert folder.parent.parent == workspace.root / "textual_inversion" and folder.name == "anna"
+    for place, suffix in (("embeddings", "pt"), ("images", "png"), ("image_embeddings", "png")):
+        assert sorted(p.name for p in (folder / place).iterdir()) == [f"anna-2.{suffix}", f"anna-4.{suffix}"]
+    with (folder / "textual_inversion_loss.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["epoch"], row["epoch_step"], row["learn_rate"]) for row in rows] == [
+        ("1", "0", "0", "0.05"), ("2", "1", "0", "0.05"), ("3", "2", "0", "0.02"), ("4", "3", "0", "0.02")
+    ]  # fmt: skip
+    assert [f"{event.loss:.7f}" for event in events.of(StepDone)] == [row["loss"] for row in rows]
+    written = json.loads(next(folder.glob("settings-*.json")).read_text())
+    assert (written["model_name"], written["num_of_dataset_images"], written["num_vectors_per_token"], written["steps"]) == (TINY, 4, 2, 4)
+    assert [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()][0] == "Started"
+    last = load_pt(anna)
+    assert (last.step, last.checkpoint_name, len(last.checkpoint_hash or "")) == (4, TINY, 10)
+    assert not torch.equal(last.vectors["clip_l"], before)
+    assert "effective batch 2 x accumulation 2 = 4 images per step" in events.of(Started)[0].plan
+
+
+def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Workspace, anna: Path) -> None:
+    folder = Path(train(workspace).of(Started)[0].folder)
+    copy, card = load_pt(folder / "embeddings" / "anna-2.pt"), load_picture(folder / "image_embeddings" / "anna-2.png")
+    assert (copy.step, card.step, card.name) == (2, 2, "anna-2")
+    assert torch.equal(copy.vectors["clip_l"], card.vectors["clip_l"])
+    train_two = create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    train(workspace, steps=2)
+    assert torch.equal(rows_of(train_two), copy.vectors["clip_l"])
+
+
+def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(loop, "load_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0])
+    train(workspace)
+    fresh = checkpoint.load_checkpoint(TINY, workspace)
+    for trained, untouched in ((loaded[0].unet, fresh.unet), (loaded[0].text_encoder, fresh.text_encoder), (loaded[0].vae, fresh.vae)):
+        for (name, a), (_, b) in zip(trained.named_parameters(), untouched.named_parameters(), strict=True):
+            assert torch.equal(a, b) and a.grad is None, name
+
+
+def test_previews_and_copies_change_nothing_in_the_training(workspace: Workspace, anna: Path) -> None:
+    train(workspace)
+    with_previews = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    train(workspace, image_every=0, save_every=0)
+    assert torch.equal(rows_of(anna), with_previews)
+
+
+def test_a_fused_update_has_the_gradient_of_accumulated_micro_batches(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
+    train(workspace, steps=2)
+    fused = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    monkeypatch.setattr(loop, "micro_batch", lambda sd, latents: 1)
+    train(workspace, steps=2)
+    assert torch.allclose(rows_of(anna), fused, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["once", "deterministic", "random"])
+def test_the_same_seed_gives_the_same_embedding_and_another_seed_another(workspace: Workspace, anna: Path, method: str) -> None:
+    results = []
+    for seed in (1, 1, 2):
+        create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+        train(workspace, seed=seed, latent_sampling_method=method, image_every=0)
+        results.append(rows_of(anna))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_interrupt_saves_the_completed_steps_and_says_so(workspace: Workspace, anna: Path) -> None:
+    events = train(workspace, Recorder(stop_at=2), steps=50, image_every=0)
+    finished = events.of(Finished)[0]
+    assert finished.interrupted and "interrupted at 2 steps" in finished.text
+    assert load_pt(anna).step == 2
+    assert events.of(EmbeddingSaved)[-1].path == str(anna)
+
+
+def test_training_on_continues_from_the_files_step(workspace: Workspace, anna: Path) -> None:
+    train(workspace, steps=2)
+    events = train(workspace, steps=5, image_every=5)
+    assert [event.step for event in events.of(StepDone)] == [3, 4, 5]
+    assert [event.step for event in events.of(PreviewSaved)] == [5]
+    with pytest.raises(UserError, match="has 5 steps already"):
+        train(workspace, steps=5)
+
+
+def test_a_second_fresh_run_of_a_day_does_not_mix_with_the_first(workspace: Workspace, anna: Path) -> None:
+    first = train(workspace).of(Started)[0].folder
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, overwrite=True), workspace)
+    second = train(workspace).of(Started)[0].folder
+    assert second == f"{first}-2"
+
+
+def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rows_of(anna)
+    noise_of_step = loop.noise_of_step
+
+    def poisoned(shape: torch.Size, seed: int, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        noise, timesteps = noise_of_step(shape, seed, step, device)
+        return noise * (float("nan") if step == 3 else 1), timesteps
+
+    monkeypatch.setattr(loop, "noise_of_step", poisoned)
+    with pytest.raises(UserError, match=r"At step 3 .*finite.*0\.02.*lower"):
+        train(workspace, steps=9, save_every=0, image_every=0)
+    assert torch.equal(rows_of(anna), before)
+
+
+def test_a_template_that_never_names_the_embedding_is_refused(workspace: Workspace, anna: Path) -> None:
+    workspace.templates.mkdir()
+    (workspace.templates / "bad.txt").write_text("a photo of a person\n")
+    with pytest.raises(UserError, match=r"bad\.txt.*\[name\]"):
+        train(workspace, template_file="bad.txt")
+
+
+def test_every_bad_setting_is_told_at_once_and_nothing_is_written(workspace: Workspace, dataset: Path) -> None:
+    with pytest.raises(SettingsError) as error:
+        train(workspace, embedding="nobody", dataset_directory="datasets/none", template_file="none.txt", learning_rate="0.05:x", steps=0, checkpoint="datasets")
+    text = str(error.value)
+    for part in ("'nobody' does not exist", "'datasets/none' does not exist", "none.txt", "'0.05:x'", "Max steps is 0", "no model_index.json"):
+        assert part in text, part
+    assert not (workspace.root / "textual_inversion").exists() and not find_images(workspace.root)
+
+
+def test_an_unreadable_picture_among_good_ones_is_named_and_skipped(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    (dataset / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    events = train(workspace)
+    assert any("broken.png" in event.text for event in events.events if type(event).__name__ == "Notice")
+    assert "4 images" in events.of(Started)[0].plan
+
+
+def test_an_embedding_of_another_width_is_refused_by_its_numbers(workspace: Workspace, anna: Path) -> None:
+    from ti_core.embeddings.embedding import Embedding
+    from ti_core.embeddings.pt_file import save_pt
+
+    save_pt(anna, Embedding("anna", {"clip_l": torch.zeros(1, 768)}))
+    with pytest.raises(UserError, match="length 768.*needs 32"):
+        train(workspace)
+
+
+def test_a_full_disk_ends_the_run_with_the_last_good_file(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rows_of(anna)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ti_core.files.os.replace", full)
+    with pytest.raises(UserError, match="disk is full"):
+        train(workspace)
+    assert torch.equal(rows_of(anna), before)

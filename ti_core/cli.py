@@ -1,0 +1,205 @@
+"""The command line: python -m ti_core create | preprocess | train | recipe | inspect. Flags come from the settings' declarations."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.workspace import Workspace, clean_name
+
+EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
+AnySettings = TypeVar("AnySettings", CreateSettings, PreprocessSettings, TrainSettings)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status, and prints one clear line on the error stream for a UserError."""
+    parser = _build_parser()
+    args = parser.parse_args(argv)
+    try:
+        workspace = Workspace(Path(args.workspace).resolve())
+        return args.run(args, workspace)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except (Interrupted, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ti_core", description="Textual Inversion without a browser.")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--workspace", default=".", metavar="DIR", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace, Workspace], int], help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[shared], help=help, description=help)
+        sub.set_defaults(run=run)
+        return sub
+
+    create = command("create", _create, "make a new embedding")
+    create.add_argument("name", help=CreateSettings.options()["name"].help)
+    _add_flags(create, CreateSettings, leave_out={"name"})
+    preprocess = command("preprocess", _preprocess, "crop photos to squares, flip them, keep their captions")
+    _add_flags(preprocess, PreprocessSettings)
+    train = command("train", _train, "train an embedding")
+    train.add_argument("embedding", help=TrainSettings.options()["embedding"].help)
+    _add_flags(train, TrainSettings, leave_out={"embedding"})
+    recipe = command("recipe", _recipe, "the whole face recipe: create, preprocess, train")
+    recipe.add_argument("photos", metavar="PHOTOS", help="folder with photos of one person")
+    recipe.add_argument("name", metavar="NAME", help=CreateSettings.options()["name"].help)
+    _add_flags(recipe, TrainSettings, leave_out={"embedding", "dataset_directory"})
+    recipe.add_argument("--overwrite", action="store_true", default=argparse.SUPPRESS, help=CreateSettings.options()["overwrite"].help)
+    inspect = command("inspect", _inspect, "say what is inside an embedding file")
+    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+ALIASES = {"template_file": "--template", "checkpoint": "--ckpt"}
+
+
+def _add_flags(parser: argparse.ArgumentParser, settings: type[AnySettings], leave_out: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """One flag for each option; absent flags leave the default to whoever builds the settings."""
+    defaults = settings.defaults()
+    for name, option in settings.options().items():
+        if name in leave_out:
+            continue
+        flags = ["--" + name.replace("_", "-")] + ([ALIASES[name]] if name in ALIASES else [])
+        text = f"{option.label}: {option.help} (default: {defaults[name] or 'empty' if isinstance(defaults[name], str) else defaults[name]})".replace("%", "%%")
+        if isinstance(defaults[name], bool):
+            parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+        else:
+            parser.add_argument(*flags, dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text)
+
+
+def _settings(settings: type[AnySettings], args: argparse.Namespace, **values: Any) -> AnySettings:
+    """The given values, with the flags that were typed on top of them."""
+    typed = {name: value for name, value in vars(args).items() if name in settings.options()}
+    return settings.from_dict({**values, **typed})
+
+
+def _create(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.embeddings.create import create_embedding
+
+    print(f"Created: {create_embedding(_settings(CreateSettings, args), workspace)}")
+    return EXIT_OK
+
+
+def _preprocess(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.data.preprocess import preprocess
+
+    return _watch(lambda emit, stop: preprocess(_settings(PreprocessSettings, args), workspace, emit, stop))
+
+
+def _train(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.training.setup import check_train
+
+    settings = _settings(TrainSettings, args)
+    check_train(settings, workspace)
+    return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
+
+
+def _import_train() -> Callable[..., None]:
+    """torch and diffusers take seconds to import, so bad settings are told first."""
+    from ti_core.training.loop import train
+
+    return train
+
+
+def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.data.preprocess import check_preprocess, preprocess
+    from ti_core.embeddings.create import check_create, create_embedding
+    from ti_core.recipe import dataset_folder, preprocess_values, recipe_train_values
+
+    name = clean_name(args.name)
+    create = _settings(CreateSettings, args, name=name)
+    photos = PreprocessSettings.from_dict(preprocess_values(str(Path(args.photos).resolve()), name))
+    _settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)).check()
+    check_preprocess(photos, workspace)
+    check_create(create, workspace)
+    if status := _watch(lambda emit, stop: preprocess(photos, workspace, emit, stop)):
+        return status
+    print(f"Created: {workspace.shown(create_embedding(create, workspace))}")
+    values = recipe_train_values(workspace, photos.destination_directory, name)
+    settings = _settings(TrainSettings, args, **values)
+    return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
+
+
+def _inspect(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.embeddings.describe import describe, load_embedding
+
+    facts = describe(load_embedding(workspace.path(args.file, "FILE")))
+    print(json.dumps(facts, ensure_ascii=False) if args.json else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    return EXIT_OK
+
+
+def _watch(work: Callable[[Callable[[Event], None], threading.Event], object]) -> int:
+    """Do the work and print its events; Ctrl+C asks it to stop, and it saves."""
+    printer, stop = Printer(), threading.Event()
+
+    def ask_to_stop(*_: object) -> None:
+        print("\nStopping; what is trained is saved first.", file=sys.stderr)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        work(printer.show, stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return EXIT_INTERRUPTED if printer.interrupted else EXIT_OK
+
+
+@dataclasses.dataclass
+class Printer:
+    """Events as lines of text; progress overwrites itself in a terminal and is rare in a log."""
+
+    interrupted: bool = False
+    first_step: int = 0
+    total: int = 0
+    began: float = 0.0
+    last: float = 0.0
+    folder: str = ""
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.first_step, self.total, self.began, self.folder = event.first_step, event.total, time.monotonic(), event.folder
+                print(f"{event.title}. {event.plan}")
+            case Progress():
+                self._progress(f"{event.text} {event.done}/{event.total}", event.done == event.total)
+            case StepDone():
+                done = event.step - self.first_step
+                pace = (time.monotonic() - self.began) / done
+                left = (self.total - event.step) * pace
+                text = f"step {event.step}/{self.total}  loss {event.loss:.4f}  rate {event.rate:g}  {1 / pace:.2f} it/s  {left:.0f} s left"
+                self._progress(text, event.step == self.total)
+            case PreviewSaved() | EmbeddingSaved():
+                print(f"\rsaved {event.path}")
+            case Notice():
+                print(f"\rnote: {event.text}")
+            case Finished():
+                self.interrupted = event.interrupted
+                print(f"\r{event.text}")
+                if self.folder:
+                    print(f"Run folder: {self.folder}")
+                for file in event.files[:1] if self.folder else ():
+                    print(f"Embedding: {file}")
+
+    def _progress(self, text: str, is_last: bool) -> None:
+        now = time.monotonic()
+        if is_last or now - self.last > (0.2 if sys.stdout.isatty() else 5.0):
+            self.last = now
+            end = "" if sys.stdout.isatty() and not is_last else "\n"
+            print(f"\r{text:<79}" if sys.stdout.isatty() else text, end=end, flush=True)

@@ -1,0 +1,35 @@
+"""The words that belong to a picture: the .txt beside it, or its file name (reference 2.5 and 4.5)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ti_core.errors import UserError
+
+
+def read_caption(picture: Path) -> str | None:
+    """The text of the .txt with the picture's stem, without byte-order mark and outer spaces; None where there is no such file.
+
+    Raises UserError for a file that is not UTF-8 text.
+    """
+    path = picture.with_suffix(".txt")
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except FileNotFoundError:
+        return None
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"Caption '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.") from error
+
+
+def combine_captions(action: str, existing: str, generated: str) -> str:
+    """One caption out of what stood beside the photo and what a captioner wrote (reference 4.5). Where one is missing, no space is left for it."""
+    if action == "ignore" or not existing:
+        return generated.strip()
+    parts = {"copy": (existing,), "prepend": (existing, generated), "append": (generated, existing)}[action]
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def words_of_file_name(stem: str) -> str:
+    """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them."""
+    return re.sub(r"^[-\d]+\s*", "", stem)

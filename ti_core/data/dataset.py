@@ -1,0 +1,82 @@
+"""A folder of pictures and captions to train on (reference 2.5)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ti_core.data.captions import read_caption, words_of_file_name
+from ti_core.data.images import Problem, cover, find_images, find_problem, open_rgb
+from ti_core.data.preprocess import OUTPUT_NAME
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import Emit, Notice, Progress
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture that can be read, and its caption."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """`problems` names the files that were left out; `originals` counts the photos behind the examples (mirrored copies count once)."""
+
+    examples: list[Example]
+    problems: list[Problem]
+    originals: int
+
+
+def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None) -> Dataset:
+    """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
+
+    With `emit`, tells its progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
+    Interrupted.
+    """
+    if not folder.is_dir():
+        raise UserError(f"Dataset directory '{folder}' does not exist.", "Check the spelling, or preprocess your photos first.")
+    examples: list[Example] = []
+    problems: list[Problem] = []
+    paths = find_images(folder)
+    for number, path in enumerate(paths):
+        if stop is not None and stop.is_set():
+            raise Interrupted
+        if emit is not None:
+            emit(Progress(f"Checking {path.name}", number, len(paths)))
+        found = find_problem(path)
+        if found is None:
+            caption, found = _caption(path)
+            examples.append(Example(path, caption))
+        if found is not None:
+            problems.append(found)
+            if emit is not None:
+                emit(Notice(found.sentence()))
+    if not examples:
+        what = "None of its pictures can be used: " + " ".join(p.sentence() for p in problems) if problems else "It holds no pictures."
+        raise UserError(f"Dataset directory '{folder}' cannot be trained on. {what}", "Preprocess your photos into it first.")
+    return Dataset(examples, problems, count_originals(example.path for example in examples))
+
+
+def count_originals(paths: Iterable[Path]) -> int:
+    """How many photos these pictures were made of: those with a preprocessing number count once for each number, others one each."""
+    return len({match[1] if (match := OUTPUT_NAME.match(path.stem)) else path.name for path in paths})
+
+
+def load_pixels(path: Path, width: int, height: int) -> np.ndarray:
+    """The picture as uint8 [height, width, 3], cropped around its middle where A1111 would stretch it."""
+    return np.array(cover(open_rgb(path), width, height))
+
+
+def _caption(path: Path) -> tuple[str, Problem | None]:
+    """The caption file's text, even if empty, else the words of the file name."""
+    try:
+        caption = read_caption(path)
+    except UserError:
+        return words_of_file_name(path.stem), Problem(f"{path.stem}.txt", "it is not UTF-8 text")
+    return (words_of_file_name(path.stem) if caption is None else caption), None

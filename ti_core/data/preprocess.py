@@ -1,0 +1,205 @@
+"""Preprocess images: a folder of photos becomes a folder of cropped pictures with captions (reference 4.1 and 4.5).
+
+Every photo goes through a list of steps, each of which turns a list of pieces into another; a way of cropping that gives
+several pieces of one photo, or a captioner, is one more step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from ti_core.data.captions import combine_captions, read_caption
+from ti_core.data.images import Problem, cover, find_images, open_rgb, problem_of
+from ti_core.errors import Interrupted, SettingsError, UserError
+from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.files import save_atomically, save_text
+from ti_core.settings import PreprocessSettings
+from ti_core.workspace import Workspace
+
+OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
+"""Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
+
+SHOWN_FILES = 12
+_STEM_BYTES = 180
+"""File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A picture on its way; `caption` holds what captioners wrote of it."""
+
+    image: Image.Image
+    caption: str = ""
+
+
+Step = Callable[[list[Piece]], list[Piece]]
+
+
+@dataclass
+class PreprocessResult:
+    """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt files written."""
+
+    place: str
+    written: list[Path] = field(default_factory=list)
+    originals: int = 0
+    captions: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        """One paragraph for the user."""
+        became = f"{_count(self.originals, 'photo')} became {_count(len(self.written), 'picture')} with {_count(self.captions, 'caption')}, in {self.place}."
+        return " ".join([became, *(problem.sentence() for problem in self.problems)])
+
+
+def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> PreprocessResult:
+    """Crop, mirror and caption every photo of the source directory.
+
+    A photo that cannot be read is named in a Notice and in the result. Raises SettingsError or UserError before anything is
+    written if the folders or values cannot be used, UserError if no photo could be read, and Interrupted between two photos;
+    what is written by then stays.
+    """
+    photos, destination = check_preprocess(settings, workspace)
+    result = PreprocessResult(workspace.shown(destination))
+    left_out = 0
+    for index, photo in enumerate(photos):
+        if stop.is_set():
+            raise Interrupted
+        emit(Progress(f"Preprocessing {photo.name}", index, len(photos)))
+        existing = _existing_caption(photo, result, emit)
+        left_out += bool(existing) and settings.caption_action == "ignore"
+        try:
+            pieces = [Piece(open_rgb(photo))]
+        except UserError as error:
+            _note_problem(problem_of(photo, error), result, emit)
+            continue
+        if not result.written:
+            _set_aside_earlier_pictures(destination, workspace, emit)
+        for step in _steps(settings, existing):
+            pieces = step(pieces)
+        _save(pieces, destination, index, photo.stem, result)
+    if not result.written:
+        raise UserError(
+            f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. " + " ".join(p.sentence() for p in result.problems),
+            "Save your photos as JPEG or PNG and try again.",
+        )
+    if left_out:
+        were = "was" if left_out == 1 else "were"
+        emit(
+            Notice(
+                f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing Caption txt Action and preprocess again."
+            )
+        )
+    emit(Progress("Preprocessed", len(photos), len(photos)))
+    emit(Finished(result.sentence(), files=tuple(str(path) for path in result.written[:SHOWN_FILES])))
+    return result
+
+
+def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tuple[list[Path], Path]:
+    """All that can be refused without opening a photo; writes nothing. Returns the photos and the destination.
+
+    Raises SettingsError or UserError.
+    """
+    settings.check()
+    found: list[Path] = []
+    problems: list[str] = []
+    for find, typed, what in (
+        (workspace.folder, settings.source_directory, "Source directory"),
+        (workspace.path, settings.destination_directory, "Destination directory"),
+    ):
+        try:
+            found.append(find(typed, what))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError(problems)
+    source, destination = found
+    if source == destination:
+        raise UserError(
+            f"Source directory and Destination directory are both '{settings.source_directory}'.",
+            "Choose another destination, so that your photos stay as they are.",
+        )
+    if destination.exists() and not destination.is_dir():
+        raise UserError(f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder.")
+    return _photos(source, settings.source_directory), destination
+
+
+def _photos(source: Path, typed: str) -> list[Path]:
+    photos = find_images(source)
+    if not photos:
+        what = "holds no pictures" if any(source.iterdir()) else "is empty"
+        raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
+    return photos
+
+
+def _existing_caption(photo: Path, result: PreprocessResult, emit: Emit) -> str:
+    try:
+        return read_caption(photo) or ""
+    except UserError:
+        _note_problem(Problem(f"{photo.stem}.txt", "it is not UTF-8 text"), result, emit)
+        return ""
+
+
+def _note_problem(problem: Problem, result: PreprocessResult, emit: Emit) -> None:
+    result.problems.append(problem)
+    emit(Notice(problem.sentence()))
+
+
+def _steps(settings: PreprocessSettings, existing_caption: str) -> list[Step]:
+    """What one photo goes through, in order."""
+    steps: list[Step] = [lambda pieces: [replace(p, image=cover(p.image, settings.width, settings.height)) for p in pieces]]
+    if settings.flip:
+        steps.append(lambda pieces: [piece for p in pieces for piece in (p, replace(p, image=ImageOps.mirror(p.image)))])
+    steps.append(lambda pieces: [replace(p, caption=combine_captions(settings.caption_action, existing_caption, p.caption)) for p in pieces])
+    return steps
+
+
+def _save(pieces: list[Piece], destination: Path, index: int, stem: str, result: PreprocessResult) -> None:
+    short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+    for number, piece in enumerate(pieces):
+        path = destination / f"{index:05d}-{number}-{short}.png"
+        if piece.caption:  # first, so that a picture is never without its caption
+            save_text(path.with_suffix(".txt"), piece.caption)
+            result.captions += 1
+        result.written.append(save_atomically(path, partial(piece.image.save, format="PNG")))
+    result.originals += 1
+
+
+def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Emit) -> None:
+    """Move what an earlier preprocessing left in the folder into `earlier-1`, `earlier-2`, ...: kept, with hand-written captions, but not trained on.
+
+    Photos that were added since then shift the numbers, so that old and new pictures would mix. Other files stay where they are.
+    """
+    if not destination.is_dir():
+        return
+    earlier = [p for p in sorted(destination.iterdir()) if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix in (".png", ".txt")]
+    if earlier:
+        number = next(n for n in itertools.count(1) if not (destination / f"earlier-{n}").exists())
+        aside = destination / f"earlier-{number}"
+        try:
+            aside.mkdir()
+            for path in earlier:
+                shutil.move(path, aside / path.name)
+        except OSError as error:
+            raise UserError(
+                f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.", "Choose another destination."
+            ) from error
+        pictures = sum(path.suffix == ".png" for path in earlier)
+        moved = f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do not mix."
+        emit(Notice(f"{moved} Delete that folder if you do not need it."))
+    if others := find_images(destination):
+        names = ", ".join(path.name for path in others[:5]) + (", ..." if len(others) > 5 else "")
+        emit(Notice(f"{workspace.shown(destination)} also holds {_count(len(others), 'other picture')} ({names}). Training there will use them too."))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

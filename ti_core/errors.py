@@ -1,0 +1,24 @@
+"""Errors that are meant for the person at the screen. Every other exception is a fault of ours."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """What happened, with the value (`problem`), and what to do next (`hint`); each one clear sentence."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(f"{problem} {hint}".strip())
+        self.problem = problem
+        self.hint = hint
+
+
+class SettingsError(UserError):
+    """All problems of a form at once, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Interrupted(Exception):
+    """Raised inside a job when somebody pressed Interrupt."""

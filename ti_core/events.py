@@ -1,0 +1,90 @@
+"""What a job tells those who watch it. Events are the only thing that passes from a job to the page, the terminal and tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; one JSON line each in events.jsonl."""
+
+    def to_json(self) -> str:
+        return json.dumps({"event": type(self).__name__, **asdict(self)}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The job's work begins. `total` counts its steps, `first_step` those already done before; `plan` is a sentence for the user."""
+
+    title: str
+    total: int
+    first_step: int = 0
+    plan: str = ""
+    folder: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """Something that takes time and is not a training step: loading, encoding, cropping."""
+
+    text: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """One update of the vectors. `loss` is its mean over all its pictures, `rate` the learning rate, `prompt` one of its prompts."""
+
+    step: int
+    loss: float
+    rate: float
+    prompt: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class PreviewSaved(Event):
+    """`card` is empty where no card was asked for."""
+
+    step: int
+    path: str
+    prompt: str
+    card: str = ""
+
+
+@dataclass(frozen=True)
+class EmbeddingSaved(Event):
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """A sentence that the user should read; the job goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The job ended well, or was interrupted and saved. `files` are its results."""
+
+    text: str
+    interrupted: bool = False
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """The job ended without its result."""
+
+    text: str
+
+
+Emit = Callable[[Event], None]

@@ -1,0 +1,42 @@
+"""Writing files so that a crash or a full disk never leaves half of one: beside its place, synced, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ti_core.errors import UserError
+
+
+def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
+    """Call `write` with a temporary path beside `path`, then put the result in its place; makes missing folders.
+
+    Raises UserError, with the old file untouched, when the disk is full or the folder may not be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"'{path.name}' could not be saved in {path.parent}: {reason(error)}.", "Make room or choose another folder, then try again.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def save_text(path: Path, text: str) -> Path:
+    return save_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def reason(error: OSError) -> str:
+    """The error in plain words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "writing there is not allowed"
+    return error.strerror or str(error)

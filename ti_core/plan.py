@@ -1,0 +1,43 @@
+"""What the numbers of the Train form come to for a dataset: the effective batch, accumulation and passes (reference 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One update looks at `batch` x `accumulation` different images, at most one pass over the data."""
+
+    images: int
+    batch: int
+    accumulation: int
+    steps: int
+    first_step: int = 0
+
+    @property
+    def images_per_step(self) -> int:
+        return self.batch * self.accumulation
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, self.images // self.batch // self.accumulation)
+
+    @property
+    def passes(self) -> int:
+        """Image passes from the first step of this run to its last."""
+        return self.images_per_step * max(0, self.steps - self.first_step)
+
+    def sentence(self) -> str:
+        """The plan in words, shown before the start."""
+        return (
+            f"{self.images} images, effective batch {self.batch} x accumulation {self.accumulation} = {self.images_per_step} images per step, "
+            f"{self.steps_per_epoch} step{'s' if self.steps_per_epoch > 1 else ''} per pass over the dataset, "
+            f"{max(0, self.steps - self.first_step)} steps = {self.passes} image passes."
+        )
+
+
+def plan_run(images: int, batch_size: int, accumulation_steps: int, steps: int, first_step: int = 0) -> RunPlan:
+    """A1111's rule: batch at most the number of images, accumulation at most images // batch."""
+    batch = min(batch_size, images)
+    return RunPlan(images, batch, min(accumulation_steps, images // batch), steps, first_step)

@@ -1,0 +1,81 @@
+"""The sentences of a training: template files, and a line with [name] and [filewords] made into a prompt (reference 2.6)."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+from ti_core.errors import UserError
+from ti_core.files import save_text
+from ti_core.workspace import SHIPPED_TEMPLATES, Workspace
+
+RECIPE_TEMPLATE_NAME = "Custom_subject_filewords.txt"
+RECIPE_TEMPLATE_LINE = "a photo of a [name], [filewords]"
+
+
+def load_template(path: Path) -> list[str]:
+    """The file's lines, trimmed; blank ones are dropped, where A1111 trains on empty prompts.
+
+    Raises UserError for a file without lines, or with none that contains [name]: it would train the word on nothing.
+    """
+    hint = f"Write a line with [name] into it, such as: {RECIPE_TEMPLATE_LINE}"
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"Prompt template '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"Prompt template '{path.name}' cannot be read: {error.strerror}.", "Choose another one.") from error
+    if not lines:
+        raise UserError(f"Prompt template '{path.name}' is empty.", hint)
+    if not any("[name]" in line for line in lines):
+        raise UserError(f"Prompt template '{path.name}' has no line with [name], so the new word would not be trained.", hint)
+    return lines
+
+
+def find_template(name: str, workspace: Workspace) -> Path:
+    """The template called `name`: the user's own first, then one of those that come with the project."""
+    plain = name.strip()
+    for folder in _template_folders(workspace):
+        if plain in _templates_in(folder):
+            return folder / plain
+    raise UserError(f"Prompt template '{name}' is not there.", f"Choose one of: {', '.join(list_templates(workspace))}.")
+
+
+def list_templates(workspace: Workspace) -> list[str]:
+    """File names of all templates, sorted, each once."""
+    return sorted({name for folder in _template_folders(workspace) for name in _templates_in(folder)})
+
+
+def ensure_recipe_template(workspace: Workspace) -> str:
+    """The name of the face recipe's template, which is written if it is nowhere yet; an existing one is left as it is."""
+    if RECIPE_TEMPLATE_NAME not in list_templates(workspace):
+        save_text(workspace.templates / RECIPE_TEMPLATE_NAME, RECIPE_TEMPLATE_LINE + "\n")
+    return RECIPE_TEMPLATE_NAME
+
+
+def build_prompt(template_line: str, caption: str, name: str, rng: random.Random, shuffle: bool, drop_out: float) -> str:
+    """The line with [filewords] and then [name] filled in, so that a caption may contain [name].
+
+    The caption is cut at its commas; each tag is left out with the chance `drop_out` (0 to 1) and the others are shuffled, all by
+    `rng`. Mended: A1111 keeps the spaces of tags that it moves, and leaves ", " behind where no tag is left.
+    """
+    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
+    if drop_out:
+        tags = [tag for tag in tags if rng.random() >= drop_out]
+    if shuffle:
+        rng.shuffle(tags)
+    if tags or "[filewords]" not in template_line:
+        text = template_line.replace("[filewords]", ", ".join(tags))
+    else:
+        text = re.sub(r"\s*,[\s,]*", ", ", template_line.replace("[filewords]", "")).strip(" ,")
+        text = re.sub(r"\s+", " ", text)
+    return text.replace("[name]", name)
+
+
+def _template_folders(workspace: Workspace) -> tuple[Path, Path]:
+    return workspace.templates, SHIPPED_TEMPLATES
+
+
+def _templates_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")]

@@ -1,0 +1,76 @@
+"""The guide's face recipe as settings of the three tabs, adapted to the photos at hand. Page and command line share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ti_core.data.dataset import count_originals
+from ti_core.data.images import find_images
+from ti_core.errors import UserError
+from ti_core.plan import plan_run
+from ti_core.prompts import ensure_recipe_template
+from ti_core.settings import TrainSettings
+from ti_core.workspace import SAMPLE_PHOTOS, Workspace, clean_name
+
+LEARNING_RATE = "0.05:10, 0.02:20, 0.01:60, 0.004:500, 0.002:1000, 0.001:3000, 0.0005"
+STEPS = 150
+EVERY = 10
+BATCH_SIZE = 2
+TAG_DROP_OUT = 0.1
+SAMPLE_PEOPLE: tuple[str, ...] = tuple(sorted(p.name for p in SAMPLE_PHOTOS.glob("*") if p.is_dir()))
+
+
+def dataset_folder(name: str) -> str:
+    """Where the finished pictures of an embedding go, relative to the workspace."""
+    return f"datasets/{clean_name(name)}"
+
+
+def preprocess_values(photos: str, name: str) -> dict[str, Any]:
+    """Guide's steps 1 and 3: square pictures, mirrored copies, captions kept."""
+    return {"source_directory": photos, "destination_directory": dataset_folder(name), "flip": True, "caption_action": "copy"}
+
+
+def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the Create embedding and the Preprocess images form for one of the sample people."""
+    return {"name": person}, preprocess_values(str(SAMPLE_PHOTOS / person), person)
+
+
+def recipe_train_values(workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
+    """Guide's steps 4 to 13: values of the Train form; accumulation is the number of original photos.
+
+    Writes the recipe's template if there is none. Raises UserError if the dataset holds no pictures.
+    """
+    images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
+    if not images:
+        raise UserError(f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first.")
+    return {
+        "embedding": embedding,
+        "learning_rate": LEARNING_RATE,
+        "batch_size": BATCH_SIZE,
+        "gradient_accumulation_steps": count_originals(images),
+        "dataset_directory": dataset_directory,
+        "template_file": ensure_recipe_template(workspace),
+        "steps": STEPS,
+        "image_every": EVERY,
+        "save_every": EVERY,
+        "shuffle_tags": True,
+        "tag_drop_out": TAG_DROP_OUT,
+        "latent_sampling_method": "deterministic",
+    }
+
+
+def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
+    """What the numbers of the Train form come to, in one sentence, or what is missing for that."""
+    if not settings.dataset_directory.strip():
+        return "Choose a dataset directory to see what one step will look at."
+    images: list[Path] = find_images(workspace.folder(settings.dataset_directory, "Dataset directory"))
+    if not images:
+        return f"Dataset directory '{settings.dataset_directory}' holds no pictures yet."
+    if min(settings.batch_size, settings.gradient_accumulation_steps, settings.steps) < 1:
+        return "Batch size, Gradient accumulation steps and Max steps must be at least 1."
+    plan = plan_run(len(images), settings.batch_size, settings.gradient_accumulation_steps, settings.steps)
+    text = plan.sentence()
+    if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
+        text += " One step looks at each picture at most once, so larger numbers are cut down to that."
+    return text

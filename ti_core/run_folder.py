@@ -1,0 +1,78 @@
+"""Every path inside `<log directory>/<date>/<name>/`, in A1111's places (reference 2.9), and the run's text files."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import UserError
+from ti_core.events import Event
+from ti_core.files import reason, save_text
+from ti_core.plan import RunPlan
+
+CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One day's folder of one embedding. A number in a file's name is how many updates are in it."""
+
+    root: Path
+    name: str
+
+    @classmethod
+    def for_today(cls, log_directory: Path, name: str, fresh: bool = True) -> RunFolder:
+        """The day's folder; a fresh run whose folder holds an earlier run gets `<name>-2`, so that the two never mix."""
+        day = log_directory / datetime.date.today().isoformat()
+        root, number = day / name, 2
+        while fresh and root.exists() and any(root.iterdir()):
+            root, number = day / f"{name}-{number}", number + 1
+        return cls(root, name)
+
+    def copy(self, step: int) -> Path:
+        return self.root / "embeddings" / f"{self.name}-{step}.pt"
+
+    def preview(self, step: int) -> Path:
+        return self.root / "images" / f"{self.name}-{step}.png"
+
+    def card(self, step: int) -> Path:
+        return self.root / "image_embeddings" / f"{self.name}-{step}.png"
+
+    @property
+    def loss_csv(self) -> Path:
+        return self.root / "textual_inversion_loss.csv"
+
+    @property
+    def events_file(self) -> Path:
+        return self.root / "events.jsonl"
+
+    def save_settings(self, values: dict[str, Any]) -> Path:
+        now = datetime.datetime.now()
+        content = {"datetime": now.strftime("%Y-%m-%d %H:%M:%S"), **values}
+        return save_text(self.root / now.strftime("settings-%Y-%m-%d-%H-%M-%S.json"), json.dumps(content, indent=4, ensure_ascii=False))
+
+    def add_loss(self, plan: RunPlan, step: int, loss: float, rate: float) -> None:
+        """Append a row to the loss table; the header comes with the first."""
+        row = io.StringIO()
+        writer = csv.writer(row, lineterminator="\n")
+        if not self.loss_csv.exists():
+            writer.writerow(CSV_COLUMNS)
+        epoch, epoch_step = divmod(step - 1, plan.steps_per_epoch)
+        writer.writerow([step, epoch, epoch_step, f"{loss:.7f}", f"{rate:g}"])
+        self._append(self.loss_csv, row.getvalue())
+
+    def add_event(self, event: Event) -> None:
+        self._append(self.events_file, event.to_json() + "\n")
+
+    def _append(self, path: Path, text: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise UserError(f"'{path.name}' could not be written in {path.parent}: {reason(error)}.", "Make room, then train again: it continues.") from error

@@ -1,0 +1,255 @@
+"""Every option of the page and of the command line, declared once: default, A1111 label, help text, range.
+
+The same frozen objects travel from the page, the command line and the settings file to the worker. `problems()` looks at
+the values alone; what is on disk is checked where it is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from ti_core.errors import SettingsError
+from ti_core.schedule import parse_schedule
+
+PORTRAITS = "Portraits (built in)"
+OWN_SIZE = 0
+CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
+LATENT_METHODS = ("once", "deterministic", "random")
+MAX_SIZE_PX = 2048
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the page and the command line show of a setting.
+
+    `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
+    disk (embeddings, templates, checkpoints) are filled in by the page.
+    """
+
+    label: str
+    help: str
+    control: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    placeholder: str = ""
+    required: bool = False
+    zero_is_auto: bool = False
+
+
+def _option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"option": Option(label=label, help=help, control=control, **more)})
+
+
+S = TypeVar("S", bound="_Settings")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Name of each setting -> what the page shows of it, in the page's order."""
+        return {f.name: f.metadata["option"] for f in fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        return {f.name: f.default for f in fields(cls)}
+
+    @classmethod
+    def from_dict(cls: type[S], values: dict[str, Any]) -> S:
+        """From JSON or a form; unknown names are refused, missing ones take their default, numbers are converted.
+
+        Raises SettingsError naming every value that is not of the option's kind.
+        """
+        defaults, problems, kept = cls.defaults(), [], {}
+        for name in values.keys() - defaults.keys():
+            problems.append(f"There is no setting called '{name}'.")
+        for name, default in defaults.items():
+            value = values.get(name, default)
+            try:
+                kept[name] = _converted(value, default)
+            except (TypeError, ValueError):
+                kind = "a whole number" if type(default) is int else "a number"
+                problems.append(f"{cls.options()[name].label}: '{value}' is not {kind}.")
+        if problems:
+            raise SettingsError(problems)
+        return cls(**kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def problems(self) -> list[str]:
+        """One sentence for each value that cannot be used."""
+        found = []
+        for name, option in self.options().items():
+            value = getattr(self, name)
+            if isinstance(value, str) and option.required and not value.strip():
+                found.append(f"{option.label} is empty. {option.help}")
+            elif option.choices and value not in option.choices:
+                found.append(f"{option.label} is '{value}'. Choose one of: {', '.join(option.choices)}.")
+            elif isinstance(value, int | float) and not isinstance(value, bool) and not (option.zero_is_auto and value == 0):
+                found.extend(_range_problem(option, value))
+        return found
+
+    def check(self) -> None:
+        """Raise SettingsError with every problem at once."""
+        if found := self.problems():
+            raise SettingsError(found)
+
+
+def _converted(value: Any, default: Any) -> Any:
+    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box."""
+    if isinstance(default, bool):
+        return bool(value)
+    if isinstance(default, int):
+        number = float(0 if value in (None, "") else value)
+        if number != int(number):
+            raise ValueError
+        return int(number)
+    if isinstance(default, float):
+        return float(0 if value in (None, "") else value)
+    return "" if value is None else str(value)
+
+
+def _range_problem(option: Option, value: float) -> list[str]:
+    low, high = option.minimum, option.maximum
+    if value != value or (low is not None and value < low) or (high is not None and value > high):
+        upto = f" and at most {high:g}" if high is not None else ""
+        return [f"{option.label} is {value:g}. It must be at least {low:g}{upto}."]
+    if option.step == 8 and value % 8:
+        return [f"{option.label} is {value:g}. It must be a multiple of 8."]
+    return []
+
+
+def _size_options(what: str) -> tuple[Any, Any]:
+    more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
+    text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
+    return _option(OWN_SIZE, "Width", "slider", text, **more), _option(OWN_SIZE, "Height", "slider", text, **more)
+
+
+CHECKPOINT_HELP = "The model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+
+
+@dataclass(frozen=True)
+class CreateSettings(_Settings):
+    """The Create embedding tab (reference 1.1)."""
+
+    name: str = _option(
+        "", "Name", "textbox", "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.", required=True
+    )
+    initialization_text: str = _option(
+        "*", "Initialization text", "textbox", "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero."
+    )
+    vectors: int = _option(
+        1, "Number of vectors per token", "slider", "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
+        minimum=1, maximum=75, step=1,
+    )  # fmt: skip
+    overwrite: bool = _option(False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.")
+    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+
+
+@dataclass(frozen=True)
+class PreprocessSettings(_Settings):
+    """The Preprocess images tab (reference 1.4). Focal crop, splitting and captioners come with a later issue."""
+
+    source_directory: str = _option(
+        "", "Source directory", "textbox", "The folder with your photos, or drop photos into the box below.", placeholder="Path to directory with input images", required=True
+    )
+    destination_directory: str = _option(
+        "", "Destination directory", "textbox", "Where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
+        required=True,
+    )  # fmt: skip
+    width: int = _option(512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8)
+    height: int = _option(512, "Height", "slider", "Height of the finished pictures in pixels. Keep 512 for square pictures.", minimum=64, maximum=MAX_SIZE_PX, step=8)
+    caption_action: str = _option(
+        "ignore", "Existing Caption txt Action", "dropdown",
+        "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
+        choices=CAPTION_ACTIONS,
+    )  # fmt: skip
+    flip: bool = _option(False, "Create flipped copies", "checkbox", "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.")
+
+
+_TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trained and previews are made,")
+
+
+@dataclass(frozen=True)
+class TrainSettings(_Settings):
+    """The Train sub-tab (reference 1.3), in its order, then ours."""
+
+    embedding: str = _option("", "Embedding", "dropdown", "The embedding to train. Make one in the Create embedding tab first.", required=True)
+    learning_rate: str = _option(
+        "0.005", "Embedding Learning rate", "textbox",
+        "How big each step is. One number, or a schedule such as 0.05:10, 0.02:20, 0.005: the first rate until step 10, then the next. Too high breaks the embedding.",
+        required=True,
+    )  # fmt: skip
+    batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1)
+    gradient_accumulation_steps: int = _option(
+        1, "Gradient accumulation steps", "number",
+        "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
+        minimum=1, step=1,
+    )  # fmt: skip
+    dataset_directory: str = _option(
+        "", "Dataset directory", "textbox", "The folder with the finished pictures and their .txt captions.", placeholder="Path to directory with input images", required=True
+    )
+    log_directory: str = _option(
+        "textual_inversion", "Log directory", "textbox", "Previews and copies are saved in a dated folder here.", placeholder="Path to directory where to write outputs",
+        required=True,
+    )  # fmt: skip
+    template_file: str = _option(
+        "style_filewords.txt", "Prompt template", "dropdown", "The sentences used in training. For a person choose one that begins with subject, or the recipe's own.", required=True
+    )
+    width: int = _TRAIN_WIDTH
+    height: int = _TRAIN_HEIGHT
+    steps: int = _option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1)
+    image_every: int = _option(
+        500, "Save an image to log directory every N steps, 0 to disable", "number", "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
+        minimum=0, step=1,
+    )  # fmt: skip
+    save_every: int = _option(
+        500, "Save a copy of embedding to log directory every N steps, 0 to disable", "number",
+        "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
+        minimum=0, step=1,
+    )  # fmt: skip
+    cards: bool = _option(
+        True, "Save images with embedding in PNG chunks", "checkbox", "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file."
+    )
+    shuffle_tags: bool = _option(
+        False, "Shuffle tags by ',' when creating prompts.", "checkbox", "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence."
+    )
+    tag_drop_out: float = _option(
+        0.0, "Drop out tags when creating prompts.", "slider", "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
+        minimum=0, maximum=1, step=0.1,
+    )  # fmt: skip
+    latent_sampling_method: str = _option(
+        "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
+        choices=LATENT_METHODS,
+    )  # fmt: skip
+    seed: int = _option(0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1)
+    csv_every: int = _option(
+        1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
+        minimum=0, step=1,
+    )  # fmt: skip
+    preview_prompt: str = _option("", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name.")
+    preview_negative_prompt: str = _option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
+    preview_steps: int = _option(20, "Preview sampling steps", "slider", "More steps paint finer previews and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    preview_cfg_scale: float = _option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    preview_seed: int = _option(
+        1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
+        minimum=-1, maximum=2**32 - 1, step=1,
+    )  # fmt: skip
+    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.learning_rate.strip():
+            try:
+                parse_schedule(self.learning_rate)
+            except SettingsError as error:
+                found.extend(error.problems)
+        name = self.embedding.strip()
+        if self.preview_prompt.strip() and name and name.lower() not in self.preview_prompt.lower():
+            found.append(f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty.")
+        return found

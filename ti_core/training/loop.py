@@ -1,0 +1,191 @@
+"""The training loop: all families go through it. Only the vectors of the embedding are a parameter; the checkpoint is frozen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ti_core.data.latents import Latents, encode_images
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, Started, StepDone
+from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
+from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.prompts import build_prompt
+from ti_core.run_folder import RunFolder
+from ti_core.settings import TrainSettings
+from ti_core.training.diffusion import add_noise, clean_latents, images_of_step, noise_of_step, prompt_random, squared_error, target_of
+from ti_core.training.setup import Prepared, prepare
+from ti_core.training.snapshots import save_preview
+from ti_core.workspace import Workspace
+
+FP16_LOSS_SCALE = 1024.0
+"""Constant: the gradient of a mean loss is subnormal in fp16 without it (stack notes 3)."""
+
+
+@dataclass
+class Run:
+    """A run under way. `vectors` is float32 [n, width] on the device, the one tensor that is trained."""
+
+    settings: TrainSettings
+    inputs: Prepared
+    sd: StableDiffusion
+    latents: Latents
+    folder: RunFolder
+    vectors: Tensor
+    step: int
+    emit: Emit
+    stop: threading.Event
+
+    @property
+    def name(self) -> str:
+        return self.inputs.embedding.name
+
+    def embedding(self, name: str = "") -> Embedding:
+        """What is trained so far, as it is saved."""
+        vectors = {ENCODER_OF_FIRST_FORMAT: self.vectors.detach().cpu().clone()}
+        return Embedding(name or self.name, vectors, self.step, self.sd.hash, self.sd.file.path.name)
+
+
+def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
+    """Train an embedding and save it in embeddings/; the one entry for page, command line and tests.
+
+    Interrupt saves and ends as Finished(interrupted=True). Raises UserError, with the embedding's last file intact, on bad settings,
+    a damaged checkpoint, a full disk, or vectors that stay put or stop being finite.
+    """
+    emit(Progress("Checking the settings and the pictures", 0, 1))
+    inputs = prepare(settings, workspace)
+    emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
+    sd = load_checkpoint(settings.checkpoint, workspace)
+    run = _begin(settings, inputs, sd, emit, stop)
+    target = workspace.embeddings / f"{run.name}.pt"
+    try:
+        _train_steps(run)
+        interrupted = False
+    except Interrupted:
+        interrupted = True
+    save_pt(target, run.embedding())
+    run.emit(EmbeddingSaved(run.step, str(target)))
+    verb = "interrupted" if interrupted else "finished"
+    run.emit(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
+
+
+def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit: Emit, stop: threading.Event) -> Run:
+    """Encode the pictures, open the run's folder, and announce the plan."""
+    rows = inputs.embedding.vectors[ENCODER_OF_FIRST_FORMAT]
+    if rows.shape[1] != sd.width:
+        raise UserError(
+            f"Embedding '{inputs.embedding.name}' has vectors of length {rows.shape[1]}, but {sd.file.title} needs {sd.width}.",
+            "Create a new embedding with this checkpoint selected.",
+        )
+    width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
+    latents = encode_images(sd, [e.path for e in inputs.dataset.examples], width, height, emit, stop)
+    plan = inputs.plan
+    folder = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0)
+    facts = {
+        "model_name": sd.file.path.name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
+        "num_vectors_per_token": len(rows), "initial_step": plan.first_step,
+    }  # fmt: skip
+    folder.save_settings({**facts, **settings.to_dict(), "width": width, "height": height})
+
+    def emit_and_keep(event: object) -> None:
+        folder.add_event(event)  # type: ignore[arg-type]
+        emit(event)  # type: ignore[arg-type]
+
+    emit_and_keep(Started(f"Training {inputs.embedding.name}", settings.steps, plan.first_step, plan.sentence(), str(folder.root), settings.to_dict()))
+    for file, reason in inputs.dataset.problems:
+        emit_and_keep(Notice(f"{file} was skipped: {reason}"))
+    vectors = rows.to(sd.device).clone().requires_grad_(True)
+    return Run(settings, inputs, sd, latents, folder, vectors, plan.first_step, emit_and_keep, stop)
+
+
+def _train_steps(run: Run) -> None:
+    settings, plan = run.settings, run.inputs.plan
+    optimizer = torch.optim.AdamW([run.vectors], weight_decay=0.0)
+    good = run.vectors.detach().clone()
+    for step in range(plan.first_step + 1, plan.steps + 1):
+        began = time.perf_counter()
+        rate = run.inputs.schedule.rate_at(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, prompt = _accumulate_gradient(run, step)
+        optimizer.step()
+        _check_vectors(run, good, step)
+        good, run.step = run.vectors.detach().clone(), step
+        run.emit(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
+        if settings.csv_every and step % settings.csv_every == 0:
+            run.folder.add_loss(plan, step, loss, rate)
+        if settings.save_every and step % settings.save_every == 0:
+            copy = run.folder.copy(step)
+            run.emit(EmbeddingSaved(step, str(save_pt(copy, run.embedding(copy.stem)))))
+        if settings.image_every and step % settings.image_every == 0:
+            save_preview(run, prompt)
+
+
+def _accumulate_gradient(run: Run, step: int) -> tuple[float, str]:
+    """Gradient of the mean loss over all images of one update; returns that loss and one of the prompts.
+
+    The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass of the text
+    encoder takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
+    """
+    sd, settings, examples = run.sd, run.settings, run.inputs.dataset.examples
+    images = images_of_step(run.inputs.plan, settings.seed, step)
+    prompts = []
+    for place, image in enumerate(images.tolist()):
+        rng = prompt_random(settings.seed, step, place)
+        line = rng.choice(run.inputs.lines)
+        prompts.append(build_prompt(line, examples[image].caption, run.name, rng, settings.shuffle_tags, settings.tag_drop_out))
+    clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
+    noise, timesteps = noise_of_step(clean.shape, settings.seed, step, sd.device)
+    noisy = add_noise(clean, noise, timesteps, sd.signal)
+    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.signal)
+    scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
+
+    words = PromptEncoder(sd).encode(prompts, {run.name: run.vectors})
+    leaf = words.detach().requires_grad_(True)
+    total = torch.zeros((), device=sd.device)
+    for part in torch.arange(len(images)).split(micro_batch(sd, clean)):
+        if run.stop.is_set():
+            raise Interrupted
+        with sd.autocast():
+            predicted = sd.unet(noisy[part], timesteps[part], leaf[part], return_dict=False)[0]
+        loss = squared_error(predicted, target[part]).sum() / len(images)
+        (loss * scale).backward()
+        total += loss.detach()
+    assert leaf.grad is not None, "the UNet gave no gradient to its conditioning"
+    run.vectors.grad = None
+    words.backward(leaf.grad / scale)
+    return float(total), prompts[0]
+
+
+def micro_batch(sd: StableDiffusion, latents: Tensor) -> int:
+    """How many images go through the UNet at once: as many as surely fit.
+
+    Measured on SD1.5 at 512 px in half precision: 0.73 GB an image above the weights (stack notes 3); other sizes and widths by
+    proportion. A CPU gains nothing beyond a few thousand latent pixels.
+    """
+    pixels = latents.shape[-1] * latents.shape[-2]
+    if sd.device.type != "cuda":
+        return max(1, 16_384 // pixels)
+    free, _ = torch.cuda.mem_get_info(sd.device)
+    bytes_per_image = 0.73e9 * pixels / 4096 * sd.unet.config.block_out_channels[0] / 320 * (2 if sd.autocast_dtype is None else 1)
+    return max(1, int(0.8 * free / bytes_per_image))
+
+
+def _check_vectors(run: Run, before: Tensor, step: int) -> None:
+    """After every update the vectors must be finite, and after the first they must have moved; else the good ones are put back."""
+    if not bool(run.vectors.isfinite().all()):
+        rate = run.inputs.schedule.rate_at(step)
+        with torch.no_grad():
+            run.vectors.copy_(before)
+        raise UserError(f"At step {step} the vectors stopped being finite numbers; the learning rate was {rate:g}.", "Train again with a lower Embedding Learning rate.")
+    if step == run.inputs.plan.first_step + 1 and torch.equal(run.vectors.detach(), before):
+        raise UserError(
+            "The first update did not change the embedding, so training would learn nothing.",
+            f"Check that the Prompt template contains [name] and that the learning rate {run.inputs.schedule.rate_at(step):g} is not too small.",
+        )

@@ -1,0 +1,41 @@
+"""The picture of every N steps: the preview and the card that carries the embedding."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from ti_core.embeddings.card import render_card
+from ti_core.embeddings.png_file import save_card
+from ti_core.events import PreviewSaved
+from ti_core.files import save_atomically
+from ti_core.models.sampler import SampleRequest, sample_images
+
+if TYPE_CHECKING:
+    from ti_core.training.loop import Run
+
+
+def save_preview(run: Run, training_prompt: str) -> None:
+    """Paint and save the preview of the step just done, and its card; raises Interrupted if stopped while painting.
+
+    The live vectors are used, and no random state of the training is touched.
+    """
+    settings, step = run.settings, run.step
+    request = SampleRequest(
+        prompt=settings.preview_prompt.strip() or training_prompt,
+        negative_prompt=settings.preview_negative_prompt,
+        seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
+        steps=settings.preview_steps,
+        cfg_scale=settings.preview_cfg_scale,
+        width=settings.width,
+        height=settings.height,
+    )
+    picture = sample_images(run.sd, [request], {run.name: run.vectors.detach()}, run.stop)[0]
+    path = save_atomically(run.folder.preview(step), lambda part: picture.save(part, "PNG"))
+    card = None
+    if settings.cards:
+        card, embedding = run.folder.card(step), run.embedding(f"{run.name}-{step}")
+        footer = (run.sd.file.path.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
+        drawn = render_card(picture, f"<{embedding.name}>", footer)
+        save_card(card, drawn, embedding)
+    run.emit(PreviewSaved(step, str(path), request.prompt, str(card or "")))

@@ -1,0 +1,49 @@
+"""The Create embedding tab."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.events import Emit, Finished, Progress
+from ti_core.settings import CreateSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.workspace import clean_name
+
+
+class CreateTab:
+    """Form, button and answer of the tab; `page.py` wires them."""
+
+    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+        self.desk, self.my_job = desk, my_job
+        self.form = Form(CreateSettings, "create")
+        for name in CreateSettings.options():
+            if name == "checkpoint":
+                self.form.widgets[name] = checkpoint
+            else:
+                self.form.add(name)
+        with gr.Row(elem_classes="actions"):
+            self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
+        self.message = message_box("create_message")
+
+    def start(self, *given: Any) -> Updates:
+        """Queue the job and remember its id in the browser that asked for it."""
+        try:
+            settings = CreateSettings.from_dict(self.form.values(given))
+            settings.check()
+            name = clean_name(settings.name)
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            from ti_core.embeddings.create import create_embedding  # loads torch
+
+            emit(Progress("Reading the checkpoint's words", 0, 1))
+            path = create_embedding(settings, self.desk.workspace)
+            emit(Finished(f"Created: {self.desk.workspace.shown(path)}", files=(str(path),)))
+
+        return {self.my_job: self.desk.submit("create", f"Create embedding {name}", work, result=name), **accepted(self.message)}

@@ -1,0 +1,112 @@
+// Asks the server for what is new since this page's cursor, and draws it. Foreign text goes in by textContent only.
+const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
+const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection" };
+let cursor = { job: "", curve: 0, previews: 0, notices: 0 }, curve = [], previews = [], ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
+
+const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
+const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
+const put = (query, text) => { const at = find(query); if (at.textContent !== text) at.textContent = text; };
+
+function startJob(job) {
+  cursor = { job, curve: 0, previews: 0, notices: 0 }; curve = []; previews = [];
+  find(".grid").replaceChildren(); find(".notices").replaceChildren(); drawChart();
+}
+
+function drawHead(d) {
+  const state = find(".state");
+  state.dataset.state = find(".text").dataset.state = d.state; put(".state", NAMES[d.state] || d.state); put(".title", d.title || "");
+  const share = d.total ? 100 * d.done / d.total : d.state === "finished" ? 100 : 0, what = d.kind === "train" && d.curve_next ? "step " : "";
+  find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
+  put(".count", [d.total ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
+  put(".text", d.job ? d.text || "" : "Nothing is running. Fill in a tab and press its orange button; what happens is shown here, for everyone who opens this page.");
+  put(".plan", d.plan || ""); put(".waiting", d.waiting.length ? "Waiting: " + d.waiting.join(", ") : "");
+  find(".prompt").hidden = !d.prompt; put(".prompt .words", d.prompt || "");
+}
+
+function points(rows, value, lo, hi, first, last) {
+  return rows.map(row => `${(600 * (row[0] - first) / Math.max(1, last - first)).toFixed(1)},${(hi > lo ? 140 - 130 * (value(row) - lo) / (hi - lo) : 75).toFixed(1)}`).join(" ");
+}
+
+function drawChart() {
+  find(".chart").hidden = !curve.length;
+  if (!curve.length) return;
+  let smooth = curve[0][1];
+  const rows = curve.map(([step, loss, rate]) => [step, loss, rate, smooth += 0.15 * (loss - smooth)]);
+  const thin = Math.ceil(rows.length / 600), kept = rows.filter((row, i) => i % thin === 0 || i === rows.length - 1);
+  const first = rows[0][0], last = rows[rows.length - 1][0], newest = rows[rows.length - 1];
+  const low = i => kept.reduce((m, row) => Math.min(m, row[i]), Infinity), high = i => kept.reduce((m, row) => Math.max(m, row[i]), -Infinity);
+  const [lo, hi, slow, fast] = [low(1), high(1), low(2), high(2)];
+  find(".raw").setAttribute("points", points(kept, row => row[1], lo, hi, first, last));
+  find(".loss").setAttribute("points", points(kept, row => row[3], lo, hi, first, last));
+  find(".rate").setAttribute("points", points(kept, row => row[2], slow, fast, first, last));
+  put(".loss-name", `loss ${short(newest[1])}, smoothed ${short(newest[3])}`); put(".rate-name", `learning rate ${short(newest[2])}`);
+  put(".hi-loss", short(hi)); put(".lo-loss", short(lo)); put(".hi-rate", short(fast)); put(".lo-rate", slow < fast ? short(slow) : "");
+  put(".from", `step ${first}`); put(".to", `step ${last}`);
+  find(".plot svg").setAttribute("aria-label", `Loss and learning rate, step ${first} to ${last}. Loss now ${short(newest[1])}, between ${short(lo)} and ${short(hi)}.`);
+}
+
+function drawPreviews(rows) {
+  for (const [step, url, prompt] of rows) {
+    const index = previews.push({ step, url, prompt }) - 1, button = document.createElement("button"), image = document.createElement("img"), label = document.createElement("span");
+    button.type = "button"; button.title = prompt; button.setAttribute("aria-label", `Open the preview of step ${step}`); button.onclick = () => open(index);
+    image.src = url; image.loading = "lazy"; image.decoding = "async"; image.alt = `Preview of step ${step}`; label.textContent = `step ${step}`;
+    button.append(image, label); find(".grid").prepend(button);
+  }
+  cursor.previews += rows.length; find(".previews").hidden = !previews.length; put(".many", previews.length ? `(${previews.length}, newest first)` : "");
+}
+
+function open(index) {
+  const at = previews[shown = Math.max(0, Math.min(previews.length - 1, index))], box = find(".large");
+  box.querySelector("img").src = box.querySelector(".get").href = at.url; box.querySelector("img").alt = `Preview of step ${at.step}`;
+  box.querySelector("figcaption").textContent = `step ${at.step}: ${at.prompt}`; if (!box.open) box.showModal();
+}
+find(".older").onclick = () => open(shown - 1); find(".newer").onclick = () => open(shown + 1); find(".close").onclick = () => find(".large").close();
+find(".large").onclick = event => { if (event.target === find(".large")) find(".large").close(); };
+find(".large").onkeydown = event => { if (event.key === "ArrowLeft") open(shown - 1); if (event.key === "ArrowRight") open(shown + 1); };
+
+function drawFiles(files, state) {
+  const list = find(".files"), kept = files.filter(([name, url]) => !previews.some(preview => preview.url === url)), key = JSON.stringify([kept, state]);
+  find(".saved").hidden = !kept.length;
+  if (list.dataset.key === key) return;
+  list.dataset.key = key; list.replaceChildren(...kept.map(([name, url], index) => {
+    const item = document.createElement("li"), link = document.createElement("a");
+    link.href = url; link.download = name; link.textContent = name; link.setAttribute("aria-label", `Download ${name}`);
+    if (index === 0 && name.endsWith(".pt") && state !== "running") { link.className = "result"; link.textContent = `Download ${name}`; }
+    item.append(link); return item;
+  }));
+}
+
+function draw(d) {
+  if (d.job !== cursor.job) startJob(d.job);
+  drawHead(d);
+  if (!d.job) return;
+  if (d.curve_from === cursor.curve && d.curve.length) { curve.push(...d.curve); cursor.curve = d.curve_next; drawChart(); }
+  if (d.previews_from === cursor.previews) drawPreviews(d.previews);
+  if (d.notices_from === cursor.notices) for (const text of d.notices) { const item = document.createElement("li"); item.textContent = text; find(".notices").append(item); cursor.notices += 1; }
+  drawFiles(d.files, d.state);
+}
+
+function tellEnd(d) {  // once for each job that ended, also when it was too quick to be seen running
+  const now = ["finished", "interrupted", "failed"].includes(d.state) ? d.job : "", other = ended !== null && ended.job && ended.job !== d.job;
+  if ((now && (ended === null || ended.told !== now)) || other) trigger("finished");
+  ended = { job: d.job, told: now };
+}
+
+async function tick() {
+  clearTimeout(timer);
+  if (busy) { again = true; return; }
+  busy = true; again = false;
+  let wait = 3000;
+  try {
+    const d = await server.poll(cursor);
+    draw(d); tellEnd(d);
+    wait = Date.now() < hurry ? POLL_MS / 3 : d.state === "running" || d.state === "waiting" ? POLL_MS : 2 * POLL_MS;
+  } catch (problem) {
+    find(".state").dataset.state = find(".text").dataset.state = "lost"; put(".state", NAMES.lost);
+    put(".text", "The server does not answer. It was stopped, or it wants a new login: then reload this page. Trying again.");
+  }
+  busy = false; timer = setTimeout(tick, again ? 0 : document.hidden ? 10000 : wait);
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+window.addEventListener("job-submitted", () => { hurry = Date.now() + 5000; tick(); });
+tick();

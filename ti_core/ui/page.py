@@ -1,0 +1,178 @@
+"""Lays the page out and wires its tabs: what the result of one tab fills in on the next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
+from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
+from ti_core.settings import CHECKPOINT_HELP, PORTRAITS, TrainSettings
+from ti_core.ui.create_tab import CreateTab
+from ti_core.ui.desk import Desk
+from ti_core.ui.preprocess_tab import PreprocessTab
+from ti_core.ui.run_panel import build_run_panel
+from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
+from ti_core.ui.widgets import DIRECT, QUEUED, DiskDropdown, Updates, accepted, refused
+
+TITLE = "Textual Inversion"
+KEPT_IN_BROWSER = "textual-inversion-forms-1"
+NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
+POLL_NOW = "() => { window.dispatchEvent(new Event('job-submitted')); }"
+
+
+class Page:
+    """All components and handlers; `build()` puts them together."""
+
+    def __init__(self, desk: Desk, chosen_checkpoint: str = PORTRAITS) -> None:
+        self.desk = desk
+        self.chosen_checkpoint = chosen_checkpoint
+
+    def build(self) -> gr.Blocks:
+        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+            self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
+            self._build_top()
+            with gr.Row(elem_id="body"):
+                with gr.Column(scale=11, min_width=340), gr.Tabs(selected="create") as self.tabs:
+                    with gr.Tab("Create embedding", id="create"):
+                        self.create = CreateTab(self.desk, self.my_job, self.checkpoint)
+                    with gr.Tab("Preprocess images", id="preprocess"):
+                        self.preprocess = PreprocessTab(self.desk, self.my_job)
+                    with gr.Tab("Train", id="train"):
+                        self.train = TrainTab(self.desk, self.my_job, self.checkpoint)
+                with gr.Column(scale=9, min_width=320, elem_id="output"):
+                    self.live = build_run_panel(self.desk)
+            self._wire_buttons()
+            self._wire_forms()
+            self._wire_reload(blocks)
+        return blocks
+
+    # ---- layout
+
+    def _build_top(self) -> None:
+        with gr.Row(elem_id="top", equal_height=False):
+            with gr.Column(scale=5, min_width=300), gr.Row(elem_classes="with-refresh"):
+                self.checkpoint = DiskDropdown(
+                    self._checkpoint_titles(), value=self.chosen_checkpoint, label=TrainSettings.options()["checkpoint"].label, info=CHECKPOINT_HELP, elem_id="checkpoint"
+                )
+                self.checkpoint_refresh = gr.Button("Stable Diffusion checkpoint: refresh", elem_classes="refresh", min_width=40, scale=0)
+            with gr.Column(scale=6, min_width=300), gr.Row(elem_id="start", equal_height=False):
+                self.person = gr.Dropdown(list(SAMPLE_PEOPLE), value=next(iter(SAMPLE_PEOPLE), None), label="Start here: sample person", scale=2, min_width=130, elem_id="person")
+                self.sample = gr.Button("Try the face recipe with sample photos", scale=3, min_width=200, elem_id="sample")
+                self.follow = gr.Checkbox(False, label="Go to the next tab after each step", container=False, scale=3, min_width=200, elem_id="follow")
+
+    def _checkpoint_titles(self) -> list[str]:
+        titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
+        return titles if self.chosen_checkpoint in titles else [*titles, self.chosen_checkpoint]
+
+    # ---- wiring
+
+    def _wire_buttons(self) -> None:
+        for tab in (self.create, self.preprocess, self.train):
+            clicked = tab.button.click(tab.start, tab.form.components, [self.my_job, tab.message], **QUEUED)
+            clicked.then(None, None, None, js=POLL_NOW)
+        for tab in (self.preprocess, self.train):
+            tab.interrupt.click(self._interrupt, None, tab.message, **DIRECT).then(None, None, None, js=POLL_NOW)
+        everything = [self.tabs, self.preprocess.gallery, self.my_job, self.create.message, self.preprocess.message, *self._train_outputs(), *self.preprocess.form.components]
+        self.live.finished(
+            self._take_result, [self.my_job, self.follow, self.preprocess.form.widgets["destination_directory"], self.train.form.widgets["embedding"]], everything, **QUEUED
+        )
+        self.sample.click(self._fill_sample, self.person, [self.tabs, self.follow, *self.create.form.components, *self.preprocess.form.components, *self._train_outputs()], **QUEUED)
+        widgets = self.train.form.widgets
+        self.train.recipe.click(self.train.fill_recipe, [widgets["dataset_directory"], widgets["embedding"]], self._train_outputs(), **QUEUED)
+        drop = [self.preprocess.drop, self.create.form.widgets["name"]]
+        self.preprocess.drop.upload(self.preprocess.take_photos, drop, [self.preprocess.form.widgets["source_directory"], self.preprocess.message], **QUEUED)
+
+    def _train_outputs(self) -> list[Any]:
+        return [self.train.message, *(w for name, w in self.train.form.widgets.items() if name != "checkpoint")]
+
+    def _wire_forms(self) -> None:
+        widgets = self.train.form.widgets
+        gr.on([widgets[name].change for name in PLAN_FIELDS], self.train.described, self.train.form.components, self.train.plan, trigger_mode="always_last", **DIRECT)
+        self.checkpoint.change(self._own_size, self.checkpoint, [widgets["width"], widgets["height"]], **DIRECT)
+        self.checkpoint_refresh.click(lambda: gr.update(choices=self._checkpoint_titles()), None, self.checkpoint, **DIRECT)
+
+    def _wire_reload(self, blocks: gr.Blocks) -> None:
+        """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
+        kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
+        fields: dict[str, Any] = {"follow": self.follow, "checkpoint": self.checkpoint}
+        for form in (self.create.form, self.preprocess.form, self.train.form):
+            fields.update({f"{form.prefix}.{name}": widget for name, widget in form.widgets.items() if name != "checkpoint"})
+        keep = f"(...values) => [Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]]))]"
+
+        def put_back(values: Any) -> Updates:
+            return self._put_back(values if isinstance(values, dict) else {}, fields)
+
+        loaded = blocks.load(put_back, kept, list(fields.values()), **DIRECT)
+        loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
+        gr.on([widget.change for widget in fields.values()], None, list(fields.values()), kept, js=keep, show_progress="hidden")
+
+    # ---- handlers
+
+    def _put_back(self, values: dict[str, Any], fields: dict[str, Any]) -> Updates:
+        """Stored values that still fit, and fresh lists for the dropdowns that are read from disk."""
+        updates: Updates = {fields[name]: value for name, value in values.items() if name in fields}
+        checkpoints = self._checkpoint_titles()
+        chosen = values.get("checkpoint") if values.get("checkpoint") in checkpoints else self.chosen_checkpoint
+        updates[self.checkpoint] = gr.update(choices=checkpoints, value=chosen)
+        stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
+        if not stored.get("template_file"):
+            stored["template_file"] = TrainSettings.defaults()["template_file"]
+        updates.update(self.train.filled(stored))
+        if "train.width" not in values:
+            widgets = self.train.form.widgets
+            updates[widgets["width"]], updates[widgets["height"]] = self._own_size(chosen)
+        return updates
+
+    def _own_size(self, choice: str) -> tuple[int, int]:
+        try:
+            checkpoint: CheckpointFile = find_checkpoint(choice or PORTRAITS, self.desk.workspace)
+        except UserError:
+            return 512, 512
+        return checkpoint.size_px, checkpoint.size_px
+
+    def _interrupt(self) -> Any:
+        return gr.update(value=self.desk.jobs.interrupt(), visible=True)
+
+    def _fill_sample(self, person: str | None) -> Updates:
+        """The three forms for a sample person; what depends on the finished pictures follows when they are there."""
+        if person not in SAMPLE_PEOPLE:
+            return refused(UserError("There are no sample photos.", "Choose a person from the list."), self.train.message)
+        create, preprocess = sample_recipe(person)
+        filled = {**self.create.form.updates(create), **self.preprocess.form.updates(preprocess), self.tabs: gr.update(selected="create"), self.follow: True}
+        directory = preprocess["destination_directory"]
+        filled[self.train.form.widgets["dataset_directory"]] = directory
+        return filled
+
+    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None) -> Updates:
+        """A job has ended. The page that started it moves on; every other page only reads its lists again."""
+        updates: Updates = self.train.filled({})
+        outcome = self.desk.outcomes.get(my_job or "")
+        if outcome is None or outcome.job.state in ("waiting", "running"):
+            return updates
+        job = outcome.job
+        updates[self.my_job] = ""
+        if job.state == "failed":
+            box = {"create": self.create.message, "preprocess": self.preprocess.message, "train": self.train.message}[job.kind]
+            return {**updates, **refused(UserError(job.text), box)}
+        if job.state == "finished" and job.kind == "create":
+            updates.update(self._after_create(outcome.result, follow, destination))
+        elif job.state == "finished" and job.kind == "preprocess":
+            updates.update(self._after_preprocess(outcome.result, follow, embedding))
+        return updates
+
+    def _after_create(self, name: str, follow: bool, destination: str) -> Updates:
+        updates = self.train.filled({"embedding": name})
+        if not destination or destination.startswith("datasets/"):
+            updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
+        return {**updates, **accepted(self.create.message), **({self.tabs: gr.update(selected="preprocess")} if follow else {})}
+
+    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
+        updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
+        if not follow:
+            return updates
+        updates[self.tabs] = gr.update(selected="train")
+        return {**updates, **self.train.fill_recipe(directory, embedding)}

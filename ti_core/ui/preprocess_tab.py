@@ -1,0 +1,83 @@
+"""The Preprocess images tab, with a box for dropped photos and a gallery of the finished pictures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.events import Emit
+from ti_core.settings import PreprocessSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.uploads import TAKEN, keep_photos
+from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+
+GALLERY_PICTURES = 100
+GALLERY_PX = 512
+
+
+class PreprocessTab:
+    def __init__(self, desk: Desk, my_job: Any) -> None:
+        self.desk, self.my_job = desk, my_job
+        self.form = Form(PreprocessSettings, "preprocess")
+        self.form.add("source_directory")
+        self.drop = gr.File(label="Drop photos here, or click to choose them", file_count="multiple", file_types=sorted(TAKEN), height=130, elem_id="preprocess_drop")
+        self.form.add("destination_directory")
+        self.form.add("width", "height")
+        for name in PreprocessSettings.options():
+            if name not in self.form.widgets:
+                self.form.add(name)
+        with gr.Row(elem_classes="actions"):
+            self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
+            self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
+        self.message = message_box("preprocess_message")
+        self.gallery = gr.Gallery(label="Finished pictures and their captions", visible=False, columns=4, height="auto", object_fit="contain", interactive=False, elem_id="preprocess_gallery")
+
+    def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
+        """Copy dropped photos into the workspace and fill in their folder."""
+        source = self.form.widgets["source_directory"]
+        if not files:
+            return {self.message: gr.update()}
+        try:
+            folder, skipped = keep_photos([Path(file) for file in files], name, self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+        text = f"Left out, because they are not photos: {', '.join(skipped)}." if skipped else ""
+        return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
+
+    def start(self, *given: Any) -> Updates:
+        try:
+            settings = PreprocessSettings.from_dict(self.form.values(given))
+            settings.check()
+            source = self.desk.workspace.folder(settings.source_directory, "Source directory")
+            self.desk.workspace.path(settings.destination_directory, "Destination directory")
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            from ti_core.data.preprocess import preprocess
+
+            preprocess(settings, self.desk.workspace, emit, stop)
+
+        return {self.my_job: self.desk.submit("preprocess", f"Preprocess {source.name}", work, result=settings.destination_directory), **accepted(self.message)}
+
+    def finished_pictures(self, destination: str) -> Any:
+        """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""
+        from PIL import Image
+
+        try:
+            files = sorted(self.desk.workspace.folder(destination, "Destination directory").glob("*.png"))
+        except UserError:
+            files = []
+        shown = []
+        for file in files[:GALLERY_PICTURES]:
+            with Image.open(file) as picture:
+                picture.thumbnail((GALLERY_PX, GALLERY_PX))
+                caption = file.with_suffix(".txt")
+                shown.append((picture.copy(), caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else file.stem))
+        more = f" (the first {GALLERY_PICTURES} of {len(files)})" if len(files) > GALLERY_PICTURES else f" ({len(files)})"
+        return gr.update(value=shown, visible=bool(shown), label=f"Finished pictures and their captions{more}")

@@ -1,0 +1,46 @@
+"""The live strip: one gr.HTML that asks for what is new since its cursor. It draws; the server keeps the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.ui.desk import Desk
+
+HERE = Path(__file__).parent
+POLL_MS = 1000
+
+
+def view(desk: Desk, cursor: Any) -> dict[str, Any]:
+    """The queue's snapshot after a page's cursor, with paths turned into addresses. A cursor comes from outside, so it may be anything."""
+    asked = cursor if isinstance(cursor, dict) else {}
+
+    def count(name: str) -> int:
+        return max(0, asked[name]) if isinstance(asked.get(name), int) else 0
+
+    shown = desk.jobs.snapshot(str(asked.get("job", "")), count("curve"), count("previews"), count("notices"))
+    if not shown["job"]:
+        return shown
+    job = shown["job"]
+    shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
+    shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
+    shown["folder"] = desk.workspace.shown(desk.workspace.root / shown["folder"]) if shown["folder"] else ""
+    return shown
+
+
+def build_run_panel(desk: Desk) -> Any:
+    """The strip; its custom event 'finished' fires once in every open page when a job has ended."""
+
+    async def poll(cursor: Any) -> dict[str, Any]:  # async: takes no thread of gradio's pool
+        return view(desk, cursor)
+
+    return gr.HTML(
+        value="",
+        html_template=(HERE / "live.html").read_text(encoding="utf-8"),
+        css_template=(HERE / "live.css").read_text(encoding="utf-8"),
+        js_on_load=(HERE / "live.js").read_text(encoding="utf-8").replace("@POLL_MS@", str(POLL_MS)),
+        server_functions=[poll],
+        elem_id="live",
+    )

@@ -1,0 +1,105 @@
+"""Serves the page: who may come in, under which names, what may be fetched, and the public link."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from ti_core.errors import UserError
+from ti_core.jobs import JobQueue
+from ti_core.settings import PORTRAITS
+from ti_core.ui.desk import Desk
+from ti_core.ui.page import TITLE, Page
+from ti_core.workspace import Workspace
+
+STYLE = Path(__file__).parent / "style.css"
+MAX_PHOTO_SIZE = "64mb"
+FAILED_LOGINS_A_MINUTE = 20
+
+
+@dataclass(frozen=True)
+class Door:
+    """How the page is reached. Empty `user` means no login, which is for this computer alone."""
+
+    port: int = 7860
+    listen: bool = False
+    share: bool = False
+    user: str = ""
+    password: str = ""
+
+
+def start_page(workspace: Workspace, door: Door, checkpoint: str = PORTRAITS) -> gr.Blocks:
+    """Open the page and return at once; raises UserError if the port is taken."""
+    desk = Desk(workspace, JobQueue())
+    blocks = Page(desk, checkpoint).build()
+    _calm(blocks)
+    hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", "*.gradio.live"]
+    try:
+        blocks.launch(
+            server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,
+            auth=login_check(door.user, door.password) if door.user else None, auth_message=TITLE,
+            theme=gr.themes.Default(spacing_size="sm", radius_size="sm"), css_paths=[STYLE],
+            max_file_size=MAX_PHOTO_SIZE, allowed_paths=desk.published, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
+            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+            app_kwargs={"openapi_url": None, "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]},
+        )  # fmt: skip
+    except OSError as error:
+        raise UserError(f"Port {door.port} is taken by another program.", f"Choose another one: --port {door.port + 1}") from error
+    return blocks
+
+
+def _calm(blocks: gr.Blocks) -> None:
+    """Gradio's idle queue looks for work a thousand times a second, 5 % of a core that training needs."""
+    for name, pause_s in (("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
+        if hasattr(blocks._queue, name):
+            setattr(blocks._queue, name, pause_s)
+
+
+def login_check(user: str, password: str) -> Callable[[str, str], Awaitable[bool]]:
+    """Compares without telling by its duration how much was right, and slows guessing down.
+
+    It is async because gradio calls it inside its event loop, where a sleeping function would stop every page.
+    """
+    failures: list[float] = []
+
+    async def check(given_user: str, given_password: str) -> bool:
+        right = hmac.compare_digest(given_user.encode(), user.encode()) & hmac.compare_digest(given_password.encode(), password.encode())
+        now = time.monotonic()
+        failures[:] = [then for then in failures if now - then < 60]
+        if right and len(failures) <= FAILED_LOGINS_A_MINUTE:
+            return True
+        failures.append(now)
+        await asyncio.sleep(min(5.0, 0.5 * len(failures)))
+        return False
+
+    return check
+
+
+def open_public_link(blocks: gr.Blocks) -> None:
+    """Make the gradio.live link in the background: without a network, launch(share=True) would hold the page up for half a minute."""
+
+    def tunnel() -> None:
+        from gradio import networking
+
+        try:
+            address = networking.setup_tunnel(
+                local_host="127.0.0.1", local_port=blocks.server_port, share_token=blocks.share_token, share_server_address=None, share_server_tls_certificate=None
+            )
+        except Exception as error:  # whatever the tunnel's trouble is, the page on this computer goes on
+            logging.getLogger(__name__).debug("no public link", exc_info=error)
+            print("Public page: none, because the share service could not be reached. The page works on this computer.", flush=True)
+            return
+        blocks.share, blocks.share_url = True, "https://" + address.split("://", 1)[-1]
+        print(f"Public page: {blocks.share_url} (while this program runs, a week at most)", flush=True)
+
+    threading.Thread(target=tunnel, name="public-link", daemon=True).start()

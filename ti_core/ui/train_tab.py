@@ -1,0 +1,116 @@
+"""The Train tab: A1111's fields in its order, then ours, folded away."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import SettingsError, UserError
+from ti_core.events import Emit
+from ti_core.library import find_embeddings
+from ti_core.settings import TrainSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+
+IN_ONE_ROW = (("batch_size", "gradient_accumulation_steps"), ("width", "height"), ("image_every", "save_every"), ("preview_steps", "preview_cfg_scale"))
+PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
+
+
+def templates(desk: Desk) -> list[str]:
+    from ti_core.prompts import list_templates
+
+    return list_templates(desk.workspace)
+
+
+class TrainTab:
+    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+        self.desk, self.my_job = desk, my_job
+        self.form = Form(TrainSettings, "train")
+        gr.Markdown("Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint")
+        self.recipe = gr.Button("Use the face recipe", elem_id="train_recipe")
+        names = [name for name in TrainSettings.options() if name != "checkpoint"]
+        ours = names.index("seed")
+        self._add(names[:ours])
+        with gr.Accordion("Seed, loss table and previews", open=False, elem_id="train_more"):
+            self._add(names[ours:])
+        ordered = {name: self.form.widgets.get(name, checkpoint) for name in TrainSettings.options()}
+        self.form.widgets = ordered
+        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=4, elem_id="train_plan")
+        with gr.Row(elem_classes="actions"):
+            self.button = gr.Button("Train Embedding", variant="primary", elem_id="train_run")
+            self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
+        self.message = message_box("train_message")
+
+    def _add(self, names: list[str]) -> None:
+        for name in names:
+            if name in self.form.widgets:
+                continue
+            if name == "embedding":
+                self.form.add_refreshed(name, lambda: find_embeddings(self.desk.workspace))
+            elif name == "template_file":
+                self.form.add_refreshed(name, lambda: templates(self.desk))
+            else:
+                self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+
+    def described(self, *given: Any) -> str:
+        """The plan of the form in one sentence, or what is still missing."""
+        from ti_core.recipe import describe_plan
+
+        try:
+            return describe_plan(self.desk.workspace, TrainSettings.from_dict(self.form.values(given)))
+        except UserError as error:
+            return str(error)
+
+    def recipe_values(self, dataset_directory: str, embedding: str) -> dict[str, Any]:
+        """The guide's values for this dataset. Raises UserError."""
+        from ti_core.recipe import recipe_train_values
+
+        return {name: value for name, value in recipe_train_values(self.desk.workspace, dataset_directory, embedding).items() if name not in ("checkpoint", "width", "height")}
+
+    def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
+        """Fill the form as far as possible: without a dataset, everything that does not depend on one waits for it."""
+        try:
+            values = self.recipe_values(dataset_directory or "", embedding or "")
+        except UserError as error:
+            return refused(error, self.message)
+        return {**self.filled(values), **accepted(self.message)}
+
+    def filled(self, values: dict[str, Any]) -> Updates:
+        """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
+        updates = self.form.updates(values)
+        lists = {"embedding": find_embeddings(self.desk.workspace), "template_file": templates(self.desk)}
+        for name, choices in lists.items():
+            value = {"value": values[name]} if values.get(name) in choices else {}
+            updates[self.form.widgets[name]] = gr.update(choices=choices, **value)
+        return updates
+
+    def start(self, *given: Any) -> Updates:
+        try:
+            settings = TrainSettings.from_dict(self.form.values(given))
+            self._check(settings)
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            from ti_core.training.loop import train  # loads torch
+
+            train(settings, self.desk.workspace, emit, stop)
+
+        return {self.my_job: self.desk.submit("train", f"Train {settings.embedding}", work), **accepted(self.message)}
+
+    def _check(self, settings: TrainSettings) -> None:
+        """All that can be known before torch is loaded, in one error."""
+        problems = settings.problems()
+        if settings.dataset_directory.strip():
+            try:
+                self.desk.workspace.folder(settings.dataset_directory, "Dataset directory")
+            except UserError as error:
+                problems.append(str(error))
+        if settings.embedding and settings.embedding not in find_embeddings(self.desk.workspace):
+            problems.append(f"There is no embedding called '{settings.embedding}'. Make it in the Create embedding tab, or choose another one.")
+        if settings.template_file and settings.template_file not in (names := templates(self.desk)):
+            problems.append(f"There is no prompt template '{settings.template_file}'. Choose one of: {', '.join(names)}.")
+        if problems:
+            raise SettingsError(problems)

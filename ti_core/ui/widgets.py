@@ -1,0 +1,115 @@
+"""Turns the declarations of settings.py into gradio components, so that no label, default or help text is written twice."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import SettingsError, UserError
+from ti_core.settings import OWN_SIZE, Option, _Settings
+
+Updates = dict[Any, Any]
+
+
+class DiskDropdown(gr.Dropdown):
+    """A dropdown whose choices are read from disk. What is chosen is checked by the job, with a clear sentence.
+
+    Gradio's own check compares with the list of the server's start, and would refuse what has been made since.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+
+
+def widget(option: Option, default: Any, elem_id: str) -> Any:
+    """The component of one option. Number boxes get no limits: settings.check() says all problems at once, gradio only the first."""
+    shared = {"label": option.label, "info": option.help, "value": default, "elem_id": elem_id}
+    match option.control:
+        case "textbox":
+            return gr.Textbox(placeholder=option.placeholder or None, max_lines=3, **shared)
+        case "number":
+            return gr.Number(precision=0 if isinstance(default, int) else None, **shared)
+        case "slider":
+            shared["value"] = option.minimum if option.zero_is_auto and default == OWN_SIZE else default
+            return gr.Slider(option.minimum, option.maximum, step=option.step, **shared)
+        case "checkbox":
+            return gr.Checkbox(**shared)
+        case "radio":
+            return gr.Radio(list(option.choices), **shared)
+        case "dropdown" if option.choices:
+            return gr.Dropdown(list(option.choices), **shared)
+        case "dropdown":
+            return DiskDropdown([default] if default else [], **{**shared, "value": default or None})
+    raise AssertionError(f"option '{option.label}' has the unknown control '{option.control}'")
+
+
+@dataclass
+class Form:
+    """The widgets of one settings class, by name and in its order."""
+
+    settings: type[_Settings]
+    prefix: str
+    widgets: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, *names: str) -> list[Any]:
+        """Make the widgets of these options here and now; several share a row."""
+        options, defaults = self.settings.options(), self.settings.defaults()
+        made = {}
+        if len(names) == 1:
+            made[names[0]] = widget(options[names[0]], defaults[names[0]], f"{self.prefix}_{names[0]}")
+        else:
+            with gr.Row(equal_height=False):
+                for name in names:
+                    made[name] = widget(options[name], defaults[name], f"{self.prefix}_{name}")
+        self.widgets.update(made)
+        return list(made.values())
+
+    def add_refreshed(self, name: str, choices: Callable[[], Sequence[str]]) -> None:
+        """A dropdown and the button that reads its choices again."""
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.add(name)
+            label = self.settings.options()[name].label
+            button = gr.Button(f"{label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id=f"{self.prefix}_{name}_refresh")
+        button.click(lambda: gr.update(choices=list(choices())), None, self.widgets[name], **DIRECT)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.widgets)
+
+    @property
+    def components(self) -> list[Any]:
+        return list(self.widgets.values())
+
+    def values(self, given: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.names, given, strict=True))
+
+    def updates(self, values: dict[str, Any]) -> Updates:
+        """Gradio's updates for the values that have a widget here."""
+        return {self.widgets[name]: value for name, value in values.items() if name in self.widgets}
+
+
+# Buttons that may refuse go through gradio's queue, because without it toasts are swallowed; the others answer directly.
+QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+
+
+def message_box(elem_id: str) -> Any:
+    """Where a tab answers: hidden until there is something to say."""
+    return gr.Textbox(label="Message", visible=False, interactive=False, lines=1, max_lines=12, elem_id=elem_id, elem_classes="message")
+
+
+def refused(error: UserError, box: Any) -> Updates:
+    """Show an error beside the button and as a toast; what was typed stays as it is."""
+    problems = error.problems if isinstance(error, SettingsError) else [str(error)]
+    gr.Warning("<br>".join(html.escape(problem) for problem in problems), title="Please check the form", duration=12)
+    return {box: gr.update(value="\n".join(problems), visible=True)}
+
+
+def accepted(box: Any, text: str = "") -> Updates:
+    return {box: gr.update(value=text, visible=bool(text))}

@@ -1,0 +1,85 @@
+"""The one root folder that holds embeddings, templates, datasets and runs, and how a typed path becomes a real one."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from ti_core.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ASSETS = REPOSITORY / "assets"
+SAMPLE_PHOTOS = ASSETS / "sample_photos"
+SHIPPED_TEMPLATES = REPOSITORY / "templates"
+PORTRAITS_FOLDER = ASSETS / "portraits"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`confined` is set when the page is shared: then typed paths must stay inside `root` (or among the sample photos)."""
+
+    root: Path
+    confined: bool = False
+
+    @property
+    def embeddings(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
+    def templates(self) -> Path:
+        return self.root / "templates"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "models" / "Stable-diffusion"
+
+    def path(self, text: str, what: str) -> Path:
+        """The absolute path of a typed one, relative to the root. `what` names the field in the error.
+
+        Raises UserError for an empty or forbidden path. Network and home paths are refused before they are resolved, because
+        resolving alone already contacts the other computer on Windows.
+        """
+        typed = text.strip().strip('"')
+        if not typed or "\0" in typed:
+            raise UserError(f"{what} is empty.", "Type the path of a folder.")
+        if self.confined and (PureWindowsPath(typed).drive or typed.startswith(("~", "//", "\\"))):
+            raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
+        path = Path(os.path.expanduser(typed))
+        path = (path if path.is_absolute() else self.root / path).resolve()
+        if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
+            raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
+        return path
+
+    def folder(self, text: str, what: str) -> Path:
+        """Like `path`, for a folder that must be there."""
+        path = self.path(text, what)
+        if not path.is_dir():
+            raise UserError(f"{what} '{text}' does not exist.", "Check the spelling, or make the folder and put your pictures into it.")
+        return path
+
+    def shown(self, path: Path) -> str:
+        """The path as people should see it: relative to the root where it lies inside."""
+        path = path.resolve()
+        return path.relative_to(self.root.resolve()).as_posix() if path.is_relative_to(self.root.resolve()) else str(path)
+
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+
+
+def clean_name(text: str) -> str:
+    """An embedding's name made safe as a file name on every system (reference 3.1, plus trimming).
+
+    Letters and digits of any script, dot, underscore, dash and space stay. Raises UserError if nothing is left.
+    """
+    name = re.sub(r"[^\w.\- ]", "", text).strip(" .")[:100].strip(" .")
+    if not name:
+        raise UserError("Name is empty." if not text.strip() else f"Name '{text}' has no letter or digit.", "Type a new word for the person, such as anna-01.")
+    if name.split(".")[0].lower() in _RESERVED:
+        raise UserError(f"Name '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
+    return name
