@@ -32,11 +32,22 @@ def test_settings_survive_json() -> None:
 
 
 def test_all_problems_are_reported_at_once_with_their_values() -> None:
-    settings = TrainSettings.from_dict({"learning_rate": "0.05:x", "batch_size": 0, "gradient_accumulation_steps": -3, "steps": 0, "tag_drop_out": 1.5, "width": 100})
+    settings = TrainSettings.from_dict(
+        {"learning_rate": "0.05:x", "batch_size": 0, "gradient_accumulation_steps": -3, "steps": 0, "tag_drop_out": 1.5, "width": 100}
+    )
     with pytest.raises(SettingsError) as error:
         settings.check()
     text = "\n".join(error.value.problems)
-    for part in ("Embedding is empty", "piece 1, '0.05:x'", "Batch size is 0", "steps is -3", "Max steps is 0", "is 1.5", "multiple of 8", "Dataset directory is empty"):
+    for part in (
+        "Embedding is empty",
+        "piece 1, '0.05:x'",
+        "Batch size is 0",
+        "steps is -3",
+        "Max steps is 0",
+        "is 1.5",
+        "multiple of 8",
+        "Dataset directory is empty",
+    ):
         assert part in text, part
 
 

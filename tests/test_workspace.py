@@ -7,7 +7,9 @@ from ti_core.files import save_atomically, save_text
 from ti_core.workspace import Workspace, clean_name
 
 
-@pytest.mark.parametrize(("typed", "name"), [("anna-01", "anna-01"), ("  a/b\\c:d ", "abcd"), ("../../etc", "etc"), ("Ännchen 2.", "Ännchen 2"), ("<anna>", "anna")])
+@pytest.mark.parametrize(
+    ("typed", "name"), [("anna-01", "anna-01"), ("  a/b\\c:d ", "abcd"), ("../../etc", "etc"), ("Ännchen 2.", "Ännchen 2"), ("<anna>", "anna")]
+)
 def test_names_are_made_safe(typed: str, name: str) -> None:
     assert clean_name(typed) == name
 

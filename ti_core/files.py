@@ -23,7 +23,9 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"'{path.name}' could not be saved in {path.parent}: {reason(error)}.", "Make room or choose another folder, then try again.") from error
+        raise UserError(
+            f"'{path.name}' could not be saved in {path.parent}: {reason(error)}.", "Make room or choose another folder, then try again."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return path

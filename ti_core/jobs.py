@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from ti_core.errors import Interrupted, UserError
@@ -104,8 +105,8 @@ class JobQueue:
     def shown_job(self) -> Job | None:
         """The running job, else the newest."""
         with self._lock:
-            running = [job for job in self._jobs.values() if job.state == "running"]
-            return (running or list(self._jobs.values())[-1:] or [None])[0]
+            jobs = list(self._jobs.values())
+            return next((job for job in jobs if job.state == "running"), jobs[-1] if jobs else None)
 
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
@@ -156,7 +157,7 @@ class JobQueue:
             self._emit(job, Started(job.title, 0))
             job.state = "running"
             try:
-                job.work(lambda event, job=job: self._emit(job, event), job.stop)
+                job.work(partial(self._emit, job), job.stop)
                 if job.state == "running":
                     self._emit(job, Finished("Done."))
             except Interrupted:

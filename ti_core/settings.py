@@ -141,7 +141,10 @@ class CreateSettings(_Settings):
         "", "Name", "textbox", "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.", required=True
     )
     initialization_text: str = _option(
-        "*", "Initialization text", "textbox", "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero."
+        "*",
+        "Initialization text",
+        "textbox",
+        "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero.",
     )
     vectors: int = _option(
         1, "Number of vectors per token", "slider", "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
@@ -156,20 +159,32 @@ class PreprocessSettings(_Settings):
     """The Preprocess images tab (reference 1.4). Focal crop, splitting and captioners come with a later issue."""
 
     source_directory: str = _option(
-        "", "Source directory", "textbox", "The folder with your photos, or drop photos into the box below.", placeholder="Path to directory with input images", required=True
+        "",
+        "Source directory",
+        "textbox",
+        "The folder with your photos, or drop photos into the box below.",
+        placeholder="Path to directory with input images",
+        required=True,
     )
     destination_directory: str = _option(
         "", "Destination directory", "textbox", "Where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
         required=True,
     )  # fmt: skip
     width: int = _option(512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8)
-    height: int = _option(512, "Height", "slider", "Height of the finished pictures in pixels. Keep 512 for square pictures.", minimum=64, maximum=MAX_SIZE_PX, step=8)
+    height: int = _option(
+        512, "Height", "slider", "Height of the finished pictures in pixels. Keep 512 for square pictures.", minimum=64, maximum=MAX_SIZE_PX, step=8
+    )
     caption_action: str = _option(
         "ignore", "Existing Caption txt Action", "dropdown",
         "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
         choices=CAPTION_ACTIONS,
     )  # fmt: skip
-    flip: bool = _option(False, "Create flipped copies", "checkbox", "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.")
+    flip: bool = _option(
+        False,
+        "Create flipped copies",
+        "checkbox",
+        "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
+    )
 
 
 _TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trained and previews are made,")
@@ -192,14 +207,23 @@ class TrainSettings(_Settings):
         minimum=1, step=1,
     )  # fmt: skip
     dataset_directory: str = _option(
-        "", "Dataset directory", "textbox", "The folder with the finished pictures and their .txt captions.", placeholder="Path to directory with input images", required=True
+        "",
+        "Dataset directory",
+        "textbox",
+        "The folder with the finished pictures and their .txt captions.",
+        placeholder="Path to directory with input images",
+        required=True,
     )
     log_directory: str = _option(
         "textual_inversion", "Log directory", "textbox", "Previews and copies are saved in a dated folder here.", placeholder="Path to directory where to write outputs",
         required=True,
     )  # fmt: skip
     template_file: str = _option(
-        "style_filewords.txt", "Prompt template", "dropdown", "The sentences used in training. For a person choose one that begins with subject, or the recipe's own.", required=True
+        "style_filewords.txt",
+        "Prompt template",
+        "dropdown",
+        "The sentences used in training. For a person choose one that begins with subject, or the recipe's own.",
+        required=True,
     )
     width: int = _TRAIN_WIDTH
     height: int = _TRAIN_HEIGHT
@@ -214,10 +238,16 @@ class TrainSettings(_Settings):
         minimum=0, step=1,
     )  # fmt: skip
     cards: bool = _option(
-        True, "Save images with embedding in PNG chunks", "checkbox", "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file."
+        True,
+        "Save images with embedding in PNG chunks",
+        "checkbox",
+        "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file.",
     )
     shuffle_tags: bool = _option(
-        False, "Shuffle tags by ',' when creating prompts.", "checkbox", "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence."
+        False,
+        "Shuffle tags by ',' when creating prompts.",
+        "checkbox",
+        "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
     )
     tag_drop_out: float = _option(
         0.0, "Drop out tags when creating prompts.", "slider", "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
@@ -227,14 +257,20 @@ class TrainSettings(_Settings):
         "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
         choices=LATENT_METHODS,
     )  # fmt: skip
-    seed: int = _option(0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1)
+    seed: int = _option(
+        0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1
+    )
     csv_every: int = _option(
         1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
         minimum=0, step=1,
     )  # fmt: skip
-    preview_prompt: str = _option("", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name.")
+    preview_prompt: str = _option(
+        "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
+    )
     preview_negative_prompt: str = _option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
-    preview_steps: int = _option(20, "Preview sampling steps", "slider", "More steps paint finer previews and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    preview_steps: int = _option(
+        20, "Preview sampling steps", "slider", "More steps paint finer previews and take longer. 20 is good.", minimum=1, maximum=150, step=1
+    )
     preview_cfg_scale: float = _option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
     preview_seed: int = _option(
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
@@ -251,5 +287,7 @@ class TrainSettings(_Settings):
                 found.extend(error.problems)
         name = self.embedding.strip()
         if self.preview_prompt.strip() and name and name.lower() not in self.preview_prompt.lower():
-            found.append(f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty.")
+            found.append(
+                f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty."
+            )
         return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from ti_core.data.images import cover, find_images, find_problem, open_rgb
 from ti_core.errors import UserError
@@ -34,6 +35,25 @@ def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, orientation
     image = open_rgb(tmp_path / "a.png")
     assert image.size == size
     assert colour_at(image, 1, 1) == {"red": (255, 0, 0), "blue": (0, 0, 255)}[corner]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.array_equal(np.asarray(open_rgb(tmp_path / "a.png")), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_an_odd_tag_beside_the_orientation_does_not_lose_the_picture_or_its_turn(tmp_path: Path) -> None:
+    turned = struct.pack("<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0)
+    text_for_a_number = struct.pack("<HHI4s", ExifTags.Base.XResolution, 2, 4, b"ab\xff\0")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + turned + text_for_a_number + b"\0\0\0\0"
+    red_left_blue_right().save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image, pytest.raises(TypeError):
+        ImageOps.exif_transpose(image)
+    assert open_rgb(tmp_path / "a.jpg").size == (20, 40)
 
 
 def test_a_palette_becomes_its_colours_and_transparent_parts_become_white(tmp_path: Path) -> None:

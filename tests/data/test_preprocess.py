@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ti_core.data.captions import mirrored_caption
 from ti_core.data.images import Problem
 from ti_core.data.preprocess import PreprocessResult, preprocess
 from ti_core.errors import Interrupted, SettingsError, UserError
@@ -216,3 +217,11 @@ def test_a_very_long_file_name_still_fits(tmp_path: Path) -> None:
 def test_the_sample_photos_of_each_person_become_twelve_captioned_squares(tmp_path: Path, person: str) -> None:
     result = run(tmp_path, source_directory=str(SAMPLE_PHOTOS / person), caption_action="copy")
     assert (result.originals, len(result.written), result.captions, result.problems) == (12, 12, 12, [])
+
+
+@pytest.mark.parametrize(
+    ("caption", "mirrored"), [("looking left, red shirt", "looking right, red shirt"), ("Left and RIGHT", "Right and LEFT"), ("leftover, bright light", "leftover, bright light")]
+)
+def test_a_mirrored_caption_swaps_left_and_right_and_nothing_else(caption: str, mirrored: str) -> None:
+    assert mirrored_caption(caption) == mirrored
+    assert mirrored_caption(mirrored) == caption

@@ -30,6 +30,20 @@ def combine_captions(action: str, existing: str, generated: str) -> str:
     return " ".join(part.strip() for part in parts if part.strip())
 
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+def mirrored_caption(caption: str) -> str:
+    """The caption of the mirrored picture: the words left and right change places, so that it stays true."""
+
+    def swapped(match: re.Match[str]) -> str:
+        word = match[0]
+        other = _OTHER_SIDE[word.lower()]
+        return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+
+    return re.sub(r"\b(left|right)\b", swapped, caption, flags=re.IGNORECASE)
+
+
 def words_of_file_name(stem: str) -> str:
     """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them."""
     return re.sub(r"^[-\d]+\s*", "", stem)

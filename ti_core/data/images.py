@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from ti_core.errors import UserError
 
@@ -21,6 +21,17 @@ _UNWANTED_FORMATS = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF"})
 
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, NotImplementedError, struct.error, zlib.error)
 """What Pillow's decoders raise on broken files."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the picture upright."""
 
 
 class Problem(NamedTuple):
@@ -96,10 +107,12 @@ def _reason(path: Path, error: BaseException | None) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Turned as the EXIF tag says. Pillow's exif_transpose also writes the other tags anew and fails where one of them is odd."""
     try:
-        return ImageOps.exif_transpose(image)
-    except KeyError:  # a broken tag is no reason to lose a good picture
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS:  # broken tags are no reason to lose a good picture
         return image
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from ti_core.data.captions import combine_captions, read_caption
+from ti_core.data.captions import combine_captions, mirrored_caption, read_caption
 from ti_core.data.images import Problem, cover, find_images, open_rgb, problem_of
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
@@ -36,10 +36,11 @@ _STEM_BYTES = 180
 
 @dataclass(frozen=True)
 class Piece:
-    """A picture on its way; `caption` holds what captioners wrote of it."""
+    """A picture on its way; `caption` holds what captioners wrote of it; `mirrored` is set on flipped copies."""
 
     image: Image.Image
     caption: str = ""
+    mirrored: bool = False
 
 
 Step = Callable[[list[Piece]], list[Piece]]
@@ -158,8 +159,13 @@ def _steps(settings: PreprocessSettings, existing_caption: str) -> list[Step]:
     """What one photo goes through, in order."""
     steps: list[Step] = [lambda pieces: [replace(p, image=cover(p.image, settings.width, settings.height)) for p in pieces]]
     if settings.flip:
-        steps.append(lambda pieces: [piece for p in pieces for piece in (p, replace(p, image=ImageOps.mirror(p.image)))])
-    steps.append(lambda pieces: [replace(p, caption=combine_captions(settings.caption_action, existing_caption, p.caption)) for p in pieces])
+        steps.append(lambda pieces: [piece for p in pieces for piece in (p, replace(p, image=ImageOps.mirror(p.image), mirrored=True))])
+
+    def captioned(piece: Piece) -> Piece:
+        existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
+        return replace(piece, caption=combine_captions(settings.caption_action, existing, piece.caption))
+
+    steps.append(lambda pieces: [captioned(piece) for piece in pieces])
     return steps
 
 

@@ -16,17 +16,35 @@ Colour = tuple[int, int, int]
 
 SKIN: dict[str, Colour] = {"pale": (255, 228, 212), "tan": (226, 168, 118), "olive": (184, 150, 92), "brown": (140, 88, 56), "dark": (78, 48, 36)}
 HAIR: dict[str, Colour] = {
-    "black": (28, 24, 28), "brown": (104, 64, 36), "blonde": (240, 208, 110), "red": (200, 64, 24),
-    "white": (240, 240, 246), "blue": (48, 96, 220), "pink": (244, 116, 184), "green": (56, 164, 80),
+    "black": (28, 24, 28),
+    "brown": (104, 64, 36),
+    "blonde": (240, 208, 110),
+    "red": (200, 64, 24),
+    "white": (240, 240, 246),
+    "blue": (48, 96, 220),
+    "pink": (244, 116, 184),
+    "green": (56, 164, 80),
 }
 EYES: dict[str, Colour] = {"brown": (96, 56, 28), "blue": (48, 116, 232), "green": (48, 168, 84), "amber": (236, 156, 28)}
 SHIRT: dict[str, Colour] = {
-    "red": (208, 36, 40), "blue": (40, 72, 208), "green": (36, 156, 68), "yellow": (244, 216, 44),
-    "purple": (132, 52, 176), "orange": (244, 132, 24), "black": (28, 28, 34), "white": (244, 244, 248),
+    "red": (208, 36, 40),
+    "blue": (40, 72, 208),
+    "green": (36, 156, 68),
+    "yellow": (244, 216, 44),
+    "purple": (132, 52, 176),
+    "orange": (244, 132, 24),
+    "black": (28, 28, 34),
+    "white": (244, 244, 248),
 }
 BACKGROUND: dict[str, Colour] = {
-    "gray": (150, 150, 154), "sky blue": (140, 196, 244), "cream": (248, 236, 204), "teal": (32, 140, 140),
-    "lavender": (200, 176, 240), "dark blue": (24, 34, 88), "brick": (164, 76, 56), "pink": (248, 168, 196),
+    "gray": (150, 150, 154),
+    "sky blue": (140, 196, 244),
+    "cream": (248, 236, 204),
+    "teal": (32, 140, 140),
+    "lavender": (200, 176, 240),
+    "dark blue": (24, 34, 88),
+    "brick": (164, 76, 56),
+    "pink": (248, 168, 196),
 }
 FACE_HALF_SIZE = {"round": (0.2, 0.2), "oval": (0.175, 0.23), "square": (0.188, 0.205), "long": (0.15, 0.25)}
 WHITE, INK, LIP = (250, 250, 250), (16, 16, 22), (176, 52, 60)
@@ -59,7 +77,9 @@ class Canvas:
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour | None = None, outline: Colour | None = None, line: float = 0.0) -> None:
         self.pen.ellipse(self.frame(x, y, rx, ry), fill=fill, outline=outline, width=self.width(line) if outline else 0)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, radius: float, fill: Colour | None = None, outline: Colour | None = None, line: float = 0.0) -> None:
+    def box(
+        self, x0: float, y0: float, x1: float, y1: float, radius: float, fill: Colour | None = None, outline: Colour | None = None, line: float = 0.0
+    ) -> None:
         self.pen.rounded_rectangle(
             [*self.point(x0, y0), *self.point(x1, y1)], radius * self.unit, fill=fill, outline=outline, width=self.width(line) if outline else 0
         )

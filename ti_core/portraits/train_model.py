@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from ti_core.portraits.pictures import SIZE_PX, PictureBook, open_pixels, render
 from ti_core.portraits.tokenizer import MAX_LENGTH, build_tokenizer
 from ti_core.portraits.world import ATTRIBUTES, labels
 
+Network = TypeVar("Network", bound=nn.Module)
 TEXT_WIDTH = 192
 LATENT_PX = SIZE_PX // 4
 EMPTY_CAPTION_SHARE = 0.1
@@ -55,9 +57,7 @@ class Stage:
         return self.rate * min(1.0, (step + 1) / self.warmup) * fall
 
 
-def train_stage(
-    accelerator: Accelerator, name: str, model: nn.Module, stage: Stage, loss_of: Callable[[nn.Module, int], Tensor], work: Path
-) -> nn.Module:
+def train_stage(accelerator: Accelerator, name: str, model: nn.Module, stage: Stage, loss_of: Callable[[nn.Module, int], Tensor], work: Path) -> nn.Module:
     """Train `model` and return it with its averaged (EMA) weights. Continues from `<work>/<name>.pt`.
 
     `loss_of(model, step)` draws its own batch; the batch is per process.
@@ -218,6 +218,7 @@ class Trainer:
 
     def train_text_encoder(self, tokenizer: CLIPTokenizer, stage: Stage) -> CLIPTextModel:
         """On text alone: linear heads must read off its output what the caption (or the known name) says."""
+
         def loss_of(model: nn.Module, step: int) -> Tensor:
             rng = random.Random(f"{self.seed} text {step} {self.accelerator.process_index}")
             texts, targets = [], []

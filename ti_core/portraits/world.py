@@ -34,9 +34,7 @@ class Attribute:
 def _attribute(name: str, role: Role, values: str, phrase: str | None, unsaid: str = "", said_share: float = 0.75) -> Attribute:
     """`values` reads "none*5, round, square": a name, and after `*` how many times as likely it is."""
     pairs = [value.strip().partition("*") for value in values.split(",")]
-    return Attribute(
-        name, role, tuple(p[0] for p in pairs), tuple(int(p[2] or 1) for p in pairs), phrase, (unsaid,) if unsaid else (), said_share
-    )
+    return Attribute(name, role, tuple(p[0] for p in pairs), tuple(int(p[2] or 1) for p in pairs), phrase, (unsaid,) if unsaid else (), said_share)
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -222,9 +220,7 @@ def known_people(count: int = NAME_COUNT) -> dict[str, Person]:
 
 def labels(person: Person, scene: Scene) -> dict[str, int]:
     """Index of each attribute's value in its list of values, or -1 where the picture cannot show it."""
-    return {
-        a.name: a.values.index(value_of(person, scene, a.name)) if visible(person, scene, a.name) else -1 for a in ATTRIBUTES
-    }
+    return {a.name: a.values.index(value_of(person, scene, a.name)) if visible(person, scene, a.name) else -1 for a in ATTRIBUTES}
 
 
 assert {f.name for f in fields(Person)} >= {a.name for a in ATTRIBUTES if a.role == "identity"}, "Person lacks an attribute"

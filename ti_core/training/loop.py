@@ -13,7 +13,7 @@ from ti_core.data.latents import Latents, encode_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, Started, StepDone
+from ti_core.events import EmbeddingSaved, Emit, Finished, Progress, Started, StepDone
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
@@ -59,7 +59,7 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     a damaged checkpoint, a full disk, or vectors that stay put or stop being finite.
     """
     emit(Progress("Checking the settings and the pictures", 0, 1))
-    inputs = prepare(settings, workspace)
+    inputs = prepare(settings, workspace, emit, stop)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = load_checkpoint(settings.checkpoint, workspace)
     run = _begin(settings, inputs, sd, emit, stop)
@@ -98,8 +98,6 @@ def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit:
         emit(event)  # type: ignore[arg-type]
 
     emit_and_keep(Started(f"Training {inputs.embedding.name}", settings.steps, plan.first_step, plan.sentence(), str(folder.root), settings.to_dict()))
-    for file, reason in inputs.dataset.problems:
-        emit_and_keep(Notice(f"{file} was skipped: {reason}"))
     vectors = rows.to(sd.device).clone().requires_grad_(True)
     return Run(settings, inputs, sd, latents, folder, vectors, plan.first_step, emit_and_keep, stop)
 
@@ -183,7 +181,9 @@ def _check_vectors(run: Run, before: Tensor, step: int) -> None:
         rate = run.inputs.schedule.rate_at(step)
         with torch.no_grad():
             run.vectors.copy_(before)
-        raise UserError(f"At step {step} the vectors stopped being finite numbers; the learning rate was {rate:g}.", "Train again with a lower Embedding Learning rate.")
+        raise UserError(
+            f"At step {step} the vectors stopped being finite numbers; the learning rate was {rate:g}.", "Train again with a lower Embedding Learning rate."
+        )
     if step == run.inputs.plan.first_step + 1 and torch.equal(run.vectors.detach(), before):
         raise UserError(
             "The first update did not change the embedding, so training would learn nothing.",

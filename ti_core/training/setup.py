@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ti_core.data.images import find_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError
+from ti_core.events import Emit
 from ti_core.library import find_checkpoint, find_embeddings
 from ti_core.plan import RunPlan, plan_run
 from ti_core.prompts import find_template, load_template
@@ -67,11 +69,11 @@ def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
         workspace.path(settings.log_directory, "Log directory")
 
 
-def prepare(settings: TrainSettings, workspace: Workspace) -> Prepared:
-    """Check and read everything; raises SettingsError or UserError with nothing written."""
+def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Prepared:
+    """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice."""
     check_train(settings, workspace)
     embedding = load_pt(workspace.embeddings / f"{clean_name(settings.embedding)}.pt")
-    dataset = scan_dataset(workspace.folder(settings.dataset_directory, "Dataset directory"))
+    dataset = scan_dataset(workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop)
     first_step = embedding.step or 0
     if first_step >= settings.steps:
         raise UserError(

@@ -40,6 +40,10 @@ class Desk:
         self.outcomes[job.id] = Outcome(job, result)
         return job.id
 
+    def is_stopping(self, job_id: str) -> bool:
+        outcome = self.outcomes.get(job_id)
+        return outcome is not None and outcome.job.stop.is_set()
+
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
         path = (self.workspace.root / file).resolve()

@@ -1,6 +1,6 @@
 // Asks the server for what is new since this page's cursor, and draws it. Foreign text goes in by textContent only.
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
-const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection" };
+const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 let cursor = { job: "", curve: 0, previews: 0, notices: 0 }, curve = [], previews = [], ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
 
 const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
@@ -9,12 +9,13 @@ const put = (query, text) => { const at = find(query); if (at.textContent !== te
 
 function startJob(job) {
   cursor = { job, curve: 0, previews: 0, notices: 0 }; curve = []; previews = [];
-  find(".grid").replaceChildren(); find(".notices").replaceChildren(); drawChart();
+  find(".grid").replaceChildren(); find(".notices").replaceChildren(); find(".result").replaceChildren(); find(".files").replaceChildren(); delete find(".files").dataset.key;
+  find(".previews").hidden = find(".saved").hidden = true; drawChart();
 }
 
 function drawHead(d) {
   const state = find(".state");
-  state.dataset.state = find(".text").dataset.state = d.state; put(".state", NAMES[d.state] || d.state); put(".title", d.title || "");
+  state.dataset.state = find(".text").dataset.state = d.state; put(".state", NAMES[d.stopping && d.state === "running" ? "stopping" : d.state] || d.state); put(".title", d.title || "");
   const share = d.total ? 100 * d.done / d.total : d.state === "finished" ? 100 : 0, what = d.kind === "train" && d.curve_next ? "step " : "";
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
   put(".count", [d.total ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
@@ -38,7 +39,8 @@ function drawChart() {
   const [lo, hi, slow, fast] = [low(1), high(1), low(2), high(2)];
   find(".raw").setAttribute("points", points(kept, row => row[1], lo, hi, first, last));
   find(".loss").setAttribute("points", points(kept, row => row[3], lo, hi, first, last));
-  find(".rate").setAttribute("points", points(kept, row => row[2], slow, fast, first, last));
+  const stairs = kept.flatMap((row, i) => i && row[2] !== kept[i - 1][2] ? [[row[0], 0, kept[i - 1][2]], row] : [row]);
+  find(".rate").setAttribute("points", points(stairs, row => row[2], slow, fast, first, last));
   put(".loss-name", `loss ${short(newest[1])}, smoothed ${short(newest[3])}`); put(".rate-name", `learning rate ${short(newest[2])}`);
   put(".hi-loss", short(hi)); put(".lo-loss", short(lo)); put(".hi-rate", short(fast)); put(".lo-rate", slow < fast ? short(slow) : "");
   put(".from", `step ${first}`); put(".to", `step ${last}`);
@@ -64,15 +66,29 @@ find(".older").onclick = () => open(shown - 1); find(".newer").onclick = () => o
 find(".large").onclick = event => { if (event.target === find(".large")) find(".large").close(); };
 find(".large").onkeydown = event => { if (event.key === "ArrowLeft") open(shown - 1); if (event.key === "ArrowRight") open(shown + 1); };
 
-function drawFiles(files, state) {
-  const list = find(".files"), kept = files.filter(([name, url]) => !previews.some(preview => preview.url === url)), key = JSON.stringify([kept, state]);
-  find(".saved").hidden = !kept.length;
+function link(name, url, text) {
+  const at = document.createElement("a");
+  at.href = url; at.download = name; at.textContent = text; at.setAttribute("aria-label", `Download ${name}`);
+  return at;
+}
+
+function picture(name, url) {
+  const at = link(name, url, ""), image = document.createElement("img");
+  at.className = "picture"; at.title = image.alt = name; image.src = url; image.loading = "lazy"; at.append(image);
+  return at;
+}
+
+function drawFiles(d) {
+  const files = d.files.filter(([name, url]) => !previews.some(preview => preview.url === url)), key = JSON.stringify([files, d.state]), list = find(".files");
   if (list.dataset.key === key) return;
-  list.dataset.key = key; list.replaceChildren(...kept.map(([name, url], index) => {
-    const item = document.createElement("li"), link = document.createElement("a");
-    link.href = url; link.download = name; link.textContent = name; link.setAttribute("aria-label", `Download ${name}`);
-    if (index === 0 && name.endsWith(".pt") && state !== "running") { link.className = "result"; link.textContent = `Download ${name}`; }
-    item.append(link); return item;
+  list.dataset.key = key;
+  const ended = d.state === "finished" || d.state === "interrupted", result = ended && files.length && files[0][0].endsWith(".pt") ? files.shift() : null;
+  find(".result").hidden = !result; find(".result").replaceChildren(...(result ? [link(...result, `Download ${result[0]}`)] : []));
+  find(".saved").hidden = !files.length;
+  list.replaceChildren(...files.map(([name, url]) => {
+    const item = document.createElement("li"), isPicture = /\.(png|webp|jpg)$/.test(name);
+    item.append(d.kind === "preprocess" && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
+    return item;
   }));
 }
 
@@ -83,7 +99,7 @@ function draw(d) {
   if (d.curve_from === cursor.curve && d.curve.length) { curve.push(...d.curve); cursor.curve = d.curve_next; drawChart(); }
   if (d.previews_from === cursor.previews) drawPreviews(d.previews);
   if (d.notices_from === cursor.notices) for (const text of d.notices) { const item = document.createElement("li"); item.textContent = text; find(".notices").append(item); cursor.notices += 1; }
-  drawFiles(d.files, d.state);
+  drawFiles(d);
 }
 
 function tellEnd(d) {  // once for each job that ended, also when it was too quick to be seen running

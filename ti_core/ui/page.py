@@ -10,14 +10,15 @@ import gradio as gr
 from ti_core.errors import UserError
 from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
-from ti_core.settings import CHECKPOINT_HELP, PORTRAITS, TrainSettings
+from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
-from ti_core.ui.widgets import DIRECT, QUEUED, DiskDropdown, Updates, accepted, refused
+from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, refused
 
+TAB_IDS = ("create", "preprocess", "train")
 TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
@@ -34,15 +35,17 @@ class Page:
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
+            self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
             with gr.Row(elem_id="body"):
                 with gr.Column(scale=11, min_width=340), gr.Tabs(selected="create") as self.tabs:
-                    with gr.Tab("Create embedding", id="create"):
+                    with gr.Tab("Create embedding", id="create") as create:
                         self.create = CreateTab(self.desk, self.my_job, self.checkpoint)
-                    with gr.Tab("Preprocess images", id="preprocess"):
+                    with gr.Tab("Preprocess images", id="preprocess") as preprocess:
                         self.preprocess = PreprocessTab(self.desk, self.my_job)
-                    with gr.Tab("Train", id="train"):
+                    with gr.Tab("Train", id="train") as train:
                         self.train = TrainTab(self.desk, self.my_job, self.checkpoint)
+                    self.all_tabs = (create, preprocess, train)
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
             self._wire_buttons()
@@ -54,15 +57,19 @@ class Page:
 
     def _build_top(self) -> None:
         with gr.Row(elem_id="top", equal_height=False):
-            with gr.Column(scale=5, min_width=300), gr.Row(elem_classes="with-refresh"):
-                self.checkpoint = DiskDropdown(
-                    self._checkpoint_titles(), value=self.chosen_checkpoint, label=TrainSettings.options()["checkpoint"].label, info=CHECKPOINT_HELP, elem_id="checkpoint"
+            with gr.Column(scale=11, min_width=300), gr.Row(elem_classes="with-refresh"):
+                option = TrainSettings.options()["checkpoint"]
+                self.checkpoint = disk_dropdown(
+                    self._checkpoint_titles(), value=self.chosen_checkpoint, label=option.label, info=option.help, elem_id="checkpoint"
                 )
-                self.checkpoint_refresh = gr.Button("Stable Diffusion checkpoint: refresh", elem_classes="refresh", min_width=40, scale=0)
-            with gr.Column(scale=6, min_width=300), gr.Row(elem_id="start", equal_height=False):
-                self.person = gr.Dropdown(list(SAMPLE_PEOPLE), value=next(iter(SAMPLE_PEOPLE), None), label="Start here: sample person", scale=2, min_width=130, elem_id="person")
-                self.sample = gr.Button("Try the face recipe with sample photos", scale=3, min_width=200, elem_id="sample")
-                self.follow = gr.Checkbox(False, label="Go to the next tab after each step", container=False, scale=3, min_width=200, elem_id="follow")
+                self.checkpoint_refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0)
+            with gr.Column(scale=9, min_width=300, elem_id="start"):
+                with gr.Row(equal_height=False):
+                    self.person = gr.Dropdown(
+                        list(SAMPLE_PEOPLE), value=next(iter(SAMPLE_PEOPLE), None), label="Start here: sample person", scale=3, min_width=150, elem_id="person"
+                    )
+                    self.sample = gr.Button("Try the face recipe with sample photos", size="md", scale=5, min_width=220, elem_id="sample")
+                self.follow = gr.Checkbox(False, label="Go to the next tab after each step", container=False, elem_id="follow")
 
     def _checkpoint_titles(self) -> list[str]:
         titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
@@ -75,12 +82,29 @@ class Page:
             clicked = tab.button.click(tab.start, tab.form.components, [self.my_job, tab.message], **QUEUED)
             clicked.then(None, None, None, js=POLL_NOW)
         for tab in (self.preprocess, self.train):
-            tab.interrupt.click(self._interrupt, None, tab.message, **DIRECT).then(None, None, None, js=POLL_NOW)
-        everything = [self.tabs, self.preprocess.gallery, self.my_job, self.create.message, self.preprocess.message, *self._train_outputs(), *self.preprocess.form.components]
+            tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
+        everything = [
+            self.tabs,
+            self.kept_tab,
+            self.preprocess.gallery,
+            self.my_job,
+            self.create.message,
+            self.preprocess.message,
+            *self._train_outputs(),
+            *self.preprocess.form.components,
+        ]
         self.live.finished(
-            self._take_result, [self.my_job, self.follow, self.preprocess.form.widgets["destination_directory"], self.train.form.widgets["embedding"]], everything, **QUEUED
+            self._take_result,
+            [self.my_job, self.follow, self.preprocess.form.widgets["destination_directory"], self.train.form.widgets["embedding"]],
+            everything,
+            **QUEUED,
         )
-        self.sample.click(self._fill_sample, self.person, [self.tabs, self.follow, *self.create.form.components, *self.preprocess.form.components, *self._train_outputs()], **QUEUED)
+        self.sample.click(
+            self._fill_sample,
+            self.person,
+            [self.tabs, self.kept_tab, self.follow, *self.create.form.components, *self.preprocess.form.components, *self._train_outputs()],
+            **QUEUED,
+        )
         widgets = self.train.form.widgets
         self.train.recipe.click(self.train.fill_recipe, [widgets["dataset_directory"], widgets["embedding"]], self._train_outputs(), **QUEUED)
         drop = [self.preprocess.drop, self.create.form.widgets["name"]]
@@ -91,7 +115,14 @@ class Page:
 
     def _wire_forms(self) -> None:
         widgets = self.train.form.widgets
-        gr.on([widgets[name].change for name in PLAN_FIELDS], self.train.described, self.train.form.components, self.train.plan, trigger_mode="always_last", **DIRECT)
+        gr.on(
+            [widgets[name].change for name in PLAN_FIELDS],
+            self.train.described,
+            self.train.form.components,
+            self.train.plan,
+            trigger_mode="always_last",
+            **DIRECT,
+        )
         self.checkpoint.change(self._own_size, self.checkpoint, [widgets["width"], widgets["height"]], **DIRECT)
         self.checkpoint_refresh.click(lambda: gr.update(choices=self._checkpoint_titles()), None, self.checkpoint, **DIRECT)
 
@@ -106,6 +137,11 @@ class Page:
         def put_back(values: Any) -> Updates:
             return self._put_back(values if isinstance(values, dict) else {}, fields)
 
+        for tab in self.all_tabs:
+            # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
+            tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
+        restored = blocks.load(lambda tab: gr.update(selected=tab if tab in TAB_IDS else TAB_IDS[0]), self.kept_tab, self.tabs, **DIRECT)
+        restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
         loaded = blocks.load(put_back, kept, list(fields.values()), **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
         gr.on([widget.change for widget in fields.values()], None, list(fields.values()), kept, js=keep, show_progress="hidden")
@@ -134,15 +170,16 @@ class Page:
             return 512, 512
         return checkpoint.size_px, checkpoint.size_px
 
-    def _interrupt(self) -> Any:
-        return gr.update(value=self.desk.jobs.interrupt(), visible=True)
+    def _interrupt(self) -> None:
+        """The strip tells what comes of it, in every open page."""
+        self.desk.jobs.interrupt()
 
     def _fill_sample(self, person: str | None) -> Updates:
         """The three forms for a sample person; what depends on the finished pictures follows when they are there."""
         if person not in SAMPLE_PEOPLE:
             return refused(UserError("There are no sample photos.", "Choose a person from the list."), self.train.message)
         create, preprocess = sample_recipe(person)
-        filled = {**self.create.form.updates(create), **self.preprocess.form.updates(preprocess), self.tabs: gr.update(selected="create"), self.follow: True}
+        filled = {**self.create.form.updates(create), **self.preprocess.form.updates(preprocess), **self._open("create"), self.follow: True}
         directory = preprocess["destination_directory"]
         filled[self.train.form.widgets["dataset_directory"]] = directory
         return filled
@@ -164,15 +201,17 @@ class Page:
             updates.update(self._after_preprocess(outcome.result, follow, embedding))
         return updates
 
+    def _open(self, tab: str) -> Updates:
+        return {self.tabs: gr.update(selected=tab), self.kept_tab: tab}
+
     def _after_create(self, name: str, follow: bool, destination: str) -> Updates:
         updates = self.train.filled({"embedding": name})
         if not destination or destination.startswith("datasets/"):
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
-        return {**updates, **accepted(self.create.message), **({self.tabs: gr.update(selected="preprocess")} if follow else {})}
+        return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
     def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
         if not follow:
             return updates
-        updates[self.tabs] = gr.update(selected="train")
-        return {**updates, **self.train.fill_recipe(directory, embedding)}
+        return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}

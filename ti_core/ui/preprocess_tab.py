@@ -25,9 +25,9 @@ class PreprocessTab:
         self.desk, self.my_job = desk, my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
-        self.drop = gr.File(label="Drop photos here, or click to choose them", file_count="multiple", file_types=sorted(TAKEN), height=130, elem_id="preprocess_drop")
-        self.form.add("destination_directory")
-        self.form.add("width", "height")
+        self.drop = gr.File(
+            label="Drop photos here, or click to choose them", file_count="multiple", file_types=sorted(TAKEN), height=130, elem_id="preprocess_drop"
+        )
         for name in PreprocessSettings.options():
             if name not in self.form.widgets:
                 self.form.add(name)
@@ -35,7 +35,15 @@ class PreprocessTab:
             self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
             self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
         self.message = message_box("preprocess_message")
-        self.gallery = gr.Gallery(label="Finished pictures and their captions", visible=False, columns=4, height="auto", object_fit="contain", interactive=False, elem_id="preprocess_gallery")
+        self.gallery = gr.Gallery(
+            label="Finished pictures and their captions",
+            visible=False,
+            columns=4,
+            height="auto",
+            object_fit="contain",
+            interactive=False,
+            elem_id="preprocess_gallery",
+        )
 
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""

@@ -24,6 +24,7 @@ def view(desk: Desk, cursor: Any) -> dict[str, Any]:
     if not shown["job"]:
         return shown
     job = shown["job"]
+    shown["stopping"] = desk.is_stopping(job)
     shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
     shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
     shown["folder"] = desk.workspace.shown(desk.workspace.root / shown["folder"]) if shown["folder"] else ""

@@ -48,14 +48,25 @@ def start_page(workspace: Workspace, door: Door, checkpoint: str = PORTRAITS) ->
         blocks.launch(
             server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,
             auth=login_check(door.user, door.password) if door.user else None, auth_message=TITLE,
-            theme=gr.themes.Default(spacing_size="sm", radius_size="sm"), css_paths=[STYLE],
-            max_file_size=MAX_PHOTO_SIZE, allowed_paths=desk.published, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
+            theme=_theme(), css_paths=[STYLE],
+            max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
             footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
             app_kwargs={"openapi_url": None, "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]},
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"Port {door.port} is taken by another program.", f"Choose another one: --port {door.port + 1}") from error
+    blocks.allowed_paths = desk.published  # gradio reads this list at each request; given to launch(), an empty one is thrown away
     return blocks
+
+
+def _theme() -> gr.themes.Base:
+    """Gradio's orange default with the system's font, and help texts dark enough to be read."""
+    theme = gr.themes.Default(spacing_size="sm", radius_size="sm", font=["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"])
+    return theme.set(
+        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300", block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700", block_title_text_color="*neutral_800", button_primary_background_fill="#cb4709", button_primary_background_fill_hover="#9a3412",
+        button_primary_background_fill_dark="#cb4709", button_large_text_size="*text_md",
+    )  # fmt: skip
 
 
 def _calm(blocks: gr.Blocks) -> None:
@@ -93,7 +104,11 @@ def open_public_link(blocks: gr.Blocks) -> None:
 
         try:
             address = networking.setup_tunnel(
-                local_host="127.0.0.1", local_port=blocks.server_port, share_token=blocks.share_token, share_server_address=None, share_server_tls_certificate=None
+                local_host="127.0.0.1",
+                local_port=blocks.server_port,
+                share_token=blocks.share_token,
+                share_server_address=None,
+                share_server_tls_certificate=None,
             )
         except Exception as error:  # whatever the tunnel's trouble is, the page on this computer goes on
             logging.getLogger(__name__).debug("no public link", exc_info=error)

@@ -14,7 +14,7 @@ from ti_core.settings import TrainSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 
-IN_ONE_ROW = (("batch_size", "gradient_accumulation_steps"), ("width", "height"), ("image_every", "save_every"), ("preview_steps", "preview_cfg_scale"))
+IN_ONE_ROW = (("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
 
 
@@ -28,7 +28,9 @@ class TrainTab:
     def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job = desk, my_job
         self.form = Form(TrainSettings, "train")
-        gr.Markdown("Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint")
+        gr.Markdown(
+            "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint"
+        )
         self.recipe = gr.Button("Use the face recipe", elem_id="train_recipe")
         names = [name for name in TrainSettings.options() if name != "checkpoint"]
         ours = names.index("seed")
@@ -67,7 +69,11 @@ class TrainTab:
         """The guide's values for this dataset. Raises UserError."""
         from ti_core.recipe import recipe_train_values
 
-        return {name: value for name, value in recipe_train_values(self.desk.workspace, dataset_directory, embedding).items() if name not in ("checkpoint", "width", "height")}
+        return {
+            name: value
+            for name, value in recipe_train_values(self.desk.workspace, dataset_directory, embedding).items()
+            if name not in ("checkpoint", "width", "height")
+        }
 
     def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
         """Fill the form as far as possible: without a dataset, everything that does not depend on one waits for it."""

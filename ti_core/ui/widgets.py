@@ -15,16 +15,13 @@ from ti_core.settings import OWN_SIZE, Option, _Settings
 Updates = dict[Any, Any]
 
 
-class DiskDropdown(gr.Dropdown):
-    """A dropdown whose choices are read from disk. What is chosen is checked by the job, with a clear sentence.
+def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> Any:
+    """A dropdown whose choices are read from disk.
 
-    Gradio's own check compares with the list of the server's start, and would refuse what has been made since.
+    It takes any text, because gradio would compare with the list of the server's start and refuse what was made since; the
+    job says in a clear sentence if there is no such thing.
     """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
+    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, **shared)
 
 
 def widget(option: Option, default: Any, elem_id: str) -> Any:
@@ -45,7 +42,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
         case "dropdown" if option.choices:
             return gr.Dropdown(list(option.choices), **shared)
         case "dropdown":
-            return DiskDropdown([default] if default else [], **{**shared, "value": default or None})
+            return disk_dropdown([default] if default else [], **{**shared, "value": default or None})
     raise AssertionError(f"option '{option.label}' has the unknown control '{option.control}'")
 
 
@@ -58,13 +55,13 @@ class Form:
     widgets: dict[str, Any] = field(default_factory=dict)
 
     def add(self, *names: str) -> list[Any]:
-        """Make the widgets of these options here and now; several share a row."""
+        """Make the widgets of these options here and now; several number boxes share a row."""
         options, defaults = self.settings.options(), self.settings.defaults()
         made = {}
         if len(names) == 1:
             made[names[0]] = widget(options[names[0]], defaults[names[0]], f"{self.prefix}_{names[0]}")
         else:
-            with gr.Row(equal_height=False):
+            with gr.Row(equal_height=False, elem_classes="numbers"):
                 for name in names:
                     made[name] = widget(options[name], defaults[name], f"{self.prefix}_{name}")
         self.widgets.update(made)

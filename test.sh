@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them: style, types, tests. Flags go to pytest: ./test.sh -m slow
+set -eu
+cd "$(dirname "$0")"
+. tools/install.sh
+install_requirements requirements-dev.txt
+if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "Installing the chromium browser for the page's tests ..."
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+    else
+        echo "The page's tests need the chromium browser. Install it, for instance: sudo apt-get install chromium" >&2
+        exit 1
+    fi
+fi
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+exec .venv/bin/python -m pytest "$@"
