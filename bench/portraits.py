@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ti_core.data.preprocess import preprocess
-from ti_core.embeddings.create import create_embedding
+from ti_core.training.create import create_embedding
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.events import Event, Started
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint

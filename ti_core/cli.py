@@ -91,7 +91,7 @@ def _settings(settings: type[AnySettings], args: argparse.Namespace, **values: A
 
 
 def _create(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.embeddings.create import create_embedding
+    from ti_core.training.create import create_embedding
 
     print(f"Created: {create_embedding(_settings(CreateSettings, args), workspace)}")
     return EXIT_OK
@@ -120,7 +120,7 @@ def _import_train() -> Callable[..., None]:
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.data.preprocess import check_preprocess, preprocess
-    from ti_core.embeddings.create import check_create, create_embedding
+    from ti_core.training.create import check_create, create_embedding
     from ti_core.recipe import dataset_folder, preprocess_values, recipe_train_values
 
     name = clean_name(args.name)

@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
-from ti_core.embeddings.create import create_embedding
+from ti_core.training.create import create_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError

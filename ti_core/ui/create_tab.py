@@ -40,7 +40,7 @@ class CreateTab:
             return refused(error, self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            from ti_core.embeddings.create import create_embedding  # loads torch
+            from ti_core.training.create import create_embedding  # loads torch
 
             emit(Progress("Reading the checkpoint's words", 0, 1))
             path = create_embedding(settings, self.desk.workspace)

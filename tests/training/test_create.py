@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from ti_core.training.create import create_embedding
+from ti_core.embeddings.pt_file import load_pt
+from ti_core.errors import UserError
+from ti_core.models.checkpoint import load_checkpoint, load_token_table
+from ti_core.settings import CreateSettings
+from ti_core.workspace import Workspace
+
+
+def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
+    tokenizer, table = load_token_table(TINY, workspace)
+    ids = tokenizer("ab", add_special_tokens=False).input_ids
+    embedding = load_pt(create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace))
+    expected = table[[ids[i * len(ids) // 4] for i in range(4)]].float()
+    assert torch.equal(embedding.vectors["clip_l"], expected)
+    assert (embedding.step, embedding.checkpoint_hash) == (0, None)
+
+
+def test_the_token_table_alone_is_that_of_the_loaded_encoder(workspace: Workspace) -> None:
+    whole = load_checkpoint(TINY, workspace).text_encoder.get_input_embeddings().weight.cpu()
+    assert torch.equal(load_token_table(TINY, workspace)[1].float(), whole)
+
+
+def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(workspace: Workspace) -> None:
+    tokenizer, table = load_token_table(TINY, workspace)
+    one = load_pt(create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace))
+    first = tokenizer("abcdef", add_special_tokens=False).input_ids[0]
+    assert torch.equal(one.vectors["clip_l"][0], table[first].float())
+    none = load_pt(create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace))
+    assert not none.vectors["clip_l"].any()
+
+
+def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Workspace) -> None:
+    path = create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="'anna' exists already.*tick Overwrite"):
+        create_embedding(CreateSettings(name="anna", vectors=2, checkpoint=TINY), workspace)
+    assert path.read_bytes() == before
+    create_embedding(CreateSettings(name="anna", vectors=2, overwrite=True, checkpoint=TINY), workspace)
+    assert load_pt(path).count == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"name": ""}, "Name is empty"),
+        ({"name": "///"}, "'///'"),
+        ({"name": "a", "vectors": 0}, "is 0"),
+        ({"name": "a", "vectors": 76}, "76"),
+        ({"name": "a", "checkpoint": "nowhere"}, "'nowhere' does not exist"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence_and_writes_nothing(workspace: Workspace, values: dict[str, object], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        create_embedding(CreateSettings.from_dict({"checkpoint": TINY, **values}), workspace)
+    assert not workspace.embeddings.exists()

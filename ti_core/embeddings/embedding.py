@@ -1,0 +1,64 @@
+"""The one object for a trained word, whatever file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ti_core.errors import UserError
+
+MAX_VECTORS = 75 * 4
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`vectors` maps an encoder's name (`clip_l`) to a float32 tensor [vectors, width]; `step` counts completed updates.
+
+    `checkpoint_hash` is A1111's short hash (10 hex digits) of the checkpoint it was last trained on, if it was.
+    """
+
+    name: str
+    vectors: dict[str, Tensor]
+    step: int | None = 0
+    checkpoint_hash: str | None = None
+    checkpoint_name: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How many tokens it takes in a prompt."""
+        return len(next(iter(self.vectors.values())))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}
+
+    @property
+    def norms(self) -> dict[str, list[float]]:
+        """Length of each vector; the words of a model's own vocabulary have about 0.3 to 0.4 in Stable Diffusion 1."""
+        return {encoder: rows.norm(dim=1).tolist() for encoder, rows in self.vectors.items()}
+
+
+def checked_vectors(rows: Tensor, where: str) -> Tensor:
+    """float32 [vectors, width] from what a file held; UserError if it is no list of finite vectors. `where` names the file."""
+    if rows.ndim == 1:
+        rows = rows[None]
+    if not rows.is_floating_point() or rows.ndim != 2 or not 1 <= len(rows) <= MAX_VECTORS or not 1 <= rows.shape[1] <= 16_384:
+        raise UserError(f"'{where}' holds a tensor of shape {list(rows.shape)}, which is no list of vectors.", "Choose another file.")
+    rows = rows.detach().to("cpu", torch.float32)
+    if not bool(rows.isfinite().all()):
+        raise UserError(f"'{where}' holds vectors that are not finite numbers: its training failed.", "Use an earlier copy.")
+    return rows
+
+
+def initial_rows(token_rows: Sequence[Tensor] | Tensor, vectors: int, width: int) -> Tensor:
+    """First value of a new embedding, float32 [vectors, width] (reference 3.1).
+
+    `token_rows` are the token-embedding rows of the initialization text, [tokens, width]; row i of n is token floor(i * tokens / n).
+    No tokens give zeros.
+    """
+    if len(token_rows) == 0:
+        return torch.zeros(vectors, width)
+    return torch.stack([token_rows[i * len(token_rows) // vectors].detach().float() for i in range(vectors)])
