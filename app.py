@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 from ti_core.errors import UserError
+from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import Workspace
 
 USER_OF_SHARED_PAGE = "trainer"
+SAVE_WITHIN_S = 120
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -62,11 +64,17 @@ def serve(options: argparse.Namespace) -> None:
     if open_to_others and not user:
         user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
         print(f"Login for this page: {user} / {password}", flush=True)
-    blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), checkpoint)
+    jobs = JobQueue()
+    blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     if options.share:
         open_public_link(blocks)
-    blocks.block_thread()
+    blocks.block_thread()  # until Ctrl+C
+    running = jobs.shown_job()
+    if running and running.state == "running":
+        print("Saving the running work. Press Ctrl+C again to leave at once.", flush=True)
+        jobs.interrupt()
+        jobs.wait_for(running, SAVE_WITHIN_S)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures the built-in Portraits model, and how well Textual Inversion learns a new person on it.
 
-    python -m bench.portraits [--parts autoencoder prompts names learned] [--json] [--sheet pictures.png]
+    python bench/portraits.py [--parts autoencoder prompts names learned] [--json] [--sheet pictures.png]
 
 A small classifier (ti_core/portraits/classifier.py) reads the attributes of painted pictures. A share is the mean over attributes of the
 share of pictures that show the wanted value; a value counts only if the prompt states it and the picture can show it.
@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+if not __package__:  # started as a file: find ti_core all the same
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ti_core.data.preprocess import preprocess
-from ti_core.training.create import create_embedding
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.events import Event, Started
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
@@ -39,6 +41,7 @@ from ti_core.portraits.world import ATTRIBUTES, BY_NAME, Person, Scene, draw_per
 from ti_core.recipe import preprocess_values, recipe_train_values
 from ti_core.run_folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
 from ti_core.workspace import SAMPLE_PHOTOS, Workspace
 

@@ -103,6 +103,6 @@ def test_a_second_recipe_of_the_same_name_keeps_the_first_unless_told(workspace:
 
 
 def test_help_and_errors_of_the_form_do_not_wait_for_torch() -> None:
-    code = "import sys; from ti_core.cli import main; status = main(['create', '']); print(status, sorted({'torch', 'gradio', 'diffusers'} & set(sys.modules)))"
+    code = "import sys; from ti_core.cli import main; status = main(['create', '']) + main(['train', 'nobody', '--steps', '0']); print(status, sorted({'torch', 'gradio', 'diffusers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert done.stdout.strip() == "2 []"
+    assert done.stdout.strip() == "4 []"

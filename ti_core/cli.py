@@ -104,7 +104,7 @@ def _preprocess(args: argparse.Namespace, workspace: Workspace) -> int:
 
 
 def _train(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.training.setup import check_train
+    from ti_core.training.checks import check_train
 
     settings = _settings(TrainSettings, args)
     check_train(settings, workspace)
@@ -120,8 +120,8 @@ def _import_train() -> Callable[..., None]:
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.data.preprocess import check_preprocess, preprocess
-    from ti_core.training.create import check_create, create_embedding
     from ti_core.recipe import dataset_folder, preprocess_values, recipe_train_values
+    from ti_core.training.create import check_create, create_embedding
 
     name = clean_name(args.name)
     create = _settings(CreateSettings, args, name=name)

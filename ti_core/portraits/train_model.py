@@ -142,6 +142,8 @@ def new_schedule() -> DDPMScheduler:
 class CaptionReader(nn.Module):
     """The text encoder with linear heads that must read off its output what the caption says."""
 
+    encoder: CLIPTextModel
+
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.encoder = encoder
@@ -167,6 +169,8 @@ class CaptionReader(nn.Module):
 
 class PictureCopier(nn.Module):
     """The autoencoder with its loss: absolute and squared error, that of the slopes (sharp edges), and a trace of KL."""
+
+    vae: AutoencoderKL
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()

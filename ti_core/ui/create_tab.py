@@ -44,6 +44,7 @@ class CreateTab:
 
             emit(Progress("Reading the checkpoint's words", 0, 1))
             path = create_embedding(settings, self.desk.workspace)
+            emit(Progress("Created", 1, 1))
             emit(Finished(f"Created: {self.desk.workspace.shown(path)}", files=(str(path),)))
 
         return {self.my_job: self.desk.submit("create", f"Create embedding {name}", work, result=name), **accepted(self.message)}

@@ -18,8 +18,8 @@ function drawHead(d) {
   state.dataset.state = find(".text").dataset.state = d.state; put(".state", NAMES[d.stopping && d.state === "running" ? "stopping" : d.state] || d.state); put(".title", d.title || "");
   const share = d.total ? 100 * d.done / d.total : d.state === "finished" ? 100 : 0, what = d.kind === "train" && d.curve_next ? "step " : "";
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
-  put(".count", [d.total ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
-  put(".text", d.job ? d.text || "" : "Nothing is running. Fill in a tab and press its orange button; what happens is shown here, for everyone who opens this page.");
+  put(".count", [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
+  put(".text", d.job ? d.text || "" : "Nothing is running. New here? Press the button above, then the orange button of each tab. What happens is shown here, for everyone who opens this page.");
   put(".plan", d.plan || ""); put(".waiting", d.waiting.length ? "Waiting: " + d.waiting.join(", ") : "");
   find(".prompt").hidden = !d.prompt; put(".prompt .words", d.prompt || "");
 }

@@ -66,7 +66,7 @@ class Page:
             with gr.Column(scale=9, min_width=300, elem_id="start"):
                 with gr.Row(equal_height=False):
                     self.person = gr.Dropdown(
-                        list(SAMPLE_PEOPLE), value=next(iter(SAMPLE_PEOPLE), None), label="Start here: sample person", scale=3, min_width=150, elem_id="person"
+                        list(SAMPLE_PEOPLE), value=next(iter(SAMPLE_PEOPLE), None), label="Start here: sample person", scale=3, min_width=190, elem_id="person"
                     )
                     self.sample = gr.Button("Try the face recipe with sample photos", size="md", scale=5, min_width=220, elem_id="sample")
                 self.follow = gr.Checkbox(False, label="Go to the next tab after each step", container=False, elem_id="follow")
@@ -123,7 +123,7 @@ class Page:
             trigger_mode="always_last",
             **DIRECT,
         )
-        self.checkpoint.change(self._own_size, self.checkpoint, [widgets["width"], widgets["height"]], **DIRECT)
+        self.checkpoint.input(self._own_size, self.checkpoint, [widgets["width"], widgets["height"]], **DIRECT)
         self.checkpoint_refresh.click(lambda: gr.update(choices=self._checkpoint_titles()), None, self.checkpoint, **DIRECT)
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
@@ -132,7 +132,8 @@ class Page:
         fields: dict[str, Any] = {"follow": self.follow, "checkpoint": self.checkpoint}
         for form in (self.create.form, self.preprocess.form, self.train.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.widgets.items() if name != "checkpoint"})
-        keep = f"(...values) => [Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]]))]"
+        started = json.dumps({"started_with": self.chosen_checkpoint})
+        keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
 
         def put_back(values: Any) -> Updates:
             return self._put_back(values if isinstance(values, dict) else {}, fields)
@@ -152,18 +153,19 @@ class Page:
         """Stored values that still fit, and fresh lists for the dropdowns that are read from disk."""
         updates: Updates = {fields[name]: value for name, value in values.items() if name in fields}
         checkpoints = self._checkpoint_titles()
-        chosen = values.get("checkpoint") if values.get("checkpoint") in checkpoints else self.chosen_checkpoint
+        same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
+        chosen = values["checkpoint"] if same_start and values.get("checkpoint") in checkpoints else self.chosen_checkpoint
         updates[self.checkpoint] = gr.update(choices=checkpoints, value=chosen)
         stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
-        if "train.width" not in values:
+        if not same_start:
             widgets = self.train.form.widgets
             updates[widgets["width"]], updates[widgets["height"]] = self._own_size(chosen)
         return updates
 
-    def _own_size(self, choice: str) -> tuple[int, int]:
+    def _own_size(self, choice: str | None) -> tuple[int, int]:
         try:
             checkpoint: CheckpointFile = find_checkpoint(choice or PORTRAITS, self.desk.workspace)
         except UserError:

@@ -34,16 +34,17 @@ class Door:
     port: int = 7860
     listen: bool = False
     share: bool = False
+    share: bool = False
     user: str = ""
     password: str = ""
 
 
-def start_page(workspace: Workspace, door: Door, checkpoint: str = PORTRAITS) -> gr.Blocks:
+def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str = PORTRAITS) -> gr.Blocks:
     """Open the page and return at once; raises UserError if the port is taken."""
-    desk = Desk(workspace, JobQueue())
+    desk = Desk(workspace, jobs)
     blocks = Page(desk, checkpoint).build()
     _calm(blocks)
-    hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", "*.gradio.live"]
+    hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if door.share else [])]
     try:
         blocks.launch(
             server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ti_core.errors import UserError
@@ -29,7 +30,7 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
         while target.exists():
             number += 1
             target = target.with_stem(f"{_clean_stem(file.stem)}-{number}")
-        save_atomically(target, lambda part, file=file: shutil.copyfile(file, part))
+        save_atomically(target, partial(shutil.copyfile, file))
     return folder, skipped
 
 

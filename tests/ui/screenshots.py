@@ -1,0 +1,47 @@
+"""Makes the pictures of the README: python -m tests.ui.screenshots [--steps 150] writes docs/images/*.png of a real run."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.ui.journey import REPOSITORY, SLOW_MS, open_chromium, open_page, prepare_recipe, running_app, state, train, wait_for_previews
+
+DESKTOP = {"viewport": {"width": 1400, "height": 1000}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+
+
+def make_screenshots(folder: Path, steps: int, every: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as workspace, running_app(Path(workspace)) as (url, _), open_chromium() as browser:
+        page = open_page(browser, url, **DESKTOP)
+        page.screenshot(path=folder / "start.png")
+        prepare_recipe(page)
+        train(page, steps, every)
+        page.evaluate("window.scrollTo(0, 0)")
+        wait_for_previews(page, min(6, steps // every))
+        page.screenshot(path=folder / "page.png")
+        expect(state(page)).to_have_text("finished", timeout=4 * SLOW_MS)
+        page.wait_for_timeout(1000)
+        page.screenshot(path=folder / "finished.png")
+        page.locator("#live .grid button").first.click()
+        page.wait_for_timeout(500)
+        page.screenshot(path=folder / "preview.png")
+        dark = open_page(browser, f"{url}?__theme=dark", **DESKTOP)
+        dark.wait_for_timeout(1500)
+        dark.screenshot(path=folder / "dark.png")
+        phone = open_page(browser, url, **PHONE)
+        phone.wait_for_timeout(1500)
+        phone.screenshot(path=folder / "phone.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Pictures of the page, from a real run of the recipe.")
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / "docs" / "images")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--every", type=int, default=10)
+    arguments = parser.parse_args()
+    make_screenshots(arguments.folder, arguments.steps, arguments.every)

@@ -1,0 +1,150 @@
+"""What a person does, in a real browser: the recipe, a reload in mid-run, a second browser, Interrupt, the download."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from tests.ui.journey import (
+    SLOW_MS,
+    curve_points,
+    drawn_width,
+    fill,
+    open_chromium,
+    open_page,
+    prepare_recipe,
+    previews,
+    running_app,
+    state,
+    train,
+    value_of,
+    wait_for_previews,
+)  # fmt: skip
+from ti_core.embeddings.pt_file import load_pt
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture(scope="module")
+def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def url(workspace_folder: Path) -> Iterator[str]:
+    with running_app(workspace_folder) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    page = open_page(browser, url)
+    yield page
+    page.context.close()
+
+
+def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_interrupt(
+    browser: Browser, url: str, workspace_folder: Path, tmp_path: Path
+) -> None:
+    requests: list[str] = []
+    page = open_page(browser, url, requests)
+    prepare_recipe(page)
+    name = value_of(page, "create_name")
+    assert value_of(page, "train_embedding") == name
+    assert value_of(page, "train_dataset_directory") == f"datasets/{name}"
+    assert value_of(page, "train_batch_size") == "2"
+    assert value_of(page, "train_gradient_accumulation_steps") == "12"
+    assert len(list((workspace_folder / "datasets" / name).glob("*.png"))) == 24
+
+    train(page, steps=400, every=2)
+    wait_for_previews(page, 1)
+    assert drawn_width(page) >= 64
+    seen = curve_points(page)
+    assert seen >= 2
+    wait_for_previews(page, 2)
+    assert curve_points(page) > seen
+
+    page.reload()
+    wait_for_previews(page, 2)
+    assert {"step 2", "step 4"} <= set(previews(page))
+    assert drawn_width(page, 1) >= 64
+    assert curve_points(page) >= 4
+    assert value_of(page, "train_steps") == "400"
+    other = open_page(browser, url, requests)
+    wait_for_previews(other, 2)
+    assert set(previews(page)) <= set(previews(other))
+
+    page.get_by_role("button", name="Interrupt").click()
+    for watcher in (page, other):
+        expect(state(watcher)).to_have_text("interrupted", timeout=SLOW_MS)
+    with page.expect_download() as download:
+        page.get_by_role("link", name=f"Download {name}.pt", exact=True).click()
+    download.value.save_as(tmp_path / "fetched.pt")
+    assert zipfile.is_zipfile(tmp_path / "fetched.pt")
+    step = load_pt(tmp_path / "fetched.pt").step
+    assert step is not None and 4 <= step < 400
+
+    assert len(requests) > 50
+    assert [asked for asked in requests if not asked.startswith((url, "data:", "blob:"))] == []
+    page.context.close()
+    other.context.close()
+
+
+def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed(page: Page, workspace_folder: Path) -> None:
+    page.get_by_role("tab", name="Train").click()
+    fill(page, "train_steps", 0)
+    fill(page, "train_learning_rate", "0.05:10, fast")
+    page.get_by_role("button", name="Train Embedding").click()
+    message = page.locator("#train_message textarea")
+    expect(message).to_be_visible()
+    for part in ("Embedding is empty", "Max steps is 0", "fast", "Dataset directory is empty"):
+        assert part in message.input_value()
+        expect(page.get_by_test_id("toast-body")).to_contain_text(part)
+    assert value_of(page, "train_learning_rate") == "0.05:10, fast"
+
+
+def test_a_failed_job_is_shown_as_failed(page: Page, workspace_folder: Path) -> None:
+    (workspace_folder / "nothing").mkdir(exist_ok=True)
+    page.get_by_role("tab", name="Preprocess images").click()
+    fill(page, "preprocess_source_directory", "nothing")
+    fill(page, "preprocess_destination_directory", "datasets/nothing")
+    page.get_by_role("button", name="Preprocess", exact=True).click()
+    expect(state(page)).to_have_text("failed")
+    expect(page.locator("#live .text")).to_contain_text("'nothing' is empty")
+    expect(page.locator("#preprocess_message textarea")).to_have_value("Source directory 'nothing' is empty. Put your photos right into it, as JPEG or PNG.")
+
+
+def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(page: Page, workspace_folder: Path, tmp_path: Path) -> None:
+    photos = [tmp_path / "me & you.jpg", tmp_path / "two.png"]
+    for number, photo in enumerate(photos):
+        Image.new("RGB", (90, 70), (40 * number, 90, 160)).save(photo)
+    page.get_by_role("tab", name="Preprocess images").click()
+    page.locator("#preprocess_drop input[type=file]").set_input_files(photos)
+    expect(page.locator("#preprocess_source_directory").get_by_role("textbox")).to_have_value("uploads/photos")
+    assert sorted(file.name for file in (workspace_folder / "uploads" / "photos").iterdir()) == ["me  you.jpg", "two.png"]
+    fill(page, "preprocess_destination_directory", "datasets/dropped")
+    page.get_by_role("button", name="Preprocess", exact=True).click()
+    expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
+    page.get_by_role("tab", name="Train").click()
+    assert value_of(page, "train_dataset_directory") == "datasets/dropped"
+
+
+def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:
+    page = open_page(browser, url, **PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    strip, form = page.locator("#live").bounding_box(), page.locator("#create_name").bounding_box()
+    assert strip and form and strip["y"] < form["y"]
+    for name in ("Create embedding", "Preprocess images", "Train"):
+        expect(page.get_by_role("tab", name=name)).to_be_visible()
+    page.context.close()

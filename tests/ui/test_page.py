@@ -1,0 +1,137 @@
+"""The page without a browser: its widgets come from the settings, and it opens without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+
+from tests.ui.journey import free_port
+from ti_core.errors import UserError
+from ti_core.events import PreviewSaved, Started, StepDone
+from ti_core.jobs import JobQueue
+from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.page import Page
+from ti_core.ui.run_panel import view
+from ti_core.ui.server import Door, start_page
+from ti_core.ui.uploads import keep_photos
+from ti_core.workspace import Workspace
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(Workspace(tmp_path), JobQueue())
+
+
+@pytest.mark.parametrize(("tab", "settings"), [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings)])
+def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk: Desk, tab: str, settings: Any) -> None:
+    page = Page(desk)
+    page.build()
+    form = getattr(page, tab).form
+    assert form.names == list(settings.options())
+    for name, option in settings.options().items():
+        widget, default = form.widgets[name], settings.defaults()[name]
+        assert (widget.label, widget.info) == (option.label, option.help)
+        if not (option.zero_is_auto or (option.control == "dropdown" and not option.choices)):
+            assert widget.value == default
+
+
+def test_the_page_is_built_without_loading_torch() -> None:
+    code = (
+        "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import Desk; from ti_core.jobs import JobQueue;"
+        "from ti_core.workspace import Workspace; Page(Desk(Workspace(Path(tempfile.mkdtemp())), JobQueue())).build();"
+        "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=120).returncode == 0
+
+
+def test_help_is_printed_without_loading_gradio() -> None:
+    code = "import sys, app\ntry: app.main(['--help'])\nexcept SystemExit: pass\nsys.exit('gradio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0
+    for flag in ("--port", "--listen", "--share", "--auth", "--workspace", "--ckpt"):
+        assert flag in done.stdout
+
+
+def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path: Path) -> None:
+    def work(emit: Any, stop: Any) -> None:
+        emit(Started("Training anna", 2))
+        emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
+        emit(PreviewSaved(1, str(tmp_path / "run" / "anna-1.png"), "a photo of anna"))
+        emit(PreviewSaved(2, str(tmp_path / "run" / "page.html"), "a photo of anna"))
+
+    job = desk.jobs.submit("train", "Train anna", work)
+    desk.jobs.wait_for(job, 10)
+    first = view(desk, {})
+    assert first["previews"][0][1] == f"gradio_api/file={(tmp_path / 'run' / 'anna-1.png').as_posix()}?job={job.id}"
+    assert first["previews"][1][1] == ""
+    assert desk.published == [str(tmp_path / "run" / "anna-1.png")]
+    later = view(desk, {"job": job.id, "curve": 1, "previews": 2, "notices": 0})
+    assert later["previews"] == [] and later["curve"] == []
+
+
+@pytest.mark.parametrize("cursor", [None, [], "x", {"curve": "many", "previews": -3, "job": 5}, {"curve": 10**9}])
+def test_a_cursor_from_outside_may_be_anything(desk: Desk, cursor: Any) -> None:
+    desk.jobs.wait_for(desk.jobs.submit("train", "Train anna", lambda emit, stop: None), 10)
+    assert view(desk, cursor)["state"] == "finished"
+
+
+def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    drop = tmp_path / "drop"
+    for number, name in enumerate(("a/..photo<1>.JPG", "b/..photo<1>.JPG", "b/page.html", "c/???.png")):
+        (drop / name).parent.mkdir(parents=True, exist_ok=True)
+        (drop / name).write_bytes(bytes([number]))
+    files = sorted(drop.rglob("*.*"))
+    first, skipped = keep_photos(files, "../anna", workspace)
+    second, _ = keep_photos(files, "../anna", workspace)
+    assert skipped == ["page.html"]
+    assert (first, second) == (tmp_path / "workspace" / "uploads" / "anna", tmp_path / "workspace" / "uploads" / "anna-2")
+    assert sorted(file.name for file in first.iterdir()) == ["photo.png", "photo1-2.jpg", "photo1.jpg"]
+    with pytest.raises(UserError, match=r"page\.html"):
+        keep_photos([drop / "b/page.html"], "", workspace)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gr.Blocks, str, Path]]:
+    root = tmp_path_factory.mktemp("shared")
+    (root / "secret.txt").write_text("secret", encoding="utf-8")
+    blocks = start_page(Workspace(root, confined=True), Door(port=free_port(), user="anna", password="right"), JobQueue())
+    yield blocks, f"http://127.0.0.1:{blocks.server_port}", root
+    blocks.close()
+
+
+def test_a_page_with_a_login_shows_strangers_nothing(guarded: tuple[gr.Blocks, str, Path]) -> None:
+    _, url, root = guarded
+    for path in ("/config", "/gradio_api/info", f"/gradio_api/file={root}/secret.txt", "/monitoring"):
+        assert httpx.get(url + path).status_code in (401, 403, 404), path
+    assert httpx.get(url + "/openapi.json").status_code == 404
+    assert httpx.post(url + "/login", data={"username": "anna", "password": "wrong"}, timeout=20).status_code == 400
+
+
+def test_a_logged_in_person_gets_no_file_that_was_not_announced(guarded: tuple[gr.Blocks, str, Path]) -> None:
+    blocks, url, root = guarded
+    client = httpx.Client(base_url=url)
+    assert client.post("/login", data={"username": "anna", "password": "right"}, timeout=20).status_code == 200
+    assert client.get(f"/gradio_api/file={root}/secret.txt").status_code == 403
+    blocks.allowed_paths.append(str(root / "secret.txt"))
+    assert client.get(f"/gradio_api/file={root}/secret.txt").text == "secret"
+
+
+def test_a_foreign_host_name_is_refused(guarded: tuple[gr.Blocks, str, Path]) -> None:
+    assert httpx.get(guarded[1], headers={"host": "evil.example"}).status_code == 400
+
+
+def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, str, Path], tmp_path: Path) -> None:
+    port = guarded[0].server_port
+    with pytest.raises(UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"):
+        start_page(Workspace(tmp_path), Door(port=port), JobQueue())

@@ -1,0 +1,47 @@
+"""Everything about a run that can be checked without torch and without opening a picture; all problems are reported at once."""
+
+from __future__ import annotations
+
+from ti_core.data.images import find_images
+from ti_core.errors import SettingsError, UserError
+from ti_core.library import find_checkpoint, find_embeddings
+from ti_core.prompts import find_template, load_template
+from ti_core.settings import TrainSettings
+from ti_core.workspace import Workspace, clean_name
+
+
+def check_train(settings: TrainSettings, workspace: Workspace) -> None:
+    """Everything that can be checked without opening a picture; raises SettingsError with one sentence per problem."""
+    problems = settings.problems()
+    for check in (_check_embedding, _check_dataset, _check_template, _check_places):
+        try:
+            check(settings, workspace)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError(problems)
+
+
+def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
+    if not settings.embedding.strip():
+        return
+    name = clean_name(settings.embedding)
+    if not (workspace.embeddings / f"{name}.pt").is_file():
+        there = ", ".join(find_embeddings(workspace)) or "none yet"
+        raise UserError(f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}.")
+
+
+def _check_dataset(settings: TrainSettings, workspace: Workspace) -> None:
+    if settings.dataset_directory.strip() and not find_images(workspace.folder(settings.dataset_directory, "Dataset directory")):
+        raise UserError(f"Dataset directory '{settings.dataset_directory}' holds no pictures.", "Preprocess your photos first, or choose another folder.")
+
+
+def _check_template(settings: TrainSettings, workspace: Workspace) -> None:
+    if settings.template_file.strip():
+        load_template(find_template(settings.template_file, workspace))
+
+
+def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
+    find_checkpoint(settings.checkpoint, workspace)
+    if settings.log_directory.strip():
+        workspace.path(settings.log_directory, "Log directory")
