@@ -164,6 +164,6 @@ class JobQueue:
                 self._emit(job, Finished("Interrupted.", interrupted=True))
             except UserError as error:
                 self._emit(job, Failed(str(error)))
-            except Exception as error:  # the one broad net: whatever happens, the worker lives on and the page is told
+            except Exception as error:  # noqa: BLE001 - the one broad net: whatever happens, the worker lives on and the page is told
                 traceback.print_exc()
                 self._emit(job, Failed(f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."))

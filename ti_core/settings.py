@@ -130,7 +130,7 @@ def _size_options(what: str) -> tuple[Any, Any]:
     return _option(OWN_SIZE, "Width", "slider", text, **more), _option(OWN_SIZE, "Height", "slider", text, **more)
 
 
-CHECKPOINT_HELP = "The model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+CHECKPOINT_HELP = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ class PreprocessSettings(_Settings):
         "",
         "Source directory",
         "textbox",
-        "The folder with your photos, or drop photos into the box below.",
+        "Type the folder with your photos, or drop photos into the box below.",
         placeholder="Path to directory with input images",
         required=True,
     )
     destination_directory: str = _option(
-        "", "Destination directory", "textbox", "Where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
+        "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
         required=True,
     )  # fmt: skip
     width: int = _option(512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8)
@@ -194,10 +194,10 @@ _TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trai
 class TrainSettings(_Settings):
     """The Train sub-tab (reference 1.3), in its order, then ours."""
 
-    embedding: str = _option("", "Embedding", "dropdown", "The embedding to train. Make one in the Create embedding tab first.", required=True)
+    embedding: str = _option("", "Embedding", "dropdown", "Choose the embedding to train. Make one in the Create embedding tab first.", required=True)
     learning_rate: str = _option(
         "0.005", "Embedding Learning rate", "textbox",
-        "How big each step is. One number, or a schedule such as 0.05:10, 0.02:20, 0.005: the first rate until step 10, then the next. Too high breaks the embedding.",
+        "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
         required=True,
     )  # fmt: skip
     batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1)
@@ -210,19 +210,19 @@ class TrainSettings(_Settings):
         "",
         "Dataset directory",
         "textbox",
-        "The folder with the finished pictures and their .txt captions.",
+        "Type the folder with the finished pictures and their .txt captions.",
         placeholder="Path to directory with input images",
         required=True,
     )
     log_directory: str = _option(
-        "textual_inversion", "Log directory", "textbox", "Previews and copies are saved in a dated folder here.", placeholder="Path to directory where to write outputs",
+        "textual_inversion", "Log directory", "textbox", "Keep textual_inversion. Previews and copies are saved in a dated folder there.", placeholder="Path to directory where to write outputs",
         required=True,
     )  # fmt: skip
     template_file: str = _option(
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
-        "The sentences used in training. For a person choose one that begins with subject, or the recipe's own.",
+        "Choose the sentences used in training. For a person take one that begins with subject, or the recipe's own.",
         required=True,
     )
     width: int = _TRAIN_WIDTH

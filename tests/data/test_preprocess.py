@@ -220,7 +220,8 @@ def test_the_sample_photos_of_each_person_become_twelve_captioned_squares(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("caption", "mirrored"), [("looking left, red shirt", "looking right, red shirt"), ("Left and RIGHT", "Right and LEFT"), ("leftover, bright light", "leftover, bright light")]
+    ("caption", "mirrored"),
+    [("looking left, red shirt", "looking right, red shirt"), ("Left and RIGHT", "Right and LEFT"), ("leftover, bright light", "leftover, bright light")],
 )
 def test_a_mirrored_caption_swaps_left_and_right_and_nothing_else(caption: str, mirrored: str) -> None:
     assert mirrored_caption(caption) == mirrored

@@ -12,9 +12,9 @@ from ti_core.errors import UserError
 from ti_core.library import find_checkpoints
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.plan import plan_run
 from ti_core.settings import PORTRAITS
 from ti_core.training.diffusion import add_noise, generator_for, images_of_step, noise_of_step, target_of
-from ti_core.plan import plan_run
 from ti_core.workspace import Workspace
 
 

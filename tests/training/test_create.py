@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from ti_core.training.create import create_embedding
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import UserError
 from ti_core.models.checkpoint import load_checkpoint, load_token_table
 from ti_core.settings import CreateSettings
+from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(
 def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Workspace) -> None:
     path = create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
     before = path.read_bytes()
-    with pytest.raises(UserError, match="'anna' exists already.*tick Overwrite"):
+    with pytest.raises(UserError, match=r"'anna' exists already.*tick Overwrite"):
         create_embedding(CreateSettings(name="anna", vectors=2, checkpoint=TINY), workspace)
     assert path.read_bytes() == before
     create_embedding(CreateSettings(name="anna", vectors=2, overwrite=True, checkpoint=TINY), workspace)

@@ -11,7 +11,6 @@ import torch
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
-from ti_core.training.create import create_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError
@@ -19,6 +18,7 @@ from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, Step
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training import loop
+from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
 
@@ -61,7 +61,7 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     assert [f"{event.loss:.7f}" for event in events.of(StepDone)] == [row["loss"] for row in rows]
     written = json.loads(next(folder.glob("settings-*.json")).read_text())
     assert (written["model_name"], written["num_of_dataset_images"], written["num_vectors_per_token"], written["steps"]) == (TINY, 4, 2, 4)
-    assert [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()][0] == "Started"
+    assert json.loads((folder / "events.jsonl").read_text().splitlines()[0])["event"] == "Started"
     last = load_pt(anna)
     assert (last.step, last.checkpoint_name, len(last.checkpoint_hash or "")) == (4, TINY, 10)
     assert not torch.equal(last.vectors["clip_l"], before)
@@ -185,7 +185,7 @@ def test_an_embedding_of_another_width_is_refused_by_its_numbers(workspace: Work
     from ti_core.embeddings.pt_file import save_pt
 
     save_pt(anna, Embedding("anna", {"clip_l": torch.zeros(1, 768)}))
-    with pytest.raises(UserError, match="length 768.*needs 32"):
+    with pytest.raises(UserError, match=r"length 768.*needs 32"):
         train(workspace)
 
 

@@ -44,7 +44,7 @@ def _plain_zip(content: dict[str, Any]) -> bytes:
     kept = io.BytesIO()
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
         for member in source.namelist():
-            root, _, inside = member.partition("/")
+            inside = member.partition("/")[2]
             if inside in ("data.pkl", "version") or (inside.startswith("data/") and inside[5:].isdigit()):
                 target.writestr(zipfile.ZipInfo(f"archive/{inside}"), source.read(member))
     return kept.getvalue()

@@ -241,7 +241,8 @@ class Trainer:
         def loss_of(model: nn.Module, step: int) -> Tensor:
             return model(self.images(self.numbers(step, stage.batch)))
 
-        vae = train_stage(self.accelerator, "autoencoder", PictureCopier(new_autoencoder()), stage, loss_of, self.work).vae
+        copier = train_stage(self.accelerator, "autoencoder", PictureCopier(new_autoencoder()), stage, loss_of, self.work)
+        vae: AutoencoderKL = copier.vae
         latents = self.encode_all(vae)
         vae.register_to_config(scaling_factor=float(1 / latents[:4096].float().std()))
         return vae

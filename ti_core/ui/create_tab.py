@@ -10,9 +10,9 @@ import gradio as gr
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Progress
 from ti_core.settings import CreateSettings
+from ti_core.training.create import check_create, create_embedding
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
-from ti_core.workspace import clean_name
 
 
 class CreateTab:
@@ -34,14 +34,11 @@ class CreateTab:
         """Queue the job and remember its id in the browser that asked for it."""
         try:
             settings = CreateSettings.from_dict(self.form.values(given))
-            settings.check()
-            name = clean_name(settings.name)
+            name = check_create(settings, self.desk.workspace).stem
         except UserError as error:
             return refused(error, self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            from ti_core.training.create import create_embedding  # loads torch
-
             emit(Progress("Reading the checkpoint's words", 0, 1))
             path = create_embedding(settings, self.desk.workspace)
             emit(Progress("Created", 1, 1))

@@ -124,5 +124,9 @@ async function tick() {
   busy = false; timer = setTimeout(tick, again ? 0 : document.hidden ? 10000 : wait);
 }
 document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
-window.addEventListener("job-submitted", () => { hurry = Date.now() + 5000; tick(); });
+window.addEventListener("job-stopping", tick);
+window.addEventListener("job-submitted", () => {
+  hurry = Date.now() + 5000; tick();
+  if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });  // on a phone the run is far above the button
+});
 tick();

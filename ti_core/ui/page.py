@@ -22,7 +22,8 @@ TAB_IDS = ("create", "preprocess", "train")
 TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
-POLL_NOW = "() => { window.dispatchEvent(new Event('job-submitted')); }"
+SHOW_NEW_JOB = "(job) => { if (job && job !== window.newestJob) { window.newestJob = job; window.dispatchEvent(new Event('job-submitted')); } }"
+POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 
 
 class Page:
@@ -80,7 +81,7 @@ class Page:
     def _wire_buttons(self) -> None:
         for tab in (self.create, self.preprocess, self.train):
             clicked = tab.button.click(tab.start, tab.form.components, [self.my_job, tab.message], **QUEUED)
-            clicked.then(None, None, None, js=POLL_NOW)
+            clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
         for tab in (self.preprocess, self.train):
             tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
         everything = [

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
@@ -60,18 +61,17 @@ class PreprocessTab:
     def start(self, *given: Any) -> Updates:
         try:
             settings = PreprocessSettings.from_dict(self.form.values(given))
-            settings.check()
-            source = self.desk.workspace.folder(settings.source_directory, "Source directory")
-            self.desk.workspace.path(settings.destination_directory, "Destination directory")
+            photos, _ = check_preprocess(settings, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            from ti_core.data.preprocess import preprocess
-
             preprocess(settings, self.desk.workspace, emit, stop)
 
-        return {self.my_job: self.desk.submit("preprocess", f"Preprocess {source.name}", work, result=settings.destination_directory), **accepted(self.message)}
+        return {
+            self.my_job: self.desk.submit("preprocess", f"Preprocess {photos[0].parent.name}", work, result=settings.destination_directory),
+            **accepted(self.message),
+        }
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""

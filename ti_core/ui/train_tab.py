@@ -7,21 +7,18 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.library import find_embeddings
+from ti_core.prompts import list_templates
+from ti_core.recipe import describe_plan, recipe_train_values
 from ti_core.settings import TrainSettings
+from ti_core.training.checks import check_train
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 
 IN_ONE_ROW = (("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
-
-
-def templates(desk: Desk) -> list[str]:
-    from ti_core.prompts import list_templates
-
-    return list_templates(desk.workspace)
 
 
 class TrainTab:
@@ -52,14 +49,12 @@ class TrainTab:
             if name == "embedding":
                 self.form.add_refreshed(name, lambda: find_embeddings(self.desk.workspace))
             elif name == "template_file":
-                self.form.add_refreshed(name, lambda: templates(self.desk))
+                self.form.add_refreshed(name, lambda: list_templates(self.desk.workspace))
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
 
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
-        from ti_core.recipe import describe_plan
-
         try:
             return describe_plan(self.desk.workspace, TrainSettings.from_dict(self.form.values(given)))
         except UserError as error:
@@ -67,8 +62,6 @@ class TrainTab:
 
     def recipe_values(self, dataset_directory: str, embedding: str) -> dict[str, Any]:
         """The guide's values for this dataset. Raises UserError."""
-        from ti_core.recipe import recipe_train_values
-
         return {
             name: value
             for name, value in recipe_train_values(self.desk.workspace, dataset_directory, embedding).items()
@@ -86,7 +79,7 @@ class TrainTab:
     def filled(self, values: dict[str, Any]) -> Updates:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
         updates = self.form.updates(values)
-        lists = {"embedding": find_embeddings(self.desk.workspace), "template_file": templates(self.desk)}
+        lists = {"embedding": find_embeddings(self.desk.workspace), "template_file": list_templates(self.desk.workspace)}
         for name, choices in lists.items():
             value = {"value": values[name]} if values.get(name) in choices else {}
             updates[self.form.widgets[name]] = gr.update(choices=choices, **value)
@@ -95,7 +88,7 @@ class TrainTab:
     def start(self, *given: Any) -> Updates:
         try:
             settings = TrainSettings.from_dict(self.form.values(given))
-            self._check(settings)
+            check_train(settings, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
 
@@ -105,18 +98,3 @@ class TrainTab:
             train(settings, self.desk.workspace, emit, stop)
 
         return {self.my_job: self.desk.submit("train", f"Train {settings.embedding}", work), **accepted(self.message)}
-
-    def _check(self, settings: TrainSettings) -> None:
-        """All that can be known before torch is loaded, in one error."""
-        problems = settings.problems()
-        if settings.dataset_directory.strip():
-            try:
-                self.desk.workspace.folder(settings.dataset_directory, "Dataset directory")
-            except UserError as error:
-                problems.append(str(error))
-        if settings.embedding and settings.embedding not in find_embeddings(self.desk.workspace):
-            problems.append(f"There is no embedding called '{settings.embedding}'. Make it in the Create embedding tab, or choose another one.")
-        if settings.template_file and settings.template_file not in (names := templates(self.desk)):
-            problems.append(f"There is no prompt template '{settings.template_file}'. Choose one of: {', '.join(names)}.")
-        if problems:
-            raise SettingsError(problems)
