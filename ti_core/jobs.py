@@ -40,7 +40,6 @@ class Job:
     total: int = 0
     first_step: int = 0
     prompt: str = ""
-    step_times: list[float] = field(default_factory=list, repr=False)
     curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
     previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
     notices: list[str] = field(default_factory=list, repr=False)
@@ -56,8 +55,9 @@ class Job:
             case Progress():
                 self.text = event.text
                 if not self.curve:
+                    if event.done == 0 or event.done < self.done or not self.steps_began:  # another piece of work begins
+                        self.steps_began = time.monotonic()
                     self.done, self.total = event.done, event.total
-                    self.steps_began = self.steps_began or time.monotonic()
             case StepDone():
                 if not self.curve:
                     self.steps_began = time.monotonic() - event.elapsed_s

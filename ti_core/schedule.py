@@ -27,8 +27,8 @@ class Schedule:
         return self.pieces[-1][0]
 
 
-def parse_schedule(text: str) -> Schedule:
-    """Parse the text; raises SettingsError that names every piece it cannot read.
+def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedule:
+    """Parse the text; raises SettingsError that names every piece it cannot read, and the field by its `label`.
 
     Reference 2.1. Mended: all pieces are checked, a rate must be above 0, boundaries must rise, and a last piece with a boundary
     goes on at its rate, where A1111 ends the training.
@@ -37,7 +37,7 @@ def parse_schedule(text: str) -> Schedule:
     problems: list[str] = []
     texts = [piece.strip() for piece in text.split(",") if piece.strip()]
     for number, piece in enumerate(texts, 1):
-        where = f"Embedding Learning rate: piece {number}, '{piece}',"
+        where = f"{label}: piece {number}, '{piece}',"
         parts = piece.split(":")
         rate = _number(parts[0])
         if len(parts) > 2 or rate is None:
@@ -56,7 +56,7 @@ def parse_schedule(text: str) -> Schedule:
         else:
             pieces.append((rate, last))
     if not texts:
-        problems.append(f"Embedding Learning rate is empty. {EXAMPLE}")
+        problems.append(f"{label} is empty. {EXAMPLE}")
     if problems:
         raise SettingsError(problems)
     return Schedule(tuple(pieces))

@@ -7,6 +7,7 @@ the values alone; what is on disk is checked where it is used.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from ti_core.schedule import parse_schedule
 PORTRAITS = "Portraits (built in)"
 OWN_SIZE = 0
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
+CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
 MAX_SIZE_PX = 2048
 
@@ -200,6 +202,20 @@ class TrainSettings(_Settings):
         "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
         required=True,
     )  # fmt: skip
+    clip_grad_mode: str = _option(
+        "disabled",
+        "Gradient Clipping",
+        "dropdown",
+        "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value beside it.",
+        choices=CLIPPING_MODES,
+    )
+    clip_grad_value: str = _option(
+        "0.1",
+        "Gradient clip value",
+        "textbox",
+        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is disabled.",
+        placeholder="Gradient clip value",
+    )
     batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1)
     gradient_accumulation_steps: int = _option(
         1, "Gradient accumulation steps", "number",
@@ -264,6 +280,19 @@ class TrainSettings(_Settings):
         1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
         minimum=0, step=1,
     )  # fmt: skip
+    save_optimizer_state: bool = _option(
+        True,
+        "Saves Optimizer state as separate *.optim file. Training of embedding can be resumed with the matching optim file.",
+        "checkbox",
+        "Keep it ticked: training on later then continues exactly where it ended.",
+    )
+    filename_word_regex: str = _option(
+        "",
+        "Filename word regex",
+        "textbox",
+        "For pictures without a .txt: which parts of the file name are words, such as [a-z]+. Empty takes the name without its leading digits.",
+    )
+    filename_join_string: str = _option(" ", "Filename join string", "textbox", "What stands between the words that the regex above finds.")
     preview_prompt: str = _option(
         "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
     )
@@ -280,11 +309,18 @@ class TrainSettings(_Settings):
 
     def problems(self) -> list[str]:
         found = super().problems()
-        if self.learning_rate.strip():
+        schedules = [("learning_rate", self.learning_rate)] if self.learning_rate.strip() else []
+        if self.clip_grad_mode != "disabled":
+            schedules.append(("clip_grad_value", self.clip_grad_value))
+        for name, text in schedules:
             try:
-                parse_schedule(self.learning_rate)
+                parse_schedule(text, self.options()[name].label)
             except SettingsError as error:
                 found.extend(error.problems)
+        try:
+            re.compile(self.filename_word_regex)
+        except re.error as error:
+            found.append(f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it empty.")
         name = self.embedding.strip()
         if self.preview_prompt.strip() and name and name.lower() not in self.preview_prompt.lower():
             found.append(

@@ -107,3 +107,9 @@ def test_pixels_are_cropped_upright_and_writable(tmp_path: Path) -> None:
     pixels = load_pixels(tmp_path / "a.png", 24, 16)
     assert pixels.shape == (16, 24, 3) and pixels.dtype == np.uint8 and pixels.flags.writeable
     assert (pixels[2:-2] == [255, 0, 0]).all()
+
+
+def test_a_word_regex_picks_the_words_of_a_file_name(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "00012-a_red-hat 7.png")
+    assert scan_dataset(tmp_path, word_regex="[a-z]+", join=", ").examples[0].caption == "a, red, hat"
+    assert scan_dataset(tmp_path).examples[0].caption == "a_red-hat 7"

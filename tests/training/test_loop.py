@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,23 @@ def test_a_full_disk_ends_the_run_with_the_last_good_file(workspace: Workspace, 
     with pytest.raises(UserError, match="disk is full"):
         train(workspace)
     assert torch.equal(rows_of(anna), before)
+
+
+@pytest.mark.parametrize(("mode", "largest"), [("value", lambda g: g.abs().max()), ("norm", lambda g: g.norm())])
+def test_clipping_limits_the_true_gradient_by_its_own_schedule(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, mode: str, largest: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    seen = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW) -> None:
+        seen.append(float(largest(self.param_groups[0]["params"][0].grad)))
+        step(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    train(workspace, clip_grad_mode="disabled", image_every=0)
+    free, seen[:] = list(seen), []
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    low, high = min(free) / 10, min(free) / 5
+    train(workspace, clip_grad_mode=mode, clip_grad_value=f"{low!r}:2, {high!r}", image_every=0)
+    assert seen == pytest.approx([low, low, high, high], rel=1e-3)

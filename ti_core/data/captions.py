@@ -44,6 +44,10 @@ def mirrored_caption(caption: str) -> str:
     return re.sub(r"\b(left|right)\b", swapped, caption, flags=re.IGNORECASE)
 
 
-def words_of_file_name(stem: str) -> str:
-    """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them."""
-    return re.sub(r"^[-\d]+\s*", "", stem)
+def words_of_file_name(stem: str, word_regex: str = "", join: str = " ") -> str:
+    """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them (reference 2.5).
+
+    With `word_regex`, what it finds in the rest, joined by `join`.
+    """
+    rest = re.sub(r"^[-\d]+\s*", "", stem)
+    return join.join(match[0] for match in re.finditer(word_regex, rest)) if word_regex else rest

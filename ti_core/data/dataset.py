@@ -33,10 +33,10 @@ class Dataset:
     originals: int
 
 
-def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None) -> Dataset:
+def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> Dataset:
     """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
 
-    With `emit`, tells its progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
+    Pictures without a .txt take the words of their file name (`words_of_file_name`). With `emit`, tells its progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
     Interrupted.
     """
     if not folder.is_dir():
@@ -51,7 +51,7 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         found = find_problem(path)
         if found is None:
-            caption, found = _caption(path)
+            caption, found = _caption(path, word_regex, join)
             examples.append(Example(path, caption))
         if found is not None:
             problems.append(found)
@@ -73,10 +73,10 @@ def load_pixels(path: Path, width: int, height: int) -> np.ndarray:
     return np.array(cover(open_rgb(path), width, height))
 
 
-def _caption(path: Path) -> tuple[str, Problem | None]:
+def _caption(path: Path, word_regex: str, join: str) -> tuple[str, Problem | None]:
     """The caption file's text, even if empty, else the words of the file name."""
     try:
         caption = read_caption(path)
     except UserError:
-        return words_of_file_name(path.stem), Problem(f"{path.stem}.txt", "it is not UTF-8 text")
-    return (words_of_file_name(path.stem) if caption is None else caption), None
+        return words_of_file_name(path.stem, word_regex, join), Problem(f"{path.stem}.txt", "it is not UTF-8 text")
+    return (words_of_file_name(path.stem, word_regex, join) if caption is None else caption), None

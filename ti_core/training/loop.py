@@ -13,15 +13,17 @@ from ti_core.data.latents import Latents, encode_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Emit, Finished, Progress, Started, StepDone
+from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, Started, StepDone
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
 from ti_core.run_folder import RunFolder
+from ti_core.schedule import parse_schedule
 from ti_core.settings import TrainSettings
 from ti_core.training.diffusion import add_noise, clean_latents, images_of_step, noise_of_step, prompt_random, squared_error, target_of
 from ti_core.training.setup import Prepared, prepare
 from ti_core.training.snapshots import save_preview
+from ti_core.training.state import load_state, save_state
 from ti_core.workspace import Workspace
 
 FP16_LOSS_SCALE = 1024.0
@@ -38,6 +40,7 @@ class Run:
     latents: Latents
     folder: RunFolder
     vectors: Tensor
+    optimizer: torch.optim.AdamW
     step: int
     emit: Emit
     stop: threading.Event
@@ -64,12 +67,16 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     sd = load_checkpoint(settings.checkpoint, workspace)
     run = _begin(settings, inputs, sd, emit, stop)
     target = workspace.embeddings / f"{run.name}.pt"
+    if run.step and settings.save_optimizer_state and not load_state(target, run.vectors, run.optimizer):
+        run.emit(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
     try:
         _train_steps(run)
         interrupted = False
     except Interrupted:
         interrupted = True
     save_pt(target, run.embedding())
+    if settings.save_optimizer_state:
+        save_state(target, run.vectors, run.optimizer)
     run.emit(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
     run.emit(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
@@ -99,20 +106,21 @@ def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit:
 
     emit_and_keep(Started(f"Training {inputs.embedding.name}", settings.steps, plan.first_step, plan.sentence(), str(folder.root), settings.to_dict()))
     vectors = rows.to(sd.device).clone().requires_grad_(True)
-    return Run(settings, inputs, sd, latents, folder, vectors, plan.first_step, emit_and_keep, stop)
+    optimizer = torch.optim.AdamW([vectors], weight_decay=0.0)
+    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, emit_and_keep, stop)
 
 
 def _train_steps(run: Run) -> None:
     settings, plan = run.settings, run.inputs.plan
-    optimizer = torch.optim.AdamW([run.vectors], weight_decay=0.0)
     good = run.vectors.detach().clone()
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()
         rate = run.inputs.schedule.rate_at(step)
-        for group in optimizer.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = rate
         loss, prompt = _accumulate_gradient(run, step)
-        optimizer.step()
+        _clip_gradient(run, step)
+        run.optimizer.step()
         _check_vectors(run, good, step)
         good, run.step = run.vectors.detach().clone(), step
         run.emit(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
@@ -159,6 +167,21 @@ def _accumulate_gradient(run: Run, step: int) -> tuple[float, str]:
     run.vectors.grad = None
     words.backward(leaf.grad / scale)
     return float(total), prompts[0]
+
+
+def _clip_gradient(run: Run, step: int) -> None:
+    """Limit the gradient of the whole update by its own schedule.
+
+    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so; this is the true one.
+    """
+    mode = run.settings.clip_grad_mode
+    if mode == "disabled":
+        return
+    limit = parse_schedule(run.settings.clip_grad_value).rate_at(step)
+    if mode == "value":
+        torch.nn.utils.clip_grad_value_([run.vectors], limit)
+    else:
+        torch.nn.utils.clip_grad_norm_([run.vectors], limit)
 
 
 def micro_batch(sd: StableDiffusion, latents: Tensor) -> int:

@@ -35,7 +35,9 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice."""
     check_train(settings, workspace)
     embedding = load_pt(workspace.embeddings / f"{clean_name(settings.embedding)}.pt")
-    dataset = scan_dataset(workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop)
+    dataset = scan_dataset(
+        workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
+    )
     first_step = embedding.step or 0
     if first_step >= settings.steps:
         raise UserError(

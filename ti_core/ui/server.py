@@ -110,7 +110,7 @@ def open_public_link(blocks: gr.Blocks) -> None:
                 share_server_address=None,
                 share_server_tls_certificate=None,
             )
-        except Exception as error:  # noqa: BLE001 - whatever the tunnel's trouble is, the page on this computer goes on
+        except Exception as error:  # whatever the tunnel's trouble is, the page on this computer goes on
             logging.getLogger(__name__).debug("no public link", exc_info=error)
             print("Public page: none, because the share service could not be reached. The page works on this computer.", flush=True)
             return

@@ -17,7 +17,7 @@ from ti_core.training.checks import check_train
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 
-IN_ONE_ROW = (("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
+IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
 
 

@@ -1,0 +1,51 @@
+"""Training on: the same vectors as without a pause, and a foreign or damaged state is told and left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
+from ti_core.events import Notice
+from ti_core.settings import CreateSettings
+from ti_core.training.create import create_embedding
+from ti_core.training.state import checksum, state_file
+from ti_core.workspace import Workspace
+
+
+def again(workspace: Workspace) -> Path:
+    return create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+
+
+def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    train(workspace, steps=6)
+    unbroken = rows_of(anna)
+    again(workspace)
+    train(workspace, steps=3)
+    events = train(workspace, steps=6)
+    assert torch.equal(rows_of(anna), unbroken)
+    assert not events.of(Notice)
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"broken"), lambda f: torch.save({"hash": "0000"}, f)])
+def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(workspace: Workspace, anna: Path, damage: object) -> None:  # noqa: F811
+    train(workspace, steps=3)
+    damage(state_file(anna))  # type: ignore[operator]
+    events = train(workspace, steps=4)
+    assert any("optimizer starts anew" in event.text for event in events.of(Notice))
+
+
+def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    train(workspace, steps=2, save_optimizer_state=False)
+    assert not state_file(anna).exists()
+
+
+def test_the_checksum_is_a1111s() -> None:
+    assert checksum(torch.zeros(1, 768)) == "0000"
+    expected = 0
+    for value in (5, -3):  # 0.05 and -0.03, by the formula of reference 3.1
+        expected = ((expected * 281) ^ (value * 997)) & 0xFFFFFFFF
+    assert checksum(torch.tensor([[0.055, -0.034]])) == f"{expected & 0xFFFF:04x}"

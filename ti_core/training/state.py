@@ -1,0 +1,48 @@
+"""The optimizer's state beside an embedding, `<name>.pt.optim`, so that training on continues instead of starting Adam anew (reference 2.11)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ti_core.embeddings.torch_file import load_torch_file
+from ti_core.errors import UserError
+from ti_core.files import save_atomically
+
+
+def checksum(vectors: Tensor) -> str:
+    """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (reference 3.1)."""
+    result = 0
+    for value in (vectors.detach().float().cpu().flatten() * 100).to(torch.int32).tolist():
+        result = ((result * 281) ^ (value * 997)) & 0xFFFFFFFF
+    return f"{result & 0xFFFF:04x}"
+
+
+def state_file(embedding: Path) -> Path:
+    return embedding.with_name(embedding.name + ".optim")
+
+
+def save_state(embedding: Path, vectors: Tensor, optimizer: torch.optim.Optimizer) -> Path:
+    """Write the state that belongs to these vectors, in A1111's layout."""
+    content = {"hash": checksum(vectors), "optimizer_state_dict": optimizer.state_dict()}
+    return save_atomically(state_file(embedding), lambda part: torch.save(content, part))
+
+
+def load_state(embedding: Path, vectors: Tensor, optimizer: torch.optim.Optimizer) -> bool:
+    """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors.
+
+    The rate in it is not used: the loop sets the schedule's own before every update.
+    """
+    try:
+        content = load_torch_file(state_file(embedding))
+        if content["hash"] != checksum(vectors):
+            return False
+        averages = content["optimizer_state_dict"]["state"][0]
+        if averages["exp_avg"].shape != vectors.shape or averages["exp_avg_sq"].shape != vectors.shape:
+            return False
+        optimizer.load_state_dict(content["optimizer_state_dict"])
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return True
