@@ -1,4 +1,4 @@
-"""The command line: python -m ti_core create | preprocess | train | recipe | inspect. Flags come from the settings' declarations."""
+"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge. Flags come from the settings' declarations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.workspace import Workspace, clean_name
+
+if TYPE_CHECKING:
+    from ti_core.embeddings.embedding import Embedding
 
 EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
 AnySettings = TypeVar("AnySettings", CreateSettings, PreprocessSettings, TrainSettings)
@@ -64,6 +67,18 @@ def _build_parser() -> argparse.ArgumentParser:
     inspect = command("inspect", _inspect, "say what is inside an embedding file")
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    inspect.add_argument("--name", default="", metavar="NAME", help="which embedding, for a LoRA that bundles several")
+    convert = command("convert", _convert, "write an embedding file in another format")
+    convert.add_argument("inputs", nargs="+", metavar="IN", help=".pt, .bin, .safetensors, .png or .webp; or the two files of an SDXL embedding of diffusers")
+    convert.add_argument("out", metavar="OUT", help=".pt, .safetensors or .png")
+    convert.add_argument("--name", default="", metavar="NAME", help="which embedding, for a LoRA that bundles several")
+    convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    merge = command("merge", _merge, "make one embedding out of several")
+    merge.add_argument("out", metavar="OUT", help=".pt, .safetensors or .png")
+    merge.add_argument("inputs", nargs="+", metavar="IN")
+    merge.add_argument("--mode", default="concatenate", metavar="MODE", help="concatenate (the default), average, or weighted")
+    merge.add_argument("--weights", default="", metavar="LIST", help="one number for each IN, separated by commas, such as --weights=0.7,0.3")
+    merge.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     return parser
 
 
@@ -138,11 +153,61 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
 
 
 def _inspect(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.embeddings.describe import describe, load_embedding
+    from ti_core.embeddings.describe import describe
+    from ti_core.embeddings.formats import load_embedding
 
-    facts = describe(load_embedding(workspace.path(args.file, "FILE")))
-    print(json.dumps(facts, ensure_ascii=False) if args.json else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    facts = describe(load_embedding(workspace.path(args.file, "FILE"), name=args.name))
+    print(json.dumps(facts, ensure_ascii=False) if args.json else "\n".join(f"{key}: {value}" for key, value in facts.items() if value != []))
     return EXIT_OK
+
+
+def _convert(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.embeddings.formats import load_embedding
+
+    out = _output(args, workspace)
+    if len(args.inputs) > 2:
+        raise UserError(f"There are {len(args.inputs)} input files.", "Give one, or the two of an SDXL embedding of diffusers; merge takes more.")
+    inputs = [workspace.path(file, "IN") for file in args.inputs]
+    return _save(load_embedding(*inputs, name=args.name), out, workspace)
+
+
+def _merge(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.embeddings.formats import load_embedding
+    from ti_core.embeddings.merge import merge
+
+    out, weights = _output(args, workspace), _numbers(args.weights)
+    inputs = [load_embedding(workspace.path(file, "IN")) for file in args.inputs]
+    return _save(merge(inputs, args.mode, weights), out, workspace)
+
+
+def _output(args: argparse.Namespace, workspace: Workspace) -> Path:
+    """The path of OUT, if it may be written. Checked first, so that nothing is read in vain."""
+    from ti_core.embeddings.formats import check_writable
+
+    out = workspace.path(args.out, "OUT")
+    check_writable(out)
+    if out.exists() and not args.overwrite:
+        raise UserError(f"'{out.name}' exists already.", "Choose another name, or add --overwrite.")
+    return out
+
+
+def _save(embedding: Embedding, out: Path, workspace: Workspace) -> int:
+    """Named by its file, as A1111 names it."""
+    from ti_core.embeddings.formats import save_embedding
+
+    save_embedding(out, dataclasses.replace(embedding, name=clean_name(out.stem)))
+    for note in embedding.notes:
+        print(f"note: {note}")
+    width = " + ".join(str(width) for width in embedding.widths.values())
+    print(f"Saved: {workspace.shown(out)} ({embedding.count} vector{'s' * (embedding.count > 1)} of {width} numbers)")
+    return EXIT_OK
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(piece) for piece in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise UserError(f"Weights are '{text}'.", "Type numbers separated by commas, such as 0.7,0.3.") from None
 
 
 def _watch(work: Callable[[Callable[[Event], None], threading.Event], object]) -> int:

@@ -243,6 +243,12 @@ class TrainSettings(_Settings):
     )
     width: int = _TRAIN_WIDTH
     height: int = _TRAIN_HEIGHT
+    keep_size: bool = _option(
+        False,
+        "Do not resize images",
+        "checkbox",
+        "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
+    )
     steps: int = _option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1)
     image_every: int = _option(
         500, "Save an image to log directory every N steps, 0 to disable", "number", "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
@@ -253,6 +259,12 @@ class TrainSettings(_Settings):
         "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
         minimum=0, step=1,
     )  # fmt: skip
+    alpha_as_weight: bool = _option(
+        False,
+        "Use PNG alpha channel as loss weight",
+        "checkbox",
+        "For pictures whose background was made transparent: only what is opaque is learned. Leave it off for ordinary photos.",
+    )
     cards: bool = _option(
         True,
         "Save images with embedding in PNG chunks",

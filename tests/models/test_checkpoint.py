@@ -79,13 +79,12 @@ def test_noise_and_targets_are_those_of_the_papers() -> None:
 
 def test_every_image_is_seen_once_a_pass_and_orders_are_functions_of_seed_and_step() -> None:
     plan = plan_run(20, 3, 2, 150)
-    one_pass = torch.cat([images_of_step(plan, 7, step) for step in (1, 2, 3)])
-    assert len(set(one_pass.tolist())) == 18
-    assert torch.equal(images_of_step(plan, 7, 50), images_of_step(plan, 7, 50))
-    assert not torch.equal(images_of_step(plan, 7, 1), images_of_step(plan, 7, 4))
-    shape = torch.Size((6, 4, 2, 2))
-    noise, timesteps = noise_of_step(shape, 7, 3, torch.device("cpu"))
-    again = noise_of_step(shape, 7, 3, torch.device("cpu"))
-    assert torch.equal(noise, again[0]) and torch.equal(timesteps, again[1])
-    assert not torch.equal(noise, noise_of_step(shape, 7, 4, torch.device("cpu"))[0])
+    assert len({image for step in (1, 2, 3) for image in images_of_step(plan, 7, step)}) == 18
+    assert images_of_step(plan, 7, 50) == images_of_step(plan, 7, 50)
+    assert images_of_step(plan, 7, 1) != images_of_step(plan, 7, 4)
+    clean = [torch.zeros(4, 2, 2), torch.zeros(4, 2, 3)]
+    (noise, timesteps), again, later = noise_of_step(clean, 7, 3), noise_of_step(clean, 7, 3), noise_of_step(clean, 7, 4)
+    assert [one.shape for one in noise] == [one.shape for one in clean]
+    assert all(torch.equal(a, b) for a, b in zip(noise, again[0], strict=True)) and torch.equal(timesteps, again[1])
+    assert not torch.equal(noise[0], later[0][0])
     assert not torch.equal(torch.rand(4, generator=generator_for(1, "a", 1)), torch.rand(4, generator=generator_for(2, "a", 1)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
@@ -146,9 +147,9 @@ def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(works
     before = rows_of(anna)
     noise_of_step = loop.noise_of_step
 
-    def poisoned(shape: torch.Size, seed: int, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        noise, timesteps = noise_of_step(shape, seed, step, device)
-        return noise * (float("nan") if step == 3 else 1), timesteps
+    def poisoned(clean: list[torch.Tensor], seed: int, step: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+        noise, timesteps = noise_of_step(clean, seed, step)
+        return [one * (float("nan") if step == 3 else 1) for one in noise], timesteps
 
     monkeypatch.setattr(loop, "noise_of_step", poisoned)
     with pytest.raises(UserError, match=r"At step 3 .*finite.*0\.02.*lower"):
@@ -220,3 +221,17 @@ def test_clipping_limits_the_true_gradient_by_its_own_schedule(
     low, high = min(free) / 10, min(free) / 5
     train(workspace, clip_grad_mode=mode, clip_grad_value=f"{low!r}:2, {high!r}", image_every=0)
     assert seen == pytest.approx([low, low, high, high], rel=1e-3)
+
+
+def test_pictures_of_different_sizes_train_together_and_a_mask_changes_what_is_learned(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    Image.new("RGBA", (32, 16), (200, 30, 30, 255)).save(dataset / "wide.png")
+    half = Image.new("RGBA", (16, 24), (30, 30, 200, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 16, 12))
+    half.save(dataset / "half.png")
+    results = []
+    for alpha in (False, True):
+        create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+        train(workspace, keep_size=True, alpha_as_weight=alpha, steps=2, gradient_accumulation_steps=3)
+        results.append(rows_of(anna))
+    assert bool(results[0].isfinite().all()) and bool(results[1].isfinite().all())
+    assert not torch.equal(results[0], results[1])

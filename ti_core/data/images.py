@@ -65,10 +65,20 @@ def open_rgb(path: Path) -> Image.Image:
 
     Raises UserError, naming the file, for one that is missing, broken, cut short, or too large to be a photo.
     """
+    return _as_rgb(_open_upright(path))
+
+
+def open_alpha(path: Path) -> Image.Image | None:
+    """The transparency of the picture, upright, as greyscale (white is opaque); None where it has none. Raises UserError like `open_rgb`."""
+    image = _open_upright(path)
+    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+
+def _open_upright(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=sorted(set(readable_suffixes().values()))) as image:
             image.load()
-            return _as_rgb(_upright(image))
+            return _upright(image)
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
         raise UserError(
             f"Picture '{path.name}' cannot be used: {_reason(path, error)}.", "Save it anew as JPEG or PNG, or take it out of the folder."

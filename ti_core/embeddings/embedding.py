@@ -11,13 +11,18 @@ from torch import Tensor
 from ti_core.errors import UserError
 
 MAX_VECTORS = 75 * 4
+MAX_WIDTH = 16_384
+ENCODER_OF_FIRST_FORMAT = "clip_l"
+"""The name under which vectors of one encoder are kept where the file does not say whose they are."""
+SDXL_ENCODERS = ("clip_l", "clip_g")
 
 
 @dataclass(frozen=True)
 class Embedding:
     """`vectors` maps an encoder's name (`clip_l`) to a float32 tensor [vectors, width]; `step` counts completed updates.
 
-    `checkpoint_hash` is A1111's short hash (10 hex digits) of the checkpoint it was last trained on, if it was.
+    `checkpoint_hash` is A1111's short hash (10 hex digits) of the checkpoint it was last trained on, if it was. `notes` are sentences
+    about what a file held besides, and what was left out of it.
     """
 
     name: str
@@ -25,6 +30,7 @@ class Embedding:
     step: int | None = 0
     checkpoint_hash: str | None = None
     checkpoint_name: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -43,9 +49,11 @@ class Embedding:
 
 def checked_vectors(rows: Tensor, where: str) -> Tensor:
     """float32 [vectors, width] from what a file held; UserError if it is no list of finite vectors. `where` names the file."""
+    if rows.is_nested or rows.is_meta or rows.layout is not torch.strided:
+        raise UserError(f"'{where}' holds a tensor that is no plain table of numbers.", "Choose another file.")
     if rows.ndim == 1:
         rows = rows[None]
-    if not rows.is_floating_point() or rows.ndim != 2 or not 1 <= len(rows) <= MAX_VECTORS or not 1 <= rows.shape[1] <= 16_384:
+    if not rows.is_floating_point() or rows.ndim != 2 or not 1 <= len(rows) <= MAX_VECTORS or not 1 <= rows.shape[1] <= MAX_WIDTH:
         raise UserError(f"'{where}' holds a tensor of shape {list(rows.shape)}, which is no list of vectors.", "Choose another file.")
     rows = rows.detach().to("cpu", torch.float32)
     if not bool(rows.isfinite().all()):

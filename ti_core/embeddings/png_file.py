@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, PngImagePlugin, UnidentifiedImageError
 
-from ti_core.embeddings.embedding import Embedding, checked_vectors
-from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, STAR_TOKEN
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.layouts import embeddings_in, safe_name
+from ti_core.embeddings.pt_file import STAR_TOKEN
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
-from ti_core.workspace import clean_name
 
 TEXT_KEY = "sd-ti-embedding"
 TENSOR_KEY = "TORCHTENSOR"
@@ -36,11 +36,16 @@ Array = npt.NDArray[Any]
 
 
 def to_payload(embedding: Embedding) -> dict[str, Any]:
-    """A1111's dict (reference 3.1) with the tensor as nested lists; float32 values become exact doubles, so nothing is lost."""
-    rows = next(iter(embedding.vectors.values())).detach().float().cpu()
+    """A1111's dict (reference 3.1) with tensors as nested lists; float32 values become exact doubles, so nothing is lost.
+
+    Vectors of two encoders (SDXL) stand alone, because A1111 then takes every entry for vectors (reference 3.2, rule 2).
+    """
+    tensors = {encoder: {TENSOR_KEY: rows.detach().float().cpu().tolist()} for encoder, rows in embedding.vectors.items()}
+    if len(tensors) > 1:
+        return dict(tensors)
     return {
         "string_to_token": {"*": STAR_TOKEN},
-        "string_to_param": {"*": {TENSOR_KEY: rows.tolist()}},
+        "string_to_param": {"*": next(iter(tensors.values()))},
         "name": embedding.name,
         "step": embedding.step,
         "sd_checkpoint": embedding.checkpoint_hash,
@@ -50,34 +55,22 @@ def to_payload(embedding: Embedding) -> dict[str, Any]:
 
 def from_payload(payload: Any, where: str = "embedding") -> Embedding:
     """The embedding of a parsed JSON dict. `where` names the picture in errors, and gives the name where the data has none."""
-    params = payload.get("string_to_param") if isinstance(payload, dict) else None
-    if not isinstance(params, dict) or len(params) != 1:
+    if not isinstance(payload, dict):
         raise UserError(f"'{where}' holds data, but no Textual Inversion embedding.", _ANOTHER)
-    (value,) = params.values()
+    content = {key: _tensor(value, where) for key, value in payload.items()}
+    if isinstance(payload.get("string_to_param"), dict):
+        content["string_to_param"] = {key: _tensor(value, where) for key, value in payload["string_to_param"].items()}
+    return embeddings_in(content, Path(where), name=safe_name(payload.get("name"), Path(where)))[0]
+
+
+def _tensor(value: Any, where: str) -> Any:
+    """Nested lists under TENSOR_KEY become a tensor; every other value stays."""
+    if not isinstance(value, dict) or TENSOR_KEY not in value:
+        return value
     try:
-        rows = torch.tensor(value[TENSOR_KEY], dtype=torch.float64)
-    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError):
+        return torch.tensor(value[TENSOR_KEY], dtype=torch.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise UserError(f"'{where}' holds an embedding whose vectors are damaged.", _ANOTHER) from None
-    step = payload.get("step")
-    return Embedding(
-        name=_name(payload.get("name"), where),
-        vectors={ENCODER_OF_FIRST_FORMAT: checked_vectors(rows, where)},
-        step=step if isinstance(step, int) and not isinstance(step, bool) else None,
-        checkpoint_hash=_text(payload.get("sd_checkpoint")),
-        checkpoint_name=_text(payload.get("sd_checkpoint_name")),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _name(value: Any, where: str) -> str:
-    """The name inside the data, made safe: it becomes a file name."""
-    try:
-        return clean_name(value if isinstance(value, str) else Path(where).stem)
-    except UserError:
-        return clean_name(f"embedding {Path(where).stem}")
 
 
 def _parsed(data: bytes, where: str) -> Embedding:

@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ti_core.embeddings.embedding import Embedding, checked_vectors
+from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT as ENCODER_OF_FIRST_FORMAT
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.layouts import embeddings_in
+from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
 STAR_TOKEN = 265
 """CLIP's id of `*`, which A1111 writes into every file."""
-ENCODER_OF_FIRST_FORMAT = "clip_l"
-MAX_FILE_BYTES = 64 * 2**20
-_DAMAGED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, zipfile.BadZipFile)
-"""What torch's reader raises for bytes that are no file of torch, or that ask for code."""
 
 
 def save_pt(path: Path, embedding: Embedding) -> Path:
-    """Write atomically. Raises UserError if the disk is full."""
-    content = {
+    """Write atomically. Vectors of two encoders (SDXL) go in as A1111 wants them, with no room for step and checkpoint.
+
+    Raises UserError if the disk is full.
+    """
+    rows = {encoder: _plain_rows(rows) for encoder, rows in embedding.vectors.items()}
+    data = _plain_zip(rows if len(rows) > 1 else _first_format(next(iter(rows.values())), embedding))
+    return save_atomically(path, lambda part: part.write_bytes(data))
+
+
+def _plain_rows(rows: Tensor) -> Tensor:
+    return rows.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _first_format(rows: Tensor, embedding: Embedding) -> dict[str, Any]:
+    return {
         "string_to_token": {"*": STAR_TOKEN},
-        "string_to_param": {"*": next(iter(embedding.vectors.values())).detach().float().cpu().clone()},
+        "string_to_param": {"*": rows},
         "name": embedding.name,
         "step": embedding.step,
         "sd_checkpoint": embedding.checkpoint_hash,
         "sd_checkpoint_name": embedding.checkpoint_name,
     }
-    data = _plain_zip(content)
-    return save_atomically(path, lambda part: part.write_bytes(data))
 
 
 def _plain_zip(content: dict[str, Any]) -> bytes:
@@ -51,31 +61,13 @@ def _plain_zip(content: dict[str, Any]) -> bytes:
 
 
 def load_pt(path: Path) -> Embedding:
-    """Read a `.pt` of A1111; the name is the file's, as A1111 has it. Raises UserError that says why it cannot be read."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UserError(f"'{path.name}' is larger than any embedding.", "Choose an embedding file, not a checkpoint.")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Create it first.") from None
-    except OSError as error:
-        raise UserError(f"'{path.name}' cannot be read: {error.strerror}.", "Check the file.") from error
-    except _DAMAGED as error:
-        raise UserError(
-            f"'{path.name}' cannot be read as an embedding: it is damaged, or holds something else than numbers.", "Choose another file."
-        ) from error
-    params = content.get("string_to_param") if isinstance(content, dict) else None
-    if not isinstance(params, dict) or len(params) != 1 or not isinstance(next(iter(params.values())), Tensor):
-        raise UserError(f"'{path.name}' is not a Textual Inversion embedding of A1111.", "Choose a .pt file from an embeddings folder.")
-    step = content.get("step")
-    return Embedding(
-        name=path.stem,
-        vectors={ENCODER_OF_FIRST_FORMAT: checked_vectors(next(iter(params.values())), path.name)},
-        step=step if isinstance(step, int) else None,
-        checkpoint_hash=_text(content.get("sd_checkpoint")),
-        checkpoint_name=_text(content.get("sd_checkpoint_name")),
-    )
+    """Read a file as training takes it: one word with vectors of one encoder, as ENCODER_OF_FIRST_FORMAT whatever their width.
 
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    The name is the file's, as A1111 has it. Raises UserError that says why it cannot be read.
+    """
+    found = embeddings_in(load_torch_file(path), path)
+    if len(found) > 1:
+        raise UserError(f"'{path.name}' holds {len(found)} embeddings.", "Choose a file with one.")
+    if len(found[0].vectors) > 1:
+        raise UserError(f"'{path.name}' is an embedding of SDXL, with vectors for two text encoders.", "Choose one for Stable Diffusion 1 or 2.")
+    return replace(found[0], name=path.stem)

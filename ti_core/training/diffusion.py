@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,32 +28,38 @@ def prompt_random(seed: int, step: int, place: int) -> random.Random:
     return random.Random(f"{seed} prompt {step} {place}")
 
 
-def images_of_step(plan: RunPlan, seed: int, step: int) -> Tensor:
-    """int64 [images per step]: the images of update `step` (from 1), all different.
+def images_of_step(plan: RunPlan, seed: int, step: int) -> list[int]:
+    """Numbers of the images of update `step` (from 1), all different.
 
     Each pass over the data is shuffled anew; images that do not fill a last step are left out of that pass (reference 2.2).
     """
     epoch, place = divmod(step - 1, plan.steps_per_epoch)
     order = torch.randperm(plan.images, generator=generator_for(seed, "order", epoch))
-    return order[place * plan.images_per_step : (place + 1) * plan.images_per_step]
+    return order[place * plan.images_per_step : (place + 1) * plan.images_per_step].tolist()
 
 
-def clean_latents(latents: Latents, images: Tensor, method: str, seed: int, step: int) -> Tensor:
-    """The latents to put noise on, [n, c, h, w], by A1111's three methods (reference 2.8)."""
+def clean_latents(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
+    """The latents to put noise on, each [c, h, w], by A1111's three methods (reference 2.8)."""
     if method == "deterministic":
-        return latents.mean[images]
+        return [latents.mean[i] for i in images]
     if method == "random":
         return latents.draw(images, generator_for(seed, "posterior", step))
-    everything = latents.draw(torch.arange(len(latents.mean)), generator_for(seed, "posterior", 0))
-    return everything[images]
+    return [latents.draw([i], generator_for(seed, f"posterior of image {i}", 0))[0] for i in images]
 
 
-def noise_of_step(shape: torch.Size, seed: int, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Standard normal noise of `shape` [n, c, h, w], and timesteps int64 [n] uniform in 0..999."""
+def noise_of_step(clean: Sequence[Tensor], seed: int, step: int) -> tuple[list[Tensor], Tensor]:
+    """Standard normal noise like each of `clean`, and timesteps int64 [n] uniform in 0..999, on their device."""
     generator = generator_for(seed, "noise", step)
-    noise = torch.randn(shape, generator=generator)
-    timesteps = torch.randint(0, TIMESTEPS, (shape[0],), generator=generator)
-    return noise.to(device), timesteps.to(device)
+    timesteps = torch.randint(0, TIMESTEPS, (len(clean),), generator=generator)
+    return [torch.randn(one.shape, generator=generator).to(one.device) for one in clean], timesteps.to(clean[0].device)
+
+
+def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) -> list[list[int]]:
+    """Places of an update's images in micro-batches of equal size, each of at most `limit(one of them)` images."""
+    groups: dict[torch.Size, list[int]] = {}
+    for place, one in enumerate(clean):
+        groups.setdefault(one.shape, []).append(place)
+    return [places[i : i + step] for places in groups.values() if (step := limit(clean[places[0]])) for i in range(0, len(places), step)]
 
 
 def add_noise(clean: Tensor, noise: Tensor, timesteps: Tensor, signal: Tensor) -> Tensor:
@@ -69,6 +76,6 @@ def target_of(prediction_type: str, clean: Tensor, noise: Tensor, timesteps: Ten
     return kept.sqrt() * noise - (1 - kept).sqrt() * clean
 
 
-def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each image, float32 [n]."""
-    return (predicted.float() - target.float()).square().mean((1, 2, 3))
+def squared_error(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error of each image, float32 [n]; `weight` [n, 1, h, w] says how much each place counts."""
+    return ((predicted.float() - target.float()).square() * weight).mean((1, 2, 3))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ti_core.data.latents import Latents, encode_images
+from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
 from ti_core.errors import Interrupted, UserError
@@ -20,7 +20,16 @@ from ti_core.prompts import build_prompt
 from ti_core.run_folder import RunFolder
 from ti_core.schedule import parse_schedule
 from ti_core.settings import TrainSettings
-from ti_core.training.diffusion import add_noise, clean_latents, images_of_step, noise_of_step, prompt_random, squared_error, target_of
+from ti_core.training.diffusion import (
+    add_noise,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    parts_of_one_shape,
+    prompt_random,
+    squared_error,
+    target_of,
+)
 from ti_core.training.setup import Prepared, prepare
 from ti_core.training.snapshots import save_preview
 from ti_core.training.state import load_state, save_state
@@ -91,7 +100,8 @@ def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit:
             "Create a new embedding with this checkpoint selected.",
         )
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
-    latents = encode_images(sd, [e.path for e in inputs.dataset.examples], width, height, emit, stop)
+    size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
+    latents = encode_images(sd, [e.path for e in inputs.dataset.examples], size, settings.alpha_as_weight, emit, stop)
     plan = inputs.plan
     folder = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0)
     facts = {
@@ -142,25 +152,25 @@ def _accumulate_gradient(run: Run, step: int) -> tuple[float, str]:
     sd, settings, examples = run.sd, run.settings, run.inputs.dataset.examples
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = []
-    for place, image in enumerate(images.tolist()):
+    for place, image in enumerate(images):
         rng = prompt_random(settings.seed, step, place)
         line = rng.choice(run.inputs.lines)
         prompts.append(build_prompt(line, examples[image].caption, run.name, rng, settings.shuffle_tags, settings.tag_drop_out))
     clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean.shape, settings.seed, step, sd.device)
-    noisy = add_noise(clean, noise, timesteps, sd.signal)
-    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.signal)
+    noise, timesteps = noise_of_step(clean, settings.seed, step)
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
     words = PromptEncoder(sd).encode(prompts, {run.name: run.vectors})
     leaf = words.detach().requires_grad_(True)
     total = torch.zeros((), device=sd.device)
-    for part in torch.arange(len(images)).split(micro_batch(sd, clean)):
+    for part in parts_of_one_shape(clean, lambda one: micro_batch(sd, one)):
         if run.stop.is_set():
             raise Interrupted
+        x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
         with sd.autocast():
-            predicted = sd.unet(noisy[part], timesteps[part], leaf[part], return_dict=False)[0]
-        loss = squared_error(predicted, target[part]).sum() / len(images)
+            predicted = sd.unet(add_noise(x, e, t, sd.signal), t, leaf[part], return_dict=False)[0]
+        weight = torch.stack([run.latents.weight[images[i]] for i in part])
+        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / len(images)
         (loss * scale).backward()
         total += loss.detach()
     assert leaf.grad is not None, "the UNet gave no gradient to its conditioning"
@@ -184,13 +194,13 @@ def _clip_gradient(run: Run, step: int) -> None:
         torch.nn.utils.clip_grad_norm_([run.vectors], limit)
 
 
-def micro_batch(sd: StableDiffusion, latents: Tensor) -> int:
+def micro_batch(sd: StableDiffusion, latent: Tensor) -> int:
     """How many images go through the UNet at once: as many as surely fit.
 
     Measured on SD1.5 at 512 px in half precision: 0.73 GB an image above the weights (stack notes 3); other sizes and widths by
     proportion. A CPU gains nothing beyond a few thousand latent pixels.
     """
-    pixels = latents.shape[-1] * latents.shape[-2]
+    pixels = latent.shape[-1] * latent.shape[-2]
     if sd.device.type != "cuda":
         return max(1, 16_384 // pixels)
     free, _ = torch.cuda.mem_get_info(sd.device)
