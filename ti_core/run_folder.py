@@ -48,6 +48,10 @@ class RunFolder:
         return self.root / "textual_inversion_loss.csv"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
     def events_file(self) -> Path:
         return self.root / "events.jsonl"
 

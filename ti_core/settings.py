@@ -19,6 +19,7 @@ OWN_SIZE = 0
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
+SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 MAX_SIZE_PX = 2048
 
 
@@ -156,9 +157,18 @@ class CreateSettings(_Settings):
     checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
 
 
+RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
+BLIP_MODELS = ("blip-image-captioning-base", "blip-image-captioning-large")
+MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
+
+
+def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05) -> Any:
+    return _option(default, label, "slider", help, minimum=0, maximum=highest, step=step)
+
+
 @dataclass(frozen=True)
 class PreprocessSettings(_Settings):
-    """The Preprocess images tab (reference 1.4). Focal crop, splitting and captioners come with a later issue."""
+    """The Preprocess images tab (reference 1.4), in its order, then ours."""
 
     source_directory: str = _option(
         "",
@@ -181,12 +191,86 @@ class PreprocessSettings(_Settings):
         "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
         choices=CAPTION_ACTIONS,
     )  # fmt: skip
+    keep_original_size: bool = _option(
+        False, "Keep original size", "checkbox", "Pictures that no crop below has changed keep their size. Train them with Do not resize images."
+    )
     flip: bool = _option(
         False,
         "Create flipped copies",
         "checkbox",
         "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
     )
+    split_oversized: bool = _option(
+        False, "Split oversized images", "checkbox", "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces."
+    )
+    focal_crop: bool = _option(
+        False, "Auto focal point crop", "checkbox", "Crops around what matters in the photo, first of all faces, instead of around the middle."
+    )
+    auto_sized_crop: bool = _option(
+        False, "Auto-sized crop", "checkbox", "Each picture gets the width and height that fit its shape best, and is cropped around the middle."
+    )
+    blip_caption: bool = _option(
+        False, "Use BLIP for caption", "checkbox", "A model writes a sentence about each picture. docs/captions.md says where its files go."
+    )
+    booru_caption: bool = _option(
+        False, "Use deepbooru for caption", "checkbox",
+        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself; docs/captions.md says where its files go.",
+    )  # fmt: skip
+    split_threshold: float = _share(
+        0.5, "Split image threshold", "How long a photo must be to be split: 0.5 means twice as long as the finished picture. 1 splits whatever is longer."
+    )
+    split_overlap: float = _share(0.2, "Split image overlap ratio", "Which share of each piece is also on the next one, at least.", highest=0.9)
+    face_weight: float = _share(0.9, "Focal point face weight", "How strongly faces pull the crop. 0 does not look for faces.")
+    entropy_weight: float = _share(0.15, "Focal point entropy weight", "How strongly the part with the rarest light and dark pulls the crop. 0 does not look.")
+    edges_weight: float = _share(0.5, "Focal point edges weight", "How strongly corners and edges pull the crop. 0 does not look for them.")
+    debug_image: bool = _option(
+        False, "Create debug image", "checkbox", "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on."
+    )
+    dimension_lower: int = _option(
+        384, "Dimension lower bound", "slider", "No side of a picture gets shorter than this.", minimum=64, maximum=MAX_SIZE_PX, step=8
+    )
+    dimension_upper: int = _option(
+        768, "Dimension upper bound", "slider", "No side of a picture gets longer than this.", minimum=64, maximum=MAX_SIZE_PX, step=8
+    )
+    area_lower: int = _option(
+        64 * 64, "Area lower bound", "slider", "Width times height is at least this many pixels.", minimum=64 * 64, maximum=MAX_AREA_PX, step=1
+    )
+    area_upper: int = _option(
+        640 * 640, "Area upper bound", "slider", "Width times height is at most this many pixels.", minimum=64 * 64, maximum=MAX_AREA_PX, step=1
+    )
+    resizing_objective: str = _option(
+        "Maximize area", "Resizing objective", "radio", "Maximize area takes the largest size that fits; Minimize error the one with the closest shape.",
+        choices=RESIZING_OBJECTIVES,
+    )  # fmt: skip
+    error_threshold: float = _share(0.1, "Error threshold", "Which share of a photo may be cut away at most.", step=0.01)
+    face_crop: bool = _option(
+        False, "Face crop to square", "checkbox",
+        "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
+    )  # fmt: skip
+    blip_model: str = _option(
+        BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS
+    )
+    blip_min_length: int = _option(
+        24, "BLIP: minimum description length", "slider", "In tokens, about one a word. 24 makes it repeat itself; try 8.", minimum=1, maximum=128, step=1
+    )
+    blip_max_length: int = _option(48, "BLIP: maximum description length", "slider", "In tokens, about one a word.", minimum=1, maximum=256, step=1)
+    blip_beams: int = _option(
+        1, "BLIP: num_beams", "slider", "How many sentences are followed at a time. More write better and take longer.", minimum=1, maximum=16, step=1
+    )
+    booru_threshold: float = _share(
+        0.5, "deepbooru: score threshold", "Tags the model is less sure of are left out. A lower number lists more tags.", step=0.01
+    )
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        pairs = [("dimension_lower", "dimension_upper"), ("area_lower", "area_upper")] if self.auto_sized_crop else []
+        pairs += [("blip_min_length", "blip_max_length")] if self.blip_caption else []
+        for low, high in pairs:
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                labels = self.options()
+                found.append(f"{labels[low].label} is {least}, more than {labels[high].label}, {most}. Lower the first or raise the second.")
+        return found
 
 
 _TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trained and previews are made,")
@@ -292,6 +376,20 @@ class TrainSettings(_Settings):
         1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
         minimum=0, step=1,
     )  # fmt: skip
+    tensorboard: bool = _option(
+        False, "Enable tensorboard logging.", "checkbox", "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it."
+    )
+    tensorboard_images: bool = _option(
+        False, "Save generated images within tensorboard.", "checkbox", "Also shows the previews there. Only with tensorboard logging."
+    )
+    tensorboard_flush_s: int = _option(
+        120,
+        "How often, in seconds, to flush the pending tensorboard events and summaries to disk.",
+        "number",
+        "Smaller numbers show new points in TensorBoard earlier. Keep 120.",
+        minimum=1,
+        step=1,
+    )
     save_optimizer_state: bool = _option(
         True,
         "Saves Optimizer state as separate *.optim file. Training of embedding can be resumed with the matching optim file.",
@@ -339,3 +437,36 @@ class TrainSettings(_Settings):
                 f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty."
             )
         return found
+
+
+_PICTURE_WIDTH, _PICTURE_HEIGHT = _size_options("Size of the pictures,")
+
+
+@dataclass(frozen=True)
+class Txt2ImgSettings(_Settings):
+    """The txt2img tab, compact: what is needed to try an embedding."""
+
+    prompt: str = _option(
+        "", "Prompt", "textbox",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are plain text here.",
+        placeholder="a photo of anna-01, smiling", required=True,
+    )  # fmt: skip
+    negative_prompt: str = _option("", "Negative prompt", "textbox", "What the pictures should not show. Names of embeddings work here too. May stay empty.")
+    sampler: str = _option(SAMPLERS[0], "Sampling method", "dropdown", "How the picture is worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS)
+    steps: int = _option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    width: int = _PICTURE_WIDTH
+    height: int = _PICTURE_HEIGHT
+    count: int = _option(
+        1,
+        "Batch count",
+        "slider",
+        "How many pictures to paint. Each has a seed of its own: the seed below, then the next ones.",
+        minimum=1,
+        maximum=100,
+        step=1,
+    )
+    cfg_scale: float = _option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    seed: int = _option(
+        -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
+    )
+    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)

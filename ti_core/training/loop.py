@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from ti_core.training.diffusion import (
     squared_error,
     target_of,
 )
+from ti_core.training.run_log import RunLog
 from ti_core.training.setup import Prepared, prepare
 from ti_core.training.snapshots import save_preview
 from ti_core.training.state import load_state, save_state
@@ -51,12 +53,17 @@ class Run:
     vectors: Tensor
     optimizer: torch.optim.AdamW
     step: int
-    emit: Emit
+    log: RunLog
     stop: threading.Event
 
     @property
     def name(self) -> str:
         return self.inputs.embedding.name
+
+    @property
+    def started(self) -> Started:
+        plan = self.inputs.plan
+        return Started(f"Training {self.name}", plan.steps, plan.first_step, plan.sentence(), str(self.folder.root), self.settings.to_dict())
 
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""
@@ -75,24 +82,30 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = load_checkpoint(settings.checkpoint, workspace)
     run = _begin(settings, inputs, sd, emit, stop)
-    target = workspace.embeddings / f"{run.name}.pt"
-    if run.step and settings.save_optimizer_state and not load_state(target, run.vectors, run.optimizer):
-        run.emit(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
+    with run.log:
+        _train_and_save(run, workspace.embeddings / f"{run.name}.pt", workspace)
+
+
+def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
+    keeps_state = run.settings.save_optimizer_state
+    run.log(run.started)
+    if run.step and keeps_state and not load_state(target, run.vectors, run.optimizer):
+        run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
     try:
         _train_steps(run)
         interrupted = False
     except Interrupted:
         interrupted = True
     save_pt(target, run.embedding())
-    if settings.save_optimizer_state:
+    if keeps_state:
         save_state(target, run.vectors, run.optimizer)
-    run.emit(EmbeddingSaved(run.step, str(target)))
+    run.log(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
-    run.emit(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
+    run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
 
 
 def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit: Emit, stop: threading.Event) -> Run:
-    """Encode the pictures, open the run's folder, and announce the plan."""
+    """Encode the pictures and open the run's folder."""
     rows = inputs.embedding.vectors[ENCODER_OF_FIRST_FORMAT]
     if rows.shape[1] != sd.width:
         raise UserError(
@@ -110,14 +123,10 @@ def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit:
     }  # fmt: skip
     folder.save_settings({**facts, **settings.to_dict(), "width": width, "height": height})
 
-    def emit_and_keep(event: object) -> None:
-        folder.add_event(event)  # type: ignore[arg-type]
-        emit(event)  # type: ignore[arg-type]
-
-    emit_and_keep(Started(f"Training {inputs.embedding.name}", settings.steps, plan.first_step, plan.sentence(), str(folder.root), settings.to_dict()))
     vectors = rows.to(sd.device).clone().requires_grad_(True)
     optimizer = torch.optim.AdamW([vectors], weight_decay=0.0)
-    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, emit_and_keep, stop)
+    log = RunLog(folder, plan, settings, emit)
+    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop)
 
 
 def _train_steps(run: Run) -> None:
@@ -133,12 +142,10 @@ def _train_steps(run: Run) -> None:
         run.optimizer.step()
         _check_vectors(run, good, step)
         good, run.step = run.vectors.detach().clone(), step
-        run.emit(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
-        if settings.csv_every and step % settings.csv_every == 0:
-            run.folder.add_loss(plan, step, loss, rate)
+        run.log(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
         if settings.save_every and step % settings.save_every == 0:
             copy = run.folder.copy(step)
-            run.emit(EmbeddingSaved(step, str(save_pt(copy, run.embedding(copy.stem)))))
+            run.log(EmbeddingSaved(step, str(save_pt(copy, run.embedding(copy.stem)))))
         if settings.image_every and step % settings.image_every == 0:
             save_preview(run, prompt)
 

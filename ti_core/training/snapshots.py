@@ -38,4 +38,4 @@ def save_preview(run: Run, training_prompt: str) -> None:
         footer = (run.sd.file.path.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
         drawn = render_card(picture, f"<{embedding.name}>", footer)
         save_card(card, drawn, embedding)
-    run.emit(PreviewSaved(step, str(path), request.prompt, str(card or "")))
+    run.log(PreviewSaved(step, str(path), request.prompt, str(card or "")))
