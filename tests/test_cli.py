@@ -38,8 +38,8 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
         rates = [float(row["learn_rate"]) for row in csv.DictReader(file)]
     assert rates == [0.05] * 10 + [0.02] * 10
     settings = json.loads(next(folder.glob("settings-*.json")).read_text())
-    assert (settings["gradient_accumulation_steps"], settings["tag_drop_out"], settings["latent_sampling_method"]) == (12, 0.1, "deterministic")
-    assert (workspace.templates / "Custom_subject_filewords.txt").exists() or settings["template_file"] == "Custom_subject_filewords.txt"
+    assert (settings["gradient_step"], settings["tag_drop_out"], settings["latent_sampling_method"]) == (12, 0.1, "deterministic")
+    assert settings["settings"]["template_file"] == "Custom_subject_filewords.txt"
 
 
 def test_create_preprocess_train_and_inspect_do_their_parts(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

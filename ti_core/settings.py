@@ -28,7 +28,8 @@ class Option:
     """What the page and the command line show of a setting.
 
     `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
-    disk (embeddings, templates, checkpoints) are filled in by the page.
+    disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the setting, in its settings
+    files and its API.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Option:
     placeholder: str = ""
     required: bool = False
     zero_is_auto: bool = False
+    a1111: str = ""
 
 
 def _option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
@@ -83,6 +85,10 @@ class _Settings:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    def a1111_values(self) -> dict[str, Any]:
+        """The values under A1111's names, of those that it knows."""
+        return {option.a1111: getattr(self, name) for name, option in self.options().items() if option.a1111}
 
     def problems(self) -> list[str]:
         """One sentence for each value that cannot be used."""
@@ -127,10 +133,10 @@ def _range_problem(option: Option, value: float) -> list[str]:
     return []
 
 
-def _size_options(what: str) -> tuple[Any, Any]:
+def _size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
     more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
-    return _option(OWN_SIZE, "Width", "slider", text, **more), _option(OWN_SIZE, "Height", "slider", text, **more)
+    return tuple(_option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 
 
 CHECKPOINT_HELP = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
@@ -224,7 +230,10 @@ class PreprocessSettings(_Settings):
     entropy_weight: float = _share(0.15, "Focal point entropy weight", "How strongly the part with the rarest light and dark pulls the crop. 0 does not look.")
     edges_weight: float = _share(0.5, "Focal point edges weight", "How strongly corners and edges pull the crop. 0 does not look for them.")
     debug_image: bool = _option(
-        False, "Create debug image", "checkbox", "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on."
+        False,
+        "Create debug image",
+        "checkbox",
+        "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on.",
     )
     dimension_lower: int = _option(
         384, "Dimension lower bound", "slider", "No side of a picture gets shorter than this.", minimum=64, maximum=MAX_SIZE_PX, step=8
@@ -247,9 +256,7 @@ class PreprocessSettings(_Settings):
         False, "Face crop to square", "checkbox",
         "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
     )  # fmt: skip
-    blip_model: str = _option(
-        BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS
-    )
+    blip_model: str = _option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
     blip_min_length: int = _option(
         24, "BLIP: minimum description length", "slider", "In tokens, about one a word. 24 makes it repeat itself; try 8.", minimum=1, maximum=128, step=1
     )
@@ -273,25 +280,27 @@ class PreprocessSettings(_Settings):
         return found
 
 
-_TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trained and previews are made,")
+_TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trained and previews are made,", "training_")
 
 
 @dataclass(frozen=True)
 class TrainSettings(_Settings):
     """The Train sub-tab (reference 1.3), in its order, then ours."""
 
-    embedding: str = _option("", "Embedding", "dropdown", "Choose the embedding to train. Make one in the Create embedding tab first.", required=True)
+    embedding: str = _option(
+        "", "Embedding", "dropdown", "Choose the embedding to train. Make one in the Create embedding tab first.", required=True, a1111="embedding_name"
+    )
     learning_rate: str = _option(
         "0.005", "Embedding Learning rate", "textbox",
         "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
-        required=True,
-    )  # fmt: skip
+        required=True, a1111="learn_rate")  # fmt: skip
     clip_grad_mode: str = _option(
         "disabled",
         "Gradient Clipping",
         "dropdown",
         "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value beside it.",
         choices=CLIPPING_MODES,
+        a1111="clip_grad_mode",
     )
     clip_grad_value: str = _option(
         "0.1",
@@ -299,13 +308,13 @@ class TrainSettings(_Settings):
         "textbox",
         "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is disabled.",
         placeholder="Gradient clip value",
+        a1111="clip_grad_value",
     )
-    batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1)
+    batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size")
     gradient_accumulation_steps: int = _option(
         1, "Gradient accumulation steps", "number",
         "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
-        minimum=1, step=1,
-    )  # fmt: skip
+        minimum=1, step=1, a1111="gradient_step")  # fmt: skip
     dataset_directory: str = _option(
         "",
         "Dataset directory",
@@ -313,17 +322,18 @@ class TrainSettings(_Settings):
         "Type the folder with the finished pictures and their .txt captions.",
         placeholder="Path to directory with input images",
         required=True,
+        a1111="data_root",
     )
     log_directory: str = _option(
         "textual_inversion", "Log directory", "textbox", "Keep textual_inversion. Previews and copies are saved in a dated folder there.", placeholder="Path to directory where to write outputs",
-        required=True,
-    )  # fmt: skip
+        required=True, a1111="log_directory")  # fmt: skip
     template_file: str = _option(
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
         "Choose the sentences used in training. For a person take one that begins with subject, or the recipe's own.",
         required=True,
+        a1111="template_file",
     )
     width: int = _TRAIN_WIDTH
     height: int = _TRAIN_HEIGHT
@@ -332,43 +342,43 @@ class TrainSettings(_Settings):
         "Do not resize images",
         "checkbox",
         "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
+        a1111="varsize",
     )
-    steps: int = _option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1)
+    steps: int = _option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1, a1111="steps")
     image_every: int = _option(
         500, "Save an image to log directory every N steps, 0 to disable", "number", "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
-        minimum=0, step=1,
-    )  # fmt: skip
+        minimum=0, step=1, a1111="create_image_every")  # fmt: skip
     save_every: int = _option(
         500, "Save a copy of embedding to log directory every N steps, 0 to disable", "number",
         "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
-        minimum=0, step=1,
-    )  # fmt: skip
+        minimum=0, step=1, a1111="save_embedding_every")  # fmt: skip
     alpha_as_weight: bool = _option(
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
         "For pictures whose background was made transparent: only what is opaque is learned. Leave it off for ordinary photos.",
+        a1111="use_weight",
     )
     cards: bool = _option(
         True,
         "Save images with embedding in PNG chunks",
         "checkbox",
         "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file.",
+        a1111="save_image_with_stored_embedding",
     )
     shuffle_tags: bool = _option(
         False,
         "Shuffle tags by ',' when creating prompts.",
         "checkbox",
         "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
+        a1111="shuffle_tags",
     )
     tag_drop_out: float = _option(
         0.0, "Drop out tags when creating prompts.", "slider", "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
-        minimum=0, maximum=1, step=0.1,
-    )  # fmt: skip
+        minimum=0, maximum=1, step=0.1, a1111="tag_drop_out")  # fmt: skip
     latent_sampling_method: str = _option(
         "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
-        choices=LATENT_METHODS,
-    )  # fmt: skip
+        choices=LATENT_METHODS, a1111="latent_sampling_method")  # fmt: skip
     seed: int = _option(
         0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     assert [f"{event.loss:.7f}" for event in events.of(StepDone)] == [row["loss"] for row in rows]
     written = json.loads(next(folder.glob("settings-*.json")).read_text())
     assert (written["model_name"], written["num_of_dataset_images"], written["num_vectors_per_token"], written["steps"]) == (TINY, 4, 2, 4)
+    assert (written["embedding_name"], written["learn_rate"], written["gradient_step"], written["training_width"]) == ("anna", "0.05:2, 0.02", 4, 16)
+    assert TrainSettings.from_dict(written["settings"]) == replace(settings_for(), width=16, height=16)
     assert json.loads((folder / "events.jsonl").read_text().splitlines()[0])["event"] == "Started"
     last = load_pt(anna)
     assert (last.step, last.checkpoint_name, len(last.checkpoint_hash or "")) == (4, TINY, 10)

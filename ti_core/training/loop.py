@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -121,7 +121,8 @@ def _begin(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit:
         "model_name": sd.file.path.name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": len(rows), "initial_step": plan.first_step,
     }  # fmt: skip
-    folder.save_settings({**facts, **settings.to_dict(), "width": width, "height": height})
+    sized = replace(settings, width=width, height=height)
+    folder.save_settings({**facts, **sized.a1111_values(), "settings": sized.to_dict()})
 
     vectors = rows.to(sd.device).clone().requires_grad_(True)
     optimizer = torch.optim.AdamW([vectors], weight_decay=0.0)

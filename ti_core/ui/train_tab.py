@@ -15,7 +15,8 @@ from ti_core.recipe import describe_plan, recipe_train_values
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.ui.desk import Desk
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.rate_picture import rate_picture
+from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
@@ -37,6 +38,8 @@ class TrainTab:
         ordered = {name: self.form.widgets.get(name, checkpoint) for name in TrainSettings.options()}
         self.form.widgets = ordered
         self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=4, elem_id="train_plan")
+        typed = [ordered["learning_rate"], ordered["steps"]]
+        gr.on([widget.change for widget in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Train Embedding", variant="primary", elem_id="train_run")
             self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
@@ -50,6 +53,9 @@ class TrainTab:
                 self.form.add_refreshed(name, lambda: find_embeddings(self.desk.workspace))
             elif name == "template_file":
                 self.form.add_refreshed(name, lambda: list_templates(self.desk.workspace))
+            elif name == "learning_rate":
+                self.form.add(name)
+                self.rate = gr.HTML(rate_picture(TrainSettings().learning_rate, TrainSettings().steps), elem_id="train_rate")
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
 
