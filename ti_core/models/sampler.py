@@ -1,13 +1,20 @@
-"""Paints pictures from prompts with DPM++ 2M Karras; all pictures and both halves of the guidance in one batch."""
+"""Paints pictures from prompts with one of a few solvers; all pictures and both halves of the guidance in one batch."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 from PIL import Image
 from torch import Tensor
 
@@ -16,6 +23,14 @@ from ti_core.models.checkpoint import StableDiffusion
 from ti_core.models.prompt_encoder import PromptEncoder
 
 NAME = "DPM++ 2M Karras"
+SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    NAME: (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"}),
+    "Euler a": (EulerAncestralDiscreteScheduler, {}),
+    "Euler": (EulerDiscreteScheduler, {}),
+    "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
+    "UniPC": (UniPCMultistepScheduler, {}),
+}
+"""A1111's name of each sampler -> diffusers' class, and what is set beside the checkpoint's own noise schedule."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class SampleRequest:
     cfg_scale: float = 7.0
     width: int = 0
     height: int = 0
+    sampler: str = NAME
 
 
 @torch.no_grad()
@@ -40,7 +56,7 @@ def sample_images(
     on_step: Callable[[int, int], None] | None = None,
     batch: int = 32,
 ) -> list[Image.Image]:
-    """The pictures, in order. Requests of one call share steps, guidance and size (those of the first).
+    """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
     A picture depends on its own seed only, not on its neighbours. `stop` raises Interrupted between solver steps;
     `on_step(done, total)` reports.
@@ -60,14 +76,13 @@ def _sample_batch(
 ) -> list[Image.Image]:
     first = requests[0]
     width, height = first.width or sd.file.size_px, first.height or sd.file.size_px
-    solver = DPMSolverMultistepScheduler.from_config(
-        {k: v for k, v in sd.scheduler_config.items() if not k.startswith("_")},
-        algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True, final_sigmas_type="zero",
-    )  # fmt: skip
+    solver_class, options = SOLVERS[first.sampler]
+    solver = solver_class.from_config({k: v for k, v in sd.scheduler_config.items() if not k.startswith("_")}, **options)
     solver.set_timesteps(first.steps, device=sd.device)
     shape = (sd.unet.config.out_channels, height // sd.latent_factor, width // sd.latent_factor)
-    noises = [torch.randn(shape, generator=torch.Generator().manual_seed(r.seed % 2**63)) for r in requests]
-    latents = torch.stack(noises).to(sd.device) * solver.init_noise_sigma
+    generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
+    more = {"generator": generators} if solver_class is EulerAncestralDiscreteScheduler else {}  # the only one that draws noise on its way
+    latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device) * solver.init_noise_sigma
     words = PromptEncoder(sd).encode([r.negative_prompt for r in requests] + [r.prompt for r in requests], vectors)
     for done, t in enumerate(solver.timesteps):
         if stop is not None and stop.is_set():
@@ -76,7 +91,7 @@ def _sample_batch(
         with sd.autocast():
             without, with_prompt = sd.unet(scaled, t, words, return_dict=False)[0].float().chunk(2)
         guided = without + first.cfg_scale * (with_prompt - without)
-        latents = solver.step(guided, t, latents, return_dict=False)[0]
+        latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
     with sd.autocast():
