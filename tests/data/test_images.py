@@ -78,6 +78,21 @@ def test_16_bit_greyscale_keeps_its_tones(tmp_path: Path) -> None:
     assert np.abs(tones - np.arange(256)).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp", "avif", "tif"])
+def test_colours_survive_each_format(tmp_path: Path, suffix: str) -> None:
+    red_left_blue_right().save(tmp_path / f"a.{suffix}", quality=100)
+    image = open_rgb(tmp_path / f"a.{suffix}")
+    assert image.size == (40, 20)
+    assert colour_at(image, 5, 10) == pytest.approx((255, 0, 0), abs=6) and colour_at(image, 35, 10) == pytest.approx((0, 0, 255), abs=6)
+
+
+def test_16_bit_colour_keeps_its_tones(tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8, 3), (0, 32896, 65535), np.uint16))  # OpenCV writes BGR
+    assert colour_at(open_rgb(tmp_path / "a.png"), 4, 4) == pytest.approx((255, 128, 0), abs=1)
+
+
 def test_a_float_picture_from_0_to_1_is_not_black(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tif")
     assert colour_at(open_rgb(tmp_path / "a.tif"), 0, 0) == (128, 128, 128)
@@ -102,7 +117,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> N
         open_rgb(tmp_path / "IMG_3.jpg")
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "avif", "gif", "tif", "bmp"])
 def test_a_picture_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)

@@ -29,6 +29,7 @@ def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole
 
 def test_brackets_are_text_and_not_emphasis(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
+    assert encoder.tokenize(r"saber \(fate\)", {}) == encoder.tokenize("saber (fate)", {})
     assert encoder.tokenize("saber (fate)", {}) == sd.tokenizer("saber (fate)", add_special_tokens=False).input_ids
     assert not torch.equal(encoder.encode(["saber (fate)"], {}), encoder.encode(["saber fate"], {}))
 

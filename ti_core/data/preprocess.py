@@ -1,8 +1,4 @@
-"""Preprocess images: a folder of photos becomes a folder of cropped pictures with captions (reference 4.1 and 4.5).
-
-Every photo goes through a list of steps, each of which turns a list of pieces into another; a way of cropping that gives
-several pieces of one photo, or a captioner, is one more step.
-"""
+"""Preprocess images: a folder of photos becomes a folder of cropped pictures with captions (reference 4.1). steps.py says what becomes of one photo."""
 
 from __future__ import annotations
 
@@ -11,15 +7,13 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
-from ti_core.data.captions import combine_captions, mirrored_caption, read_caption
-from ti_core.data.images import Problem, cover, find_images, open_rgb, problem_of
+from ti_core.data.captions import read_caption
+from ti_core.data.images import Problem, find_images, open_rgb, problem_of
+from ti_core.data.steps import Piece, Steps
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import save_atomically, save_text
@@ -29,37 +23,40 @@ from ti_core.workspace import Workspace
 OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
 """Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 
+DEBUG_FOLDER = "debug"
+"""Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are never trained on."""
+
 SHOWN_FILES = 12
 _STEM_BYTES = 180
 """File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A picture on its way; `caption` holds what captioners wrote of it; `mirrored` is set on flipped copies."""
-
-    image: Image.Image
-    caption: str = ""
-    mirrored: bool = False
-
-
-Step = Callable[[list[Piece]], list[Piece]]
-
-
 @dataclass
 class PreprocessResult:
-    """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt files written."""
+    """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt files written.
+
+    `to_check` holds, for each reason why a person should look, the photos and the first picture made of each.
+    """
 
     place: str
     written: list[Path] = field(default_factory=list)
     originals: int = 0
     captions: int = 0
     problems: list[Problem] = field(default_factory=list)
+    to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+    def check_sentences(self) -> list[str]:
+        return [f"{note}: {', '.join(photos)}." for note, photos in self.to_check.items()]
+
+    def shown_files(self) -> tuple[str, ...]:
+        """The pictures to show when the job is done: first those that somebody should look at."""
+        to_check = [path for photos in self.to_check.values() for path in photos.values()]
+        return tuple(str(path) for path in dict.fromkeys([*to_check, *self.written]))[:SHOWN_FILES]
 
     def sentence(self) -> str:
         """One paragraph for the user."""
         became = f"{_count(self.originals, 'photo')} became {_count(len(self.written), 'picture')} with {_count(self.captions, 'caption')}, in {self.place}."
-        return " ".join([became, *(problem.sentence() for problem in self.problems)])
+        return " ".join([became, *(problem.sentence() for problem in self.problems), *self.check_sentences()])
 
 
 def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> PreprocessResult:
@@ -71,6 +68,7 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     """
     photos, destination = check_preprocess(settings, workspace)
     result = PreprocessResult(workspace.shown(destination))
+    steps = Steps(settings, workspace, emit)
     left_out = 0
     for index, photo in enumerate(photos):
         if stop.is_set():
@@ -79,15 +77,13 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
         existing = _existing_caption(photo, result, emit)
         left_out += bool(existing) and settings.caption_action == "ignore"
         try:
-            pieces = [Piece(open_rgb(photo))]
+            image = open_rgb(photo)
         except UserError as error:
             _note_problem(problem_of(photo, error), result, emit)
             continue
         if not result.written:
             _set_aside_earlier_pictures(destination, workspace, emit)
-        for step in _steps(settings, existing):
-            pieces = step(pieces)
-        _save(pieces, destination, index, photo.stem, result)
+        _save(steps.run(image, existing), destination, index, photo, result)
     if not result.written:
         raise UserError(
             f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. " + " ".join(p.sentence() for p in result.problems),
@@ -100,8 +96,10 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
                 f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing Caption txt Action and preprocess again."
             )
         )
+    for sentence in result.check_sentences():
+        emit(Notice(sentence))
     emit(Progress("Preprocessed", len(photos), len(photos)))
-    emit(Finished(result.sentence(), files=tuple(str(path) for path in result.written[:SHOWN_FILES])))
+    emit(Finished(result.sentence(), files=result.shown_files()))
     return result
 
 
@@ -155,27 +153,17 @@ def _note_problem(problem: Problem, result: PreprocessResult, emit: Emit) -> Non
     emit(Notice(problem.sentence()))
 
 
-def _steps(settings: PreprocessSettings, existing_caption: str) -> list[Step]:
-    """What one photo goes through, in order."""
-    steps: list[Step] = [lambda pieces: [replace(p, image=cover(p.image, settings.width, settings.height)) for p in pieces]]
-    if settings.flip:
-        steps.append(lambda pieces: [piece for p in pieces for piece in (p, replace(p, image=ImageOps.mirror(p.image), mirrored=True))])
-
-    def captioned(piece: Piece) -> Piece:
-        existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
-        return replace(piece, caption=combine_captions(settings.caption_action, existing, piece.caption))
-
-    steps.append(lambda pieces: [captioned(piece) for piece in pieces])
-    return steps
-
-
-def _save(pieces: list[Piece], destination: Path, index: int, stem: str, result: PreprocessResult) -> None:
-    short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+def _save(pieces: list[Piece], destination: Path, index: int, photo: Path, result: PreprocessResult) -> None:
+    short = os.fsencode(photo.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
     for number, piece in enumerate(pieces):
         path = destination / f"{index:05d}-{number}-{short}.png"
         if piece.caption:  # first, so that a picture is never without its caption
             save_text(path.with_suffix(".txt"), piece.caption)
             result.captions += 1
+        if piece.debug:
+            save_atomically(destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
+        if piece.note:
+            result.to_check.setdefault(piece.note, {}).setdefault(photo.name, path)
         result.written.append(save_atomically(path, partial(piece.image.save, format="PNG")))
     result.originals += 1
 
@@ -193,7 +181,8 @@ def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: E
         aside = destination / f"earlier-{number}"
         try:
             aside.mkdir()
-            for path in earlier:
+            debug = destination / DEBUG_FOLDER
+            for path in [*earlier, *([debug] if debug.is_dir() else [])]:
                 shutil.move(path, aside / path.name)
         except OSError as error:
             raise UserError(

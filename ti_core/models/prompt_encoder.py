@@ -51,6 +51,7 @@ class PromptEncoder:
         return tokens
 
     def _ids(self, text: str) -> list[Token]:
+        text = re.sub(r"\\([()\[\]])", r"\1", text)  # taggers write \( for A1111, where a bare bracket is emphasis
         return list(self.sd.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
 
     def chunks(self, tokens: Sequence[Token]) -> list[list[Token]]:

@@ -15,10 +15,21 @@ from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.uploads import TAKEN, keep_photos
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
+
+SHOWN_WITH = {
+    "split_oversized": ("split_threshold", "split_overlap"),
+    "focal_crop": ("face_weight", "entropy_weight", "edges_weight", "debug_image"),
+    "auto_sized_crop": ("dimension_lower", "dimension_upper", "area_lower", "area_upper", "resizing_objective", "error_threshold"),
+    "blip_caption": ("blip_model", "blip_min_length", "blip_max_length", "blip_beams"),
+    "booru_caption": ("booru_threshold",),
+}
+"""Checkbox -> the fields that are shown only while it is ticked, as in A1111."""
+
+AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and height chosen for it."
 
 
 class PreprocessTab:
@@ -31,7 +42,7 @@ class PreprocessTab:
         )
         for name in PreprocessSettings.options():
             if name not in self.form.widgets:
-                self.form.add(name)
+                self._add(name)
         with gr.Row(elem_classes="actions"):
             self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
             self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
@@ -45,6 +56,19 @@ class PreprocessTab:
             interactive=False,
             elem_id="preprocess_gallery",
         )
+
+    def _add(self, name: str) -> None:
+        """The field, or the whole group that begins with it."""
+        for checkbox, group in SHOWN_WITH.items():
+            if name == group[0]:
+                with gr.Group(visible=self.form.settings.defaults()[checkbox], elem_id=f"preprocess_{checkbox}_fields") as fields:
+                    if checkbox == "auto_sized_crop":
+                        gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
+                    for each in group:
+                        self.form.add(each)
+                self.form.widgets[checkbox].change(lambda ticked: gr.update(visible=bool(ticked)), self.form.widgets[checkbox], fields, **DIRECT)
+                return
+        self.form.add(name)
 
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""

@@ -1,0 +1,110 @@
+"""Edits of all captions at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ti_core.data.caption_edits import (
+    adding,
+    change_captions,
+    count_tags,
+    dataset_folders,
+    find_captioned,
+    read_captions,
+    removing,
+    replacing,
+    save_caption,
+    split_tags,
+)  # fmt: skip
+from ti_core.errors import UserError
+from ti_core.workspace import Workspace
+
+CAPTIONS = {"00000-0-a.png": "smiling, red shirt", "00001-0-b.png": "Red Shirt,  glasses ,", "00002-0-c man.png": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, caption in CAPTIONS.items():
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+        if caption is not None:
+            (tmp_path / name).with_suffix(".txt").write_text(caption, encoding="utf-8")
+    return tmp_path
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))}
+
+
+def test_the_captions_shown_are_those_of_the_training(folder: Path) -> None:
+    (folder / "00003-0-d.png").write_bytes((folder / "00000-0-a.png").read_bytes())
+    (folder / "00003-0-d.txt").write_bytes(b"\xff\xfe\x00")
+    shown = read_captions(folder)
+    assert [c.caption for c in shown] == ["smiling, red shirt", "Red Shirt,  glasses ,", "c man", ""]
+    assert "not UTF-8" in shown[3].problem
+    changed, problems = change_captions(folder, adding("photo", at_front=True))
+    assert changed == 3 and problems == [shown[3].problem]
+    assert (folder / "00003-0-d.txt").read_bytes() == b"\xff\xfe\x00"
+
+
+def test_a_saved_caption_is_one_line_of_utf8_and_nothing_else_is_left_in_the_folder(folder: Path) -> None:
+    before = set(folder.iterdir())
+    save_caption(folder, "00000-0-a.png", " lächelnd,\n rotes Hemd ")
+    assert (folder / "00000-0-a.txt").read_bytes() == "lächelnd, rotes Hemd\n".encode()
+    assert set(folder.iterdir()) == before
+    assert find_captioned(folder, "00000-0-a.png").caption == "lächelnd, rotes Hemd"
+
+
+@pytest.mark.parametrize("name", ["", "../00000-0-a.png", "00000-0-a.txt", "gone.png"])
+def test_only_pictures_of_the_folder_get_a_caption(folder: Path, name: str) -> None:
+    before = texts(folder)
+    with pytest.raises(UserError):
+        save_caption(folder, name, "x")
+    assert texts(folder) == before
+
+
+def test_find_and_replace_works_in_any_case_and_leaves_no_empty_tags(folder: Path) -> None:
+    assert change_captions(folder, replacing("red shirt", "")) == (2, [])
+    assert texts(folder) == {"00000-0-a": "smiling\n", "00001-0-b": "glasses\n"}
+    assert replacing("a.b", r"\1")("x a.b axb") == r"x \1 axb"
+    with pytest.raises(UserError, match="Find is empty"):
+        replacing("", "x")
+
+
+def test_a_tag_is_added_once_at_the_chosen_end(folder: Path) -> None:
+    assert change_captions(folder, adding(" glasses , photo ", at_front=False))[0] == 3
+    assert texts(folder) == {
+        "00000-0-a": "smiling, red shirt, glasses, photo\n", "00001-0-b": "Red Shirt, glasses, photo\n", "00002-0-c man": "c man, glasses, photo\n",
+    }  # fmt: skip
+    assert change_captions(folder, adding("PHOTO", at_front=True)) == (0, [])
+    assert adding("x", at_front=True)("a, b") == "x, a, b"
+
+
+def test_a_tag_is_removed_as_a_whole_and_never_out_of_a_longer_one(folder: Path) -> None:
+    assert change_captions(folder, removing("red shirt"))[0] == 2
+    assert texts(folder) == {"00000-0-a": "smiling\n", "00001-0-b": "glasses\n"}
+    assert removing("red")("red shirt, dark red, red") == "red shirt, dark red"
+    with pytest.raises(UserError, match="Tag is empty"):
+        removing(" , ")
+
+
+def test_tags_are_counted_once_a_caption_whatever_their_case() -> None:
+    assert count_tags(["smiling, red shirt, Smiling", "Red Shirt", "", "hat"]) == [("red shirt", 2), ("hat", 1), ("smiling", 1)]
+    assert split_tags(" a ,, b,") == ["a", "b"]
+
+
+def test_the_newest_dataset_comes_first(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert dataset_folders(workspace) == []
+    for age, name in enumerate(("anna", "berta", ".hidden")):
+        (workspace.datasets / name).mkdir(parents=True)
+        os.utime(workspace.datasets / name, (1000 - age, 1000 - age))
+    assert dataset_folders(workspace) == ["datasets/anna", "datasets/berta"]
+
+
+def test_a_folder_without_pictures_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no pictures"):
+        read_captions(tmp_path)

@@ -1,0 +1,38 @@
+"""Which fields of the Preprocess images tab appear with which checkbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.jobs import JobQueue
+from ti_core.settings import PreprocessSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.page import Page
+from ti_core.ui.preprocess_tab import SHOWN_WITH
+from ti_core.workspace import Workspace
+
+
+def group_of(component: Any) -> Any:
+    """The gr.Group around a component, None if there is none."""
+    while component is not None and not isinstance(component, gr.Group):
+        component = component.parent
+    return component
+
+
+def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path) -> None:
+    page = Page(Desk(Workspace(tmp_path), JobQueue()))
+    page.build()
+    widgets = page.preprocess.form.widgets
+    for checkbox, names in SHOWN_WITH.items():
+        groups = {id(group_of(widgets[name])): group_of(widgets[name]) for name in names}
+        (group,) = groups.values()
+        assert isinstance(group, gr.Group) and not group.visible and group.elem_id == f"preprocess_{checkbox}_fields"
+        assert isinstance(widgets[checkbox], gr.Checkbox) and group_of(widgets[checkbox]) is None
+
+
+def test_a1111s_sub_groups_hold_its_fields_13_to_24() -> None:
+    names = list(PreprocessSettings.options())
+    assert [name for box in ("split_oversized", "focal_crop", "auto_sized_crop") for name in SHOWN_WITH[box]] == names[12:24]

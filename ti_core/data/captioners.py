@@ -1,0 +1,61 @@
+"""Models that write captions. Each is loaded once for a job, when the first picture needs it; one that cannot be had is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from ti_core.errors import UserError
+from ti_core.events import Emit, Notice, Progress
+from ti_core.settings import PreprocessSettings
+from ti_core.workspace import Workspace
+
+
+class Captioner(Protocol):
+    def describe(self, image: Image.Image) -> str: ...
+
+
+@dataclass
+class CaptionWriter:
+    """All captioners that were asked for, as one. `loaders` holds those that were not needed so far."""
+
+    loaders: list[tuple[str, Callable[[], Captioner]]]
+    emit: Emit
+    loaded: list[Captioner] | None = None
+
+    def describe(self, image: Image.Image) -> str:
+        """What each wrote, in order, with commas between (reference 4.5); empty if there is none."""
+        if self.loaded is None:
+            self.loaded = self._load()
+        return ", ".join(text for captioner in self.loaded if (text := captioner.describe(image)))
+
+    def _load(self) -> list[Captioner]:
+        """Those that can be had; for each other one a Notice, because crops without captions are better than nothing."""
+        loaded = []
+        for title, load in self.loaders:
+            self.emit(Progress(f"Loading {title}", 0, 1))
+            try:
+                loaded.append(load())
+            except UserError as error:
+                self.emit(Notice(f"{error} Until then no captions are written by it."))
+        return loaded
+
+
+def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit: Emit) -> CaptionWriter:
+    """BLIP first, then the tagger, where ticked. Torch is imported only when a picture is described."""
+
+    def blip() -> Captioner:
+        from ti_core.data.blip import Blip
+
+        return Blip(settings, workspace)
+
+    def tagger() -> Captioner:
+        from ti_core.data.tagger import Tagger
+
+        return Tagger(settings, workspace)
+
+    wanted = [("BLIP", blip)] * settings.blip_caption + [("the booru tagger", tagger)] * settings.booru_caption
+    return CaptionWriter(wanted, emit)

@@ -1,0 +1,121 @@
+"""Finding faces with OpenCV's own detectors: YuNet where its model file is there, else the Haar cascades that come with OpenCV 4."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ti_core.data.fetch import fetch_within
+from ti_core.errors import UserError
+from ti_core.events import Emit, Notice
+from ti_core.files import save_atomically
+from ti_core.workspace import Workspace
+
+Face = tuple[float, float, float, float]
+"""Left, upper, width, height in pixels."""
+
+FindFaces = Callable[[Image.Image], list[Face]]
+
+YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+YUNET_URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_FILE}"
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+FETCH_TIMEOUT_S = 5.0
+
+SEARCHED_PX = 1024
+"""Longer pictures are searched in a smaller copy: quicker, and faces that we want are large."""
+
+_SCORE, _OVERLAP, _MOST = 0.9, 0.3, 5000
+"""YuNet's limits, as in A1111."""
+
+_HAAR = (
+    ("frontalface_default", 0.05),
+    ("frontalface_alt", 0.05),
+    ("frontalface_alt2", 0.05),
+    ("frontalface_alt_tree", 0.05),
+    ("profileface", 0.05),
+)
+"""Cascade and the smallest size of a find, as a share of the picture's short side; the first that finds something counts."""
+
+
+def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
+    """The best detector that can be had. YuNet's file of 230 kB is fetched once if the network answers within 5 s.
+
+    Says with a Notice which one looks for faces when it is not YuNet, because Haar misses many.
+    """
+    cv2.setNumThreads(1)  # a training may be running beside this
+    folder = workspace.root / "models" / "opencv"
+    path = folder / YUNET_FILE
+    if path.is_file() or _fetch_yunet(path):
+        try:
+            return partial(_in_smaller_copy, partial(_find_with_yunet, _yunet(path)))
+        except cv2.error:
+            emit(Notice(f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, so that it is fetched anew. Until then a weaker one looks."))
+    else:
+        emit(
+            Notice(
+                f"Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put {YUNET_FILE} into {workspace.shown(folder)}."
+            )
+        )
+    return partial(_in_smaller_copy, partial(_find_with_haar, _cascades()))
+
+
+def _yunet(path: Path) -> cv2.FaceDetectorYN:
+    return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, _MOST)
+
+
+def _find_with_yunet(detector: cv2.FaceDetectorYN, image: Image.Image) -> list[Face]:
+    """YuNet was made for BGR; A1111 hands it RGB, which costs it faces."""
+    detector.setInputSize(image.size)
+    _, rows = detector.detect(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
+    return [] if rows is None else [_face(row) for row in rows]
+
+
+def _cascades() -> list[tuple[cv2.CascadeClassifier, float]]:
+    folder = Path(cv2.__file__).parent / "data"
+    return [(cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml")), share) for name, share in _HAAR]
+
+
+def _find_with_haar(cascades: list[tuple[cv2.CascadeClassifier, float]], image: Image.Image) -> list[Face]:
+    """Boxes of the first cascade that finds any.
+
+    A1111 begins with eyes, and its fallback stops with an error as soon as something is found (reference 4.4). Eyes are left out here:
+    they are found in leaves and curtains too, and a pair of them would count as two people.
+    """
+    grey = np.asarray(image.convert("L"))
+    for cascade, share in cascades:
+        smallest = max(1, round(min(image.size) * share))
+        found = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=7, minSize=(smallest, smallest))
+        if len(found):
+            return [_face(box) for box in found]
+    return []
+
+
+def _face(row: Sequence[float] | np.ndarray) -> Face:
+    left, upper, width, height = (float(value) for value in row[:4])
+    return left, upper, width, height
+
+
+def _in_smaller_copy(find: FindFaces, image: Image.Image) -> list[Face]:
+    scale = min(1.0, SEARCHED_PX / max(image.size))
+    if scale < 1:
+        smaller = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR, reducing_gap=2)
+        return [(x / scale, y / scale, width / scale, height / scale) for x, y, width, height in find(smaller)]
+    return find(image)
+
+
+def _fetch_yunet(path: Path) -> bool:
+    """Download the model. False, without a word, where that does not work or something else arrives."""
+    content = fetch_within(YUNET_URL, FETCH_TIMEOUT_S)
+    if content is None or hashlib.sha256(content).hexdigest() != YUNET_SHA256:
+        return False
+    try:
+        save_atomically(path, lambda part: part.write_bytes(content))
+    except UserError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""What a photo goes through on its way to the dataset. Each step turns a list of pieces into another.
+
+The steps chain, as in A1111's Extras tab since 1.7 (reference 4.7): a split photo can be cropped around its focal point, then get
+an automatic size. In the older tab each ticked way made pictures of its own out of the whole photo, so that one ticked box more put
+a second, different copy of every photo into the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from PIL import Image, ImageOps
+
+from ti_core.data.captioners import CaptionWriter, make_caption_writer
+from ti_core.data.captions import combine_captions, mirrored_caption
+from ti_core.data.crops import auto_size, head_and_shoulders, plan_split
+from ti_core.data.images import cover
+from ti_core.events import Emit
+from ti_core.settings import PreprocessSettings
+from ti_core.workspace import Workspace
+
+NO_FACE = "No face was found, so the middle was kept"
+SEVERAL_FACES = "Several faces were found, so the middle was kept"
+SMALL_FACE = "The face is small, so the finished picture is blurred"
+NO_SIZE = "No size within the bounds and the Error threshold fits, so it was cropped to Width and Height"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A picture on its way. `sized` ones have their final size; `mirrored` is set on flipped copies; `note` says why a person should look at it."""
+
+    image: Image.Image
+    caption: str = ""
+    mirrored: bool = False
+    sized: bool = False
+    note: str = ""
+    debug: Image.Image | None = None
+
+
+Step = Callable[[list[Piece]], list[Piece]]
+
+
+class Steps:
+    """The ticked steps of a job, with the detectors and captioners that they share."""
+
+    def __init__(self, settings: PreprocessSettings, workspace: Workspace, emit: Emit) -> None:
+        self.settings = settings
+        self.target = (settings.width, settings.height)
+        self.writer: CaptionWriter = make_caption_writer(settings, workspace, emit)
+        if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
+            from ti_core.data.faces import load_face_finder  # loads OpenCV, which a plain crop does not need
+
+            self.find_faces = load_face_finder(workspace, emit)
+        else:
+            self.find_faces = lambda image: []
+
+    def run(self, image: Image.Image, existing_caption: str) -> list[Piece]:
+        """The finished pieces of one photo."""
+        pieces = [Piece(image)]
+        for step in self._ticked(existing_caption):
+            pieces = step(pieces)
+        return pieces
+
+    def _ticked(self, existing_caption: str) -> list[Step]:
+        settings = self.settings
+        ticked: list[tuple[bool, Step]] = [
+            (settings.face_crop, _each(self._around_face)),
+            (settings.split_oversized, self._split),
+            (settings.focal_crop, _each(self._around_focus)),
+            (settings.auto_sized_crop, _each(self._auto_sized)),
+            (not settings.keep_original_size, _each(self._fitted)),
+            (settings.flip, _with_mirrored),
+            (True, _each(partial(self._captioned, existing_caption))),
+        ]
+        return [step for is_ticked, step in ticked if is_ticked]
+
+    def _around_face(self, piece: Piece) -> Piece:
+        """Head and shoulders around the one face; with none or several nobody can know what is wanted, so the middle stays."""
+        faces = self.find_faces(piece.image)
+        if len(faces) != 1:
+            side = min(piece.image.size)
+            return replace(piece, image=cover(piece.image, side, side), note=SEVERAL_FACES if faces else NO_FACE)
+        square = piece.image.crop(head_and_shoulders(faces[0], piece.image.size))
+        return replace(piece, image=square, note=SMALL_FACE if 2 * square.width < min(self.target) else piece.note)
+
+    def _split(self, pieces: list[Piece]) -> list[Piece]:
+        made: list[Piece] = []
+        for piece in pieces:
+            plan = plan_split(piece.image.size, self.target, self.settings.split_threshold, self.settings.split_overlap)
+            if plan is None:
+                made.append(piece)
+            else:
+                scaled = piece.image.resize(plan.scaled, Image.Resampling.BICUBIC)
+                made.extend(replace(piece, image=scaled.crop(box), sized=True) for box in plan.boxes)
+        return made
+
+    def _around_focus(self, piece: Piece) -> Piece:
+        from ti_core.data.focal_crop import FocalWeights, focal_crop, render_debug
+
+        weights = FocalWeights(self.settings.face_weight, self.settings.entropy_weight, self.settings.edges_weight)
+        crop = focal_crop(piece.image, self.target, weights, self.find_faces)
+        return replace(piece, image=crop.image, sized=True, debug=render_debug(crop) if self.settings.debug_image else None)
+
+    def _auto_sized(self, piece: Piece) -> Piece:
+        settings = self.settings
+        sides, areas = (settings.dimension_lower, settings.dimension_upper), (settings.area_lower, settings.area_upper)
+        size = auto_size(piece.image.size, sides, areas, settings.resizing_objective, settings.error_threshold)
+        if size is None:
+            return replace(piece, note=NO_SIZE)
+        return replace(piece, image=cover(piece.image, *size), sized=True)
+
+    def _fitted(self, piece: Piece) -> Piece:
+        return piece if piece.sized else replace(piece, image=cover(piece.image, *self.target), sized=True)
+
+    def _captioned(self, existing_caption: str, piece: Piece) -> Piece:
+        """Mirrored copies are described anew, because left and right have changed; nothing is described where the old caption replaces it."""
+        existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
+        replaced = existing and self.settings.caption_action == "copy"
+        generated = "" if replaced else self.writer.describe(piece.image)
+        return replace(piece, caption=combine_captions(self.settings.caption_action, existing, generated))
+
+
+def _each(change: Callable[[Piece], Piece]) -> Step:
+    return lambda pieces: [change(piece) for piece in pieces]
+
+
+def _with_mirrored(pieces: list[Piece]) -> list[Piece]:
+    """Each piece and, right after it, its mirrored copy."""
+    return [each for piece in pieces for each in (piece, replace(piece, image=ImageOps.mirror(piece.image), mirrored=True, debug=None))]

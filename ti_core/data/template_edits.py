@@ -1,0 +1,73 @@
+"""Making and changing prompt templates, and looking at the prompts that they give."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from ti_core.data.caption_edits import read_captions
+from ti_core.errors import UserError
+from ti_core.files import save_text
+from ti_core.prompts import build_prompt, find_template, parse_template
+from ti_core.workspace import SHIPPED_TEMPLATES, Workspace, clean_name
+
+SHIPPED = frozenset(
+    {"style.txt", "style_filewords.txt", "subject.txt", "subject_filewords.txt", "hypernetwork.txt", "none.txt", "Custom_subject_filewords.txt"}
+)
+"""By name, because a workspace may be the project's own folder, where the user's templates lie among them."""
+PREVIEWS = 5
+SAMPLE_NAME, SAMPLE_CAPTION = "anna-01", "a woman, smiling, red shirt"
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether it comes with the project, and so is never changed in place."""
+    return path.name in SHIPPED and path.parent.resolve() == SHIPPED_TEMPLATES.resolve()
+
+
+def read_template(name: str, workspace: Workspace) -> str:
+    """The whole text of a template. Raises UserError if it is not there or no UTF-8 text."""
+    path = find_template(name, workspace)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Prompt template '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.") from error
+
+
+def save_template(name: str, text: str, workspace: Workspace, opened: str = "") -> str:
+    """Write templates/<name> and give its file name, which is `<name>-own.txt` for one that comes with the project.
+
+    `opened` is the template whose text was changed: only that one may be replaced. Raises UserError for a text that would not train
+    the word, and for a name that is taken.
+    """
+    if not name.strip():
+        raise UserError("Template name is empty.", "Type a name, such as my_subject.")
+    file = clean_name(name.strip().removesuffix(".txt")) + ".txt"
+    lines = parse_template(text, file)
+    target = workspace.templates / file
+    if file in SHIPPED and is_shipped(_existing(file, workspace) or SHIPPED_TEMPLATES / file):
+        target = workspace.templates / f"{file.removesuffix('.txt')}-own.txt"
+    taken = {path.name.lower() for path in workspace.templates.glob("*.txt")}
+    if target.name.lower() in taken and target.name != opened.strip():
+        raise UserError(f"A template called '{target.name}' exists already.", "Choose it in the list to change it, or type another name.")
+    save_text(target, "\n".join(lines) + "\n")
+    return target.name
+
+
+def preview_prompts(text: str, captions: Sequence[str], name: str, shuffle: bool, drop_out: float, seed: int = 0) -> list[str]:
+    """Five prompts as the training builds them: a line by chance, a caption by chance. Raises UserError for a text that would not train."""
+    lines, rng = parse_template(text, "in the box"), random.Random(seed)
+    captions = captions or [SAMPLE_CAPTION]
+    return [build_prompt(rng.choice(lines), rng.choice(captions), name.strip() or SAMPLE_NAME, rng, shuffle, drop_out) for _ in range(PREVIEWS)]
+
+
+def captions_of(folder: str, workspace: Workspace) -> list[str]:
+    """The captions of a dataset; none for an empty field. Raises UserError."""
+    return [c.caption for c in read_captions(workspace.folder(folder, "Dataset folder")) if not c.problem] if folder.strip() else []
+
+
+def _existing(file: str, workspace: Workspace) -> Path | None:
+    try:
+        return find_template(file, workspace)
+    except UserError:
+        return None
