@@ -6,12 +6,12 @@ the values alone; what is on disk is checked where it is used.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from ti_core.errors import SettingsError
+from ti_core.options import Settings, option
 from ti_core.schedule import parse_schedule
 
 PORTRAITS = "Portraits (built in)"
@@ -23,144 +23,34 @@ SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 MAX_SIZE_PX = 2048
 
 
-@dataclass(frozen=True)
-class Option:
-    """What the page and the command line show of a setting.
-
-    `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
-    disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the setting, in its settings
-    files and its API.
-    """
-
-    label: str
-    help: str
-    control: str
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-    placeholder: str = ""
-    required: bool = False
-    zero_is_auto: bool = False
-    a1111: str = ""
-
-
-def _option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"option": Option(label=label, help=help, control=control, **more)})
-
-
-S = TypeVar("S", bound="_Settings")
-
-
-@dataclass(frozen=True)
-class _Settings:
-    @classmethod
-    def options(cls) -> dict[str, Option]:
-        """Name of each setting -> what the page shows of it, in the page's order."""
-        return {f.name: f.metadata["option"] for f in fields(cls)}
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        return {f.name: f.default for f in fields(cls)}
-
-    @classmethod
-    def from_dict(cls: type[S], values: dict[str, Any]) -> S:
-        """From JSON or a form; unknown names are refused, missing ones take their default, numbers are converted.
-
-        Raises SettingsError naming every value that is not of the option's kind.
-        """
-        defaults, problems, kept = cls.defaults(), [], {}
-        for name in values.keys() - defaults.keys():
-            problems.append(f"There is no setting called '{name}'.")
-        for name, default in defaults.items():
-            value = values.get(name, default)
-            try:
-                kept[name] = _converted(value, default)
-            except (TypeError, ValueError):
-                kind = "a whole number" if type(default) is int else "a number"
-                problems.append(f"{cls.options()[name].label}: '{value}' is not {kind}.")
-        if problems:
-            raise SettingsError(problems)
-        return cls(**kept)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def a1111_values(self) -> dict[str, Any]:
-        """The values under A1111's names, of those that it knows."""
-        return {option.a1111: getattr(self, name) for name, option in self.options().items() if option.a1111}
-
-    def problems(self) -> list[str]:
-        """One sentence for each value that cannot be used."""
-        found = []
-        for name, option in self.options().items():
-            value = getattr(self, name)
-            if isinstance(value, str) and option.required and not value.strip():
-                found.append(f"{option.label} is empty. {option.help}")
-            elif option.choices and value not in option.choices:
-                found.append(f"{option.label} is '{value}'. Choose one of: {', '.join(option.choices)}.")
-            elif isinstance(value, int | float) and not isinstance(value, bool) and not (option.zero_is_auto and value == 0):
-                found.extend(_range_problem(option, value))
-        return found
-
-    def check(self) -> None:
-        """Raise SettingsError with every problem at once."""
-        if found := self.problems():
-            raise SettingsError(found)
-
-
-def _converted(value: Any, default: Any) -> Any:
-    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box."""
-    if isinstance(default, bool):
-        return bool(value)
-    if isinstance(default, int):
-        number = float(0 if value in (None, "") else value)
-        if number != int(number):
-            raise ValueError
-        return int(number)
-    if isinstance(default, float):
-        return float(0 if value in (None, "") else value)
-    return "" if value is None else str(value)
-
-
-def _range_problem(option: Option, value: float) -> list[str]:
-    low, high = option.minimum, option.maximum
-    if value != value or (low is not None and value < low) or (high is not None and value > high):
-        upto = f" and at most {high:g}" if high is not None else ""
-        return [f"{option.label} is {value:g}. It must be at least {low:g}{upto}."]
-    if option.step == 8 and value % 8:
-        return [f"{option.label} is {value:g}. It must be a multiple of 8."]
-    return []
-
-
 def _size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
     more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
-    return tuple(_option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
+    return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 
 
 CHECKPOINT_HELP = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
 
 
 @dataclass(frozen=True)
-class CreateSettings(_Settings):
+class CreateSettings(Settings):
     """The Create embedding tab (reference 1.1)."""
 
-    name: str = _option(
+    name: str = option(
         "", "Name", "textbox", "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.", required=True
     )
-    initialization_text: str = _option(
+    initialization_text: str = option(
         "*",
         "Initialization text",
         "textbox",
         "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero.",
     )
-    vectors: int = _option(
+    vectors: int = option(
         1, "Number of vectors per token", "slider", "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
         minimum=1, maximum=75, step=1,
     )  # fmt: skip
-    overwrite: bool = _option(False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.")
-    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    overwrite: bool = option(False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.")
+    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
 
 
 RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
@@ -169,14 +59,14 @@ MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
 
 
 def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05) -> Any:
-    return _option(default, label, "slider", help, minimum=0, maximum=highest, step=step)
+    return option(default, label, "slider", help, minimum=0, maximum=highest, step=step)
 
 
 @dataclass(frozen=True)
-class PreprocessSettings(_Settings):
+class PreprocessSettings(Settings):
     """The Preprocess images tab (reference 1.4), in its order, then ours."""
 
-    source_directory: str = _option(
+    source_directory: str = option(
         "",
         "Source directory",
         "textbox",
@@ -184,41 +74,41 @@ class PreprocessSettings(_Settings):
         placeholder="Path to directory with input images",
         required=True,
     )
-    destination_directory: str = _option(
+    destination_directory: str = option(
         "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
         required=True,
     )  # fmt: skip
-    width: int = _option(512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8)
-    height: int = _option(
+    width: int = option(512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8)
+    height: int = option(
         512, "Height", "slider", "Height of the finished pictures in pixels. Keep 512 for square pictures.", minimum=64, maximum=MAX_SIZE_PX, step=8
     )
-    caption_action: str = _option(
+    caption_action: str = option(
         "ignore", "Existing Caption txt Action", "dropdown",
         "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
         choices=CAPTION_ACTIONS,
     )  # fmt: skip
-    keep_original_size: bool = _option(
+    keep_original_size: bool = option(
         False, "Keep original size", "checkbox", "Pictures that no crop below has changed keep their size. Train them with Do not resize images."
     )
-    flip: bool = _option(
+    flip: bool = option(
         False,
         "Create flipped copies",
         "checkbox",
         "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
     )
-    split_oversized: bool = _option(
+    split_oversized: bool = option(
         False, "Split oversized images", "checkbox", "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces."
     )
-    focal_crop: bool = _option(
+    focal_crop: bool = option(
         False, "Auto focal point crop", "checkbox", "Crops around what matters in the photo, first of all faces, instead of around the middle."
     )
-    auto_sized_crop: bool = _option(
+    auto_sized_crop: bool = option(
         False, "Auto-sized crop", "checkbox", "Each picture gets the width and height that fit its shape best, and is cropped around the middle."
     )
-    blip_caption: bool = _option(
+    blip_caption: bool = option(
         False, "Use BLIP for caption", "checkbox", "A model writes a sentence about each picture. docs/captions.md says where its files go."
     )
-    booru_caption: bool = _option(
+    booru_caption: bool = option(
         False, "Use deepbooru for caption", "checkbox",
         "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself; docs/captions.md says where its files go.",
     )  # fmt: skip
@@ -229,39 +119,39 @@ class PreprocessSettings(_Settings):
     face_weight: float = _share(0.9, "Focal point face weight", "How strongly faces pull the crop. 0 does not look for faces.")
     entropy_weight: float = _share(0.15, "Focal point entropy weight", "How strongly the part with the rarest light and dark pulls the crop. 0 does not look.")
     edges_weight: float = _share(0.5, "Focal point edges weight", "How strongly corners and edges pull the crop. 0 does not look for them.")
-    debug_image: bool = _option(
+    debug_image: bool = option(
         False,
         "Create debug image",
         "checkbox",
         "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on.",
     )
-    dimension_lower: int = _option(
+    dimension_lower: int = option(
         384, "Dimension lower bound", "slider", "No side of a picture gets shorter than this.", minimum=64, maximum=MAX_SIZE_PX, step=8
     )
-    dimension_upper: int = _option(
+    dimension_upper: int = option(
         768, "Dimension upper bound", "slider", "No side of a picture gets longer than this.", minimum=64, maximum=MAX_SIZE_PX, step=8
     )
-    area_lower: int = _option(
+    area_lower: int = option(
         64 * 64, "Area lower bound", "slider", "Width times height is at least this many pixels.", minimum=64 * 64, maximum=MAX_AREA_PX, step=1
     )
-    area_upper: int = _option(
+    area_upper: int = option(
         640 * 640, "Area upper bound", "slider", "Width times height is at most this many pixels.", minimum=64 * 64, maximum=MAX_AREA_PX, step=1
     )
-    resizing_objective: str = _option(
+    resizing_objective: str = option(
         "Maximize area", "Resizing objective", "radio", "Maximize area takes the largest size that fits; Minimize error the one with the closest shape.",
         choices=RESIZING_OBJECTIVES,
     )  # fmt: skip
     error_threshold: float = _share(0.1, "Error threshold", "Which share of a photo may be cut away at most.", step=0.01)
-    face_crop: bool = _option(
+    face_crop: bool = option(
         False, "Face crop to square", "checkbox",
         "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
     )  # fmt: skip
-    blip_model: str = _option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
-    blip_min_length: int = _option(
+    blip_model: str = option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
+    blip_min_length: int = option(
         24, "BLIP: minimum description length", "slider", "In tokens, about one a word. 24 makes it repeat itself; try 8.", minimum=1, maximum=128, step=1
     )
-    blip_max_length: int = _option(48, "BLIP: maximum description length", "slider", "In tokens, about one a word.", minimum=1, maximum=256, step=1)
-    blip_beams: int = _option(
+    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "In tokens, about one a word.", minimum=1, maximum=256, step=1)
+    blip_beams: int = option(
         1, "BLIP: num_beams", "slider", "How many sentences are followed at a time. More write better and take longer.", minimum=1, maximum=16, step=1
     )
     booru_threshold: float = _share(
@@ -284,17 +174,17 @@ _TRAIN_WIDTH, _TRAIN_HEIGHT = _size_options("Size at which the pictures are trai
 
 
 @dataclass(frozen=True)
-class TrainSettings(_Settings):
+class TrainSettings(Settings):
     """The Train sub-tab (reference 1.3), in its order, then ours."""
 
-    embedding: str = _option(
+    embedding: str = option(
         "", "Embedding", "dropdown", "Choose the embedding to train. Make one in the Create embedding tab first.", required=True, a1111="embedding_name"
     )
-    learning_rate: str = _option(
+    learning_rate: str = option(
         "0.005", "Embedding Learning rate", "textbox",
         "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
         required=True, a1111="learn_rate")  # fmt: skip
-    clip_grad_mode: str = _option(
+    clip_grad_mode: str = option(
         "disabled",
         "Gradient Clipping",
         "dropdown",
@@ -302,7 +192,7 @@ class TrainSettings(_Settings):
         choices=CLIPPING_MODES,
         a1111="clip_grad_mode",
     )
-    clip_grad_value: str = _option(
+    clip_grad_value: str = option(
         "0.1",
         "Gradient clip value",
         "textbox",
@@ -310,12 +200,12 @@ class TrainSettings(_Settings):
         placeholder="Gradient clip value",
         a1111="clip_grad_value",
     )
-    batch_size: int = _option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size")
-    gradient_accumulation_steps: int = _option(
+    batch_size: int = option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size")
+    gradient_accumulation_steps: int = option(
         1, "Gradient accumulation steps", "number",
         "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
         minimum=1, step=1, a1111="gradient_step")  # fmt: skip
-    dataset_directory: str = _option(
+    dataset_directory: str = option(
         "",
         "Dataset directory",
         "textbox",
@@ -324,10 +214,10 @@ class TrainSettings(_Settings):
         required=True,
         a1111="data_root",
     )
-    log_directory: str = _option(
+    log_directory: str = option(
         "textual_inversion", "Log directory", "textbox", "Keep textual_inversion. Previews and copies are saved in a dated folder there.", placeholder="Path to directory where to write outputs",
         required=True, a1111="log_directory")  # fmt: skip
-    template_file: str = _option(
+    template_file: str = option(
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
@@ -337,62 +227,62 @@ class TrainSettings(_Settings):
     )
     width: int = _TRAIN_WIDTH
     height: int = _TRAIN_HEIGHT
-    keep_size: bool = _option(
+    keep_size: bool = option(
         False,
         "Do not resize images",
         "checkbox",
         "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
         a1111="varsize",
     )
-    steps: int = _option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1, a1111="steps")
-    image_every: int = _option(
+    steps: int = option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1, a1111="steps")
+    image_every: int = option(
         500, "Save an image to log directory every N steps, 0 to disable", "number", "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
         minimum=0, step=1, a1111="create_image_every")  # fmt: skip
-    save_every: int = _option(
+    save_every: int = option(
         500, "Save a copy of embedding to log directory every N steps, 0 to disable", "number",
         "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
         minimum=0, step=1, a1111="save_embedding_every")  # fmt: skip
-    alpha_as_weight: bool = _option(
+    alpha_as_weight: bool = option(
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
         "For pictures whose background was made transparent: only what is opaque is learned. Leave it off for ordinary photos.",
         a1111="use_weight",
     )
-    cards: bool = _option(
+    cards: bool = option(
         True,
         "Save images with embedding in PNG chunks",
         "checkbox",
         "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file.",
         a1111="save_image_with_stored_embedding",
     )
-    shuffle_tags: bool = _option(
+    shuffle_tags: bool = option(
         False,
         "Shuffle tags by ',' when creating prompts.",
         "checkbox",
         "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
         a1111="shuffle_tags",
     )
-    tag_drop_out: float = _option(
+    tag_drop_out: float = option(
         0.0, "Drop out tags when creating prompts.", "slider", "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
         minimum=0, maximum=1, step=0.1, a1111="tag_drop_out")  # fmt: skip
-    latent_sampling_method: str = _option(
+    latent_sampling_method: str = option(
         "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
         choices=LATENT_METHODS, a1111="latent_sampling_method")  # fmt: skip
-    seed: int = _option(
+    seed: int = option(
         0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1
     )
-    csv_every: int = _option(
+    csv_every: int = option(
         1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
         minimum=0, step=1,
     )  # fmt: skip
-    tensorboard: bool = _option(
+    tensorboard: bool = option(
         False, "Enable tensorboard logging.", "checkbox", "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it."
     )
-    tensorboard_images: bool = _option(
+    tensorboard_images: bool = option(
         False, "Save generated images within tensorboard.", "checkbox", "Also shows the previews there. Only with tensorboard logging."
     )
-    tensorboard_flush_s: int = _option(
+    tensorboard_flush_s: int = option(
         120,
         "How often, in seconds, to flush the pending tensorboard events and summaries to disk.",
         "number",
@@ -400,32 +290,32 @@ class TrainSettings(_Settings):
         minimum=1,
         step=1,
     )
-    save_optimizer_state: bool = _option(
+    save_optimizer_state: bool = option(
         True,
         "Saves Optimizer state as separate *.optim file. Training of embedding can be resumed with the matching optim file.",
         "checkbox",
         "Keep it ticked: training on later then continues exactly where it ended.",
     )
-    filename_word_regex: str = _option(
+    filename_word_regex: str = option(
         "",
         "Filename word regex",
         "textbox",
         "For pictures without a .txt: which parts of the file name are words, such as [a-z]+. Empty takes the name without its leading digits.",
     )
-    filename_join_string: str = _option(" ", "Filename join string", "textbox", "What stands between the words that the regex above finds.")
-    preview_prompt: str = _option(
+    filename_join_string: str = option(" ", "Filename join string", "textbox", "What stands between the words that the regex above finds.")
+    preview_prompt: str = option(
         "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
     )
-    preview_negative_prompt: str = _option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
-    preview_steps: int = _option(
+    preview_negative_prompt: str = option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
+    preview_steps: int = option(
         20, "Preview sampling steps", "slider", "More steps paint finer previews and take longer. 20 is good.", minimum=1, maximum=150, step=1
     )
-    preview_cfg_scale: float = _option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
-    preview_seed: int = _option(
+    preview_cfg_scale: float = option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    preview_seed: int = option(
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
     )  # fmt: skip
-    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -453,20 +343,20 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = _size_options("Size of the pictures,")
 
 
 @dataclass(frozen=True)
-class Txt2ImgSettings(_Settings):
+class Txt2ImgSettings(Settings):
     """The txt2img tab, compact: what is needed to try an embedding."""
 
-    prompt: str = _option(
+    prompt: str = option(
         "", "Prompt", "textbox",
         "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are plain text here.",
         placeholder="a photo of anna-01, smiling", required=True,
     )  # fmt: skip
-    negative_prompt: str = _option("", "Negative prompt", "textbox", "What the pictures should not show. Names of embeddings work here too. May stay empty.")
-    sampler: str = _option(SAMPLERS[0], "Sampling method", "dropdown", "How the picture is worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS)
-    steps: int = _option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    negative_prompt: str = option("", "Negative prompt", "textbox", "What the pictures should not show. Names of embeddings work here too. May stay empty.")
+    sampler: str = option(SAMPLERS[0], "Sampling method", "dropdown", "How the picture is worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS)
+    steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
     width: int = _PICTURE_WIDTH
     height: int = _PICTURE_HEIGHT
-    count: int = _option(
+    count: int = option(
         1,
         "Batch count",
         "slider",
@@ -475,8 +365,8 @@ class Txt2ImgSettings(_Settings):
         maximum=100,
         step=1,
     )
-    cfg_scale: float = _option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
-    seed: int = _option(
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    seed: int = option(
         -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
     )
-    checkpoint: str = _option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)

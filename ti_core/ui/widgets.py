@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import SettingsError, UserError
-from ti_core.settings import OWN_SIZE, Option, _Settings
+from ti_core.options import Option, Settings
+from ti_core.settings import OWN_SIZE
 
 Updates = dict[Any, Any]
 
@@ -50,7 +51,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
 class Form:
     """The widgets of one settings class, by name and in its order."""
 
-    settings: type[_Settings]
+    settings: type[Settings]
     prefix: str
     widgets: dict[str, Any] = field(default_factory=dict)
 
