@@ -15,21 +15,28 @@ RECIPE_TEMPLATE_LINE = "a photo of a [name], [filewords]"
 
 
 def load_template(path: Path) -> list[str]:
-    """The file's lines, trimmed; blank ones are dropped, where A1111 trains on empty prompts.
-
-    Raises UserError for a file without lines, or with none that contains [name]: it would train the word on nothing.
-    """
-    hint = f"Write a line with [name] into it, such as: {RECIPE_TEMPLATE_LINE}"
+    """The lines of a template file (`parse_template`). Raises UserError if it cannot be read or used."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"Prompt template '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.") from error
     except OSError as error:
         raise UserError(f"Prompt template '{path.name}' cannot be read: {error.strerror}.", "Choose another one.") from error
+    return parse_template(text, path.name)
+
+
+def parse_template(text: str, name: str) -> list[str]:
+    """The lines, trimmed; blank ones are dropped, where A1111 trains on empty prompts.
+
+    Raises UserError, with the template's name, for a text without lines, or with none that contains [name]: it would train the word on
+    nothing.
+    """
+    hint = f"Write a line with [name] into it, such as: {RECIPE_TEMPLATE_LINE}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise UserError(f"Prompt template '{path.name}' is empty.", hint)
+        raise UserError(f"Prompt template '{name}' is empty.", hint)
     if not any("[name]" in line for line in lines):
-        raise UserError(f"Prompt template '{path.name}' has no line with [name], so the new word would not be trained.", hint)
+        raise UserError(f"Prompt template '{name}' has no line with [name], so the new word would not be trained.", hint)
     return lines
 
 

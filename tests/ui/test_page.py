@@ -16,7 +16,7 @@ from tests.ui.journey import free_port
 from ti_core.errors import UserError
 from ti_core.events import PreviewSaved, Started, StepDone
 from ti_core.jobs import JobQueue
-from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.ui.run_panel import view
@@ -32,7 +32,9 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(Workspace(tmp_path), JobQueue())
 
 
-@pytest.mark.parametrize(("tab", "settings"), [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings)])
+@pytest.mark.parametrize(
+    ("tab", "settings"), [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("txt2img", Txt2ImgSettings)]
+)
 def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk: Desk, tab: str, settings: Any) -> None:
     page = Page(desk)
     page.build()

@@ -1,8 +1,9 @@
 // Asks the server for what is new since this page's cursor, and draws it. Foreign text goes in by textContent only.
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
-let cursor = { job: "", curve: 0, previews: 0, notices: 0 }, curve = [], previews = [], ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
+let cursor = { job: "", curve: 0, previews: 0, notices: 0 }, curve = [], previews = [], kind = "", ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
 
+const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
 const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
 const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
 const put = (query, text) => { const at = find(query); if (at.textContent !== text) at.textContent = text; };
@@ -50,8 +51,8 @@ function drawChart() {
 function drawPreviews(rows) {
   for (const [step, url, prompt] of rows) {
     const index = previews.push({ step, url, prompt }) - 1, button = document.createElement("button"), image = document.createElement("img"), label = document.createElement("span");
-    button.type = "button"; button.title = prompt; button.setAttribute("aria-label", `Open the preview of step ${step}`); button.onclick = () => open(index);
-    image.src = url; image.loading = "lazy"; image.decoding = "async"; image.alt = `Preview of step ${step}`; label.textContent = `step ${step}`;
+    button.type = "button"; button.title = prompt; button.setAttribute("aria-label", `Open the preview of ${nth(step)}`); button.onclick = () => open(index);
+    image.src = url; image.loading = "lazy"; image.decoding = "async"; image.alt = `Preview of ${nth(step)}`; label.textContent = nth(step);
     button.append(image, label); find(".grid").prepend(button);
   }
   cursor.previews += rows.length; find(".previews").hidden = !previews.length; put(".many", previews.length ? `(${previews.length}, newest first)` : "");
@@ -59,8 +60,8 @@ function drawPreviews(rows) {
 
 function open(index) {
   const at = previews[shown = Math.max(0, Math.min(previews.length - 1, index))], box = find(".large");
-  box.querySelector("img").src = box.querySelector(".get").href = at.url; box.querySelector("img").alt = `Preview of step ${at.step}`;
-  box.querySelector("figcaption").textContent = `step ${at.step}: ${at.prompt}`; if (!box.open) box.showModal();
+  box.querySelector("img").src = box.querySelector(".get").href = at.url; box.querySelector("img").alt = `Preview of ${nth(at.step)}`;
+  box.querySelector("figcaption").textContent = `${nth(at.step)}: ${at.prompt}`; if (!box.open) box.showModal();
 }
 find(".older").onclick = () => open(shown - 1); find(".newer").onclick = () => open(shown + 1); find(".close").onclick = () => find(".large").close();
 find(".large").onclick = event => { if (event.target === find(".large")) find(".large").close(); };
@@ -87,13 +88,14 @@ function drawFiles(d) {
   find(".saved").hidden = !files.length;
   list.replaceChildren(...files.map(([name, url]) => {
     const item = document.createElement("li"), isPicture = /\.(png|webp|jpg)$/.test(name);
-    item.append(d.kind === "preprocess" && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
+    item.append(["preprocess", "txt2img"].includes(d.kind) && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
     return item;
   }));
 }
 
 function draw(d) {
   if (d.job !== cursor.job) startJob(d.job);
+  kind = d.kind || "";
   drawHead(d);
   if (!d.job) return;
   if (d.curve_from === cursor.curve && d.curve.length) { curve.push(...d.curve); cursor.curve = d.curve_next; drawChart(); }
@@ -127,6 +129,7 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) tick
 window.addEventListener("job-stopping", tick);
 window.addEventListener("job-submitted", () => {
   hurry = Date.now() + 5000; tick();
+  if (ended && ended.told === window.newestJob) trigger("finished");  // a quick job was over before this page knew that it is its own
   if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });  // on a phone the run is far above the button
 });
 tick();

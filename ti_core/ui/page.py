@@ -11,14 +11,18 @@ from ti_core.errors import UserError
 from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import PORTRAITS, TrainSettings
+from ti_core.ui.captions_tab import NOTHING, CaptionsTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
+from ti_core.ui.embeddings_tab import EmbeddingsTab
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.run_panel import build_run_panel
+from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
+from ti_core.ui.txt2img_tab import Txt2ImgTab
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, refused
 
-TAB_IDS = ("create", "preprocess", "train")
+TAB_IDS = ("create", "preprocess", "captions", "templates", "train", "txt2img", "embeddings")
 TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
@@ -39,17 +43,26 @@ class Page:
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
             with gr.Row(elem_id="body"):
-                with gr.Column(scale=11, min_width=340), gr.Tabs(selected="create") as self.tabs:
+                with gr.Column(scale=11, min_width=340), gr.Tabs(selected="create", overflow_behavior="wrap") as self.tabs:
                     with gr.Tab("Create embedding", id="create") as create:
                         self.create = CreateTab(self.desk, self.my_job, self.checkpoint)
                     with gr.Tab("Preprocess images", id="preprocess") as preprocess:
                         self.preprocess = PreprocessTab(self.desk, self.my_job)
+                    with gr.Tab("Captions", id="captions") as captions:
+                        self.captions = CaptionsTab(self.desk)
+                    with gr.Tab("Templates", id="templates") as templates:
+                        self.templates = TemplatesTab(self.desk)
                     with gr.Tab("Train", id="train") as train:
                         self.train = TrainTab(self.desk, self.my_job, self.checkpoint)
-                    self.all_tabs = (create, preprocess, train)
+                    with gr.Tab("txt2img", id="txt2img") as txt2img:
+                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.checkpoint)
+                    with gr.Tab("Embeddings", id="embeddings") as embeddings:
+                        self.embeddings = EmbeddingsTab(self.desk, self.my_job, self.checkpoint)
+                    self.all_tabs = (create, preprocess, captions, templates, train, txt2img, embeddings)
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
             self._wire_buttons()
+            self._wire_lists()
             self._wire_forms()
             self._wire_reload(blocks)
         return blocks
@@ -79,10 +92,13 @@ class Page:
     # ---- wiring
 
     def _wire_buttons(self) -> None:
-        for tab in (self.create, self.preprocess, self.train):
+        for tab in (self.create, self.preprocess, self.train, self.txt2img):
             clicked = tab.button.click(tab.start, tab.form.components, [self.my_job, tab.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for tab in (self.preprocess, self.train):
+        for button, start, inputs in self.embeddings.actions:
+            clicked = button.click(start, inputs, [self.my_job, self.embeddings.message], **QUEUED)
+            clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
+        for tab in (self.preprocess, self.train, self.txt2img):
             tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
         everything = [
             self.tabs,
@@ -91,13 +107,25 @@ class Page:
             self.my_job,
             self.create.message,
             self.preprocess.message,
+            self.txt2img.message,
+            self.captions.folder,
+            self.captions.opened,
+            *self.embeddings.shown,
             *self._train_outputs(),
             *self.preprocess.form.components,
         ]
         self.live.finished(
             self._take_result,
-            [self.my_job, self.follow, self.preprocess.form.widgets["destination_directory"], self.train.form.widgets["embedding"]],
+            [
+                self.my_job,
+                self.follow,
+                self.preprocess.form.widgets["destination_directory"],
+                self.train.form.widgets["embedding"],
+                self.embeddings.chosen,
+                self.checkpoint,
+            ],
             everything,
+            trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
         )
         self.sample.click(
@@ -114,8 +142,20 @@ class Page:
     def _train_outputs(self) -> list[Any]:
         return [self.train.message, *(w for name, w in self.train.form.widgets.items() if name != "checkpoint")]
 
+    def _wire_lists(self) -> None:
+        """Tabs that show what is on disk read it when they are chosen; a saved template gets into the Train tab's list at once."""
+        captions, templates, embeddings = self.captions, self.templates, self.embeddings
+        tabs = dict(zip(TAB_IDS, self.all_tabs, strict=True))
+        tabs["captions"].select(captions.enter, [captions.opened, captions.folder], captions.shown, **QUEUED)
+        facts = [templates.folder, templates.embedding, templates.text, templates.folder, templates.embedding, templates.shuffle, templates.drop_out]
+        lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
+        tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
+        templates.saved.then(lambda: self.train.filled({}), None, self._train_outputs(), **DIRECT)
+        waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
+        tabs["embeddings"].select(embeddings.enter, [embeddings.chosen, self.checkpoint], embeddings.shown, **waited_for)
+
     def _wire_forms(self) -> None:
-        widgets = self.train.form.widgets
+        widgets, painted = self.train.form.widgets, self.txt2img.form.widgets
         gr.on(
             [widgets[name].change for name in PLAN_FIELDS],
             self.train.described,
@@ -124,14 +164,15 @@ class Page:
             trigger_mode="always_last",
             **DIRECT,
         )
-        self.checkpoint.input(self._own_size, self.checkpoint, [widgets["width"], widgets["height"]], **DIRECT)
+        sizes = [widgets["width"], widgets["height"], painted["width"], painted["height"]]
+        self.checkpoint.input(lambda choice: self._own_size(choice) * 2, self.checkpoint, sizes, **DIRECT)
         self.checkpoint_refresh.click(lambda: gr.update(choices=self._checkpoint_titles()), None, self.checkpoint, **DIRECT)
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
         fields: dict[str, Any] = {"follow": self.follow, "checkpoint": self.checkpoint}
-        for form in (self.create.form, self.preprocess.form, self.train.form):
+        for form in (self.create.form, self.preprocess.form, self.train.form, self.txt2img.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.widgets.items() if name != "checkpoint"})
         started = json.dumps({"started_with": self.chosen_checkpoint})
         keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
@@ -162,8 +203,8 @@ class Page:
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
         if not same_start:
-            widgets = self.train.form.widgets
-            updates[widgets["width"]], updates[widgets["height"]] = self._own_size(chosen)
+            for form in (self.train.form, self.txt2img.form):
+                updates[form.widgets["width"]], updates[form.widgets["height"]] = self._own_size(chosen)
         return updates
 
     def _own_size(self, choice: str | None) -> tuple[int, int]:
@@ -187,7 +228,7 @@ class Page:
         filled[self.train.form.widgets["dataset_directory"]] = directory
         return filled
 
-    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None) -> Updates:
+    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str) -> Updates:
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = self.train.filled({})
         outcome = self.desk.outcomes.get(my_job or "")
@@ -196,12 +237,14 @@ class Page:
         job = outcome.job
         updates[self.my_job] = ""
         if job.state == "failed":
-            box = {"create": self.create.message, "preprocess": self.preprocess.message, "train": self.train.message}[job.kind]
-            return {**updates, **refused(UserError(job.text), box)}
+            asked: Any = getattr(self, job.kind)  # a job's kind is the name of its tab
+            return {**updates, **refused(UserError(job.text), asked.message)}
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(outcome.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(outcome.result, follow, embedding))
+        elif job.state == "finished" and job.kind == "embeddings":
+            updates.update({**self.embeddings.enter(outcome.result or chosen, checkpoint), **accepted(self.embeddings.message, job.text)})
         return updates
 
     def _open(self, tab: str) -> Updates:
@@ -215,6 +258,7 @@ class Page:
 
     def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
+        updates.update({self.captions.folder: directory, self.captions.opened: NOTHING})  # read again when that tab is chosen
         if not follow:
             return updates
         return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}

@@ -11,7 +11,7 @@ from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.workspace import Workspace, clean_name
 
-TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".txt"}
+TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".txt"}
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:

@@ -1,0 +1,152 @@
+"""One walk through the tabs beside the training itself, in a real browser, on a tiny checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.conftest import TINY, save_tiny_checkpoint
+from tests.ui.journey import drawn_width, fill, open_chromium, open_page, previews, running_app, state, value_of
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.formats import load_embedding, save_embedding
+
+WAIT_MS = 30_000
+PICTURES_OF_WALK = os.environ.get("SCREENSHOTS", "")
+"""A folder: then the walk leaves a picture of each tab there."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a checkpoint, a dataset of three pictures, and two embeddings."""
+    root = tmp_path_factory.mktemp("workspace")
+    save_tiny_checkpoint(root / "models" / "Stable-diffusion" / TINY)
+    dataset = root / "datasets" / "anna"
+    dataset.mkdir(parents=True)
+    for i, caption in enumerate(("smiling, red shirt", "red shirt, glasses", "in a park")):
+        Image.fromarray(np.full((64, 64, 3), 60 * i + 60, np.uint8)).save(dataset / f"0000{i}-0-photo.png")
+        (dataset / f"0000{i}-0-photo.txt").write_text(caption, encoding="utf-8")
+    for name, suffix in (("anna", ".pt"), ("berta", ".safetensors")):
+        save_embedding(root / "embeddings" / f"{name}{suffix}", Embedding(name, {"clip_l": torch.randn(2, 32)}, 7, "0" * 10, TINY))
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Iterator[Page]:
+    with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
+        yield open_page(browser, url, viewport={"width": 1400, "height": 1000})
+
+
+def choose_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def keep_picture(page: Page, name: str) -> None:
+    if PICTURES_OF_WALK:
+        page.evaluate("window.scrollTo(0, 0)")
+        page.wait_for_timeout(700)
+        page.screenshot(path=Path(PICTURES_OF_WALK) / f"{name}.png", full_page=True)
+
+
+def message_of(page: Page, tab: str):  # type: ignore[no-untyped-def]
+    return page.locator(f"#{tab}_message textarea")
+
+
+def caption(folder: Path, number: int) -> str:
+    return (folder / "datasets" / "anna" / f"0000{number}-0-photo.txt").read_text(encoding="utf-8").strip()
+
+
+def test_txt2img_paints_pictures_with_two_embeddings_and_a_grid(page: Page, folder: Path) -> None:
+    choose_tab(page, "txt2img")
+    assert value_of(page, "txt2img_width") == "16"  # the checkpoint's own
+    for side in ("width", "height"):
+        fill(page, f"txt2img_{side}", 64)
+    fill(page, "txt2img_prompt", "a photo of anna beside berta")
+    fill(page, "txt2img_steps", 2)
+    fill(page, "txt2img_count", 3)
+    fill(page, "txt2img_seed", 5)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(state(page)).to_have_text("finished", timeout=WAIT_MS)
+    expect(page.locator("#live .plan")).to_have_text("DPM++ 2M Karras, seed 5. Embeddings: anna, berta.")
+    assert previews(page) == ["picture 3", "picture 2", "picture 1"]
+    assert drawn_width(page) == 64
+    expect(page.locator("#live .files img")).to_have_count(1)
+    files = sorted(file.name for file in (folder / "outputs" / "txt2img").rglob("*.png"))
+    assert files == ["00000-5.png", "00001-6.png", "00002-7.png", "grid-00000.png"]
+    keep_picture(page, "txt2img")
+
+
+def test_captions_are_corrected_one_by_one_and_all_at_once(page: Page, folder: Path) -> None:
+    choose_tab(page, "Captions")
+    expect(page.locator("#captions_text textarea")).to_have_value("smiling, red shirt")
+    assert value_of(page, "captions_folder") == "datasets/anna"
+    expect(page.locator("#captions_gallery .thumbnail-item img")).to_have_count(3)
+    fill(page, "captions_text", "laughing, red shirt")
+    page.locator("#captions_next").click()
+    expect(page.locator("#captions_text textarea")).to_have_value("red shirt, glasses")
+    assert caption(folder, 0) == "laughing, red shirt"
+    expect(page.locator("#captions_gallery")).to_contain_text("laughing, red shirt")
+    page.locator("#captions_gallery .thumbnail-item").nth(2).click()
+    expect(page.locator("#captions_text textarea")).to_have_value("in a park")
+    fill(page, "captions_text", "in a park, sunny")
+    page.locator("#captions_save").click()
+    expect(message_of(page, "captions")).to_have_value("Saved: 00002-0-photo.txt.")
+    fill(page, "captions_find", "red shirt")
+    fill(page, "captions_replacement", "blue shirt")
+    page.locator("#captions_replace").click()
+    expect(message_of(page, "captions")).to_have_value("Changed 2 captions.")
+    fill(page, "captions_tag", "photo")
+    page.locator("#captions_add").click()
+    expect(message_of(page, "captions")).to_have_value("Changed 3 captions.")
+    expect(page.locator("#captions_tags")).to_contain_text("photo")
+    assert [caption(folder, i) for i in range(3)] == ["laughing, blue shirt, photo", "blue shirt, glasses, photo", "in a park, sunny, photo"]
+    keep_picture(page, "captions")
+
+
+def test_a_template_is_copied_changed_and_offered_for_training(page: Page, folder: Path) -> None:
+    choose_tab(page, "Templates")
+    expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("a photo of a .*, photo"))
+    page.locator("#templates_template input").click()
+    page.get_by_role("option", name="style.txt", exact=True).click()
+    expect(message_of(page, "templates")).to_have_value("'style.txt' comes with the project and stays as it is. Saving makes your own copy.")
+    fill(page, "templates_text", "a photo without the word")
+    page.locator("#templates_save").click()
+    expect(message_of(page, "templates")).to_have_value(re.compile(r"has no line with \[name\]"))
+    fill(page, "templates_text", "an etching of [name], [filewords]")
+    page.locator("#templates_save").click()
+    expect(message_of(page, "templates")).to_have_value("Saved: templates/style-own.txt. It is in the list of the Train tab.")
+    assert (folder / "templates" / "style-own.txt").read_text(encoding="utf-8") == "an etching of [name], [filewords]\n"
+    keep_picture(page, "templates")
+
+
+def test_embeddings_are_listed_explained_renamed_converted_repaired_and_merged(page: Page, folder: Path) -> None:
+    choose_tab(page, "Embeddings")
+    table = page.locator("#embeddings_table")
+    expect(table).to_contain_text("berta.safetensors", timeout=WAIT_MS)
+    table.get_by_role("gridcell", name="anna.pt", exact=True).click()
+    expect(page.locator("#embeddings_words")).to_contain_text("0.", timeout=WAIT_MS)
+    for part in ("convert", "rename", "repair", "merge"):
+        page.locator(f"#embeddings_{part}_part .label-wrap").click()
+    page.locator("#embeddings_convert").click()
+    expect(page.get_by_role("link", name="Download anna.safetensors", exact=True)).to_be_visible(timeout=WAIT_MS)
+    fill(page, "embeddings_new_name", "berta")
+    page.locator("#embeddings_rename").click()
+    expect(message_of(page, "embeddings")).to_have_value("An embedding called 'berta' exists already. Choose another name.")
+    page.locator("#embeddings_repair").click()
+    expect(table).to_contain_text("anna-repaired.pt", timeout=WAIT_MS)
+    fill(page, "embeddings_new_name", "clara")
+    page.locator("#embeddings_rename").click()
+    expect(table).to_contain_text("clara.pt", timeout=WAIT_MS)
+    assert sorted(path.name for path in (folder / "embeddings").iterdir()) == ["anna.pt", "berta.safetensors", "clara.pt"]  # the new one is chosen after repair
+    assert load_embedding(folder / "outputs" / "embeddings" / "anna.safetensors").count == 2
+    assert value_of(page, "embeddings_chosen") == "clara.pt"
+    keep_picture(page, "embeddings")
+    page.reload()
+    expect(table).to_contain_text("clara.pt", timeout=WAIT_MS)

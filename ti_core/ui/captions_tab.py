@@ -1,0 +1,220 @@
+"""The Captions tab: look at a dataset's pictures and their words, and correct them one by one or all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.data.caption_edits import (
+    Captioned,
+    adding,
+    change_captions,
+    count_tags,
+    dataset_folders,
+    find_captioned,
+    read_captions,
+    removing,
+    replacing,
+    save_caption,
+)  # fmt: skip
+from ti_core.data.images import open_rgb
+from ti_core.errors import UserError
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
+
+GALLERY_PICTURES = 200
+THUMBNAIL_PX, LARGE_PX = 256, 768
+NOTHING: tuple[str, str, str] = ("", "", "")
+
+
+class CaptionsTab:
+    """`opened` holds folder, picture and the caption as it was read: what is typed is saved when another picture is chosen."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.opened = gr.State(NOTHING)
+        gr.Markdown("Training learns from these words. Describe what is *not* the person: clothes, place, light, mood.", elem_classes="hint")
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.folder = disk_dropdown(
+                dataset_folders(desk.workspace),
+                value=None,
+                label="Dataset folder",
+                info="Choose a folder of pictures, or type its path. The newest comes first.",
+                elem_id="captions_folder",
+            )
+            self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
+        self.gallery = gr.Gallery(
+            label="Pictures and their captions: click one", visible=False, columns=4, height="auto", object_fit="contain", interactive=False,
+            allow_preview=False, type="filepath", buttons=[], elem_id="captions_gallery", elem_classes="captioned",
+        )  # fmt: skip
+        with gr.Row(visible=False, equal_height=False) as self.one:
+            self.picture = gr.Image(label="Picture", interactive=False, height=300, buttons=[], elem_id="captions_picture")
+            with gr.Column(min_width=240):
+                self.text = gr.Textbox(
+                    label="Caption", info="Parts with commas between them. Choosing another picture saves what you changed.", lines=4, elem_id="captions_text"
+                )
+                with gr.Row(elem_classes="actions"):
+                    self.previous = gr.Button("Previous", min_width=70, elem_id="captions_previous")
+                    self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
+                    self.next = gr.Button("Next", min_width=70, elem_id="captions_next")
+        self.message = message_box("captions_message")
+        with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
+            self._build_changes()
+        self.tags = gr.Dataframe(
+            headers=["Tag", "Pictures"], datatype=["str", "number"], value=[], label="How often each tag occurs", interactive=False, max_height=260,
+            visible=False, column_widths=["75%", "25%"], elem_id="captions_tags",
+        )  # fmt: skip
+        self._wire()
+
+    def _build_changes(self) -> None:
+        with gr.Row(equal_height=False, elem_classes="numbers"):
+            self.find = gr.Textbox(label="Find", info="Text to look for, capital letters or not.", elem_id="captions_find")
+            self.replacement = gr.Textbox(label="Replace with", info="What stands there afterwards. Empty takes it out.", elem_id="captions_replacement")
+        self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
+        with gr.Row(equal_height=False):
+            self.tag = gr.Textbox(label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag")
+            self.at_front = gr.Checkbox(False, label="Add at the front", info="Otherwise a new tag comes last.", elem_id="captions_at_front")
+        with gr.Row(elem_classes="actions"):
+            self.add = gr.Button("Add the tag to all", elem_id="captions_add")
+            self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
+
+    def _wire(self) -> None:
+        self.shown = shown = [self.opened, self.folder, self.gallery, self.one, self.picture, self.text, self.all, self.tags, self.message]
+        edited = [self.opened, self.text, self.gallery]
+        self.open_button.click(self.open, self.folder, shown, **QUEUED)
+        self.folder.input(self.open, self.folder, shown, **QUEUED)
+        self.gallery.select(self.pick, edited, shown, **QUEUED)
+        self.save.click(self.save_one, edited, shown, **QUEUED)
+        self.previous.click(self.go_back, edited, shown, **QUEUED)
+        self.next.click(self.go_on, edited, shown, **QUEUED)
+        self.replace.click(self.replace_everywhere, [self.opened, self.find, self.replacement], shown, **QUEUED)
+        self.add.click(self.add_everywhere, [self.opened, self.tag, self.at_front], shown, **QUEUED)
+        self.remove.click(self.remove_everywhere, [self.opened, self.tag], shown, **QUEUED)
+
+    # ---- one folder
+
+    def enter(self, opened: tuple[str, str, str], folder: str | None) -> Updates:
+        """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
+        folders = dataset_folders(self.desk.workspace)
+        wanted = folder or (folders[0] if folders else "")
+        if not wanted:
+            return accepted(self.message, "There is no dataset yet. Preprocess your photos first, or type the path of a folder.")
+        if opened[0] == wanted:
+            return {self.folder: gr.update(choices=folders)}
+        return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
+
+    def open(self, folder: str | None, text: str = "") -> Updates:
+        """Read the whole folder and show its first picture. `text` is told in the message box."""
+        try:
+            captions = self._read(folder or "")
+        except UserError as error:
+            hidden = {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags)}
+            return {self.opened: NOTHING, **hidden, **refused(error, self.message)}
+        thumbnails = [(_small(c, THUMBNAIL_PX), c.caption or "(no words)") for c in captions[:GALLERY_PICTURES]]
+        count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
+        told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
+        return {
+            self.gallery: gr.update(value=thumbnails, visible=True, label=f"Pictures and their captions ({count}): click one", selected_index=0),
+            self.one: gr.update(visible=True), self.all: gr.update(visible=True), self.tags: self._counted(captions),
+            **self._show(folder or "", captions[0]), **accepted(self.message, told),
+        }  # fmt: skip
+
+    def _folder(self, folder: str) -> Path:
+        return self.desk.workspace.folder(folder, "Dataset folder")
+
+    def _read(self, folder: str) -> list[Captioned]:
+        return read_captions(self._folder(folder))
+
+    def _counted(self, captions: list[Captioned]) -> Any:
+        return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)
+
+    def _show(self, folder: str, captioned: Captioned) -> Updates:
+        name = captioned.picture.name
+        return {
+            self.opened: (folder, name, captioned.caption), self.text: captioned.caption,
+            self.picture: gr.update(value=_small(captioned, LARGE_PX), label=name),
+        }  # fmt: skip
+
+    # ---- one picture
+
+    def pick(self, opened: tuple[str, str, str], text: str, gallery: Any, event: gr.SelectData) -> Updates:
+        return self.move(opened, text, gallery, to=int(event.index))
+
+    def go_back(self, opened: tuple[str, str, str], text: str, gallery: Any) -> Updates:
+        return self.move(opened, text, gallery, by=-1)
+
+    def go_on(self, opened: tuple[str, str, str], text: str, gallery: Any) -> Updates:
+        return self.move(opened, text, gallery, by=1)
+
+    def move(self, opened: tuple[str, str, str], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
+        """Save what was typed and show another picture."""
+        folder, name, _ = opened
+        updates = self.save_one(opened, text, gallery, tell=False)
+        if self.opened not in updates:  # it could not be saved: stay
+            return updates
+        captions = self._read(folder)
+        at = [c.picture.name for c in captions].index(name)
+        index = (at + by) % len(captions) if by else max(0, min(len(captions) - 1, to))
+        if index == at:  # the gallery also tells of a choice that was made here
+            return updates
+        shown = self._show(folder, captions[index])
+        return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
+
+    def save_one(self, opened: tuple[str, str, str], text: str, gallery: Any, tell: bool = True) -> Updates:
+        """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
+        folder, name, as_read = opened
+        try:
+            path = self._folder(folder)
+            if text != as_read:
+                save_caption(path, name, text)
+            captions = read_captions(path)
+            now = find_captioned(path, name)
+        except UserError as error:
+            return refused(error, self.message)
+        index = [c.picture.name for c in captions].index(name)
+        updates = {**accepted(self.message, f"Saved: {now.picture.stem}.txt." if tell else ""), self.opened: (folder, name, now.caption)}
+        if text != as_read:
+            updates.update({self.tags: self._counted(captions), self.text: now.caption})
+            if gallery and index < len(gallery):
+                rows = [(row[0], row[1]) for row in gallery]
+                rows[index] = (rows[index][0], now.caption or "(no words)")
+                updates[self.gallery] = gr.update(value=rows)
+        return updates
+
+    # ---- all pictures
+
+    def replace_everywhere(self, opened: tuple[str, str, str], find: str, replacement: str) -> Updates:
+        return self._change(opened, lambda: replacing(find, replacement))
+
+    def add_everywhere(self, opened: tuple[str, str, str], tag: str, at_front: bool) -> Updates:
+        return self._change(opened, lambda: adding(tag, at_front))
+
+    def remove_everywhere(self, opened: tuple[str, str, str], tag: str) -> Updates:
+        return self._change(opened, lambda: removing(tag))
+
+    def _change(self, opened: tuple[str, str, str], make: Callable[[], Callable[[str], str]]) -> Updates:
+        try:
+            changed, _ = change_captions(self._folder(opened[0]), make())
+        except UserError as error:
+            return refused(error, self.message)
+        return self.open(opened[0], f"Changed {changed} caption{'s' * (changed != 1)}.")
+
+
+def _small(captioned: Captioned, size_px: int) -> Any:
+    """A shrunk copy, so that no folder of the disk has to be opened to browsers; a grey area for a picture that cannot be read."""
+    from PIL import Image
+
+    try:
+        picture = open_rgb(captioned.picture)
+    except UserError:
+        return Image.new("RGB", (size_px, size_px), (128, 128, 128))
+    picture.thumbnail((size_px, size_px))
+    return picture
+
+
+def _selected(update: Any, index: int) -> Any:
+    selected = index if index < GALLERY_PICTURES else None
+    return gr.update(**{**(update if isinstance(update, dict) else {}), "selected_index": selected})

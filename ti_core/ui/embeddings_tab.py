@@ -1,0 +1,146 @@
+"""The Embeddings tab: what is in embeddings/, what the words mean to the model, and converting, renaming, repairing and merging them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core import embedding_files
+from ti_core.errors import UserError
+from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
+
+FORMATS = (".pt", ".safetensors", ".png")
+MODES = ("concatenate", "average", "weighted")
+COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
+
+
+class EmbeddingsTab:
+    """`actions` are button, handler and inputs of everything that writes; each is a quick job, so that it never meets a training half-way."""
+
+    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+        self.desk, self.my_job, self.checkpoint = desk, my_job, checkpoint
+        gr.Markdown("The norm is the length of a vector. One much longer than the checkpoint's own words drowns the rest of the prompt.", elem_classes="hint")
+        self.table = gr.Dataframe(
+            headers=list(COLUMNS), datatype="str", value=[], label="Files in embeddings/: click one", interactive=False, max_height=300, wrap=True,
+            column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"], elem_id="embeddings_table",
+        )  # fmt: skip
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.chosen = disk_dropdown([], value=None, label="Embedding", info="Choose what to look at or to change.", elem_id="embeddings_chosen")
+            self.refresh = gr.Button("Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh")
+        self.words = gr.Dataframe(
+            headers=["Vector", "Norm", "Nearest words of the checkpoint (1 is the same direction)"], datatype="str", value=[], interactive=False, wrap=True,
+            label="Nearest words", visible=False, max_height=260, column_widths=["12%", "13%", "75%"], elem_id="embeddings_words",
+        )  # fmt: skip
+        self.message = message_box("embeddings_message")
+        self._build_actions()
+        self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
+        self.refresh.click(self.enter, [self.chosen, self.checkpoint], self.shown, **QUEUED)
+        self.table.select(self.pick, self.checkpoint, self.shown, **QUEUED)
+        self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
+
+    def _build_actions(self) -> None:
+        with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
+            self.format = gr.Radio(
+                list(FORMATS), value=".safetensors", label="Format", elem_id="embeddings_format",
+                info=".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the embedding.",
+            )  # fmt: skip
+            convert = gr.Button("Convert", elem_id="embeddings_convert")
+        with gr.Accordion("Rename", open=False, elem_id="embeddings_rename_part"):
+            self.new_name = gr.Textbox(label="New name", info="The new word for prompts. A name that exists is refused.", elem_id="embeddings_new_name")
+            rename = gr.Button("Rename", elem_id="embeddings_rename")
+        with gr.Accordion("Repair the norm", open=False, elem_id="embeddings_repair_part"):
+            self.repaired = gr.Textbox(
+                label="Name of the repaired copy", elem_id="embeddings_repaired",
+                info="Every vector gets the mean norm of the checkpoint's words, in a new .pt. Empty adds -repaired to the name.",
+            )  # fmt: skip
+            repair = gr.Button("Repair", elem_id="embeddings_repair")
+        with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
+            self.merged = gr.Dropdown(
+                [], multiselect=True, allow_custom_value=True, label="Embeddings to merge", info="Choose two or more.", elem_id="embeddings_merged"
+            )
+            self.mode = gr.Radio(
+                list(MODES), value="concatenate", label="How", elem_id="embeddings_mode",
+                info="concatenate puts all vectors one after the other; average and weighted mix those of equal number.",
+            )  # fmt: skip
+            with gr.Row(equal_height=False, elem_classes="numbers"):
+                self.weights = gr.Textbox(label="Weights", info="For weighted: one number each, such as 0.7, 0.3.", elem_id="embeddings_weights")
+                self.merged_name = gr.Textbox(label="Name of the merged embedding", info="The new word for prompts.", elem_id="embeddings_merged_name")
+            merge = gr.Button("Merge", elem_id="embeddings_merge")
+        self.actions = [
+            (convert, self.convert, [self.chosen, self.format]),
+            (rename, self.rename, [self.chosen, self.new_name]),
+            (repair, self.repair, [self.chosen, self.repaired, self.checkpoint]),
+            (merge, self.merge, [self.merged, self.mode, self.weights, self.merged_name]),
+        ]
+
+    # ---- looking
+
+    def enter(self, chosen: str | None, checkpoint: str) -> Updates:
+        """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
+        rows = embedding_files.table_rows(self.desk.workspace, checkpoint)
+        files = [row[0] for row in rows]
+        chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
+        looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
+        return {self.table: gr.update(value=rows), self.merged: gr.update(choices=files), **looked, self.chosen: gr.update(choices=files, value=chosen)}
+
+    def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
+        return self.look(str(event.row_value[0]), checkpoint)
+
+    def look(self, chosen: str | None, checkpoint: str) -> Updates:
+        """The nearest words of each vector, or why there are none."""
+        try:
+            stored = embedding_files.find_stored(chosen or "", self.desk.workspace)
+            nearest = embedding_files.nearest_words(chosen or "", checkpoint, self.desk.workspace)
+        except UserError as error:
+            return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
+        assert stored.embedding is not None, "find_stored gives readable embeddings only"
+        norms = next(norms for norms in stored.embedding.norms.values() if len(norms) == len(nearest))
+        rows = [[str(i + 1), f"{norms[i]:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for i, words in enumerate(nearest)]
+        return {self.chosen: chosen, self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"), **accepted(self.message)}
+
+    # ---- jobs
+
+    def convert(self, chosen: str | None, suffix: str) -> Updates:
+        return self._start(f"Convert {chosen} to {suffix}", chosen, lambda: embedding_files.convert(chosen or "", suffix, self.desk.workspace))
+
+    def rename(self, chosen: str | None, new_name: str) -> Updates:
+        return self._start(f"Rename {chosen}", chosen, lambda: embedding_files.rename(chosen or "", new_name, self.desk.workspace), new_name)
+
+    def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
+        name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
+
+        def work() -> Path:
+            norm, _ = embedding_files.vocabulary_norm(checkpoint, self.desk.workspace)
+            return embedding_files.repair_norm(chosen or "", name, norm, self.desk.workspace)
+
+        return self._start(f"Repair the norm of {chosen}", chosen, work, name)
+
+    def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
+        files = chosen or []
+        work = lambda: embedding_files.merge_stored(files, mode, weights, new_name, self.desk.workspace)  # noqa: E731
+        return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
+
+    def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
+        """Refuse at once what needs no opened file; the job says the rest."""
+        try:
+            if not chosen:
+                raise UserError("No embedding is chosen.", "Choose one in the list.")
+            made = embedding_files.new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
+        except UserError as error:
+            return refused(error, self.message)
+
+        def job(emit: Emit, stop: threading.Event) -> None:
+            emit(Progress(title, 0, 1))
+            path = work()
+            if new_name is None:
+                emit(Notice("It lies outside of embeddings/, because there would be two of one name there."))
+            emit(Progress(title, 1, 1))
+            emit(Finished(f"Saved: {self.desk.workspace.shown(path)}", files=(str(path),)))
+
+        return {self.my_job: self.desk.submit("embeddings", title, job, result=made), **accepted(self.message)}

@@ -1,0 +1,124 @@
+"""The Templates tab: write the sentences of a training, and see the prompts that they give with a dataset's captions."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import gradio as gr
+
+from ti_core.data.caption_edits import dataset_folders
+from ti_core.data.template_edits import captions_of, is_shipped, preview_prompts, read_template, save_template
+from ti_core.errors import UserError
+from ti_core.library import find_embeddings
+from ti_core.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
+from ti_core.settings import TrainSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
+
+DROP_OUT = TrainSettings.options()["tag_drop_out"]
+SHUFFLE = TrainSettings.options()["shuffle_tags"]
+
+
+class TemplatesTab:
+    """`opened` is the template whose text is in the box: only that one is replaced by Save."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.opened = gr.State("")
+        gr.Markdown("One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the picture's caption.", elem_classes="hint")
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.template = disk_dropdown(
+                list_templates(desk.workspace), value=None, label="Template", info="Choose one to read or change it.", elem_id="templates_template"
+            )
+            self.new = gr.Button("New template", min_width=150, scale=0, elem_id="templates_new")
+        self.text = gr.Textbox(
+            f"{RECIPE_TEMPLATE_LINE}\n", label="Sentences", info="Every training picture takes one line by chance. At least one line needs [name].",
+            lines=8, max_lines=20, elem_id="templates_text",
+        )  # fmt: skip
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.name = gr.Textbox(
+                label="Template name", info="It is saved in templates/. Those that come with the project are copied, never changed.", elem_id="templates_name"
+            )
+            self.save = gr.Button("Save template", variant="primary", min_width=150, scale=0, elem_id="templates_save")
+        self.message = message_box("templates_message")
+        with gr.Accordion("The prompts that come of it", open=True):
+            self._build_preview()
+        self._wire()
+
+    def _build_preview(self) -> None:
+        workspace = self.desk.workspace
+        with gr.Row(equal_height=False, elem_classes="numbers"):
+            self.folder = disk_dropdown(
+                dataset_folders(workspace),
+                value=None,
+                label="Dataset folder",
+                info="Whose captions are filled in. Empty takes an example.",
+                elem_id="templates_folder",
+            )
+            self.embedding = disk_dropdown(
+                find_embeddings(workspace),
+                value=None,
+                label="Embedding",
+                info="Whose name is filled in. Empty takes an example.",
+                elem_id="templates_embedding",
+            )
+        with gr.Row(equal_height=False):
+            self.shuffle = gr.Checkbox(False, label=SHUFFLE.label, info="As in the Train tab.", elem_id="templates_shuffle")
+            self.drop_out = gr.Slider(0, 1, value=0, step=0.1, label=DROP_OUT.label, info="As in the Train tab.", elem_id="templates_drop_out")
+        self.prompts = gr.Textbox(label="Five prompts, drawn by chance", interactive=False, lines=5, max_lines=12, elem_id="templates_prompts")
+        self.again = gr.Button("Draw again", elem_id="templates_again")
+
+    def _wire(self) -> None:
+        shown = [self.opened, self.template, self.text, self.name, self.message]
+        facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
+        self.template.input(self.open, self.template, shown, **QUEUED)
+        self.new.click(self.start_new, None, shown, **QUEUED)
+        self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
+        gr.on([widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT)
+        self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
+
+    def enter(self, folder: str | None, embedding: str | None, *facts: Any) -> Updates:
+        """The tab is chosen: fresh lists, and the newest dataset and embedding where nothing is chosen yet."""
+        workspace = self.desk.workspace
+        folders, embeddings = dataset_folders(workspace), find_embeddings(workspace)
+        return {
+            self.template: gr.update(choices=list_templates(workspace)),
+            self.folder: gr.update(choices=folders, value=folder or (folders[0] if folders else None)),
+            self.embedding: gr.update(choices=embeddings, value=embedding or (embeddings[-1] if embeddings else None)),
+            self.prompts: self.preview(*facts) if facts else gr.update(),
+        }
+
+    def open(self, name: str | None) -> Updates:
+        try:
+            text = read_template(name or "", self.desk.workspace)
+            path = find_template(name or "", self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+        told = f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy." if is_shipped(path) else ""
+        return {self.opened: path.name, self.text: text, self.name: path.name, **accepted(self.message, told)}
+
+    def start_new(self) -> Updates:
+        return {self.opened: "", self.template: None, self.text: f"{RECIPE_TEMPLATE_LINE}\n", self.name: "", **accepted(self.message)}
+
+    def save_one(self, name: str, text: str, opened: str) -> Updates:
+        try:
+            file = save_template(name, text, self.desk.workspace, opened)
+        except UserError as error:
+            return refused(error, self.message)
+        listed = gr.update(choices=list_templates(self.desk.workspace), value=file)
+        return {
+            self.opened: file, self.name: file, self.template: listed, self.text: read_template(file, self.desk.workspace),
+            **accepted(self.message, f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the Train tab."),
+        }  # fmt: skip
+
+    def draw_again(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> str:
+        return self.preview(text, folder, embedding, shuffle, drop_out, random.randrange(2**32))
+
+    def preview(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float, seed: int = 0) -> str:
+        """Five prompts, or what is wrong: while somebody types, a toast would be in the way."""
+        try:
+            captions = captions_of(folder or "", self.desk.workspace)
+            return "\n".join(preview_prompts(text, captions, embedding or "", shuffle, drop_out, seed))
+        except UserError as error:
+            return str(error)

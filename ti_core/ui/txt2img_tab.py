@@ -1,0 +1,46 @@
+"""The txt2img tab: paint pictures with any embedding by its name, to try it out."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.events import Emit
+from ti_core.settings import Txt2ImgSettings
+from ti_core.txt2img import check_txt2img, txt2img
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+
+IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
+
+
+class Txt2ImgTab:
+    """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the live strip."""
+
+    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+        self.desk, self.my_job = desk, my_job
+        self.form = Form(Txt2ImgSettings, "txt2img")
+        for name in Txt2ImgSettings.options():
+            if name == "checkpoint":
+                self.form.widgets[name] = checkpoint
+            elif name not in self.form.widgets:
+                self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+        with gr.Row(elem_classes="actions"):
+            self.button = gr.Button("Generate", variant="primary", elem_id="txt2img_run")
+            self.interrupt = gr.Button("Interrupt", elem_id="txt2img_interrupt")
+        self.message = message_box("txt2img_message")
+
+    def start(self, *given: Any) -> Updates:
+        try:
+            settings = Txt2ImgSettings.from_dict(self.form.values(given))
+            check_txt2img(settings, self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            txt2img(settings, self.desk.workspace, emit, stop)
+
+        return {self.my_job: self.desk.submit("txt2img", f"txt2img: {settings.prompt.strip()[:60]}", work), **accepted(self.message)}
