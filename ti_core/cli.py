@@ -58,11 +58,11 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_flags(preprocess, PreprocessSettings)
     train = command("train", _train, "train an embedding")
     train.add_argument("embedding", help=TrainSettings.options()["embedding"].help)
-    _add_flags(train, TrainSettings, leave_out={"embedding"})
+    _add_flags(train, TrainSettings, leave_out={"embedding", *OF_THE_PAGE_ONLY})
     recipe = command("recipe", _recipe, "the whole face recipe: create, preprocess, train")
     recipe.add_argument("photos", metavar="PHOTOS", help="folder with photos of one person")
     recipe.add_argument("name", metavar="NAME", help=CreateSettings.options()["name"].help)
-    _add_flags(recipe, TrainSettings, leave_out={"embedding", "dataset_directory"})
+    _add_flags(recipe, TrainSettings, leave_out={"embedding", "dataset_directory", *OF_THE_PAGE_ONLY})
     recipe.add_argument("--overwrite", action="store_true", default=argparse.SUPPRESS, help=CreateSettings.options()["overwrite"].help)
     inspect = command("inspect", _inspect, "say what is inside an embedding file")
     inspect.add_argument("file", metavar="FILE")
@@ -82,6 +82,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+OF_THE_PAGE_ONLY = ("preview_from_txt2img",)
 ALIASES = {"template_file": "--template", "checkpoint": "--ckpt"}
 
 

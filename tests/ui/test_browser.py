@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,13 +117,14 @@ def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed
 
 def test_a_failed_job_is_shown_as_failed(page: Page, workspace_folder: Path) -> None:
     (workspace_folder / "nothing").mkdir(exist_ok=True)
+    (workspace_folder / "nothing" / "broken.jpg").write_bytes(b"no picture")
     page.get_by_role("tab", name="Preprocess images").click()
     fill(page, "preprocess_source_directory", "nothing")
     fill(page, "preprocess_destination_directory", "datasets/nothing")
     page.get_by_role("button", name="Preprocess", exact=True).click()
     expect(state(page)).to_have_text("failed")
-    expect(page.locator("#live .text")).to_contain_text("'nothing' is empty")
-    expect(page.locator("#preprocess_message textarea")).to_have_value("Source directory 'nothing' is empty. Put your photos right into it, as JPEG or PNG.")
+    expect(page.locator("#live .text")).to_contain_text("broken.jpg")
+    expect(page.locator("#preprocess_message textarea")).to_have_value(re.compile("broken.jpg"))
 
 
 def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(page: Page, workspace_folder: Path, tmp_path: Path) -> None:

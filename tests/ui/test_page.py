@@ -137,3 +137,18 @@ def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, st
     port = guarded[0].server_port
     with pytest.raises(UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"):
         start_page(Workspace(tmp_path), Door(port=port), JobQueue())
+
+
+def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: Desk) -> None:
+    page = Page(desk)
+    page.build()
+    train = TrainSettings.defaults() | {"embedding": "anna", "dataset_directory": "d"}
+    other = Txt2ImgSettings.defaults() | {"prompt": "anna in neon", "steps": 7, "seed": 5}
+
+    def previews(ticked: bool) -> tuple[str, int, int]:
+        given = [{**train, "preview_from_txt2img": ticked}[name] for name in page.train.form.names]
+        settings = page.train.settings_of([*given, *(other[name] for name in page.txt2img.form.names)])
+        return settings.preview_prompt, settings.preview_steps, settings.preview_seed
+
+    assert previews(True) == ("anna in neon", 7, 5)
+    assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from ti_core.prompts import list_templates
 from ti_core.recipe import describe_plan, recipe_train_values
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
+from ti_core.txt2img import preview_values
 from ti_core.ui.desk import Desk
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
@@ -23,6 +25,9 @@ PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "datase
 
 
 class TrainTab:
+    txt2img: Form
+    """The form of the txt2img tab; the page sets it, because that tab comes later."""
+
     def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job = desk, my_job
         self.form = Form(TrainSettings, "train")
@@ -91,9 +96,17 @@ class TrainTab:
             updates[self.form.widgets[name]] = gr.update(choices=choices, **value)
         return updates
 
+    def settings_of(self, given: Sequence[Any]) -> TrainSettings:
+        """From the values of this form, followed by those of the txt2img form, which previews may take theirs from."""
+        values = self.form.values(given[: len(self.form.names)])
+        if values["preview_from_txt2img"]:
+            values.update(preview_values(self.txt2img.values(given[len(self.form.names) :])))
+        return TrainSettings.from_dict(values)
+
     def start(self, *given: Any) -> Updates:
+        """Submit the training; takes the values of both forms."""
         try:
-            settings = TrainSettings.from_dict(self.form.values(given))
+            settings = self.settings_of(given)
             check_train(settings, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
