@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default=PORTRAITS, help="title, or path of a diffusers folder (default: %(default)s)")
     parser.add_argument("--images", type=int, default=200, help="pictures per part (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps (default: %(default)s)")
-    parser.add_argument("--cfg", type=float, default=4.0, help="guidance (default: %(default)s)")
+    parser.add_argument("--cfg", type=float, default=7.0, help="guidance (default: %(default)s)")
     parser.add_argument("--train-steps", type=int, default=150, help="steps of the recipe in the part learned (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")

@@ -11,24 +11,19 @@ from ti_core.errors import UserError
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
-USUAL_CFG_SCALE = 7.0
-PORTRAITS_CFG_SCALE = 3.0
-"""Measured with bench/portraits.py; docs/portraits.md has the figures."""
-
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A diffusers folder. `title` is what the page lists; `size_px` is the picture size it was trained at; `cfg_scale` suits it."""
+    """A diffusers folder. `title` is what the page lists; `size_px` is the picture size it was trained at."""
 
     title: str
     path: Path
     size_px: int
-    cfg_scale: float = USUAL_CFG_SCALE
 
 
 def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
     """The built-in model, then the diffusers folders below models/Stable-diffusion, by name."""
-    found = [CheckpointFile(PORTRAITS, PORTRAITS_FOLDER, _size_px(PORTRAITS_FOLDER), PORTRAITS_CFG_SCALE)]
+    found = [CheckpointFile(PORTRAITS, PORTRAITS_FOLDER, _size_px(PORTRAITS_FOLDER))]
     walk = os.walk(workspace.checkpoints, followlinks=True)
     for folder in sorted(Path(place) for place, _, files in walk if "model_index.json" in files):
         found.append(CheckpointFile(folder.relative_to(workspace.checkpoints).as_posix(), folder, _size_px(folder)))

@@ -15,8 +15,7 @@ from ti_core.options import Settings, option
 from ti_core.schedule import parse_schedule
 
 PORTRAITS = "Portraits (built in)"
-OWN = 0
-"""The checkpoint's own size or CFG Scale."""
+OWN_SIZE = 0
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
@@ -27,7 +26,7 @@ MAX_SIZE_PX = 2048
 def _size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
     more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
-    return tuple(option(OWN, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
+    return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 
 
 CHECKPOINT_HELP = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
@@ -318,16 +317,7 @@ class TrainSettings(Settings):
     preview_steps: int = option(
         20, "Preview sampling steps", "slider", "More steps paint finer previews and take longer. 20 is good.", minimum=1, maximum=150, step=1
     )
-    preview_cfg_scale: float = option(
-        float(OWN),
-        "Preview CFG Scale",
-        "slider",
-        "How strictly previews follow the prompt. Keep the checkpoint's own: 7 for Stable Diffusion, 3 for Portraits.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-        zero_is_auto=True,
-    )
+    preview_cfg_scale: float = option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
     preview_seed: int = option(
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
@@ -382,16 +372,7 @@ class Txt2ImgSettings(Settings):
         maximum=100,
         step=1,
     )
-    cfg_scale: float = option(
-        float(OWN),
-        "CFG Scale",
-        "slider",
-        "How strictly the pictures follow the prompt. Keep the checkpoint's own: 7 for Stable Diffusion, 3 for Portraits.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-        zero_is_auto=True,
-    )
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
     seed: int = option(
         -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
     )

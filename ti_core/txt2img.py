@@ -9,7 +9,6 @@ import random
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,6 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     vectors, hashes, left_out = named_in([settings.prompt, settings.negative_prompt], workspace, sd.width)
     first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
-    settings = replace(settings, cfg_scale=settings.cfg_scale or sd.file.cfg_scale)
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
     used = f" Embeddings: {', '.join(vectors)}." if vectors else " No embedding is named in the prompt."
     many = f"{settings.count} picture{'s' * (settings.count > 1)} of {width}x{height}"

@@ -26,7 +26,7 @@ def save_preview(run: Run, training_prompt: str) -> None:
         negative_prompt=settings.preview_negative_prompt,
         seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
         steps=settings.preview_steps,
-        cfg_scale=settings.preview_cfg_scale or run.sd.file.cfg_scale,
+        cfg_scale=settings.preview_cfg_scale,
         width=settings.width,
         height=settings.height,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.library import USUAL_CFG_SCALE, CheckpointFile, find_checkpoint, find_checkpoints
+from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.ui.captions_tab import NOTHING, CaptionsTab
@@ -166,8 +166,8 @@ class Page:
             trigger_mode="always_last",
             **DIRECT,
         )
-        own = [widgets["width"], widgets["height"], widgets["preview_cfg_scale"], painted["width"], painted["height"], painted["cfg_scale"]]
-        self.checkpoint.input(lambda choice: self._own_values(choice) * 2, self.checkpoint, own, **DIRECT)
+        sizes = [widgets["width"], widgets["height"], painted["width"], painted["height"]]
+        self.checkpoint.input(lambda choice: self._own_size(choice) * 2, self.checkpoint, sizes, **DIRECT)
         self.checkpoint_refresh.click(lambda: gr.update(choices=self._checkpoint_titles()), None, self.checkpoint, **DIRECT)
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
@@ -205,17 +205,16 @@ class Page:
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
         if not same_start:
-            for form, cfg_scale in ((self.train.form, "preview_cfg_scale"), (self.txt2img.form, "cfg_scale")):
-                updates.update(zip((form.widgets[name] for name in ("width", "height", cfg_scale)), self._own_values(chosen), strict=True))
+            for form in (self.train.form, self.txt2img.form):
+                updates[form.widgets["width"]], updates[form.widgets["height"]] = self._own_size(chosen)
         return updates
 
-    def _own_values(self, choice: str | None) -> tuple[int, int, float]:
-        """Width, height and CFG Scale that suit a checkpoint."""
+    def _own_size(self, choice: str | None) -> tuple[int, int]:
         try:
             checkpoint: CheckpointFile = find_checkpoint(choice or PORTRAITS, self.desk.workspace)
         except UserError:
-            return 512, 512, USUAL_CFG_SCALE
-        return checkpoint.size_px, checkpoint.size_px, checkpoint.cfg_scale
+            return 512, 512
+        return checkpoint.size_px, checkpoint.size_px
 
     def _interrupt(self) -> None:
         """The strip tells what comes of it, in every open page."""

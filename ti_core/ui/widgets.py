@@ -11,7 +11,7 @@ import gradio as gr
 
 from ti_core.errors import SettingsError, UserError
 from ti_core.options import Option, Settings
-from ti_core.settings import OWN
+from ti_core.settings import OWN_SIZE
 
 Updates = dict[Any, Any]
 
@@ -34,7 +34,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
         case "number":
             return gr.Number(precision=0 if isinstance(default, int) else None, **shared)
         case "slider":
-            shared["value"] = option.minimum if option.zero_is_auto and default == OWN else default
+            shared["value"] = option.minimum if option.zero_is_auto and default == OWN_SIZE else default
             return gr.Slider(option.minimum, option.maximum, step=option.step, **shared)
         case "checkbox":
             return gr.Checkbox(**shared)
