@@ -55,6 +55,28 @@ def _size_px(folder: Path) -> int:
         return 512
 
 
+TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
+"""Formats that can be trained on, in order of preference where a name has several. The result is always a .pt."""
+_CARD_MARK = b"sd-ti-embedding"
+
+
 def find_embeddings(workspace: Workspace) -> list[str]:
-    """Names of the embeddings in embeddings/, sorted."""
-    return sorted(path.stem for path in workspace.embeddings.glob("*.pt") if path.stat().st_size)
+    """Names of the embeddings right inside embeddings/ that can be trained, sorted; of pictures, those that carry one."""
+    if not workspace.embeddings.is_dir():
+        return []
+    return sorted({path.stem for path in workspace.embeddings.iterdir() if _is_embedding(path)})
+
+
+def find_embedding(name: str, workspace: Workspace) -> Path | None:
+    """The file of an embedding's name, whatever its format."""
+    files = [workspace.embeddings / f"{name}{suffix}" for suffix in TRAINABLE]
+    return next((path for path in files if _is_embedding(path)), None)
+
+
+def _is_embedding(path: Path) -> bool:
+    if path.suffix not in TRAINABLE or not path.is_file() or not path.stat().st_size:
+        return False
+    if path.suffix != ".png":
+        return True
+    with path.open("rb") as file:  # the text chunk stands before the pixels
+        return _CARD_MARK in file.read(512)

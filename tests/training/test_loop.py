@@ -14,10 +14,12 @@ from PIL import Image
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
+from ti_core.embeddings.formats import save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError
-from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
+from ti_core.events import EmbeddingSaved, Finished, Notice, PreviewSaved, Started, StepDone
+from ti_core.library import find_embeddings
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training import loop
@@ -137,6 +139,24 @@ def test_training_on_continues_from_the_files_step(workspace: Workspace, anna: P
     assert [event.step for event in events.of(PreviewSaved)] == [5]
     with pytest.raises(UserError, match="has 5 steps already"):
         train(workspace, steps=5)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".png"])
+def test_a_file_of_another_format_is_trained_on_into_a_pt(workspace: Workspace, anna: Path, suffix: str) -> None:
+    train(workspace, steps=2)
+    save_embedding(anna.with_suffix(suffix), load_pt(anna))
+    unbroken = train(workspace, steps=3, save_optimizer_state=False) and rows_of(anna)
+    anna.unlink()
+    assert find_embeddings(workspace) == ["anna"]
+    events = train(workspace, steps=3, save_optimizer_state=False)
+    assert [event.step for event in events.of(StepDone)] == [3]
+    assert torch.equal(rows_of(anna), unbroken)
+
+
+def test_a_schedule_that_has_passed_goes_on_at_its_last_rate_and_says_so(workspace: Workspace, anna: Path) -> None:
+    events = train(workspace, learning_rate="0.05:1, 0.02:2", image_every=0)
+    assert [event.rate for event in events.of(StepDone)] == [0.05, 0.02, 0.02, 0.02]
+    assert any("end at step 2; the last one, 0.02, goes on until step 4" in event.text for event in events.of(Notice))
 
 
 def test_a_second_fresh_run_of_a_day_does_not_mix_with_the_first(workspace: Workspace, anna: Path) -> None:

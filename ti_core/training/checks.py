@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
-from ti_core.library import find_checkpoint, find_embeddings
+from ti_core.library import find_checkpoint, find_embedding, find_embeddings
 from ti_core.prompts import find_template, load_template
 from ti_core.settings import TrainSettings
 from ti_core.workspace import Workspace, clean_name
@@ -26,7 +26,7 @@ def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
     if not settings.embedding.strip():
         return
     name = clean_name(settings.embedding)
-    if not (workspace.embeddings / f"{name}.pt").is_file():
+    if find_embedding(name, workspace) is None:
         there = ", ".join(find_embeddings(workspace)) or "none yet"
         raise UserError(f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}.")
 

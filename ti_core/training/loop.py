@@ -91,6 +91,9 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
     run.log(run.started)
     if run.step and keeps_state and not load_state(target, run.vectors, run.optimizer):
         run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
+    rate, ends = run.inputs.schedule.pieces[-1]
+    if ends < run.settings.steps:
+        run.log(Notice(f"The learning rates end at step {ends:g}; the last one, {rate:g}, goes on until step {run.settings.steps}."))
     try:
         _train_steps(run)
         interrupted = False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.data.dataset import Dataset, scan_dataset
-from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding
+from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit
+from ti_core.library import find_embedding
 from ti_core.plan import RunPlan, plan_run
 from ti_core.prompts import find_template, load_template
 from ti_core.schedule import Schedule, parse_schedule
@@ -31,10 +32,20 @@ class Prepared:
     plan: RunPlan
 
 
+def _load_for_training(name: str, workspace: Workspace) -> Embedding:
+    """The embedding of that name from a file of any format, for a model with one text encoder."""
+    path = find_embedding(name, workspace)
+    assert path is not None, "check_train looks for the file"
+    found = load_embedding(path)
+    if len(found.vectors) > 1:
+        raise UserError(f"'{path.name}' is an embedding of SDXL, with vectors for two text encoders.", "Choose one for Stable Diffusion 1 or 2.")
+    return replace(found, name=name, vectors={ENCODER_OF_FIRST_FORMAT: next(iter(found.vectors.values()))})
+
+
 def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Prepared:
     """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice."""
     check_train(settings, workspace)
-    embedding = load_pt(workspace.embeddings / f"{clean_name(settings.embedding)}.pt")
+    embedding = _load_for_training(clean_name(settings.embedding), workspace)
     dataset = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
