@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.ui.journey import REPOSITORY, SLOW_MS, open_chromium, open_page, prepare_recipe, running_app, state, train, wait_for_previews
+from tests.ui.journey import REPOSITORY, SLOW_MS, fill, open_chromium, open_page, prepare_recipe, running_app, state, train, wait_for_previews
 
 DESKTOP = {"viewport": {"width": 1400, "height": 1000}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
@@ -30,12 +30,35 @@ def make_screenshots(folder: Path, steps: int, every: int) -> None:
         page.locator("#live .grid button").first.click()
         page.wait_for_timeout(500)
         page.screenshot(path=folder / "preview.png")
+        page.keyboard.press("Escape")
+        photograph_tabs(page, folder)
         dark = open_page(browser, f"{url}?__theme=dark", **DESKTOP)
         dark.wait_for_timeout(1500)
         dark.screenshot(path=folder / "dark.png")
         phone = open_page(browser, url, **PHONE)
         phone.wait_for_timeout(1500)
         phone.screenshot(path=folder / "phone.png")
+
+
+def photograph_tabs(page: Page, folder: Path) -> None:
+    """The other tabs after the run, with a picture of the new word in another scene."""
+    for tab, name in (
+        ("Preprocess images", "preprocess"),
+        ("Captions", "captions"),
+        ("Templates", "templates"),
+        ("txt2img", "txt2img"),
+        ("Embeddings", "embeddings"),
+    ):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        if name == "captions":
+            page.get_by_role("button", name="Open", exact=True).click()
+        if name == "txt2img":
+            fill(page, "txt2img_prompt", "a photo of anna, smiling, green shirt, lavender background, wearing a top hat")
+            fill(page, "txt2img_count", 4)
+            page.get_by_role("button", name="Generate").click()
+            expect(state(page)).to_have_text("finished", timeout=SLOW_MS)
+        page.wait_for_timeout(4000)
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
 if __name__ == "__main__":

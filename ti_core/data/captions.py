@@ -24,10 +24,11 @@ def read_caption(picture: Path) -> str | None:
 
 def combine_captions(action: str, existing: str, generated: str) -> str:
     """One caption out of what stood beside the photo and what a captioner wrote (reference 4.5). Where one is missing, no space is left for it."""
+    existing, generated = existing.strip(), generated.strip()
     if action == "ignore" or not existing:
-        return generated.strip()
+        return generated
     parts = {"copy": (existing,), "prepend": (existing, generated), "append": (generated, existing)}[action]
-    return " ".join(part.strip() for part in parts if part.strip())
+    return " ".join(part for part in parts if part)
 
 
 _OTHER_SIDE = {"left": "right", "right": "left"}
