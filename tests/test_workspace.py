@@ -4,7 +4,7 @@ import pytest
 
 from ti_core.errors import UserError
 from ti_core.files import save_atomically, save_text
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import SAMPLE_PHOTOS, Workspace, clean_name
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,11 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path: Path) ->
     with pytest.raises(UserError, match="disk is full"):
         save_atomically(path, half_a_file)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("confined", [True, False])
+def test_the_sample_photos_are_found_by_their_short_name_from_any_workspace(tmp_path: Path, confined: bool) -> None:
+    workspace = Workspace(tmp_path, confined)
+    assert workspace.folder("assets/sample_photos/anna", "Source directory") == SAMPLE_PHOTOS / "anna"
+    with pytest.raises(UserError, match="outside the workspace" if confined else "does not exist"):
+        workspace.folder("assets/sample_photos/../../nothing", "Source directory")

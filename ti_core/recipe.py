@@ -11,7 +11,7 @@ from ti_core.errors import UserError
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
 from ti_core.settings import TrainSettings
-from ti_core.workspace import SAMPLE_PHOTOS, Workspace, clean_name
+from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
 
 LEARNING_RATE = "0.05:10, 0.02:20, 0.01:60, 0.004:500, 0.002:1000, 0.001:3000, 0.0005"
 STEPS = 150
@@ -33,7 +33,7 @@ def preprocess_values(photos: str, name: str) -> dict[str, Any]:
 
 def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values of the Create embedding and the Preprocess images form for one of the sample people."""
-    return {"name": person}, preprocess_values(str(SAMPLE_PHOTOS / person), person)
+    return {"name": person}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", person)
 
 
 def recipe_train_values(workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:

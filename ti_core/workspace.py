@@ -12,6 +12,8 @@ from ti_core.errors import UserError
 REPOSITORY = Path(__file__).resolve().parent.parent
 ASSETS = REPOSITORY / "assets"
 SAMPLE_PHOTOS = ASSETS / "sample_photos"
+SHOWN_SAMPLE_PHOTOS = "assets/sample_photos"
+"""How the sample photos are typed, in whatever workspace one is."""
 SHIPPED_TEMPLATES = REPOSITORY / "templates"
 PORTRAITS_FOLDER = ASSETS / "portraits"
 
@@ -51,7 +53,8 @@ class Workspace:
         if self.confined and (PureWindowsPath(typed).drive or typed.startswith(("~", "//", "\\"))):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         path = Path(os.path.expanduser(typed))
-        path = (path if path.is_absolute() else self.root / path).resolve()
+        in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
+        path = (path if path.is_absolute() else (REPOSITORY if in_samples else self.root) / path).resolve()
         if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         return path

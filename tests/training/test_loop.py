@@ -190,10 +190,16 @@ def test_a_template_that_never_names_the_embedding_is_refused(workspace: Workspa
 def test_every_bad_setting_is_told_at_once_and_nothing_is_written(workspace: Workspace, dataset: Path) -> None:
     with pytest.raises(SettingsError) as error:
         train(
-            workspace, embedding="nobody", dataset_directory="datasets/none", template_file="none.txt", learning_rate="0.05:x", steps=0, checkpoint="datasets"
+            workspace,
+            embedding="nobody",
+            dataset_directory="datasets/none",
+            template_file="nothing.txt",
+            learning_rate="0.05:x",
+            steps=0,
+            checkpoint="datasets",
         )
     text = str(error.value)
-    for part in ("'nobody' does not exist", "'datasets/none' does not exist", "none.txt", "'0.05:x'", "Max steps is 0", "no model_index.json"):
+    for part in ("'nobody' does not exist", "'datasets/none' does not exist", "nothing.txt", "'0.05:x'", "Max steps is 0", "no model_index.json"):
         assert part in text, part
     assert not (workspace.root / "textual_inversion").exists() and not find_images(workspace.root)
 
