@@ -18,7 +18,7 @@ from ti_core.embeddings.formats import save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError
-from ti_core.events import EmbeddingSaved, Finished, Notice, PreviewSaved, Started, StepDone
+from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Started, StepDone
 from ti_core.library import find_embeddings
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
@@ -130,6 +130,35 @@ def test_interrupt_saves_the_completed_steps_and_says_so(workspace: Workspace, a
     assert finished.interrupted and "interrupted at 2 steps" in finished.text
     assert load_pt(anna).step == 2
     assert events.of(EmbeddingSaved)[-1].path == str(anna)
+
+
+def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(workspace: Workspace, anna: Path) -> None:
+    recorder = Recorder()
+
+    def stop_at_the_copy(event: Event) -> None:
+        recorder(event)
+        if isinstance(event, EmbeddingSaved):
+            recorder.stop.set()
+
+    loop.train(settings_for(steps=50), workspace, stop_at_the_copy, recorder.stop)
+    assert not recorder.of(PreviewSaved)
+    assert recorder.of(Finished)[0].interrupted and load_pt(anna).step == 2
+
+
+def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, calls, squared_error = Recorder(), [], loop.squared_error
+    monkeypatch.setattr(loop, "micro_batch", lambda sd, latent: 1)
+
+    def counted(*given: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 6:  # the second of four micro-batches of step 2
+            recorder.stop.set()
+        return squared_error(*given)
+
+    monkeypatch.setattr(loop, "squared_error", counted)
+    train(workspace, recorder, steps=50, image_every=0, save_every=0)
+    assert len(calls) == 6
+    assert load_pt(anna).step == 1
 
 
 def test_training_on_continues_from_the_files_step(workspace: Workspace, anna: Path) -> None:

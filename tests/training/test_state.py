@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
+from tests.training.test_loop import anna, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
 from ti_core.events import Notice
+from ti_core.recipe import describe_plan
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.state import checksum, state_file
@@ -49,3 +50,9 @@ def test_the_checksum_is_a1111s() -> None:
     for value in (5, -3):  # 0.05 and -0.03, by the formula of reference 3.1
         expected = ((expected * 281) ^ (value * 997)) & 0xFFFFFFFF
     assert checksum(torch.tensor([[0.055, -0.034]])) == f"{expected & 0xFFFF:04x}"
+
+
+def test_the_plan_says_when_an_embedding_goes_on_from_its_step(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    assert "goes on" not in describe_plan(workspace, settings_for())
+    train(workspace, steps=2)
+    assert "goes on from its step" in describe_plan(workspace, settings_for())

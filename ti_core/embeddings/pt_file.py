@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT as ENCODER_OF_FIRST_FORMAT
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.layouts import embeddings_in
 from ti_core.embeddings.torch_file import load_torch_file

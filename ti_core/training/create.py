@@ -25,8 +25,8 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     torch is imported only once the form is known to be right.
     """
     path = check_create(settings, workspace)
-    from ti_core.embeddings.embedding import Embedding, initial_rows
-    from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
+    from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding, initial_rows
+    from ti_core.embeddings.pt_file import save_pt
     from ti_core.models.checkpoint import load_token_table
 
     tokenizer, table = load_token_table(settings.checkpoint, workspace)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ti_core.data.latents import Latents, PictureSize, encode_images
-from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.pt_file import ENCODER_OF_FIRST_FORMAT, save_pt
+from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding
+from ti_core.embeddings.pt_file import save_pt
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, Started, StepDone
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
