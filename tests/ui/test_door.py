@@ -1,0 +1,30 @@
+"""app.py itself, opened to others: nobody comes in without the password that it made and printed once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.ui.journey import running_app
+
+
+def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there: as on a machine without a network
+    with running_app(tmp_path, "--listen", "--share") as (url, lines):
+        logins = [line for line in lines if line.startswith("Login for this page:")]
+        assert len(logins) == 1
+        user, password = logins[0].removeprefix("Login for this page: ").split(" / ")
+        assert len(password) >= 12
+        assert httpx.get(f"{url}/config").status_code == 401
+        assert httpx.post(f"{url}/login", data={"username": user, "password": "guess"}).status_code == 400
+        with httpx.Client() as person:
+            assert person.post(f"{url}/login", data={"username": user, "password": password}).status_code == 200
+            assert person.get(f"{url}/config").status_code == 200
+        end = time.monotonic() + 60
+        while not any(line.startswith("Public page: none") for line in lines) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert any(line.startswith("Public page: none") for line in lines)
+        assert httpx.get(f"{url}/config").status_code == 401
