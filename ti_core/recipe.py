@@ -39,12 +39,16 @@ def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def recipe_train_values(workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
     """Guide's steps 4 to 13: values of the Train form; accumulation is the number of original photos.
 
+    A1111's other fields get their defaults, as the guide says, so that whatever stood in the form before, it can be trained.
+
     Writes the recipe's template if there is none. Raises UserError if the dataset holds no pictures.
     """
     images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
     if not images:
         raise UserError(f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first.")
-    return {
+    options = TrainSettings.options()
+    rest_default = {name: value for name, value in TrainSettings.defaults().items() if options[name].a1111 and name not in ("width", "height")}
+    return rest_default | {
         "embedding": embedding,
         "learning_rate": LEARNING_RATE,
         "batch_size": BATCH_SIZE,

@@ -11,11 +11,13 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
+from PIL import Image
 
 from tests.ui.journey import free_port
 from ti_core.errors import UserError
 from ti_core.events import PreviewSaved, Started, StepDone
 from ti_core.jobs import JobQueue
+from ti_core.recipe import recipe_train_values
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
@@ -137,6 +139,15 @@ def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, st
     port = guarded[0].server_port
     with pytest.raises(UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"):
         start_page(Workspace(tmp_path), Door(port=port), JobQueue())
+
+
+def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:
+    folder = desk.workspace.datasets / "anna"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    wrong = {"log_directory": "", "clip_grad_mode": "value", "clip_grad_value": "x", "steps": 0, "batch_size": 0, "image_every": -1, "learning_rate": "x"}
+    values = TrainSettings.defaults() | wrong | recipe_train_values(desk.workspace, "datasets/anna", "anna")
+    assert not TrainSettings.from_dict(values).problems()
 
 
 def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: Desk) -> None:
