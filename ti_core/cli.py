@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
 
 if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
@@ -30,8 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _build_parser()
     args = parser.parse_args(argv)
     try:
-        workspace = Workspace(Path(args.workspace).resolve())
-        return args.run(args, workspace)
+        return args.run(args, open_workspace(args))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -43,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ti_core", description="Textual Inversion without a browser.")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--workspace", default=".", metavar="DIR", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    add_place_flags(shared)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace, Workspace], int], help: str) -> argparse.ArgumentParser:
