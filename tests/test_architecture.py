@@ -34,7 +34,7 @@ def room_of(module: str) -> str:
     if parts[0] == "app":
         return "app"
     name = parts[1] if len(parts) > 1 else "plain"
-    if name == "__main__":
+    if name in ("__main__", "cli_models"):
         return "cli"
     return "plain" if name in PLAIN else name
 

@@ -1,4 +1,4 @@
-"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge. Flags come from the settings' declarations."""
+"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge | models | download. Flags come from the settings' declarations."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ti_core.cli_models import add_model_commands
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
@@ -78,6 +79,7 @@ def _build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--mode", default="concatenate", metavar="MODE", help="concatenate (the default), average, or weighted")
     merge.add_argument("--weights", default="", metavar="LIST", help="one number for each IN, separated by commas, such as --weights=0.7,0.3")
     merge.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    add_model_commands(command, _watch)
     return parser
 
 
