@@ -38,8 +38,9 @@ class Conditioning:
 
     def backward(self, leaf: Conditioning, scale: float = 1.0) -> None:
         """Send the gradient that `leaf` gathered, divided by `scale`, back to what this was made of."""
-        assert all(tensor.grad is not None for tensor in leaf.tensors), "the UNet gave no gradient to its conditioning"
-        torch.autograd.backward(self.tensors, [tensor.grad / scale for tensor in leaf.tensors])  # type: ignore[operator]
+        gradients = [tensor.grad / scale for tensor in leaf.tensors if tensor.grad is not None]
+        assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
+        torch.autograd.backward(self.tensors, gradients)
 
 
 @dataclass
