@@ -20,6 +20,7 @@ from ti_core.events import Emit, Progress
 from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoint, find_vae
 from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
+from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
 from ti_core.workspace import Workspace
@@ -71,6 +72,7 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
         for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
             _check_complete(network, part)
             network.requires_grad_(False).eval().to(device)
+        save_memory(unet)
     except _DAMAGED as error:
         raise _damaged(file, error) from error
     tell = partial(_tell_hash, emit, file) if emit else None
