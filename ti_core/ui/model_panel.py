@@ -14,7 +14,7 @@ from ti_core.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, f
 from ti_core.models.families import FAMILIES
 from ti_core.settings import TrainSettings
 from ti_core.ui.desk import Desk
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused, widget
+from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
 
 HOW_LOADED = ("vae", "clip_skip", "prediction_type", "precision")
 
@@ -30,7 +30,9 @@ class ModelPanel:
             checkpoint = disk_dropdown(self.titles(), value=chosen, label=option.label, info=option.help, elem_id="checkpoint")
             self.refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh")
         self.widgets: dict[str, Any] = {"checkpoint": checkpoint}
-        self.facts = gr.Textbox(label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts")
+        self.facts = gr.Textbox(
+            label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
+        )
         with gr.Accordion("VAE, clip skip, precision, download", open=False, elem_id="model_more"):
             vae = options["vae"]
             with gr.Row(equal_height=False, elem_classes="numbers"):
@@ -58,7 +60,11 @@ class ModelPanel:
 
     def read_again(self, choice: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
-        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), self.widgets["vae"]: gr.update(choices=self.vaes()), self.facts: self.described(choice)}
+        return {
+            self.widgets["checkpoint"]: gr.update(choices=self.titles()),
+            self.widgets["vae"]: gr.update(choices=self.vaes()),
+            self.facts: self.described(choice),
+        }
 
     def described(self, choice: str | None) -> str:
         """Family, size, precision, file size and hash of the chosen checkpoint, or why it cannot be used."""
@@ -74,19 +80,14 @@ class ModelPanel:
         said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, f"{facts.bytes / 1e9:.2g} GB", f"hash {hashed}" if hashed else "", lacks]
         return " · ".join(fact for fact in said if fact)
 
-    def download(self, name: str) -> Updates:
+    def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""
-        try:
-            from ti_core.models.hub import check_download, download_checkpoint
-
-            check_download(name, self.desk.workspace)
-        except UserError as error:
-            return refused(error, self.message)
+        if not name.strip():
+            return refused(UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name."), self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
+            from ti_core.models.hub import download_checkpoint
+
             download_checkpoint(name, self.desk.workspace, emit, stop)
 
         return {self.my_job: self.desk.submit("download", f"Download {name.strip()}", work), **accepted(self.message)}
-
-
-__all__ = ["HOW_LOADED", "QUEUED", "ModelPanel"]
