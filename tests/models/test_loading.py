@@ -104,18 +104,22 @@ def test_a_file_that_lacks_a_weight_is_refused_by_its_name(workspace: Workspace)
     tensors = load_file(path)
     del tensors["model.diffusion_model.middle_block.0.in_layers.0.weight"]
     save_file(tensors, path)
-    with pytest.raises(UserError, match="sd1.safetensors.*(missing|lacks)"):
+    with pytest.raises(UserError, match=r"'sd1\.safetensors' cannot be loaded: some of the weights that its family has are missing"):
         load_checkpoint(path.name, workspace)
 
 
-def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace) -> None:
-    """On a CPU all is in one place; that the parts are where they should be is seen on the meta device, which takes no data back."""
+def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU is one place, so the moves are watched."""
     sd = load_checkpoint(put("sd1", workspace), workspace)
+    sd.device, moves = torch.device("meta"), []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device))))
     sd.place(vae_off_device=True, encoders_off_device=True)
-    assert sd.vae_idles_on_cpu and sd.encoder_device.type == "cpu"
-    sd.device = torch.device("meta")
-    with sd.vae_at_work() as vae:
-        assert vae.device.type == "meta"
+    assert moves == [("AutoencoderKL", "cpu"), ("CLIPTextModel", "cpu"), ("UNet2DConditionModel", "meta")]
+    with sd.vae_at_work():
+        assert moves[3:] == [("AutoencoderKL", "meta")]
+    assert moves[4:] == [("AutoencoderKL", "cpu")]
+    sd.place()
+    assert moves[5:] == [("AutoencoderKL", "meta"), ("CLIPTextModel", "meta"), ("UNet2DConditionModel", "meta")]
 
 
 def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Workspace, tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ti_core.errors import UserError
@@ -20,9 +22,14 @@ from ti_core.events import Emit, Progress
 from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoint, find_vae
 from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
+from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
 from ti_core.workspace import Workspace
+
+for library in (diffusers, transformers):  # the terminal is for our own lines
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LDM_PREFIXES = {
@@ -68,9 +75,11 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
         vae = _load_vae(own_vae or file.path, family, weights)
         if vae.config.get("force_upcast") and weights is torch.float16:
             vae = vae.float()  # SDXL's overflows in fp16
-        for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
-            _check_complete(network, part)
+        for network in (unet, vae, *encoders):
+            if any(parameter.is_meta for parameter in network.parameters()):
+                raise ValueError("meta tensor")
             network.requires_grad_(False).eval()
+        save_memory(unet)
     except _DAMAGED as error:
         raise _damaged(file, error) from error
     tell = partial(_tell_hash, emit, file) if emit else None
@@ -144,15 +153,10 @@ def _load_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
-def _check_complete(network: nn.Module, part: str) -> None:
-    """A weight that the file lacks stays without memory, without a word from diffusers."""
-    missing = [name for name, tensor in network.named_parameters() if tensor.is_meta]
-    if missing:
-        raise ValueError(f"{len(missing)} weights of its {part} are missing, such as {missing[0]}")
-
-
 def _damaged(file: CheckpointFile, error: Exception) -> UserError:
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    if "meta tensor" in reason:  # what torch says when diffusers goes on with weights that it did not find
+        reason = "some of the weights that its family has are missing in it"
     return UserError(f"Checkpoint '{file.title}' cannot be loaded: {reason.rstrip('.')}.", "Choose another checkpoint, or put a complete copy in its place.")
 
 
