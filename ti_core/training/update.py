@@ -92,8 +92,8 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
         conditioning.backward(leaf, scale)
     else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts
         for start in range(0, len(prompts), at_once):
-            part = slice(start, start + at_once)
-            encoder.encode(prompts[part], vectors, conditioning.chunks).backward(leaf, scale, part)
+            some = slice(start, start + at_once)
+            encoder.encode(prompts[some], vectors, conditioning.chunks).backward(leaf, scale, some)
     return float(total), prompts[0]
 
 
