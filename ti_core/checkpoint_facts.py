@@ -58,7 +58,8 @@ def facts_of(path: Path) -> CheckpointFacts:
     try:
         return _of_folder(path, facts) if path.is_dir() else _of_file(path, facts)
     except UserError as error:
-        return dataclasses.replace(facts, kind="damaged", problem=error.problem, hint=error.hint)
+        problem = f"Checkpoint '{path.name}' is damaged: {error.problem}" if path.is_dir() else error.problem
+        return dataclasses.replace(facts, kind="damaged", problem=problem, hint=error.hint)
 
 
 # ---- single files

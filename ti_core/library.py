@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,7 +195,7 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
 # ---- embeddings
 
 TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
-"""Formats that can be trained on, in order of preference where a name has several. The result is always a .pt."""
+"""Formats that can be trained on, in order of preference where a name has several."""
 _CARD_MARK = b"sd-ti-embedding"
 
 
@@ -206,9 +206,14 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     return sorted({path.stem for path in workspace.embeddings.iterdir() if _is_embedding(path)})
 
 
-def find_embedding(name: str, workspace: Workspace) -> Path | None:
-    """The file of an embedding's name, whatever its format."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in TRAINABLE]
+def embedding_suffix(encoders: Sequence[str]) -> str:
+    """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
+    return ".pt" if len(encoders) == 1 else ".safetensors"
+
+
+def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
+    """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
+    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
     return next((path for path in files if _is_embedding(path)), None)
 
 
