@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from ti_core.errors import UserError
-from ti_core.tensor_headers import TensorHeader, read_header
+from ti_core.tensor_headers import TensorHeader, read_header, stand_ins
 
 TENSORS = {
     "a.weight": torch.zeros(3, 4, dtype=torch.float16), "a.bias": torch.zeros(3, dtype=torch.bfloat16), "b": torch.zeros(2, 1, 2),
@@ -66,6 +66,10 @@ def test_the_state_dict_of_a_trainer_is_read_and_its_bookkeeping_told_apart_from
     assert (header.shapes, header.dtypes, header.metadata) == ({"w": (2, 2)}, {"w": "F32"}, {"global_step": "875000"})
     assert header.trainer_classes == ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
     assert header.foreign_classes == ()
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+        monkeypatch.delitem(sys.modules, name)
+    with torch.serialization.safe_globals(stand_ins(header.trainer_classes)):
+        assert torch.load(tmp_path / "file", weights_only=True)["state_dict"]["w"].shape == (2, 2)
 
 
 @pytest.mark.parametrize("form", ["zip", "stream"])

@@ -45,14 +45,7 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
     A folder is called OWNER/NAME afterwards, so the hub's name is its title. It appears in the list when it is complete. Raises Interrupted
     between two pieces of a file, and UserError; what has arrived is kept in a hidden folder, and the next try goes on from there.
     """
-    if workspace.confined:
-        raise UserError(
-            "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
-        )
-    match = _NAME.fullmatch(name.strip().removesuffix("/"))
-    if match is None:
-        raise UserError(f"'{name}' is no name of a model on the hub.", "Write OWNER/NAME, or OWNER/NAME/file.safetensors for a single file.")
-    repository, in_address, wanted = match[1], match[2], match[3] or ""
+    repository, in_address, wanted = check_download(name, workspace)
     hub = _Hub(repository, in_address or revision, endpoint)
     files = _chosen_file(hub, wanted) if wanted else _folder_files(hub)
     target = workspace.checkpoints / (files[0].saved_as if wanted else repository)
@@ -73,6 +66,18 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
         ) from error
     emit(Finished(f"Downloaded: {workspace.shown(target)}", files=(str(target),)))
     return target
+
+
+def check_download(name: str, workspace: Workspace) -> tuple[str, str, str]:
+    """OWNER/NAME, the revision in an address and the file, both perhaps empty. Raises UserError on a shared page and for what is no name."""
+    if workspace.confined:
+        raise UserError(
+            "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
+        )
+    match = _NAME.fullmatch(name.strip().removesuffix("/"))
+    if match is None:
+        raise UserError(f"'{name}' is no name of a model on the hub.", "Write OWNER/NAME, or OWNER/NAME/file.safetensors for a single file.")
+    return match[1], match[2] or "", match[3] or ""
 
 
 class _Hub:

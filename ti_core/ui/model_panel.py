@@ -30,7 +30,9 @@ class ModelPanel:
             checkpoint = disk_dropdown(self.titles(), value=chosen, label=option.label, info=option.help, elem_id="checkpoint")
             self.refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh")
         self.widgets: dict[str, Any] = {"checkpoint": checkpoint}
-        self.facts = gr.Textbox(label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts")
+        self.facts = gr.Textbox(
+            label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
+        )
         with gr.Accordion("VAE, clip skip, precision, download", open=False, elem_id="model_more"):
             vae = options["vae"]
             with gr.Row(equal_height=False, elem_classes="numbers"):
@@ -58,7 +60,11 @@ class ModelPanel:
 
     def read_again(self, choice: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
-        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), self.widgets["vae"]: gr.update(choices=self.vaes()), self.facts: self.described(choice)}
+        return {
+            self.widgets["checkpoint"]: gr.update(choices=self.titles()),
+            self.widgets["vae"]: gr.update(choices=self.vaes()),
+            self.facts: self.described(choice),
+        }
 
     def described(self, choice: str | None) -> str:
         """Family, size, precision, file size and hash of the chosen checkpoint, or why it cannot be used."""
