@@ -108,7 +108,13 @@ def test_the_exact_title_wins(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "sentence"),
-    [("no.ckpt", "does not exist"), ("a.txt", "is neither a .safetensors nor a .ckpt file"), ("empty", "has no model_index.json"), ("", "Checkpoint is empty")],
+    [
+        ("no.ckpt", "does not exist"),
+        ("owner/name", "does not exist.*from the hub: python -m ti_core download owner/name"),
+        ("a.txt", "is neither a .safetensors nor a .ckpt file"),
+        ("empty", "has no model_index.json"),
+        ("", "Checkpoint is empty"),
+    ],
 )
 def test_what_is_no_checkpoint_is_refused(workspace: Workspace, choice: str, sentence: str) -> None:
     touch(workspace.root / "a.txt")

@@ -124,7 +124,8 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
             problem = "has no model_index.json, so it is not a checkpoint folder"
         elif path.is_file():
             problem = "is neither a .safetensors nor a .ckpt file"
-        raise UserError(f"Checkpoint '{choice}' {problem}.", f"Choose one of: {', '.join(c.title for c in listed)}.")
+        fetch = f" Or fetch it from the hub: python -m ti_core download {wanted}" if re.fullmatch(r"[\w-]+/[\w.-]+", wanted) and not path.exists() else ""
+        raise UserError(f"Checkpoint '{choice}' {problem}.", f"Choose one of: {', '.join(c.title for c in listed)}.{fetch}")
     return CheckpointFile(path.name, path)
 
 

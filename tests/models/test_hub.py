@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Recorder
 from tests.models.fake_hub import FakeHub, fake_hub, files_of
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import Event, Finished, Progress
+from ti_core.events import Event, Finished, Notice, Progress
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.models import hub as hub_module
@@ -69,10 +69,12 @@ def test_a_folder_is_fetched_with_what_is_needed_alone_and_loads(hub: FakeHub, p
     "name", ["owner/model/v1.safetensors", "https://huggingface.co/owner/model/blob/main/v1.safetensors", " owner/model/resolve/main/v1.safetensors "]
 )
 def test_a_single_file_lies_beside_the_others_afterwards(hub: FakeHub, place: Workspace, name: str) -> None:
-    assert download(name, place, hub).read_bytes() == SINGLE
+    recorder = Recorder()
+    assert download(name, place, hub, recorder).read_bytes() == SINGLE
+    assert "neither a safetensors file nor one of torch" in recorder.of(Notice)[0].text, "it is only bytes"
     assert [c.title for c in find_checkpoints(place)][1:] == ["v1.safetensors"]
     assert hub.fetched() == ["v1.safetensors"]
-    assert [path.name for path in place.checkpoints.rglob("*") if path.is_file()] == ["v1.safetensors"]
+    assert [path.name for path in place.checkpoints.rglob("*")] == ["v1.safetensors"]
     with pytest.raises(UserError, match=r"'v1.safetensors' is in models/Stable-diffusion already"):
         download(name, place, hub)
 

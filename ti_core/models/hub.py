@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ti_core.checkpoint_facts import facts_of
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import Emit, Finished, Progress
+from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import reason
 from ti_core.library import CHECKPOINT_SUFFIXES
 from ti_core.workspace import Workspace
@@ -53,17 +55,20 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
         raise UserError(
             f"'{target.relative_to(workspace.checkpoints)}' is in {workspace.shown(workspace.checkpoints)} already.", "Delete it first to fetch it again."
         )
-    waiting = workspace.checkpoints / ".download" / f"{repository.replace('/', '--')}-{hub.commit[:10]}"
+    waiting = workspace.checkpoints / ".download" / "-".join([repository.replace("/", "--"), hub.commit[:10], *([files[0].saved_as] if wanted else [])])
     try:
         _fetch_all(hub, files, waiting, emit, stop)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(waiting / files[0].saved_as if wanted else waiting, target)
-        if wanted:
-            shutil.rmtree(waiting, ignore_errors=True)
+        shutil.rmtree(waiting, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other downloads may wait there
+            waiting.parent.rmdir()
     except OSError as error:
         raise UserError(
             f"'{name}' could not be saved in {workspace.checkpoints}: {reason(error)}.", "Make room, then try again; what has arrived is kept."
         ) from error
+    if problem := facts_of(target).problem:
+        emit(Notice(problem))
     emit(Finished(f"Downloaded: {workspace.shown(target)}", files=(str(target),)))
     return target
 
