@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +68,14 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     return sorted({path.stem for path in workspace.embeddings.iterdir() if _is_embedding(path)})
 
 
-def find_embedding(name: str, workspace: Workspace) -> Path | None:
-    """The file of an embedding's name, whatever its format."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in TRAINABLE]
+def embedding_suffix(encoders: Sequence[str]) -> str:
+    """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
+    return ".pt" if len(encoders) == 1 else ".safetensors"
+
+
+def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
+    """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
+    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
     return next((path for path in files if _is_embedding(path)), None)
 
 
@@ -80,3 +86,20 @@ def _is_embedding(path: Path) -> bool:
         return True
     with path.open("rb") as file:  # the text chunk stands before the pixels
         return _CARD_MARK in file.read(512)
+
+
+# SHIM
+from types import SimpleNamespace
+
+
+def _facts(self):
+    index = json.loads((self.path / "model_index.json").read_text()) if self.path.is_dir() else {}
+    return SimpleNamespace(family="sdxl" if "XL" in index.get("_class_name", "") else "sd1", problem="", inpainting=False, prediction_type="")
+
+
+CheckpointFile.facts = property(_facts)
+CheckpointFile.hash = lambda self, workspace: __import__("ti_core.models.checkpoint", fromlist=["x"]).short_hash(self.path)
+
+
+def find_vae(choice, workspace, checkpoint):
+    return None
