@@ -24,6 +24,9 @@ PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
 SWITCHES = (AUTOMATIC, "on", "off")
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
+NORM_CONTROLS = ("none", "soft pull", "direction only")
+NOISE_SPREADS = ("independent", "even", "even, paired noise")
+WITH_EACH_PREVIEW = -1
 SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 MAX_SIZE_PX = 2048
 
@@ -363,6 +366,34 @@ class TrainSettings(Settings):
     preview_seed: int = option(
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
+    )  # fmt: skip
+    norm_control: str = option(
+        "none", "Length of the vectors", "dropdown",
+        "none is A1111's: long vectors may drown the rest of the prompt. soft pull draws them back to the length of the checkpoint's words; direction only keeps them there.",
+        choices=NORM_CONTROLS,
+    )  # fmt: skip
+    noise_spread: str = option(
+        "independent", "Timesteps and noise", "dropdown",
+        "How much noise each picture gets. independent is A1111's: by chance. even spreads it over all amounts, so that every step is about the same task.",
+        choices=NOISE_SPREADS,
+    )  # fmt: skip
+    average_decay: float = option(
+        0.0, "Average of the vectors (EMA)", "slider",
+        "Copies, previews and the result show a running average. 0 is off, as in A1111; 0.9 averages about ten steps.", minimum=0, maximum=0.999, step=0.001,
+    )  # fmt: skip
+    evaluate_every: int = option(
+        WITH_EACH_PREVIEW, "Evaluate every N steps, 0 to disable", "number",
+        "Measures the loss on the same pictures and noise each time, so that steps can be compared, and marks the best step. -1 does it with each preview.",
+        minimum=WITH_EACH_PREVIEW, step=1,
+    )  # fmt: skip
+    held_out: int = option(
+        0, "Photos held out for the evaluation", "number",
+        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or more; 0 evaluates on the training pictures.",
+        minimum=0, step=1,
+    )  # fmt: skip
+    early_stop: int = option(
+        0, "Stop after N evaluations without a better one, 0 to disable", "number",
+        "Ends the training when nothing has improved for so many evaluations. 0 trains to Max steps, as A1111 does.", minimum=0, step=1,
     )  # fmt: skip
     micro_batch: int = option(
         0, "Pictures at once", "number",
