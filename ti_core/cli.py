@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.workspace import Workspace, clean_name
 
@@ -253,6 +253,9 @@ class Printer:
                 self._progress(text, event.step == self.total)
             case PreviewSaved() | EmbeddingSaved():
                 print(f"\rsaved {event.path}")
+            case Evaluated():
+                low, high = event.usual_norms
+                print(f"\revaluation of step {event.step}: loss {event.loss:.5f}, norm {event.norm:.2f} (words {low:.2f} to {high:.2f}), best step so far {event.best}")
             case Notice():
                 print(f"\rnote: {event.text}")
             case Finished():

@@ -11,7 +11,7 @@ from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.settings import TrainSettings
-from ti_core.training.evaluate import evaluate, plan_evaluation
+from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
 from ti_core.training.setup import prepare
@@ -44,8 +44,9 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
     rate, ends = run.inputs.schedule.pieces[-1]
     if ends < run.settings.steps:
         run.log(Notice(f"The learning rates end at step {ends:g}; the last one, {rate:g}, goes on until step {run.settings.steps}."))
+    evaluation = plan_evaluation(run)
     try:
-        _train_steps(run)
+        _train_steps(run, evaluation)
         interrupted = False
     except Interrupted:
         interrupted = True
@@ -54,12 +55,12 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
         save_state(target, run.vectors, run.optimizer, run.average)
     run.log(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
-    run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
+    run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.{evaluation.sentence()}", interrupted, (str(target),)))
 
 
-def _train_steps(run: Run) -> None:
+def _train_steps(run: Run, evaluation: Evaluation) -> None:
     settings, plan = run.settings, run.inputs.plan
-    evaluation, good = plan_evaluation(run), copy_of(run.vectors)
+    good = copy_of(run.vectors)
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()
         rate = run.inputs.schedule.rate_at(step)
