@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ti_core.workspace import REPOSITORY
 
-ROOMS = ("plain", "embeddings", "models", "embedding_files", "txt2img", "data", "training", "recipe", "jobs", "cli", "ui", "app")
+ROOMS = ("plain", "embeddings", "models", "embedding_files", "txt2img", "compare", "data", "training", "recipe", "jobs", "cli", "ui", "app")
 """Each may import itself and those before it; `data` and `models` may also use each other's lower floors as listed below."""
-PLAIN = {"errors", "options", "settings", "schedule", "prompts", "events", "plan", "files", "run_folder", "library", "workspace"}
+PLAIN = {"errors", "options", "settings", "schedule", "prompts", "events", "plan", "files", "run_folder", "library", "workspace", "best_step", "use_step"}
 
 
 def room_of(module: str) -> str:

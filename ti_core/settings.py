@@ -470,3 +470,42 @@ class Txt2ImgSettings(Settings):
     prediction_type: str = _prediction_option()
     precision: str = _precision_option()
     clip_skip: int = _clip_skip_option()
+
+
+AS_TRAINED = "as trained"
+COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
+
+
+@dataclass(frozen=True)
+class CompareSettings(Settings):
+    """The Compare tab: a grid of pictures, step by step. The run's own settings say which checkpoint and size."""
+
+    run: str = option("", "Run", "dropdown", "Choose a training whose copies are to be compared. The newest is the first of the list.", required=True)
+    steps: str = option(
+        "all", "Steps", "radio", "Which copies to show: all, every n-th, or those around the best step of the evaluation.", choices=COMPARED_STEPS
+    )
+    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. Only with every n-th.", minimum=1, step=1)
+    prompts: str = option(
+        "as trained\na sketch of [name]", "Prompts", "textbox",
+        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,
+    )  # fmt: skip
+    seeds: str = option("1, 2", "Seeds", "textbox", "Whole numbers, separated by commas. The same seed paints the same scene with every step.", required=True)
+    sampling_steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
+            found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        for line in self.prompt_lines:
+            if line != AS_TRAINED and "[name]" not in line:
+                found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
+        return found
+
+    @property
+    def prompt_lines(self) -> list[str]:
+        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        return [int(piece) for piece in self.seeds.split(",") if piece.strip()]
