@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import importlib
 import os
 import secrets
 import sys
-from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
-from ti_core.workspace import Workspace
+from ti_core.workspace import add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
 SAVE_WITHIN_S = 120
@@ -24,7 +25,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--listen", action="store_true", help="let other computers of the network in; asks for a password")
     parser.add_argument("--share", action="store_true", help="make a public gradio.live link; asks for a password")
     parser.add_argument("--auth", metavar="USER:PASSWORD", default="", help="login of the page; without it, --listen and --share make one and print it")
-    parser.add_argument("--workspace", metavar="DIR", default=".", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    add_place_flags(parser)
     parser.add_argument("--ckpt", metavar="NAME_OR_PATH", default=PORTRAITS, help="Stable Diffusion checkpoint that is selected at the start")
     return parser.parse_args(arguments)
 
@@ -49,16 +50,17 @@ def serve(options: argparse.Namespace) -> None:
     if options.auth and not (user and password):
         raise UserError("--auth needs a user and a password with a colon between.", "For example: --auth anna:long-password")
     open_to_others = options.share or options.listen
-    workspace = Workspace(Path(options.workspace).expanduser().resolve(), confined=open_to_others)
+    workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
         raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
-    found = find_checkpoint(options.ckpt, Workspace(workspace.root))
+    found = find_checkpoint(options.ckpt, dataclasses.replace(workspace, confined=False))
     checkpoint = found.title if found in find_checkpoints(workspace) else str(found.path)
 
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.root / ".gradio" / "uploads"))
+    from ti_core.models.device import warm_up
     from ti_core.ui.server import Door, open_public_link, start_page
 
     if open_to_others and not user:
@@ -67,6 +69,7 @@ def serve(options: argparse.Namespace) -> None:
     jobs = JobQueue()
     blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
+    warm_up(lambda: importlib.import_module("ti_core.training.loop"))
     if options.share:
         open_public_link(blocks)
     blocks.block_thread()  # until Ctrl+C

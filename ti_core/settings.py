@@ -399,7 +399,9 @@ class TrainSettings(Settings):
         0, "Pictures at once", "number",
         "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory runs out.", minimum=0, step=1,
     )  # fmt: skip
-    gradient_checkpointing: str = _switch("Gradient checkpointing", "Keep Automatic. on needs much less memory and takes a third longer; the result is the same.")
+    gradient_checkpointing: str = _switch(
+        "Gradient checkpointing", "Keep Automatic. on needs much less memory and takes a third longer; the result is the same."
+    )
     vae_to_ram: str = _switch(
         "Move VAE to RAM when training. Saves VRAM.", "Keep Automatic: it makes room where the device's memory is short, and is brought back for each preview."
     )

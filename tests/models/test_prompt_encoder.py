@@ -39,7 +39,9 @@ def test_a_vector_that_is_a_words_own_row_means_that_word(sd: StableDiffusion) -
     (token,) = sd.tokenizers[0]("a", add_special_tokens=False).input_ids
     row = sd.text_encoders[0].get_input_embeddings().weight[token]
     encoder = PromptEncoder(sd)
-    assert torch.allclose(encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words, encoder.encode(["photo of a, red"], {}).words, atol=1e-6)
+    assert torch.allclose(
+        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words, encoder.encode(["photo of a, red"], {}).words, atol=1e-6
+    )
 
 
 def test_gradients_reach_the_vectors_used_and_nothing_else(sd: StableDiffusion) -> None:

@@ -14,7 +14,6 @@ from ti_core.events import Notice, StepDone
 from ti_core.models import checkpoint
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import CreateSettings
-from ti_core.training import update
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -58,7 +57,7 @@ def test_with_one_picture_checkpointing_comes_next(workspace: Workspace, anna: P
 def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sentence(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     before = rows_of(anna)
     limit_memory(monkeypatch, most=0)
-    with pytest.raises(UserError, match="memory is too small for pictures of 16 px.*Choose a smaller Width"):
+    with pytest.raises(UserError, match=r"memory is too small for pictures of 16 px.*Choose a smaller Width"):
         train(workspace, steps=2)
     assert torch.equal(rows_of(anna), before)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ti_core.errors import UserError
+from ti_core.events import Emit, Progress
+from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoint, find_vae
-from ti_core.models.families import FAMILIES, Family, load_tokenizers
+from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
 from ti_core.workspace import Workspace
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LDM_PREFIXES = {"sd1": ("cond_stage_model.transformer.",), "sd2": ("cond_stage_model.model.",), "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1.")}
+LDM_PREFIXES = {
+    "sd1": ("cond_stage_model.transformer.",),
+    "sd2": ("cond_stage_model.model.",),
+    "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1."),
+}
 """Where a single file keeps each text encoder."""
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, SafetensorError)
 """What diffusers, transformers and torch raise on files that are not what they should be."""
@@ -42,31 +49,33 @@ class LoadOptions:
         return cls(settings.vae, settings.prediction_type, settings.precision, settings.clip_skip)
 
 
-def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = LoadOptions()) -> StableDiffusion:
-    """Load a checkpoint by title or path on accelerate's device; raises UserError if it is none or is damaged.
+def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = LoadOptions(), emit: Emit | None = None) -> StableDiffusion:
+    """Load a checkpoint by title or path into RAM; `place()` brings it to accelerate's device. Raises UserError if it is none or is damaged.
 
     The text encoders stay in float32, because the vectors are trained through them; UNet and VAE have weights of the autocast's precision:
     on a CPU a pass was 10% faster than with float32 weights that autocast copies, with the same gradient error (1.3% and 1.2%).
     """
-    file = _usable(choice, workspace)
+    file = find_checkpoint(choice, workspace)
+    own_vae = find_vae(options.vae, workspace, file)
+    file.facts.check(other_vae=own_vae is not None)
     family = FAMILIES[file.facts.family]
     device = PartialState().device
     dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
     weights = dtype or torch.float32
     try:
         load = _load_folder if file.path.is_dir() else _load_single_file
-        tokenizers, encoders, unet, vae, scheduler = load(file, family, weights)
-        if own_vae := find_vae(options.vae, workspace, file):
-            vae = _load_vae(own_vae, family, weights)
+        tokenizers, encoders, unet, scheduler = load(file, family, weights)
+        vae = _load_vae(own_vae or file.path, family, weights)
         if vae.config.get("force_upcast") and weights is torch.float16:
             vae = vae.float()  # SDXL's overflows in fp16
         for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
             _check_complete(network, part)
-            network.requires_grad_(False).eval().to(device)
+            network.requires_grad_(False).eval()
     except _DAMAGED as error:
         raise _damaged(file, error) from error
+    tell = partial(_tell_hash, emit, file) if emit else None
     sd = StableDiffusion(
-        file, file.hash(workspace), family, tokenizers, encoders, unet, vae, scheduler_config=dict(scheduler.config),
+        file, short_hash(file.path, workspace.hashes_file, tell), family, tokenizers, encoders, unet, vae, scheduler_config=dict(scheduler.config),
         signal=scheduler.alphas_cumprod.to(device, torch.float32), prediction_type=scheduler.config.prediction_type, device=device,
         autocast_dtype=None if dtype is torch.float32 else dtype, clip_skip=options.clip_skip, encoder_device=device,
     )  # fmt: skip
@@ -74,30 +83,30 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     return sd
 
 
-def _usable(choice: str, workspace: Workspace) -> CheckpointFile:
-    file = find_checkpoint(choice, workspace)
-    if file.facts.problem:
-        raise UserError(f"Checkpoint '{file.title}' cannot be used. {file.facts.problem}")
-    return file
+def _tell_hash(emit: Emit, file: CheckpointFile, done: int, total: int) -> None:
+    emit(Progress(f"Reading {file.title} for its hash (once)", done // 2**20, total // 2**20))
 
 
-Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel, AutoencoderKL, DDPMScheduler]
+Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel, DDPMScheduler]
 
 
 def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
     path = file.path
-
-    def load(kind: Any, part: str, **more: Any) -> Any:
-        variant = "fp16" if _only_half_precision(path / part) else None
-        return kind.from_pretrained(path / part, variant=variant, local_files_only=True, **more)
-
     names = ("", "_2")[: len(family.encoders)]
     kinds = (CLIPTextModel, CLIPTextModelWithProjection)
-    encoders = tuple(load(kind, f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, names, strict=False))
-    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{name}") for name in names)
-    unet = load(UNet2DConditionModel, "unet", torch_dtype=weights)
-    vae = load(AutoencoderKL, "vae", torch_dtype=weights)
-    return tokenizers, encoders, unet, vae, DDPMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
+    encoders = tuple(_load_part(kind, path / f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, names, strict=False))
+    unet = _load_part(UNet2DConditionModel, path / "unet", torch_dtype=weights)
+    return _folder_tokenizers(path, family), encoders, unet, DDPMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
+
+
+def _load_part(kind: Any, folder: Path, **more: Any) -> Any:
+    return kind.from_pretrained(folder, variant="fp16" if _only_half_precision(folder) else None, local_files_only=True, **more)
+
+
+def _folder_tokenizers(path: Path, family: Family) -> tuple[CLIPTokenizer, ...]:
+    """Its own, or ours if it has CLIP's vocabulary: those of SD2 and SDXL take a "!" in a prompt for padding (families.py)."""
+    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{name}") for name in ("", "_2")[: len(family.encoders)])
+    return load_tokenizers(family) if all(len(tokenizer) == CLIP_TOKENS for tokenizer in tokenizers) else tokenizers
 
 
 def _only_half_precision(folder: Path) -> bool:
@@ -116,14 +125,14 @@ def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype
     encoders = tuple(getattr(texts, f"text_encoder{name}") for name in names)
     more = {"in_channels": 9} if file.facts.inpainting else {}
     unet = UNet2DConditionModel.from_single_file(path, config=configs, subfolder="unet", torch_dtype=weights, local_files_only=True, **more)
-    vae = AutoencoderKL.from_single_file(path, config=configs, subfolder="vae", torch_dtype=weights, local_files_only=True)
     scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
-    return tokenizers, encoders, unet, vae, DDPMScheduler.from_config(scheduler.config, prediction_type=file.facts.prediction_type or "epsilon")
+    return tokenizers, encoders, unet, DDPMScheduler.from_config(scheduler.config, prediction_type=file.facts.prediction_type or "epsilon")
 
 
 def _load_vae(path: Path, family: Family, weights: torch.dtype) -> AutoencoderKL:
+    """From a checkpoint of either kind, or from a file of its own."""
     if path.is_dir():
-        return AutoencoderKL.from_pretrained(path, torch_dtype=weights, local_files_only=True)
+        return _load_part(AutoencoderKL, path / "vae", torch_dtype=weights)
     return AutoencoderKL.from_single_file(str(path), config=str(family.configs), subfolder="vae", torch_dtype=weights, local_files_only=True)
 
 
@@ -185,12 +194,13 @@ def measured_prediction_type(sd: StableDiffusion) -> str:
 
 def load_token_tables(choice: str, workspace: Workspace) -> dict[str, tuple[CLIPTokenizer, Tensor]]:
     """For each text encoder its tokenizer and token table, float32 [tokens, width], without the networks: enough to create an embedding."""
-    file = _usable(choice, workspace)
+    file = find_checkpoint(choice, workspace)
+    file.facts.check(other_vae=True)
     family = FAMILIES[file.facts.family]
     names = ("", "_2")[: len(family.encoders)]
     try:
         if file.path.is_dir():
-            tokenizers = tuple(_load_tokenizer(file.path / f"tokenizer{name}") for name in names)
+            tokenizers = _folder_tokenizers(file.path, family)
             tables = [_table_in(_weights_of(file.path / f"text_encoder{name}"), "") for name in names]
         else:
             tokenizers = load_tokenizers(family)
@@ -221,14 +231,3 @@ def _table_in(path: Path, prefix: str) -> Tensor:
     while "state_dict" in content:
         content = content["state_dict"]
     return next(tensor for key, tensor in content.items() if is_table(key)).float()
-
-
-import hashlib
-def short_hash(folder: Path) -> str:
-    """First 10 hex digits of the SHA-256 of the UNet's weights file: what tells one checkpoint from another in A1111's files."""
-    digest = hashlib.sha256()
-    for weights in sorted((folder / "unet").glob("*.safetensors")):
-        with weights.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()[:10]

@@ -17,6 +17,8 @@ CONFIGS = ASSETS / "families"
 VOCABULARY = CONFIGS / "clip_vocabulary"
 """CLIP's 49,408 tokens, the same for all text encoders; tools/make_clip_vocabulary.py makes it."""
 
+CLIP_TOKENS = 49_408
+
 
 @dataclass(frozen=True)
 class Family:
@@ -55,7 +57,7 @@ def load_tokenizers(family: Family) -> tuple[CLIPTokenizer, ...]:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         tokenizer = CLIPTokenizer(str(VOCABULARY / "vocab.json"), str(VOCABULARY / "merges.txt"), model_max_length=config["model_max_length"])
         tokenizer.pad_token = config["pad_token"]
-        assert len(tokenizer) >= 49_408, f"{VOCABULARY} is incomplete: {len(tokenizer)} tokens"
+        assert len(tokenizer) >= CLIP_TOKENS, f"{VOCABULARY} is incomplete: {len(tokenizer)} tokens"
         tokenizers.append(tokenizer)
     assert len(tokenizers) == len(family.encoders), f"{family.configs} has {len(tokenizers)} tokenizers for {len(family.encoders)} text encoders"
     return tuple(tokenizers)

@@ -30,7 +30,7 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     emit(Progress("Checking the settings and the pictures", 0, 1))
     inputs = prepare(settings, workspace, emit, stop)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings))
+    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     run = begin_run(settings, inputs, sd, emit, stop)
     with run.log:
         _train_and_save(run, workspace.embeddings / f"{run.name}{inputs.suffix}", workspace)

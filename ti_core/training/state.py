@@ -12,7 +12,6 @@ from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
-
 Vectors = Mapping[str, Tensor]
 """Text encoder's name -> [n, width]."""
 

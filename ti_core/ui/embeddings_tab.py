@@ -100,8 +100,14 @@ class EmbeddingsTab:
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
         assert stored.embedding is not None, "find_stored gives readable embeddings only"
-        numbers = [(f"{i + 1} {encoder}" if len(stored.embedding.norms) > 1 else str(i + 1), norm) for encoder, norms in stored.embedding.norms.items() for i, norm in enumerate(norms)]
-        rows = [[number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for (number, norm), words in zip(numbers, nearest, strict=True)]
+        numbers = [
+            (f"{i + 1} {encoder}" if len(stored.embedding.norms) > 1 else str(i + 1), norm)
+            for encoder, norms in stored.embedding.norms.items()
+            for i, norm in enumerate(norms)
+        ]
+        rows = [
+            [number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for (number, norm), words in zip(numbers, nearest, strict=True)
+        ]
         return {self.chosen: chosen, self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"), **accepted(self.message)}
 
     # ---- jobs
