@@ -110,7 +110,14 @@ def photograph(person: Person, title: str, workspace: Workspace) -> str:
         for i, scene in enumerate(scenes(title)):
             render_portrait(person, scene, PHOTO_PX).save(photos / f"photo{i:02d}.png")
             save_text(photos / f"photo{i:02d}.txt", caption_of(person, scene))
-        values = {"source_directory": str(photos), "destination_directory": str(dataset), "flip": True, "caption_action": "copy", "width": PHOTO_PX, "height": PHOTO_PX}
+        values = {
+            "source_directory": str(photos),
+            "destination_directory": str(dataset),
+            "flip": True,
+            "caption_action": "copy",
+            "width": PHOTO_PX,
+            "height": PHOTO_PX,
+        }
         preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
     return str(dataset)
 

@@ -17,7 +17,22 @@ DOCUMENT = REPOSITORY / "docs" / "quality.md"
 PLOT = REPOSITORY / "docs" / "images" / "quality.png"
 LIKENESS = 0.95
 BEGIN, END = "<!-- table: bench/quality.py --write -->", "<!-- end of the table -->"
-COLOURS = ("#9ca3af", "#2563eb", "#16a34a", "#7c3aed", "#0891b2", "#ca8a04", "#be185d", "#65a30d", "#0f766e", "#9333ea", "#b45309", "#475569", "#db2777", "#ea580c")
+COLOURS = (
+    "#9ca3af",
+    "#2563eb",
+    "#16a34a",
+    "#7c3aed",
+    "#0891b2",
+    "#ca8a04",
+    "#be185d",
+    "#65a30d",
+    "#0f766e",
+    "#9333ea",
+    "#b45309",
+    "#475569",
+    "#db2777",
+    "#ea580c",
+)
 
 
 def mean_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -131,7 +146,10 @@ def draw_plot(results: Mapping[str, Mapping[str, Any]]) -> Image.Image:
         for level in range(math.ceil(low * 20), math.floor(high * 20) + 1):
             pen.text((left - 26, at(POINTS[0], level / 20)[1] - 5), str(level * 5), "black")
         for i, name in enumerate(names):
-            line = [at(int(p), v[key]) for p, v in results[name]["by_passes"].items()] or [at(POINTS[0], results[name][key]), at(POINTS[-1], results[name][key])]
+            line = [at(int(p), v[key]) for p, v in results[name]["by_passes"].items()] or [
+                at(POINTS[0], results[name][key]),
+                at(POINTS[-1], results[name][key]),
+            ]
             pen.line(line, fill=COLOURS[i % len(COLOURS)], width=4 if name in ("a1111", "ours") else 2)
     for i, name in enumerate(names):
         pen.text((1240, 40 + 18 * i), ROWS[name].title[:44], COLOURS[i % len(COLOURS)])

@@ -46,7 +46,14 @@ def _alone(name: str, title: str, **changes: Any) -> Row:
 
 def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
     """Another trainer's defaults: one update looks at `images` pictures; no tag is left out or moved."""
-    changes = {"learning_rate": rate, "batch_size": images, "gradient_accumulation_steps": 1, "shuffle_tags": False, "tag_drop_out": 0.0, **more.pop("changes", {})}
+    changes = {
+        "learning_rate": rate,
+        "batch_size": images,
+        "gradient_accumulation_steps": 1,
+        "shuffle_tags": False,
+        "tag_drop_out": 0.0,
+        **more.pop("changes", {}),
+    }
     return Row(name, title, changes=changes, images_per_step=images, evaluate_every=240 // images, last_point=3000, **more)
 
 

@@ -123,7 +123,9 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
     table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]
     cells = [[_save(folder / f"row-{r + 1:02d}_step-{step}.png", picture) for step, picture in zip(steps, line, strict=True)] for r, line in enumerate(table)]
-    grid = _save(folder / f"{name}-grid.png", labelled_grid(table, [_step_label(step, best) for step in steps], [f"{line}, seed {seed}" for line, seed in rows_shown]))
+    grid = _save(
+        folder / f"{name}-grid.png", labelled_grid(table, [_step_label(step, best) for step in steps], [f"{line}, seed {seed}" for line, seed in rows_shown])
+    )
     made = Comparison(workspace.shown(run), name, steps, best, rows_shown, cells, grid)
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {workspace.shown(folder)}.", files=(grid,)))

@@ -141,11 +141,14 @@ class Page:
         )
         widgets = self.train.form.widgets
         self.train.recipe.click(self.train.fill_recipe, [widgets["dataset_directory"], widgets["embedding"]], self._train_outputs(), **QUEUED)
+        self.train.preset.input(
+            self.train.fill_preset, [widgets["dataset_directory"], widgets["embedding"], self.train.preset], self._train_outputs(), **QUEUED
+        )
         drop = [self.preprocess.drop, self.create.form.widgets["name"]]
         self.preprocess.drop.upload(self.preprocess.take_photos, drop, [self.preprocess.form.widgets["source_directory"], self.preprocess.message], **QUEUED)
 
     def _train_outputs(self) -> list[Any]:
-        return [self.train.message, *self.train.form.own.values()]
+        return [self.train.message, self.train.preset, *self.train.form.own.values()]
 
     def _wire_lists(self) -> None:
         """Tabs that show what is on disk read it when they are chosen; a saved template gets into the Train tab's list at once."""
@@ -155,6 +158,8 @@ class Page:
         facts = [templates.folder, templates.embedding, templates.text, templates.folder, templates.embedding, templates.shuffle, templates.drop_out]
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
         tabs["compare"].select(self.compare.enter, self.compare.form.widgets["run"], [self.compare.form.widgets["run"], self.compare.grid], **DIRECT)
+        told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
+        gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
         tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
         templates.saved.then(lambda: self.train.filled({}), None, self._train_outputs(), **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
