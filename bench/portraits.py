@@ -37,7 +37,7 @@ from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier, read_attributes, to_pixels
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.sample_photos import SITTERS, Sitter, sitter
-from ti_core.portraits.world import ATTRIBUTES, BY_NAME, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
+from ti_core.portraits.world import ATTRIBUTES, BY_NAME, OPENINGS, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
 from ti_core.recipe import preprocess_values, recipe_train_values
 from ti_core.run_folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
@@ -61,11 +61,11 @@ Wanted = dict[str, int]
 Shares = dict[str, float]
 
 
-def scene_prompts(who: str | Sequence[str], scenes: Sequence[Scene]) -> list[str]:
-    """One prompt per scene: "a photo of <who>, smiling, wearing a cap, red shirt, teal background"."""
+def scene_prompts(who: str | Sequence[str], scenes: Sequence[Scene], states: Sequence[str] = SCENE_STATED) -> list[str]:
+    """One prompt per scene, in the words of its style: "a photo of <who>, smiling, wearing a cap, red shirt, teal background"."""
     names = [who] * len(scenes) if isinstance(who, str) else who
-    stated = [[scene_phrase(scene, attribute) for attribute in SCENE_STATED] for scene in scenes]
-    return [", ".join([f"a photo of {name}", *(p for p in phrases if p)]) for name, phrases in zip(names, stated, strict=True)]
+    stated = [[scene_phrase(scene, attribute) for attribute in states] for scene in scenes]
+    return [", ".join([f"{OPENINGS[scene.style][0]} {name}", *(p for p in phrases if p)]) for name, phrases, scene in zip(names, stated, scenes, strict=True)]
 
 
 def stated_of(scene: Scene) -> set[str]:

@@ -68,7 +68,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = prompts_of_step(run, images, step)
     clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step)
+    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread)
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
     encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
