@@ -196,7 +196,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=8, help="how many people (default: %(default)s)")
     parser.add_argument("--people-seed", type=int, default=1, help="another number draws other people (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds for each person (default: %(default)s)")
-    parser.add_argument("--points", default=",".join(map(str, POINTS)), help="after how many image passes to measure; a row stops at its own last (default: %(default)s)")
+    parser.add_argument(
+        "--points", default=",".join(map(str, POINTS)), help="after how many image passes to measure; a row stops at its own last (default: %(default)s)"
+    )
     parser.add_argument("--hours", type=float, default=1000.0, help="begin no run after so many hours; what is missing is left out (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--write", action="store_true", help="write table and plot into docs/quality.md")

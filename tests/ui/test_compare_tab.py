@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import fill, open_chromium, open_page, running_app, state, value_of
+from tests.ui.journey import fill, open_chromium, open_page, running_app, state
 from ti_core.compare import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
