@@ -27,12 +27,12 @@ if not __package__:  # started as a file: find ti_core all the same
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.events import Event, Started
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
+from ti_core.models.prompt_encoder import Vectors
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier, read_attributes, to_pixels
 from ti_core.portraits.pictures import PictureBook
@@ -137,7 +137,7 @@ class Bench:
     seed: int
     sheet: list[tuple[str, list[Image.Image]]] = field(default_factory=list)
 
-    def paint(self, title: str, prompts: Sequence[str], vectors: Mapping[str, Tensor] | None = None) -> list[Image.Image]:
+    def paint(self, title: str, prompts: Sequence[str], vectors: Vectors | None = None) -> list[Image.Image]:
         """One picture per prompt, each from a seed of its own."""
         began = time.monotonic()
         requests = [SampleRequest(p, seed=self.seed * 100_000 + i, steps=self.steps, cfg_scale=self.cfg_scale) for i, p in enumerate(prompts)]
@@ -184,7 +184,7 @@ def measure_names(bench: Bench, images: int) -> dict[str, Any]:
 
 
 def measure_people(
-    bench: Bench, title: str, names: str | Sequence[str], people: Sequence[Person], scenes: Sequence[Scene], vectors: Mapping[str, Tensor] | None = None
+    bench: Bench, title: str, names: str | Sequence[str], people: Sequence[Person], scenes: Sequence[Scene], vectors: Vectors | None = None
 ) -> dict[str, Any]:
     """Paint each person by that name (a known one, an embedding's or a description) in each scene; shares of identity and of the prompt."""
     pictures = bench.paint(title, scene_prompts(names, scenes), vectors)
@@ -204,9 +204,9 @@ def measure_learned(bench: Bench, train_steps: int) -> dict[str, Any]:
         people, rows = [person] * len(scenes), {}
         with tempfile.TemporaryDirectory(prefix="bench-portraits-") as folder:
             for label, file in train_sample_person(bench, who, Workspace(Path(folder)), train_steps).items():
-                vectors = next(iter(load_pt(file).vectors.values())).to(bench.sd.device)
+                vectors = {encoder: rows.to(bench.sd.device) for encoder, rows in load_pt(file).vectors.items()}
                 rows[label] = measure_people(bench, f"{who.name}, {label}", who.name, people, scenes, {who.name: vectors})
-                rows[label]["norm"] = float(vectors.norm(dim=1).mean())
+                rows[label]["norm"] = float(next(iter(vectors.values())).norm(dim=1).mean())
         in_words, _ = description(person, random.Random(0))
         rows["in words"] = measure_people(bench, f"{who.name}, in words", in_words, people, scenes)
         result[who.name] = rows

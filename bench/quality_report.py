@@ -132,25 +132,26 @@ def draw_plot(results: Mapping[str, Mapping[str, Any]]) -> Image.Image:
     picture = Image.new("RGB", (1500, 560), "white")
     pen, names = ImageDraw.Draw(picture), list(results)
     for place, key in enumerate(("identity", "obedience")):
-        left, top, width, height = 60 + place * 600, 40, 500, 440
-        values = [v[key] for row in results.values() for v in (*row["by_passes"].values(), row)]
-        low, high = min(values) - 0.02, max(values) + 0.02
-
-        def at(passes: float, value: float, left: int = left, low: float = low, high: float = high) -> tuple[float, float]:
-            return left + width * math.log(passes / POINTS[0]) / math.log(POINTS[-1] / POINTS[0]), top + height * (high - value) / (high - low)
-
-        pen.rectangle((left, top, left + width, top + height), outline="#9ca3af")
-        pen.text((left, top - 18), f"{key}, % by image passes", "black")
-        for passes in POINTS:
-            pen.text((at(passes, low)[0] - 8, top + height + 6), str(passes), "black")
-        for level in range(math.ceil(low * 20), math.floor(high * 20) + 1):
-            pen.text((left - 26, at(POINTS[0], level / 20)[1] - 5), str(level * 5), "black")
-        for i, name in enumerate(names):
-            line = [at(int(p), v[key]) for p, v in results[name]["by_passes"].items()] or [
-                at(POINTS[0], results[name][key]),
-                at(POINTS[-1], results[name][key]),
-            ]
-            pen.line(line, fill=COLOURS[i % len(COLOURS)], width=4 if name in ("a1111", "ours") else 2)
+        _draw_panel(pen, (60 + place * 600, 40, 500, 440), key, results)
     for i, name in enumerate(names):
         pen.text((1240, 40 + 18 * i), ROWS[name].title[:44], COLOURS[i % len(COLOURS)])
     return picture
+
+
+def _draw_panel(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], key: str, results: Mapping[str, Mapping[str, Any]]) -> None:
+    left, top, width, height = box
+    values = [v[key] for row in results.values() for v in (*row["by_passes"].values(), row)]
+    low, high = min(values) - 0.02, max(values) + 0.02
+
+    def at(passes: float, value: float) -> tuple[float, float]:
+        return left + width * math.log(passes / POINTS[0]) / math.log(POINTS[-1] / POINTS[0]), top + height * (high - value) / (high - low)
+
+    pen.rectangle((left, top, left + width, top + height), outline="#9ca3af")
+    pen.text((left, top - 18), f"{key}, % by image passes", "black")
+    for passes in POINTS:
+        pen.text((at(passes, low)[0] - 8, top + height + 6), str(passes), "black")
+    for level in range(math.ceil(low * 20), math.floor(high * 20) + 1):
+        pen.text((left - 26, at(POINTS[0], level / 20)[1] - 5), str(level * 5), "black")
+    for i, (name, row) in enumerate(results.items()):
+        line = [at(int(p), v[key]) for p, v in row["by_passes"].items()] or [at(POINTS[0], row[key]), at(POINTS[-1], row[key])]
+        pen.line(line, fill=COLOURS[i % len(COLOURS)], width=4 if name in ("a1111", "ours") else 2)

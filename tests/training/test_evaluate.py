@@ -89,7 +89,7 @@ def test_held_out_photos_are_never_trained_on_and_are_what_is_evaluated(
     workspace: Workspace,
     anna: Path,  # noqa: F811
     many: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: set[int] = set()
     images_of_step = loop.take_gradient.__globals__["images_of_step"]

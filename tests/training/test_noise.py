@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from ti_core.training.diffusion import even_timesteps, noise_of_step
@@ -11,7 +13,7 @@ CLEAN = [torch.zeros(4, 2, 2)] * 8
 
 def largest_gap(timesteps: list[int]) -> int:
     ordered = [0, *sorted(timesteps), 999]
-    return max(b - a for a, b in zip(ordered, ordered[1:], strict=False))
+    return max(b - a for a, b in pairwise(ordered))
 
 
 def test_even_timesteps_of_one_update_leave_no_large_gap() -> None:
