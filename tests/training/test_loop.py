@@ -198,8 +198,8 @@ def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(works
     before = rows_of(anna)
     noise_of_step = update.noise_of_step
 
-    def poisoned(clean: list[torch.Tensor], seed: int, step: int) -> tuple[list[torch.Tensor], torch.Tensor]:
-        noise, timesteps = noise_of_step(clean, seed, step)
+    def poisoned(clean: list[torch.Tensor], seed: int, step: int, *spread: str) -> tuple[list[torch.Tensor], torch.Tensor]:
+        noise, timesteps = noise_of_step(clean, seed, step, *spread)
         return [one * (float("nan") if step == 3 else 1) for one in noise], timesteps
 
     monkeypatch.setattr(update, "noise_of_step", poisoned)

@@ -107,8 +107,7 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
-    pixels = fit.micro_batch * largest
-    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, pixels, norms, average)
+    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average)
 
 
 def _lengths(widths: dict[str, int]) -> str:
