@@ -28,7 +28,7 @@ _GUIDE_VALUES = {
 }  # fmt: skip
 _FAST_VALUES = {
     "learning_rate": "0.02", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 150, "norm_control": "direction only",
-    "noise_spread": "even", "early_stop": 5,
+    "noise_spread": "even", "early_stop": 2,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
 """What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""

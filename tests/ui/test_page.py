@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from PIL import Image
 
 from tests.ui.journey import free_port
 from ti_core.errors import UserError
-from ti_core.events import PreviewSaved, Started, StepDone
+from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
 from ti_core.jobs import JobQueue
-from ti_core.recipe import recipe_train_values
-from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
+from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values, recipe_train_values
+from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
-from ti_core.ui.run_panel import view
+from ti_core.ui.run_panel import use_shown_step, view
 from ti_core.ui.server import Door, start_page
 from ti_core.ui.uploads import keep_photos
 from ti_core.workspace import Workspace
@@ -35,7 +36,8 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.mark.parametrize(
-    ("tab", "settings"), [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("txt2img", Txt2ImgSettings)]
+    ("tab", "settings"),
+    [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("compare", CompareSettings), ("txt2img", Txt2ImgSettings)],
 )
 def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk: Desk, tab: str, settings: Any) -> None:
     page = Page(desk)
@@ -163,3 +165,54 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: D
 
     assert previews(True) == ("anna in neon", 7, 5)
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
+
+
+@pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
+def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
+    page = Page(desk)
+    page.build()
+    assert "not known any more" in use_shown_step(desk, asked) and "not there any more" in page.compare.use(asked)
+
+
+def test_a_step_of_a_running_training_is_not_used(desk: Desk, tmp_path: Path) -> None:
+    running = threading.Event()
+
+    def work(emit: Any, stop: Any) -> None:
+        emit(Started("Training anna", 2, folder=str(tmp_path / "run")))
+        running.set()
+        stop.wait(20)
+
+    job = desk.jobs.submit("train", "Train anna", work)
+    assert running.wait(10)
+    assert "Interrupt the training first" in use_shown_step(desk, {"job": job.id, "step": 10})
+    job.stop.set()
+    desk.jobs.wait_for(job, 10)
+    assert "holds no copy of step 10" in use_shown_step(desk, {"job": job.id, "step": 10})
+
+
+def test_evaluations_reach_every_page_once_with_the_best_step(desk: Desk) -> None:
+    def work(emit: Any, stop: Any) -> None:
+        emit(StepDone(10, 0.1, 0.005, "a photo of anna", 0.1))
+        emit(Evaluated(10, 0.2, 0.5, 10, [0.2], (0.2, 0.4)))
+        emit(Evaluated(20, 0.1, 0.6, 20, [0.1], (0.2, 0.4)))
+
+    job = desk.jobs.submit("train", "Train anna", work)
+    desk.jobs.wait_for(job, 10)
+    first = view(desk, {})
+    assert (first["evaluations"], first["best"], first["usual_norms"]) == ([(10, 0.2, 0.5), (20, 0.1, 0.6)], 20, (0.2, 0.4))
+    assert view(desk, {"job": job.id, "evaluations": 2})["evaluations"] == []
+
+
+def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk: Desk) -> None:
+    folder = desk.workspace.datasets / "anna"
+    folder.mkdir(parents=True)
+    for i in range(40):
+        Image.new("RGB", (8, 8)).save(folder / f"{i:05d}-0-a.png")
+    made = {preset: TrainSettings.from_dict(preset_values(preset, desk.workspace, "datasets/anna", "anna")) for preset in PRESETS}
+    assert not any(settings.problems() for settings in made.values())
+    assert made[A1111] == TrainSettings(embedding="anna", dataset_directory="datasets/anna")
+    guide, fast = made[GUIDE], made[FAST]
+    assert (guide.norm_control, guide.early_stop, guide.held_out, guide.gradient_accumulation_steps) == ("none", 0, 0, 40)
+    assert fast.norm_control == "direction only" and fast.early_stop > 0 and fast.held_out == 4
+    with pytest.raises(UserError, match="no preset called 'x'"):
+        preset_values("x", desk.workspace, "datasets/anna", "anna")
