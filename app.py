@@ -64,7 +64,7 @@ def serve(options: argparse.Namespace) -> None:
     if open_to_others and not user:
         user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
         print(f"Login for this page: {user} / {password}", flush=True)
-    jobs = JobQueue()
+    jobs = JobQueue(workspace)
     blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     if options.share:

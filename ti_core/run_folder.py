@@ -15,6 +15,8 @@ from ti_core.events import Event
 from ti_core.files import reason, save_text
 from ti_core.plan import RunPlan
 
+STATE = "state.safetensors"
+MAX_HEADER_BYTES = 2**20
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 
 
@@ -52,6 +54,11 @@ class RunFolder:
         return self.root / "tensorboard"
 
     @property
+    def state(self) -> Path:
+        """Vectors, optimizer, step and settings in one file, so that they always belong together."""
+        return self.root / STATE
+
+    @property
     def events_file(self) -> Path:
         return self.root / "events.jsonl"
 
@@ -80,3 +87,20 @@ class RunFolder:
                 file.write(text)
         except OSError as error:
             raise UserError(f"'{path.name}' could not be written in {path.parent}: {reason(error)}.", "Make room, then train again: it continues.") from error
+
+
+def saved_facts(folder: Path) -> dict[str, str] | None:
+    """What a run's state file says of itself in its header, read without torch; None if there is no such file, or a damaged one."""
+    try:
+        with (folder / STATE).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            facts = json.loads(file.read(min(length, MAX_HEADER_BYTES)))["__metadata__"]
+        return facts if isinstance(facts, dict) and int(facts["step"]) >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def saved_step(folder: Path) -> int | None:
+    """The step from which the run in this folder can go on; None if it cannot."""
+    facts = saved_facts(folder)
+    return int(facts["step"]) if facts else None

@@ -377,3 +377,12 @@ class Txt2ImgSettings(Settings):
         -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
     )
     checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+
+
+@dataclass(frozen=True)
+class ResumeSettings(Settings):
+    """Going on with a training that was interrupted; its own settings lie in the run's folder."""
+
+    run_folder: str = option(
+        "", "Run folder", "textbox", "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.", required=True
+    )

@@ -31,7 +31,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(Workspace(tmp_path), JobQueue())
+    workspace = Workspace(tmp_path)
+    return Desk(workspace, JobQueue(workspace))
 
 
 @pytest.mark.parametrize(

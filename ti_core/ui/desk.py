@@ -1,4 +1,4 @@
-"""What the tabs share: the workspace, the queue of jobs, their outcomes, and the files that may be fetched through the page."""
+"""What the tabs share: the workspace, the line of jobs, and the files that may be fetched through the page."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import threading
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from ti_core.jobs import Job, JobQueue, Work
+from ti_core.jobs import JobQueue, Work
+from ti_core.options import Settings
+from ti_core.ui.roles import who
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
-
-
-@dataclass
-class Outcome:
-    """A job and what it makes if it finishes: an embedding's name, a dataset's folder."""
-
-    job: Job
-    result: str
 
 
 @dataclass
@@ -30,19 +24,20 @@ class Desk:
     workspace: Workspace
     jobs: JobQueue
     published: list[str] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def order(self, kind: str, settings: Settings) -> str:
+        """Put a job of this kind into the line for the person who asks. Gives its id. Raises UserError."""
+        return self.jobs.order(kind, settings.to_dict(), who().name).id
+
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
-        """Queue `work`; `result` is what it will have made, for the page that asked. Gives the job's id."""
-        job = self.jobs.submit(kind, title, work)
-        self.outcomes[job.id] = Outcome(job, result)
-        return job.id
+        """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked. Gives the job's id."""
+        return self.jobs.submit(kind, title, work, who().name, result=result).id
 
     def is_stopping(self, job_id: str) -> bool:
-        outcome = self.outcomes.get(job_id)
-        return outcome is not None and outcome.job.stop.is_set()
+        job = self.jobs.get(job_id)
+        return job is not None and job.stop.is_set()
 
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""

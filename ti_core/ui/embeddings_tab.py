@@ -13,6 +13,7 @@ from ti_core import embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 FORMATS = (".pt", ".safetensors", ".png")
@@ -81,6 +82,7 @@ class EmbeddingsTab:
 
     # ---- looking
 
+    @looks
     def enter(self, chosen: str | None, checkpoint: str) -> Updates:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
         rows = embedding_files.table_rows(self.desk.workspace, checkpoint)
@@ -89,9 +91,11 @@ class EmbeddingsTab:
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
         return {self.table: gr.update(value=rows), self.merged: gr.update(choices=files), **looked, self.chosen: gr.update(choices=files, value=chosen)}
 
+    @looks
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
         return self.look(str(event.row_value[0]), checkpoint)
 
+    @looks
     def look(self, chosen: str | None, checkpoint: str) -> Updates:
         """The nearest words of each vector, or why there are none."""
         try:
