@@ -86,7 +86,9 @@ class RunFolder:
             with path.open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            raise UserError(f"'{path.name}' could not be written in {path.parent}: {reason(error)}.", "Make room, then train again: it continues.") from error
+            raise UserError(
+                f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then train again: it continues."
+            ) from error
 
 
 def saved_facts(folder: Path) -> dict[str, str] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
 
 from ti_core.jobs import JobQueue, Work
@@ -12,19 +14,21 @@ from ti_core.ui.roles import who
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
+MAX_PUBLISHED = 20_000
+"""The oldest ones can no more be fetched, so that memory stays flat however long the server runs."""
 
 
 @dataclass
 class Desk:
-    """`published` is handed to gradio as its list of allowed paths, and grows only by files that a job has announced.
+    """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name that tells no path.
 
-    Gradio serves everything below an allowed folder inline, so no folder ever gets into the list.
+    `allow_pickle` lets people upload formats that can hold code. They are read without running it, but the owner decides.
     """
 
     workspace: Workspace
     jobs: JobQueue
-    published: list[str] = field(default_factory=list)
-    _known: set[str] = field(default_factory=set, repr=False)
+    allow_pickle: bool = True
+    published: dict[str, Path] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def order(self, kind: str, settings: Settings) -> str:
@@ -44,8 +48,10 @@ class Desk:
         path = (self.workspace.root / file).resolve()
         if path.suffix.lower() not in FETCHABLE:
             return ""
+        key = hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:16]
         with self._lock:
-            if str(path) not in self._known:
-                self._known.add(str(path))
-                self.published.append(str(path))
-        return f"gradio_api/file={quote(path.as_posix(), safe='/:')}?job={quote(job_id)}"
+            self.published.pop(key, None)
+            self.published[key] = path
+            while len(self.published) > MAX_PUBLISHED:
+                del self.published[next(iter(self.published))]
+        return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"

@@ -11,6 +11,7 @@ from ti_core.errors import UserError
 from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import PORTRAITS, TrainSettings
+from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import NOTHING, CaptionsTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
@@ -40,6 +41,7 @@ class Page:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+            build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()

@@ -77,7 +77,7 @@ class PreprocessTab:
             folder, skipped = keep_photos([Path(file) for file in files], name, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
-        text = f"Left out, because they are not photos: {', '.join(skipped)}." if skipped else ""
+        text = f"Left out, because they are not photos, or larger than 100 megapixels: {', '.join(skipped)}." if skipped else ""
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:

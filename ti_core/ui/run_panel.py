@@ -30,6 +30,9 @@ def view(desk: Desk, cursor: Any) -> dict[str, Any]:
         return shown
     job = shown["job"]
     shown["stopping"] = desk.is_stopping(job)
+    for name in ("text", "plan", "title"):
+        shown[name] = desk.workspace.without_paths(shown[name])
+    shown["notices"] = [desk.workspace.without_paths(text) for text in shown["notices"]]
     shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
     shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
     shown["folder"] = desk.workspace.shown(desk.workspace.root / shown["folder"]) if shown["folder"] else ""
@@ -53,7 +56,7 @@ def act(desk: Desk, asked: Any) -> str:
                 return f"In the line: {jobs.resume(job, who().name).title}."
         return "There is no such button."
     except UserError as error:
-        return str(error)
+        return desk.workspace.without_paths(str(error))
 
 
 def build_run_panel(desk: Desk) -> Any:
