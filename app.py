@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 import secrets
 import sys
-from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
-from ti_core.workspace import Workspace
+from ti_core.workspace import add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
 SAVE_WITHIN_S = 120
@@ -28,7 +28,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--auth-look", metavar="USER:PASSWORD", default="", help="a second login that may look at everything and change nothing")
     parser.add_argument("--allow-pickle", action="store_true", help="on a shared page, let people upload .pt and .bin; they are read without running code")
     parser.add_argument("--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed")
-    parser.add_argument("--workspace", metavar="DIR", default=".", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    add_place_flags(parser)
     parser.add_argument("--ckpt", metavar="NAME_OR_PATH", default=PORTRAITS, help="Stable Diffusion checkpoint that is selected at the start")
     return parser.parse_args(arguments)
 
@@ -64,10 +64,10 @@ def serve(options: argparse.Namespace) -> None:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise UserError("--mcp needs a package that is not installed.", "Install it with: .venv/bin/pip install 'gradio[mcp]==6.31.0'")
     open_to_others = options.share or options.listen
-    workspace = Workspace(Path(options.workspace).expanduser().resolve(), confined=open_to_others)
+    workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
         raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
-    found = find_checkpoint(options.ckpt, Workspace(workspace.root))
+    found = find_checkpoint(options.ckpt, dataclasses.replace(workspace, confined=False))
     checkpoint = found.title if found in find_checkpoints(workspace) else str(found.path)
 
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.

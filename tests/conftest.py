@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from tests.models.tiny_families import tiny_configs_folder, tiny_families  # noqa: F401  fixtures for every test
 from ti_core.events import Event
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.tokenizer import build_tokenizer

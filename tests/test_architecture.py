@@ -10,7 +10,23 @@ from ti_core.workspace import REPOSITORY
 
 ROOMS = ("plain", "embeddings", "models", "embedding_files", "txt2img", "data", "training", "recipe", "job_store", "job_kinds", "jobs", "cli", "ui", "app")
 """Each may import itself and those before it; `data` and `models` may also use each other's lower floors as listed below."""
-PLAIN = {"errors", "options", "settings", "schedule", "prompts", "events", "plan", "files", "run_folder", "library", "workspace"}
+PLAIN = {
+    "errors",
+    "options",
+    "settings",
+    "schedule",
+    "prompts",
+    "events",
+    "plan",
+    "files",
+    "run_folder",
+    "library",
+    "workspace",
+    "tensor_headers",
+    "weight_kinds",
+    "checkpoint_facts",
+    "file_hashes",
+}
 
 
 def room_of(module: str) -> str:
@@ -18,7 +34,7 @@ def room_of(module: str) -> str:
     if parts[0] == "app":
         return "app"
     name = parts[1] if len(parts) > 1 else "plain"
-    if name == "__main__":
+    if name in ("__main__", "cli_models"):
         return "cli"
     return "plain" if name in PLAIN else name
 

@@ -20,13 +20,13 @@ from ti_core.embedding_files import (
     repair_norm,
     stored_embeddings,
     table_rows,
-    vocabulary_norm,
+    vocabulary_norms,
 )  # fmt: skip
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import WRITABLE, load_embedding, save_embedding
 from ti_core.embeddings.merge import MODES
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import load_token_table
+from ti_core.models.checkpoint import load_token_tables
 from ti_core.ui import embeddings_tab
 from ti_core.workspace import Workspace
 
@@ -59,7 +59,7 @@ def test_every_format_is_listed_and_ordinary_pictures_are_not(workspace: Workspa
     rows = table_rows(workspace, TINY)
     assert [row[0] for row in rows] == ["anna.pt", "old/berta.pt", "broken.pt", "clara.safetensors", "card.png"]
     assert rows[2][1] == "cannot be read" and "broken.pt" in rows[2][6]
-    norm, _ = vocabulary_norm(TINY, workspace)
+    norm, _ = vocabulary_norms(TINY, workspace)["clip_l"]
     assert rows[0][2:4] == ["2", "5"] and rows[0][5:] == [f"{norm:.3g}", "v1-5"]
 
 
@@ -74,15 +74,15 @@ def test_a_prompt_names_embeddings_by_whole_words_in_any_case(workspace: Workspa
     for file in ("anna.pt", "anna-01.pt", "ann.pt", "wide.pt"):
         put(workspace, file, torch.ones(1, 768) if file == "wide.pt" else None)
     put(workspace, "anna.safetensors", torch.zeros(1, 32))
-    vectors, hashes, left_out = named_in(["a photo of ANNA, wide"], workspace, 32)
+    vectors, hashes, left_out = named_in(["a photo of ANNA, wide"], workspace, {"clip_l": 32})
     assert list(vectors) == list(hashes) == ["anna"]
-    assert len(vectors["anna"]) == 2  # the .pt, not the .safetensors of the same name
+    assert len(vectors["anna"]["clip_l"]) == 2  # the .pt, not the .safetensors of the same name
     assert len(left_out) == 1 and left_out[0].startswith("'wide' was trained for another model")
-    assert sorted(named_in(["anna-01"], workspace, 32)[0]) == ["anna", "anna-01"]
+    assert sorted(named_in(["anna-01"], workspace, {"clip_l": 32})[0]) == ["anna", "anna-01"]
 
 
 def test_the_nearest_word_of_a_words_own_vector_is_that_word(workspace: Workspace) -> None:
-    tokenizer, table = load_token_table(TINY, workspace)
+    tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
     token = tokenizer("smiling", add_special_tokens=False).input_ids[0]
     put(workspace, "anna.pt", torch.stack([5 * table[token], -table[token]]))
     first, second = nearest_words("anna", TINY, workspace, count=4)
@@ -120,8 +120,8 @@ def test_rename_takes_the_optimizer_state_along_and_never_overwrites(workspace: 
 
 def test_repair_gives_every_vector_the_norm_of_the_vocabulary(workspace: Workspace) -> None:
     put(workspace, "anna.pt")
-    norm, width = vocabulary_norm(TINY, workspace)
-    repaired = load_embedding(repair_norm("anna.pt", "anna-repaired", norm, workspace))
+    norm, width = vocabulary_norms(TINY, workspace)["clip_l"]
+    repaired = load_embedding(repair_norm("anna.pt", "anna-repaired", TINY, workspace))
     assert width == 32 and repaired.norms["clip_l"] == pytest.approx([norm, norm], rel=1e-5)
     assert load_embedding(workspace.embeddings / "anna.pt").norms["clip_l"] != repaired.norms["clip_l"]
 

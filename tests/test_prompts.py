@@ -121,7 +121,7 @@ def test_the_recipe_template_is_written_only_where_it_is_missing(tmp_path: Path,
     workspace = Workspace(tmp_path / "work")
     assert ensure_recipe_template(workspace) == RECIPE_TEMPLATE_NAME
     assert not (workspace.templates / RECIPE_TEMPLATE_NAME).exists(), "the shipped one serves"
-    monkeypatch.setattr("ti_core.prompts.SHIPPED_TEMPLATES", tmp_path / "none")
+    monkeypatch.setattr("ti_core.workspace.SHIPPED_TEMPLATES", tmp_path / "none")
     ensure_recipe_template(workspace)
     assert load_template(find_template(RECIPE_TEMPLATE_NAME, workspace)) == [RECIPE_TEMPLATE_LINE]
     (workspace.templates / RECIPE_TEMPLATE_NAME).write_text("my own [name]")

@@ -1,4 +1,4 @@
-"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge. Flags come from the settings' declarations."""
+"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge | models | download. Flags come from the settings' declarations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ti_core.cli_models import add_model_commands
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
 
 if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
@@ -30,8 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _build_parser()
     args = parser.parse_args(argv)
     try:
-        workspace = Workspace(Path(args.workspace).resolve())
-        return args.run(args, workspace)
+        return args.run(args, open_workspace(args))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ti_core", description="Textual Inversion without a browser.")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--workspace", default=".", metavar="DIR", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    add_place_flags(shared)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace, Workspace], int], help: str) -> argparse.ArgumentParser:
@@ -79,6 +79,7 @@ def _build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--mode", default="concatenate", metavar="MODE", help="concatenate (the default), average, or weighted")
     merge.add_argument("--weights", default="", metavar="LIST", help="one number for each IN, separated by commas, such as --weights=0.7,0.3")
     merge.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    add_model_commands(command, _watch)
     return parser
 
 

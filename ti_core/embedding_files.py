@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import UserError
+from ti_core.library import embedding_suffix, find_checkpoint
 from ti_core.workspace import Workspace, clean_name
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     raise UserError(f"Embedding '{file}' is not in embeddings/.", f"Choose one of: {', '.join(dict.fromkeys(s.name for s in listed)) or 'none yet'}.")
 
 
-def named_in(prompts: Sequence[str], workspace: Workspace, width: int) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
-    """The embeddings whose name is a whole word of a prompt, in any case: vectors by name, file hash by name, and a sentence for each
-    that a model with vectors of length `width` cannot use."""
-    vectors: dict[str, Tensor] = {}
+def named_in(prompts: Sequence[str], workspace: Workspace, widths: Mapping[str, int]) -> tuple[dict[str, dict[str, Tensor]], dict[str, str], list[str]]:
+    """The embeddings whose name is a whole word of a prompt, in any case: vectors by name and text encoder, file hash by name, and a
+    sentence for each that a model whose text encoders take vectors of those `widths` cannot use."""
+    vectors: dict[str, dict[str, Tensor]] = {}
     hashes: dict[str, str] = {}
     left_out: dict[str, str] = {}
     text = "\n".join(prompts)
@@ -92,13 +93,17 @@ def named_in(prompts: Sequence[str], workspace: Workspace, width: int) -> tuple[
             continue
         if stored.embedding is None:
             left_out[stored.name] = stored.problem
-        elif list(stored.embedding.widths.values()) != [width]:
-            widths = " + ".join(str(w) for w in stored.embedding.widths.values())
-            left_out[stored.name] = f"'{stored.name}' was trained for another model (vectors of {widths} numbers, not {width}), so it stays a plain word here."
+        elif list(stored.embedding.widths.values()) != list(widths.values()):
+            theirs, ours = _shown(stored.embedding.widths), _shown(widths)
+            left_out[stored.name] = f"'{stored.name}' was trained for another model (vectors of {theirs} numbers, not {ours}), so it stays a plain word here."
         else:
-            (vectors[stored.name],) = stored.embedding.vectors.values()
+            vectors[stored.name] = dict(zip(widths, stored.embedding.vectors.values(), strict=True))
             hashes[stored.name] = stored.hash
     return vectors, hashes, [sentence for name, sentence in left_out.items() if name not in vectors]
+
+
+def _shown(widths: Mapping[str, int]) -> str:
+    return " + ".join(str(width) for width in widths.values())
 
 
 # ---- what can be done with one
@@ -135,22 +140,24 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
     return target
 
 
-def repair_norm(file: str, new_name: str, norm: float, workspace: Workspace) -> Path:
-    """A new .pt whose vectors have that length. Raises UserError."""
+def repair_norm(file: str, new_name: str, checkpoint: str, workspace: Workspace) -> Path:
+    """A new embedding whose vectors have the mean length of the checkpoint's own words. Raises UserError."""
     from ti_core.embeddings.merge import with_norm
 
     stored, name = find_stored(file, workspace), new_embedding_name(new_name, workspace)
     assert stored.embedding is not None, "find_stored gives readable embeddings only"
-    return _save(workspace.embeddings / f"{name}.pt", with_norm(stored.embedding, norm), name)
+    norms = _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)
+    return _save(_new_file(name, stored.embedding, workspace), with_norm(stored.embedding, norms), name)
 
 
 def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, workspace: Workspace) -> Path:
-    """A new .pt out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises UserError."""
+    """A new embedding out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises UserError."""
     from ti_core.embeddings.merge import merge
 
     name = new_embedding_name(new_name, workspace)
     embeddings = [stored.embedding for stored in (find_stored(file, workspace) for file in files) if stored.embedding is not None]
-    return _save(workspace.embeddings / f"{name}.pt", merge(embeddings, mode, _numbers(weights) if mode == "weighted" else (), name), name)
+    merged = merge(embeddings, mode, _numbers(weights) if mode == "weighted" else (), name)
+    return _save(_new_file(name, merged, workspace), merged, name)
 
 
 def new_embedding_name(text: str, workspace: Workspace) -> str:
@@ -160,6 +167,10 @@ def new_embedding_name(text: str, workspace: Workspace) -> str:
     if name.lower() in taken:
         raise UserError(f"An embedding called '{name}' exists already.", "Choose another name.")
     return name
+
+
+def _new_file(name: str, embedding: Embedding, workspace: Workspace) -> Path:
+    return workspace.embeddings / f"{name}{embedding_suffix(tuple(embedding.vectors))}"
 
 
 def _save(path: Path, embedding: Embedding | None, name: str) -> Path:
@@ -179,45 +190,50 @@ def _numbers(text: str) -> list[float]:
 # ---- beside a checkpoint's vocabulary
 
 
-def vocabulary_norm(checkpoint: str, workspace: Workspace) -> tuple[float, int]:
-    """Mean length of the vectors of the checkpoint's own words, and their width. Raises UserError."""
-    from ti_core.library import find_checkpoint
-
-    file = find_checkpoint(checkpoint, workspace)
-    weights = file.path / "text_encoder" / "model.safetensors"
-    return _vocabulary_norm(checkpoint, workspace, weights.stat().st_mtime_ns if weights.is_file() else 0)
+def vocabulary_norms(checkpoint: str, workspace: Workspace) -> dict[str, tuple[float, int]]:
+    """For each text encoder the mean length of the vectors of the checkpoint's own words, and their width. Raises UserError."""
+    path = find_checkpoint(checkpoint, workspace).path
+    return _vocabulary_norms(checkpoint, workspace, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=16)
-def _vocabulary_norm(checkpoint: str, workspace: Workspace, modified_ns: int) -> tuple[float, int]:
-    from ti_core.models.checkpoint import load_token_table
+def _vocabulary_norms(checkpoint: str, workspace: Workspace, modified_ns: int) -> dict[str, tuple[float, int]]:
+    from ti_core.models.checkpoint import load_token_tables
 
-    table = load_token_table(checkpoint, workspace)[1].float()
-    return float(table.norm(dim=1).mean()), table.shape[1]
+    tables = load_token_tables(checkpoint, workspace)
+    return {encoder: (float(table.norm(dim=1).mean()), table.shape[1]) for encoder, (_, table) in tables.items()}
+
+
+def _norms_for(stored: StoredEmbedding, norms: Mapping[str, tuple[float, int]], checkpoint: str) -> dict[str, float]:
+    """The checkpoint's norm for each encoder of the embedding. Raises UserError if it was trained for another model."""
+    assert stored.embedding is not None, "find_stored gives readable embeddings only"
+    widths = {encoder: width for encoder, (_, width) in norms.items()}
+    if list(stored.embedding.widths.values()) != list(widths.values()):
+        raise UserError(
+            f"'{stored.name}' has vectors of {_shown(stored.embedding.widths)} numbers, and the words of {checkpoint} have {_shown(widths)}.",
+            "Choose the checkpoint that it was trained with, at the top of the page.",
+        )
+    return dict(zip(stored.embedding.vectors, (norm for norm, _ in norms.values()), strict=True))
 
 
 def nearest_words(file: str, checkpoint: str, workspace: Workspace, count: int = 6) -> list[list[tuple[str, float]]]:
-    """For each vector the words of the checkpoint that point most nearly the same way, with their cosine, best first.
+    """For each vector the words of the checkpoint that point most nearly the same way, with their cosine, best first; for SDXL first
+    those of its first text encoder's vectors, then those of the second's.
 
     Raises UserError if the checkpoint's vectors have another length.
     """
-    from ti_core.models.checkpoint import load_token_table
+    from ti_core.models.checkpoint import load_token_tables
 
     stored = find_stored(file, workspace)
     assert stored.embedding is not None, "find_stored gives readable embeddings only"
-    tokenizer, table = load_token_table(checkpoint, workspace)
-    rows = next((rows for rows in stored.embedding.vectors.values() if rows.shape[1] == table.shape[1]), None)
-    if rows is None:
-        widths = " + ".join(str(w) for w in stored.embedding.widths.values())
-        raise UserError(
-            f"'{stored.name}' has vectors of {widths} numbers, and the words of {checkpoint} have {table.shape[1]}.",
-            "Choose the checkpoint that it was trained with, at the top of the page.",
-        )
-    lengths = table.float().norm(dim=1)
-    cosines = (rows @ table.float().T) / (rows.norm(dim=1, keepdim=True) * lengths).clamp_min(1e-12)
-    cosines[:, tokenizer.all_special_ids] = -2.0
-    best = cosines.topk(min(4 * count, cosines.shape[1]), dim=1)
-    return [_words(tokenizer, ids.tolist(), values.tolist(), count) for ids, values in zip(best.indices, best.values, strict=True)]
+    _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)
+    found = []
+    for rows, (tokenizer, table) in zip(stored.embedding.vectors.values(), load_token_tables(checkpoint, workspace).values(), strict=True):
+        cosines = (rows @ table.T) / (rows.norm(dim=1, keepdim=True) * table.norm(dim=1)).clamp_min(1e-12)
+        cosines[:, tokenizer.all_special_ids] = -2.0
+        best = cosines.topk(min(4 * count, cosines.shape[1]), dim=1)
+        found += [_words(tokenizer, ids.tolist(), values.tolist(), count) for ids, values in zip(best.indices, best.values, strict=True)]
+    return found
 
 
 def _words(tokenizer: Any, ids: Sequence[int], cosines: Sequence[float], count: int) -> list[tuple[str, float]]:
@@ -235,9 +251,9 @@ def table_rows(workspace: Workspace, checkpoint: str) -> list[list[str]]:
     from ti_core.embeddings.describe import describe
 
     try:
-        norm, width = vocabulary_norm(checkpoint, workspace)
+        of_words = vocabulary_norms(checkpoint, workspace)
     except UserError:
-        norm, width = 0.0, 0
+        of_words = {}
     rows = []
     for stored in stored_embeddings(workspace):
         file = stored.path.relative_to(workspace.embeddings).as_posix()
@@ -247,7 +263,8 @@ def table_rows(workspace: Workspace, checkpoint: str) -> list[list[str]]:
         facts: Mapping[str, Any] = describe(stored.embedding)
         norms = facts["norms"]
         spread = f"{min(norms):.3g}" if max(norms) - min(norms) < 0.005 * max(norms) else f"{min(norms):.3g} to {max(norms):.3g}"
-        words = f"{norm:.3g}" if width in stored.embedding.widths.values() else "–"
+        fits = list(stored.embedding.widths.values()) == [width for _, width in of_words.values()]
+        words = " + ".join(f"{norm:.3g}" for norm, _ in of_words.values()) if fits else "–"
         step = "–" if facts["step"] is None else str(facts["step"])
         rows.append([file, facts["family"], str(facts["vectors"]), step, spread, words, facts["checkpoint"] or "–"])
     return rows

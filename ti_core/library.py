@@ -1,62 +1,201 @@
-"""What is on disk: checkpoints, embeddings. Looks at names and small config files only, never at weights."""
+"""What is on disk: checkpoints, VAEs, embeddings. Lists go by names alone; what is inside is looked at when it is asked for, never the weights."""
 
 from __future__ import annotations
 
-import json
+import functools
 import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ti_core.checkpoint_facts import CheckpointFacts, facts_of
 from ti_core.errors import UserError
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+VAE_SUFFIXES = (".safetensors", ".ckpt", ".pt")
+AUTOMATIC, OWN = "Automatic", "None"
+"""A1111's words for a checkpoint's VAE: the one of the same name if there is one; its own."""
+
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A diffusers folder. `title` is what the page lists; `size_px` is the picture size it was trained at."""
+    """A single file or a diffusers folder. `title` is what the page lists."""
 
     title: str
     path: Path
-    size_px: int
+
+    @property
+    def facts(self) -> CheckpointFacts:
+        """Read once for each state of the file: 5 ms for a .safetensors of SDXL, 0.2 s for a .ckpt, so a list of titles does not ask for them."""
+        return _facts(self.path, *state_of(self.path))
+
+    @property
+    def size_px(self) -> int:
+        """Size of the pictures that it was trained with."""
+        return self.facts.size_px
+
+
+@dataclass(frozen=True)
+class VaeFile:
+    title: str
+    path: Path
+
+
+@functools.lru_cache(maxsize=1000)
+def _facts(path: Path, bytes: int, changed_ns: int) -> CheckpointFacts:
+    return facts_of(path)
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns; of a folder, the sum and the newest of its files. Zeros for what is not there."""
+    try:
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        beside = [path.with_suffix(".yaml")] if path.is_file() and path.with_suffix(".yaml").is_file() else []
+        states = [file.stat() for file in files]
+        return sum(state.st_size for state in states), max([state.st_mtime_ns for state in states] + [f.stat().st_mtime_ns for f in beside], default=0)
+    except OSError:
+        return 0, 0
+
+
+# ---- checkpoints
 
 
 def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
-    """The built-in model, then the diffusers folders below models/Stable-diffusion, by name."""
-    found = [CheckpointFile(PORTRAITS, PORTRAITS_FOLDER, _size_px(PORTRAITS_FOLDER))]
-    walk = os.walk(workspace.checkpoints, followlinks=True)
-    for folder in sorted(Path(place) for place, _, files in walk if "model_index.json" in files):
-        found.append(CheckpointFile(folder.relative_to(workspace.checkpoints).as_posix(), folder, _size_px(folder)))
-    return found
+    """The built-in model, then all files and diffusers folders below the workspace's checkpoint folders, by name.
+
+    Titles are paths relative to their folder, with suffix, as in A1111; where two are the same the later one has its place behind it.
+    """
+    found = {PORTRAITS: CheckpointFile(PORTRAITS, PORTRAITS_FOLDER)}
+    seen: set[str] = set()
+    for place in workspace.checkpoint_folders:
+        paths = sorted(_checkpoints_below(place, seen), key=lambda path: path.as_posix().lower())
+        for path in paths:
+            title = _unique(path.relative_to(place).as_posix(), place, set(found))
+            found[title] = CheckpointFile(title, path)
+    return list(found.values())
+
+
+def _checkpoints_below(place: Path, seen: set[str]) -> Iterator[Path]:
+    """Links are followed; a folder that was `seen` under another name is not entered again, so circles end."""
+    for folder, folders, files in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        if "model_index.json" in files:
+            folders.clear()
+            yield Path(folder)
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if name.lower().endswith(CHECKPOINT_SUFFIXES) and not name.startswith(".") and not _is_named_vae(name))
+
+
+def _is_named_vae(name: str) -> bool:
+    return Path(name).stem.lower().endswith(".vae")
+
+
+def _unique(title: str, place: Path, taken: set[str]) -> str:
+    """`title`, or with the folders' names behind it, the nearest first, until it is the only one."""
+    if title not in taken:
+        return title
+    for count in range(1, len(place.parts)):
+        longer = f"{title} ({'/'.join(place.parts[-count:])})"
+        if longer not in taken:
+            return longer
+    return f"{title} ({place})"
 
 
 def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
-    """The checkpoint of a title, or of a typed path of a diffusers folder. Raises UserError."""
+    """The checkpoint of a title, of a title without suffix or folder, of A1111's `title [hash]`, or of a typed path. Raises UserError."""
     listed = find_checkpoints(workspace)
-    for checkpoint in listed:
-        if choice in (checkpoint.title, str(checkpoint.path)):
-            return checkpoint
-    if choice.strip().lower() == "portraits":
-        return listed[0]
-    folder = workspace.path(choice, "Checkpoint")
-    if not (folder / "model_index.json").is_file():
-        problem = "has no model_index.json, so it is not a checkpoint folder" if folder.is_dir() else "does not exist"
+    wanted = re.sub(r"\s*\[[0-9a-f]{8,12}\]$", "", choice.strip()) or choice
+    for same in (_is_choice, _is_title_without_suffix, _is_name_without_suffix):
+        if found := next((checkpoint for checkpoint in listed if same(checkpoint, wanted)), None):
+            return found
+    path = workspace.path(choice, "Checkpoint")
+    is_folder = (path / "model_index.json").is_file()
+    if not is_folder and not (path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES):
+        problem = "does not exist"
+        if path.is_dir():
+            problem = "has no model_index.json, so it is not a checkpoint folder"
+        elif path.is_file():
+            problem = "is neither a .safetensors nor a .ckpt file"
         raise UserError(f"Checkpoint '{choice}' {problem}.", f"Choose one of: {', '.join(c.title for c in listed)}.")
-    return CheckpointFile(folder.name, folder, _size_px(folder))
+    return CheckpointFile(path.name, path)
 
 
-def _size_px(folder: Path) -> int:
-    """Latent size times the autoencoder's reduction, from the config files; 512 if they do not say."""
-    try:
-        unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
-        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
-        return int(unet["sample_size"]) << (len(vae["block_out_channels"]) - 1)
-    except (OSError, ValueError, KeyError, TypeError):
-        return 512
+def _is_choice(checkpoint: CheckpointFile, wanted: str) -> bool:
+    return wanted in (checkpoint.title, str(checkpoint.path)) or (checkpoint.title == PORTRAITS and wanted.lower() == "portraits")
 
+
+def _is_title_without_suffix(checkpoint: CheckpointFile, wanted: str) -> bool:
+    return checkpoint.path.is_file() and wanted == checkpoint.title.removesuffix(checkpoint.path.suffix)
+
+
+def _is_name_without_suffix(checkpoint: CheckpointFile, wanted: str) -> bool:
+    return wanted in (checkpoint.path.name, checkpoint.path.stem) and checkpoint.path.is_file()
+
+
+# ---- VAEs
+
+
+def find_vaes(workspace: Workspace) -> list[VaeFile]:
+    """The files below the VAE folders and those called `<name>.vae.<suffix>` beside checkpoints, by name; titles are unique."""
+    found: dict[str, VaeFile] = {}
+    for place, only_named in [(place, False) for place in workspace.vae_folders] + [(place, True) for place in workspace.checkpoint_folders]:
+        for path in sorted(_vaes_below(place, only_named)):
+            title = _unique(path.relative_to(place).as_posix(), place, set(found))
+            found[title] = VaeFile(title, path)
+    return list(found.values())
+
+
+def _vaes_below(place: Path, only_named: bool) -> Iterator[Path]:
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(place, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen or "model_index.json" in files:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = (name for name in files if name.lower().endswith(VAE_SUFFIXES) and not name.startswith("."))
+        yield from (Path(folder, name) for name in names if not only_named or _is_named_vae(name))
+
+
+def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> Path | None:
+    """The file of a separate VAE; None for the checkpoint's own. Raises UserError if the choice is not there or is no VAE.
+
+    "Automatic" takes a VAE that is called as the checkpoint is, beside it or in the VAE folders, as A1111 does.
+    """
+    wanted = choice.strip()
+    if wanted == OWN:
+        return None
+    listed = find_vaes(workspace)
+    if wanted in ("", AUTOMATIC):
+        name = checkpoint.path.stem if checkpoint.path.is_file() else checkpoint.path.name
+        beside = [checkpoint.path.with_name(f"{name}.vae{suffix}") for suffix in VAE_SUFFIXES]
+        path = next((path for path in [*beside, *(vae.path for vae in listed)] if path.is_file() and path.stem.removesuffix(".vae") == name), None)
+        if path is None:
+            return None
+    else:
+        path = next((vae.path for vae in listed if wanted in (vae.title, vae.path.name, str(vae.path))), None)
+        if path is None:
+            raise UserError(f"VAE '{choice}' is not there.", f"Choose one of: {', '.join([AUTOMATIC, OWN, *(vae.title for vae in listed)])}.")
+    facts = _facts(path, *state_of(path))
+    if facts.kind != "vae":
+        raise UserError(
+            facts.problem if facts.kind == "damaged" else f"'{path.name}' is no VAE.", facts.hint if facts.kind == "damaged" else "Choose another VAE."
+        )
+    return path
+
+
+# ---- embeddings
 
 TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
-"""Formats that can be trained on, in order of preference where a name has several. The result is always a .pt."""
+"""Formats that can be trained on, in order of preference where a name has several."""
 _CARD_MARK = b"sd-ti-embedding"
 
 
@@ -67,9 +206,14 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     return sorted({path.stem for path in workspace.embeddings.iterdir() if _is_embedding(path)})
 
 
-def find_embedding(name: str, workspace: Workspace) -> Path | None:
-    """The file of an embedding's name, whatever its format."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in TRAINABLE]
+def embedding_suffix(encoders: Sequence[str]) -> str:
+    """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
+    return ".pt" if len(encoders) == 1 else ".safetensors"
+
+
+def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
+    """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
+    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
     return next((path for path in files if _is_embedding(path)), None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.files import save_text
-from ti_core.workspace import SHIPPED_TEMPLATES, Workspace
+from ti_core.workspace import Workspace
 
 RECIPE_TEMPLATE_NAME = "Custom_subject_filewords.txt"
 RECIPE_TEMPLATE_LINE = "a photo of a [name], [filewords]"
@@ -43,7 +43,7 @@ def parse_template(text: str, name: str) -> list[str]:
 def find_template(name: str, workspace: Workspace) -> Path:
     """The template called `name`: the user's own first, then one of those that come with the project."""
     plain = name.strip()
-    for folder in _template_folders(workspace):
+    for folder in workspace.template_folders:
         if plain in _templates_in(folder):
             return folder / plain
     raise UserError(f"Prompt template '{name}' is not there.", f"Choose one of: {', '.join(list_templates(workspace))}.")
@@ -51,7 +51,7 @@ def find_template(name: str, workspace: Workspace) -> Path:
 
 def list_templates(workspace: Workspace) -> list[str]:
     """File names of all templates, sorted, each once."""
-    return sorted({name for folder in _template_folders(workspace) for name in _templates_in(folder)})
+    return sorted({name for folder in workspace.template_folders for name in _templates_in(folder)})
 
 
 def ensure_recipe_template(workspace: Workspace) -> str:
@@ -78,10 +78,6 @@ def build_prompt(template_line: str, caption: str, name: str, rng: random.Random
         text = re.sub(r"\s*,[\s,]*", ", ", template_line.replace("[filewords]", "")).strip(" ,")
         text = re.sub(r"\s+", " ", text)
     return text.replace("[name]", name)
-
-
-def _template_folders(workspace: Workspace) -> tuple[Path, Path]:
-    return workspace.templates, SHIPPED_TEMPLATES
 
 
 def _templates_in(folder: Path) -> list[str]:

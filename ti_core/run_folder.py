@@ -26,18 +26,19 @@ class RunFolder:
 
     root: Path
     name: str
+    suffix: str = ".pt"
 
     @classmethod
-    def for_today(cls, log_directory: Path, name: str, fresh: bool = True) -> RunFolder:
+    def for_today(cls, log_directory: Path, name: str, fresh: bool = True, suffix: str = ".pt") -> RunFolder:
         """The day's folder; a fresh run whose folder holds an earlier run gets `<name>-2`, so that the two never mix."""
         day = log_directory / datetime.date.today().isoformat()
         root, number = day / name, 2
         while fresh and root.exists() and any(root.iterdir()):
             root, number = day / f"{name}-{number}", number + 1
-        return cls(root, name)
+        return cls(root, name, suffix)
 
     def copy(self, step: int) -> Path:
-        return self.root / "embeddings" / f"{self.name}-{step}.pt"
+        return self.root / "embeddings" / f"{self.name}-{step}{self.suffix}"
 
     def preview(self, step: int) -> Path:
         return self.root / "images" / f"{self.name}-{step}.png"

@@ -16,7 +16,12 @@ from ti_core.schedule import parse_schedule
 
 PORTRAITS = "Portraits (built in)"
 OWN_SIZE = 0
+AUTOMATIC = "Automatic"
+"""The choice that leaves a decision to the file or to the device."""
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
+PREDICTION_TYPES = (AUTOMATIC, "epsilon", "v_prediction")
+PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
+SWITCHES = (AUTOMATIC, "on", "off")
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
 SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
@@ -29,7 +34,44 @@ def _size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
     return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 
 
-CHECKPOINT_HELP = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+# ---- how the checkpoint is loaded: the same options for training and painting; on the page they stand at the top, as in A1111
+
+
+def _checkpoint_option() -> Any:
+    text = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+    return option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True)
+
+
+def _vae_option() -> Any:
+    return option(
+        AUTOMATIC, "SD VAE", "dropdown",
+        "Keep Automatic: the checkpoint's own, or the file of the same name beside it. Choose a file of models/VAE if colours look pale.", required=True,
+    )  # fmt: skip
+
+
+def _prediction_option() -> Any:
+    return option(
+        AUTOMATIC, "Prediction type", "dropdown",
+        "Keep Automatic. If previews of a Stable Diffusion 2 or a v-prediction checkpoint are mere noise, choose the other one.", choices=PREDICTION_TYPES,
+    )  # fmt: skip
+
+
+def _precision_option() -> Any:
+    return option(
+        AUTOMATIC, "Precision", "dropdown",
+        "Keep Automatic: the fastest that this device computes well. float32 is exact, and needs twice the memory.", choices=PRECISIONS,
+    )  # fmt: skip
+
+
+def _clip_skip_option() -> Any:
+    return option(
+        1, "Clip skip", "slider", "Keep 1. Choose 2 only for checkpoints that say so, such as anime ones. SDXL has its own and ignores it.",
+        minimum=1, maximum=12, step=1,
+    )  # fmt: skip
+
+
+def _switch(label: str, help: str) -> Any:
+    return option(AUTOMATIC, label, "radio", help, choices=SWITCHES)
 
 
 @dataclass(frozen=True)
@@ -50,7 +92,7 @@ class CreateSettings(Settings):
         minimum=1, maximum=75, step=1,
     )  # fmt: skip
     overwrite: bool = option(False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.")
-    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    checkpoint: str = _checkpoint_option()
 
 
 RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
@@ -322,7 +364,25 @@ class TrainSettings(Settings):
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
     )  # fmt: skip
-    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    micro_batch: int = option(
+        0, "Pictures at once", "number",
+        "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory runs out.", minimum=0, step=1,
+    )  # fmt: skip
+    gradient_checkpointing: str = _switch(
+        "Gradient checkpointing", "Keep Automatic. on needs much less memory and takes a third longer; the result is the same."
+    )
+    vae_to_ram: str = _switch(
+        "Move VAE to RAM when training. Saves VRAM.", "Keep Automatic: it makes room where the device's memory is short, and is brought back for each preview."
+    )
+    encoders_to_ram: str = _switch(
+        "Move CLIP to RAM when training. Saves VRAM.", "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer."
+    )
+    vae_slicing: str = _switch("VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.")
+    checkpoint: str = _checkpoint_option()
+    vae: str = _vae_option()
+    prediction_type: str = _prediction_option()
+    precision: str = _precision_option()
+    clip_skip: int = _clip_skip_option()
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -376,7 +436,11 @@ class Txt2ImgSettings(Settings):
     seed: int = option(
         -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
     )
-    checkpoint: str = option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", CHECKPOINT_HELP, required=True)
+    checkpoint: str = _checkpoint_option()
+    vae: str = _vae_option()
+    prediction_type: str = _prediction_option()
+    precision: str = _precision_option()
+    clip_skip: int = _clip_skip_option()
 
 
 @dataclass(frozen=True)

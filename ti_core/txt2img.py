@@ -47,22 +47,21 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     """
     check_txt2img(settings, workspace)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    from ti_core.models.checkpoint import load_checkpoint
+    from ti_core.models.checkpoint import LoadOptions, load_checkpoint
     from ti_core.models.sampler import SampleRequest, sample_images
 
-    sd = load_checkpoint(settings.checkpoint, workspace)
-    vectors, hashes, left_out = named_in([settings.prompt, settings.negative_prompt], workspace, sd.width)
+    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
+    vectors, hashes, left_out = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
     first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
     used = f" Embeddings: {', '.join(vectors)}." if vectors else " No embedding is named in the prompt."
     many = f"{settings.count} picture{'s' * (settings.count > 1)} of {width}x{height}"
     emit(Started(f"txt2img: {many}", settings.count * settings.steps, plan=f"{settings.sampler}, seed {first}.{used}", folder=str(folder)))
-    for sentence in left_out:
+    for sentence in (*sd.notes, *left_out):
         emit(Notice(sentence))
-    vectors = {name: rows.to(sd.device) for name, rows in vectors.items()}
     number, pictures, files = next_number(folder), [], []
-    describe = partial(infotext, settings, width=width, height=height, model=(sd.file.path.name, sd.hash), hashes=hashes)
+    describe = partial(infotext, settings, width=width, height=height, model=(sd.name, sd.hash), hashes=hashes)
     for i in range(settings.count):
         seed = (first + i) % 2**32
         request = SampleRequest(settings.prompt, settings.negative_prompt, seed, settings.steps, settings.cfg_scale, width, height, settings.sampler)

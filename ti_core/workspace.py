@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from dataclasses import dataclass
@@ -20,14 +21,20 @@ PORTRAITS_FOLDER = ASSETS / "portraits"
 
 @dataclass(frozen=True)
 class Workspace:
-    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among the sample photos)."""
+    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among the sample photos).
+
+    `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and embeddings are used in place:
+    what is trained is at once in its list.
+    """
 
     root: Path
     confined: bool = False
+    ckpt_dirs: tuple[Path, ...] = ()
+    a1111_dir: Path | None = None
 
     @property
     def embeddings(self) -> Path:
-        return self.root / "embeddings"
+        return (self.a1111_dir or self.root) / "embeddings"
 
     @property
     def templates(self) -> Path:
@@ -40,6 +47,28 @@ class Workspace:
     @property
     def checkpoints(self) -> Path:
         return self.root / "models" / "Stable-diffusion"
+
+    @property
+    def checkpoint_folders(self) -> tuple[Path, ...]:
+        """Where checkpoints are looked for, in this order."""
+        return (self.checkpoints, *self.ckpt_dirs, *self._of_a1111("models/Stable-diffusion"))
+
+    @property
+    def vae_folders(self) -> tuple[Path, ...]:
+        return (self.root / "models" / "VAE", *self._of_a1111("models/VAE"))
+
+    @property
+    def template_folders(self) -> tuple[Path, ...]:
+        """The first that has a name wins; new ones are written into the first."""
+        return (self.templates, *self._of_a1111("textual_inversion_templates"), SHIPPED_TEMPLATES)
+
+    @property
+    def hashes_file(self) -> Path:
+        """Cache of the checkpoints' hashes."""
+        return self.root / "models" / "hashes.json"
+
+    def _of_a1111(self, place: str) -> tuple[Path, ...]:
+        return (self.a1111_dir / place,) if self.a1111_dir else ()
 
     def path(self, text: str, what: str) -> Path:
         """The absolute path of a typed one, relative to the root. `what` names the field in the error.
@@ -89,6 +118,38 @@ def _is_plainly_relative(typed: str) -> bool:
     """No root, drive, stream, share or home, and no step upwards, by the rules of any system."""
     pieces = re.split(r"[\\/]", typed)
     return not (typed.startswith(("~", "/", "\\")) or ":" in typed or ".." in (piece.strip() for piece in pieces) or any(ord(c) < 32 for c in typed))
+
+
+def add_place_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say where things are; `open_workspace` reads them. The page and the command line have the same."""
+    parser.add_argument("--workspace", metavar="DIR", default=".", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    parser.add_argument(
+        "--ckpt-dir",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="one more folder with checkpoints, beside models/Stable-diffusion; may be given several times",
+    )
+    parser.add_argument(
+        "--a1111-dir",
+        metavar="DIR",
+        default="",
+        help="folder of an AUTOMATIC1111 install: its checkpoints, VAEs and templates are listed, and embeddings are kept in its embeddings/",
+    )
+
+
+def open_workspace(options: argparse.Namespace, confined: bool = False) -> Workspace:
+    """The workspace of the flags of `add_place_flags`. Raises UserError for a folder that is not there."""
+    given = [(Path(typed).expanduser().resolve(), typed) for typed in (*options.ckpt_dir, *([options.a1111_dir] if options.a1111_dir else []))]
+    for folder, typed in given:
+        flag = "--a1111-dir" if typed == options.a1111_dir else "--ckpt-dir"
+        if not folder.is_dir():
+            raise UserError(f"{flag} '{typed}' is not a folder.", "Check the spelling; write the whole path, in quotes if it has spaces.")
+        if flag == "--a1111-dir" and not (folder / "models" / "Stable-diffusion").is_dir():
+            raise UserError(f"--a1111-dir '{typed}' has no models/Stable-diffusion.", "Give the folder that webui.sh or webui.bat of AUTOMATIC1111 lies in.")
+    folders = [folder for folder, _ in given]
+    a1111_dir = folders.pop() if options.a1111_dir else None
+    return Workspace(Path(options.workspace).expanduser().resolve(), confined, tuple(folders), a1111_dir)
 
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}

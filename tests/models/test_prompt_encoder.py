@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
+from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder, Slot
+from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.workspace import Workspace
 
 
@@ -16,8 +17,8 @@ def sd(workspace: Workspace) -> StableDiffusion:
 
 def test_without_embeddings_it_is_the_text_encoders_own_output(sd: StableDiffusion) -> None:
     prompts = ["a photo of a man, smiling", "red shirt", "a photo of a man, smiling"]
-    ids = sd.tokenizer(prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids
-    assert torch.equal(PromptEncoder(sd).encode(prompts, {}), sd.text_encoder(ids)[0])
+    ids = sd.tokenizers[0](prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    assert torch.equal(PromptEncoder(sd).encode(prompts, {}).words, sd.text_encoders[0](ids)[0])
 
 
 def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole_word(sd: StableDiffusion) -> None:
@@ -30,29 +31,31 @@ def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole
 def test_brackets_are_text_and_not_emphasis(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
     assert encoder.tokenize(r"saber \(fate\)", {}) == encoder.tokenize("saber (fate)", {})
-    assert encoder.tokenize("saber (fate)", {}) == sd.tokenizer("saber (fate)", add_special_tokens=False).input_ids
-    assert not torch.equal(encoder.encode(["saber (fate)"], {}), encoder.encode(["saber fate"], {}))
+    assert encoder.tokenize("saber (fate)", {}) == sd.tokenizers[0]("saber (fate)", add_special_tokens=False).input_ids
+    assert not torch.equal(encoder.encode(["saber (fate)"], {}).words, encoder.encode(["saber fate"], {}).words)
 
 
 def test_a_vector_that_is_a_words_own_row_means_that_word(sd: StableDiffusion) -> None:
-    (token,) = sd.tokenizer("a", add_special_tokens=False).input_ids
-    row = sd.text_encoder.get_input_embeddings().weight[token]
+    (token,) = sd.tokenizers[0]("a", add_special_tokens=False).input_ids
+    row = sd.text_encoders[0].get_input_embeddings().weight[token]
     encoder = PromptEncoder(sd)
-    assert torch.allclose(encoder.encode(["photo of anna, red"], {"anna": row[None]}), encoder.encode(["photo of a, red"], {}), atol=1e-6)
+    assert torch.allclose(
+        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words, encoder.encode(["photo of a, red"], {}).words, atol=1e-6
+    )
 
 
 def test_gradients_reach_the_vectors_used_and_nothing_else(sd: StableDiffusion) -> None:
-    vectors = torch.randn(2, sd.width, requires_grad=True)
-    PromptEncoder(sd).encode(["a photo of anna", "a photo"], {"anna": vectors}).square().sum().backward()
+    vectors = torch.randn(2, sd.widths["clip_l"], requires_grad=True)
+    PromptEncoder(sd).encode(["a photo of anna", "a photo"], {"anna": {"clip_l": vectors}}).words.square().sum().backward()
     assert vectors.grad is not None and bool((vectors.grad.abs().sum(1) > 0).all())
-    assert all(p.grad is None for p in sd.text_encoder.parameters())
+    assert all(p.grad is None for p in sd.text_encoders[0].parameters())
 
 
 def test_a_long_caption_becomes_chunks_and_short_ones_are_filled_up(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
-    encoded = encoder.encode(["x" * 100, "x"], {})
-    assert encoded.shape == (2, 2 * 77, sd.width)
-    assert torch.allclose(encoded[1, 77:], encoder.encode([""], {})[0], atol=1e-6)
+    encoded = encoder.encode(["x" * 100, "x"], {}).words
+    assert encoded.shape == (2, 2 * 77, sd.widths["clip_l"])
+    assert torch.allclose(encoded[1, 77:], encoder.encode([""], {}).words[0], atol=1e-6)
 
 
 def test_an_embedding_is_never_cut_between_two_chunks(sd: StableDiffusion) -> None:

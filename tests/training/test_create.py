@@ -6,14 +6,14 @@ import torch
 from tests.conftest import TINY
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import load_checkpoint, load_token_table
+from ti_core.models.checkpoint import load_checkpoint, load_token_tables
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
 
 def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
-    tokenizer, table = load_token_table(TINY, workspace)
+    tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
     ids = tokenizer("ab", add_special_tokens=False).input_ids
     embedding = load_pt(create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace))
     expected = table[[ids[i * len(ids) // 4] for i in range(4)]].float()
@@ -22,12 +22,12 @@ def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
 
 
 def test_the_token_table_alone_is_that_of_the_loaded_encoder(workspace: Workspace) -> None:
-    whole = load_checkpoint(TINY, workspace).text_encoder.get_input_embeddings().weight.cpu()
-    assert torch.equal(load_token_table(TINY, workspace)[1].float(), whole)
+    whole = load_checkpoint(TINY, workspace).text_encoders[0].get_input_embeddings().weight.cpu()
+    assert torch.equal(load_token_tables(TINY, workspace)["clip_l"][1], whole)
 
 
 def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(workspace: Workspace) -> None:
-    tokenizer, table = load_token_table(TINY, workspace)
+    tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
     one = load_pt(create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace))
     first = tokenizer("abcdef", add_special_tokens=False).input_ids[0]
     assert torch.equal(one.vectors["clip_l"][0], table[first].float())

@@ -22,7 +22,7 @@ from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved
 from ti_core.library import find_embeddings
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
-from ti_core.training import loop
+from ti_core.training import loop, update
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -90,7 +90,7 @@ def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: 
     monkeypatch.setattr(loop, "load_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0])
     train(workspace)
     fresh = checkpoint.load_checkpoint(TINY, workspace)
-    for trained, untouched in ((loaded[0].unet, fresh.unet), (loaded[0].text_encoder, fresh.text_encoder), (loaded[0].vae, fresh.vae)):
+    for trained, untouched in ((loaded[0].unet, fresh.unet), (loaded[0].text_encoders[0], fresh.text_encoders[0]), (loaded[0].vae, fresh.vae)):
         for (name, a), (_, b) in zip(trained.named_parameters(), untouched.named_parameters(), strict=True):
             assert torch.equal(a, b) and a.grad is None, name
 
@@ -108,8 +108,7 @@ def test_a_fused_update_has_the_gradient_of_accumulated_micro_batches(workspace:
     train(workspace, steps=2)
     fused = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
-    monkeypatch.setattr(loop, "micro_batch", lambda sd, latents: 1)
-    train(workspace, steps=2)
+    train(workspace, steps=2, micro_batch=1)
     assert torch.allclose(rows_of(anna), fused, atol=1e-5)
 
 
@@ -146,8 +145,7 @@ def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(work
 
 
 def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder, calls, squared_error = Recorder(), [], loop.squared_error
-    monkeypatch.setattr(loop, "micro_batch", lambda sd, latent: 1)
+    recorder, calls, squared_error = Recorder(), [], update.squared_error
 
     def counted(*given: torch.Tensor) -> torch.Tensor:
         calls.append(1)
@@ -155,8 +153,8 @@ def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(work
             recorder.stop.set()
         return squared_error(*given)
 
-    monkeypatch.setattr(loop, "squared_error", counted)
-    train(workspace, recorder, steps=50, image_every=0, save_every=0)
+    monkeypatch.setattr(update, "squared_error", counted)
+    train(workspace, recorder, steps=50, micro_batch=1, image_every=0, save_every=0)
     assert len(calls) == 6
     assert load_pt(anna).step == 1
 
@@ -197,13 +195,13 @@ def test_a_second_fresh_run_of_a_day_does_not_mix_with_the_first(workspace: Work
 
 def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rows_of(anna)
-    noise_of_step = loop.noise_of_step
+    noise_of_step = update.noise_of_step
 
     def poisoned(clean: list[torch.Tensor], seed: int, step: int) -> tuple[list[torch.Tensor], torch.Tensor]:
         noise, timesteps = noise_of_step(clean, seed, step)
         return [one * (float("nan") if step == 3 else 1) for one in noise], timesteps
 
-    monkeypatch.setattr(loop, "noise_of_step", poisoned)
+    monkeypatch.setattr(update, "noise_of_step", poisoned)
     with pytest.raises(UserError, match=r"At step 3 .*finite.*0\.02.*lower"):
         train(workspace, steps=9, save_every=0, image_every=0)
     assert torch.equal(rows_of(anna), before)

@@ -45,11 +45,11 @@ def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: P
 
 
 def test_the_checksum_is_a1111s() -> None:
-    assert checksum(torch.zeros(1, 768)) == "0000"
+    assert checksum({"clip_l": torch.zeros(1, 768)}) == "0000"
     expected = 0
     for value in (5, -3):  # 0.05 and -0.03, by the formula of reference 3.1
         expected = ((expected * 281) ^ (value * 997)) & 0xFFFFFFFF
-    assert checksum(torch.tensor([[0.055, -0.034]])) == f"{expected & 0xFFFF:04x}"
+    assert checksum({"clip_l": torch.tensor([[0.055, -0.034]])}) == f"{expected & 0xFFFF:04x}"
 
 
 def test_the_plan_says_when_an_embedding_goes_on_from_its_step(workspace: Workspace, anna: Path) -> None:  # noqa: F811

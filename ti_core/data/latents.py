@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,18 +18,19 @@ from torch import Tensor
 from ti_core.data.images import cover, open_alpha, open_rgb
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Notice, Progress
-from ti_core.models.checkpoint import StableDiffusion
+from ti_core.models.stable_diffusion import StableDiffusion, size_of
 
 
 @dataclass
 class Latents:
     """For each image, in order: float32 [channels, height, width] mean and deviation, already times the autoencoder's scaling factor,
-    and its loss weight [1, height, width] with mean 1. Sizes may differ from image to image.
+    its loss weight [1, height, width] with mean 1, and what SDXL is told of its size. Sizes may differ from image to image.
     """
 
     mean: list[Tensor] = field(default_factory=list)
     deviation: list[Tensor] = field(default_factory=list)
     weight: list[Tensor] = field(default_factory=list)
+    sizes: list[list[int]] = field(default_factory=list)
 
     def draw(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """A sample of the posterior of some images."""
@@ -50,34 +52,46 @@ class PictureSize:
         return max(self.factor, image.width // self.factor * self.factor), max(self.factor, image.height // self.factor * self.factor)
 
 
-@torch.no_grad()
 def encode_images(sd: StableDiffusion, paths: Sequence[Path], size: PictureSize, alpha_as_weight: bool, emit: Emit, stop: threading.Event) -> Latents:
     """Latents of the pictures; files are read ahead by threads, off the training thread. Raises Interrupted between pictures."""
     latents, cropped = Latents(), 0
     with ThreadPoolExecutor(max_workers=2) as readers:
-        for done, (pixels, alpha, was_cropped) in enumerate(readers.map(lambda path: _read(path, size, alpha_as_weight), paths)):
+        for done, picture in enumerate(readers.map(lambda path: _read(path, size, alpha_as_weight), paths)):
             if stop.is_set():
                 readers.shutdown(cancel_futures=True)
                 raise Interrupted
-            image = torch.from_numpy(pixels).to(sd.device).permute(2, 0, 1)[None]
-            with sd.autocast():
-                posterior = sd.vae.encode((image.float() / 127.5 - 1).to(sd.vae.dtype)).latent_dist
-            latents.mean.append(posterior.mean[0].float() * sd.vae.config.scaling_factor)
-            latents.deviation.append(posterior.std[0].float() * sd.vae.config.scaling_factor)
-            latents.weight.append(loss_weight(alpha, latents.mean[-1].shape[-2:]).to(sd.device))
-            cropped += was_cropped
+            image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
+            mean, deviation = sd.encode(image.float() / 127.5 - 1)
+            latents.mean.append(mean[0])
+            latents.deviation.append(deviation[0])
+            latents.weight.append(loss_weight(picture.alpha, mean.shape[-2:]).to(sd.device))
+            latents.sizes.append(picture.told)
+            cropped += picture.cropped
             emit(Progress("Preparing the pictures", done + 1, len(paths)))
     if cropped:
         emit(Notice(f"{cropped} of {len(paths)} pictures were cropped by a few pixels, because their sizes must be multiples of {size.factor}."))
     return latents
 
 
-def _read(path: Path, size: PictureSize, alpha_as_weight: bool) -> tuple[np.ndarray, np.ndarray | None, bool]:
+class _Picture(NamedTuple):
+    """uint8 pixels [h, w, 3] and alpha [h, w]; `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut."""
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    told: list[int]
+    cropped: bool
+
+
+def _read(path: Path, size: PictureSize, alpha_as_weight: bool) -> _Picture:
     image = open_rgb(path)
     width, height = size.of(image)
     alpha = open_alpha(path) if alpha_as_weight else None
-    cut = size.keep and (width, height) != image.size
-    return np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)), cut
+    scale = max(width / image.width, height / image.height)
+    crop = round((image.width * scale - width) / 2), round((image.height * scale - height) / 2)
+    return _Picture(
+        np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)),
+        size_of(width, height, image.size, crop), size.keep and (width, height) != image.size,
+    )  # fmt: skip
 
 
 def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:

@@ -1,101 +1,154 @@
-"""Loads a Stable Diffusion checkpoint, with every weight frozen, from a diffusers folder. Nothing is fetched."""
+"""Loads a checkpoint of any family from a diffusers folder or a single file, with every weight frozen. Nothing is fetched."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ti_core.errors import UserError
-from ti_core.library import CheckpointFile, find_checkpoint
+from ti_core.events import Emit, Progress
+from ti_core.file_hashes import short_hash
+from ti_core.library import CheckpointFile, find_checkpoint, find_vae
+from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
+from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.settings import AUTOMATIC
 from ti_core.workspace import Workspace
 
-
-@dataclass
-class StableDiffusion:
-    """A loaded checkpoint. Networks are frozen and in eval mode on `device`; `signal` is alphas_cumprod, float32 [1000]."""
-
-    file: CheckpointFile
-    hash: str
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    scheduler_config: dict[str, Any]
-    signal: Tensor
-    prediction_type: str
-    device: torch.device
-    autocast_dtype: torch.dtype | None
-
-    @property
-    def width(self) -> int:
-        """Length of one vector."""
-        return int(self.text_encoder.get_input_embeddings().weight.shape[1])
-
-    @property
-    def latent_factor(self) -> int:
-        """Pixels to one latent."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    def autocast(self) -> torch.autocast:
-        """Mixed precision for the UNet and the autoencoder, where the device has it."""
-        return torch.autocast(self.device.type, self.autocast_dtype or torch.bfloat16, enabled=self.autocast_dtype is not None)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LDM_PREFIXES = {
+    "sd1": ("cond_stage_model.transformer.",),
+    "sd2": ("cond_stage_model.model.",),
+    "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1."),
+}
+"""Where a single file keeps each text encoder."""
+_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, SafetensorError)
+"""What diffusers, transformers and torch raise on files that are not what they should be."""
 
 
-def load_checkpoint(choice: str, workspace: Workspace) -> StableDiffusion:
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a checkpoint is to be loaded; the fields are those of TrainSettings and Txt2ImgSettings."""
+
+    vae: str = AUTOMATIC
+    prediction_type: str = AUTOMATIC
+    precision: str = AUTOMATIC
+    clip_skip: int = 1
+
+    @classmethod
+    def of(cls, settings: Any) -> LoadOptions:
+        return cls(settings.vae, settings.prediction_type, settings.precision, settings.clip_skip)
+
+
+def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = LoadOptions(), emit: Emit | None = None) -> StableDiffusion:
     """Load a checkpoint by title or path on accelerate's device; raises UserError if it is none or is damaged.
 
-    The text encoder stays in float32, because the vectors are trained through it; UNet and VAE have weights of the autocast's precision:
+    The text encoders stay in float32, because the vectors are trained through them; UNet and VAE have weights of the autocast's precision:
     on a CPU a pass was 10% faster than with float32 weights that autocast copies, with the same gradient error (1.3% and 1.2%).
     """
     file = find_checkpoint(choice, workspace)
+    own_vae = find_vae(options.vae, workspace, file)
+    file.facts.check(other_vae=own_vae is not None)
+    family = FAMILIES[file.facts.family]
     device = PartialState().device
-    dtype = autocast_dtype(device)
+    dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
     weights = dtype or torch.float32
     try:
-        tokenizer = _load_tokenizer(file.path)
-        text_encoder = CLIPTextModel.from_pretrained(file.path / "text_encoder", dtype=torch.float32, local_files_only=True)
-        unet = UNet2DConditionModel.from_pretrained(file.path / "unet", torch_dtype=weights, local_files_only=True)
-        vae = AutoencoderKL.from_pretrained(file.path / "vae", torch_dtype=weights, local_files_only=True)
-        scheduler = DDPMScheduler.from_pretrained(file.path / "scheduler", local_files_only=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        load = _load_folder if file.path.is_dir() else _load_single_file
+        tokenizers, encoders, unet, scheduler = load(file, family, weights)
+        vae = _load_vae(own_vae or file.path, family, weights)
+        if vae.config.get("force_upcast") and weights is torch.float16:
+            vae = vae.float()  # SDXL's overflows in fp16
+        for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
+            _check_complete(network, part)
+            network.requires_grad_(False).eval().to(device)
+    except _DAMAGED as error:
         raise _damaged(file, error) from error
-    for network in (text_encoder, unet, vae):
-        network.requires_grad_(False).eval().to(device)
-    return StableDiffusion(
-        file, short_hash(file.path), tokenizer, text_encoder, unet, vae,
-        scheduler_config=dict(scheduler.config), signal=scheduler.alphas_cumprod.to(device, torch.float32),
-        prediction_type=scheduler.config.prediction_type, device=device, autocast_dtype=dtype,
+    tell = partial(_tell_hash, emit, file) if emit else None
+    sd = StableDiffusion(
+        file, short_hash(file.path, workspace.hashes_file, tell), family, tokenizers, encoders, unet, vae, scheduler_config=dict(scheduler.config),
+        signal=scheduler.alphas_cumprod.to(device, torch.float32), prediction_type=scheduler.config.prediction_type, device=device,
+        autocast_dtype=None if dtype is torch.float32 else dtype, clip_skip=options.clip_skip, encoder_device=device,
     )  # fmt: skip
+    _decide_prediction_type(sd, options.prediction_type)
+    return sd
 
 
-def load_token_table(choice: str, workspace: Workspace) -> tuple[CLIPTokenizer, Tensor]:
-    """The tokenizer and the token table [tokens, width] alone, without the networks: enough to create an embedding."""
-    file = find_checkpoint(choice, workspace)
-    try:
-        tokenizer = _load_tokenizer(file.path)
-        weights = load_file(file.path / "text_encoder" / "model.safetensors")
-        table = next(tensor for name, tensor in weights.items() if name.endswith("token_embedding.weight"))
-    except (OSError, ValueError, SafetensorError, StopIteration) as error:
-        raise _damaged(file, error) from error
-    return tokenizer, table
+def _tell_hash(emit: Emit, file: CheckpointFile, done: int, total: int) -> None:
+    emit(Progress(f"Reading {file.title} for its hash (once)", done // 2**20, total // 2**20))
+
+
+Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel, DDPMScheduler]
+
+
+def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
+    path = file.path
+    names = ("", "_2")[: len(family.encoders)]
+    kinds = (CLIPTextModel, CLIPTextModelWithProjection)
+    encoders = tuple(_load_part(kind, path / f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, names, strict=False))
+    unet = _load_part(UNet2DConditionModel, path / "unet", torch_dtype=weights)
+    return _folder_tokenizers(path, family), encoders, unet, DDPMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
+
+
+def _load_part(kind: Any, folder: Path, **more: Any) -> Any:
+    return kind.from_pretrained(folder, variant="fp16" if _only_half_precision(folder) else None, local_files_only=True, **more)
+
+
+def _folder_tokenizers(path: Path, family: Family) -> tuple[CLIPTokenizer, ...]:
+    """Its own, or ours if it has CLIP's vocabulary: those of SD2 and SDXL take a "!" in a prompt for padding (families.py)."""
+    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{name}") for name in ("", "_2")[: len(family.encoders)])
+    return load_tokenizers(family) if all(len(tokenizer) == CLIP_TOKENS for tokenizer in tokenizers) else tokenizers
+
+
+def _only_half_precision(folder: Path) -> bool:
+    files = [p.name for p in folder.glob("*.safetensors")]
+    return bool(files) and all(".fp16" in name for name in files)
+
+
+def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
+    """Through diffusers, which is given our configs, because without them it asks the hub."""
+    path, configs = str(file.path), str(family.configs)
+    tokenizers = load_tokenizers(family)
+    kind = StableDiffusionXLPipeline if len(family.encoders) == 2 else StableDiffusionPipeline
+    names = ("", "_2")[: len(family.encoders)]
+    given = {f"tokenizer{name}": tokenizer for name, tokenizer in zip(names, tokenizers, strict=True)}
+    texts = kind.from_single_file(path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=torch.float32, **given)
+    encoders = tuple(getattr(texts, f"text_encoder{name}") for name in names)
+    more = {"in_channels": 9} if file.facts.inpainting else {}
+    unet = UNet2DConditionModel.from_single_file(path, config=configs, subfolder="unet", torch_dtype=weights, local_files_only=True, **more)
+    scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
+    return tokenizers, encoders, unet, DDPMScheduler.from_config(scheduler.config, prediction_type=file.facts.prediction_type or "epsilon")
+
+
+def _load_vae(path: Path, family: Family, weights: torch.dtype) -> AutoencoderKL:
+    """From a checkpoint of either kind, or from a file of its own."""
+    if path.is_dir():
+        return _load_part(AutoencoderKL, path / "vae", torch_dtype=weights)
+    return AutoencoderKL.from_single_file(str(path), config=str(family.configs), subfolder="vae", torch_dtype=weights, local_files_only=True)
 
 
 def _load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Checked, because a missing tokenizer folder gives an empty one without a word (stack notes 2)."""
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     if len(tokenizer) < 512 or tokenizer.model_max_length > 1024:
         raise ValueError("its tokenizer folder is missing or incomplete")
     return tokenizer
+
+
+def _check_complete(network: nn.Module, part: str) -> None:
+    """A weight that the file lacks stays without memory, without a word from diffusers."""
+    missing = [name for name, tensor in network.named_parameters() if tensor.is_meta]
+    if missing:
+        raise ValueError(f"{len(missing)} weights of its {part} are missing, such as {missing[0]}")
 
 
 def _damaged(file: CheckpointFile, error: Exception) -> UserError:
@@ -112,11 +165,69 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     return torch.float16 if device.type == "mps" else None
 
 
-def short_hash(folder: Path) -> str:
-    """First 10 hex digits of the SHA-256 of the UNet's weights file: what tells one checkpoint from another in A1111's files."""
-    digest = hashlib.sha256()
-    for weights in sorted((folder / "unet").glob("*.safetensors")):
-        with weights.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()[:10]
+# ---- epsilon or v
+
+
+def _decide_prediction_type(sd: StableDiffusion, choice: str) -> None:
+    """The user's choice, else what the file says, else, for a single file of Stable Diffusion 2, what its UNet does."""
+    kind = sd.prediction_type if choice == AUTOMATIC else choice
+    if choice == AUTOMATIC and sd.family.name == "sd2" and not sd.file.path.is_dir() and not sd.file.facts.prediction_type:
+        kind = measured_prediction_type(sd)
+        sd.notes = (f"{sd.file.title} does not say what it predicts; its answer to pure noise says {kind}. Choose Prediction type if pictures come out wrong.",)
+    sd.prediction_type = sd.scheduler_config["prediction_type"] = kind
+
+
+@torch.no_grad()
+def measured_prediction_type(sd: StableDiffusion) -> str:
+    """What the UNet answers to almost pure noise: the noise itself (epsilon), or minus the picture, which is unlike it (v)."""
+    side = 32
+    noise = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)).to(sd.device)
+    width = sum(sd.widths.values())
+    words = torch.zeros(1, 77, width, device=sd.device)
+    predicted = sd.predict(noise, torch.tensor([999], device=sd.device), Conditioning(words), torch.zeros(1, 6, device=sd.device))
+    alike = torch.nn.functional.cosine_similarity(predicted.float().flatten(), noise.flatten(), dim=0)
+    return "epsilon" if float(alike) > 0.5 else "v_prediction"
+
+
+# ---- the token tables alone
+
+
+def load_token_tables(choice: str, workspace: Workspace) -> dict[str, tuple[CLIPTokenizer, Tensor]]:
+    """For each text encoder its tokenizer and token table, float32 [tokens, width], without the networks: enough to create an embedding."""
+    file = find_checkpoint(choice, workspace)
+    file.facts.check(other_vae=True)
+    family = FAMILIES[file.facts.family]
+    names = ("", "_2")[: len(family.encoders)]
+    try:
+        if file.path.is_dir():
+            tokenizers = _folder_tokenizers(file.path, family)
+            tables = [_table_in(_weights_of(file.path / f"text_encoder{name}"), "") for name in names]
+        else:
+            tokenizers = load_tokenizers(family)
+            tables = [_table_in(file.path, prefix) for prefix in LDM_PREFIXES[family.name]]
+    except (*_DAMAGED, StopIteration) as error:
+        raise _damaged(file, error) from error
+    return {name: (tokenizer, table) for name, tokenizer, table in zip(family.encoders, tokenizers, tables, strict=True)}
+
+
+def _weights_of(folder: Path) -> Path:
+    """The weights file of a text encoder's folder, the full one first."""
+    files = sorted((p for p in folder.glob("*") if p.suffix in (".safetensors", ".bin")), key=lambda p: (p.suffix != ".safetensors", ".fp16" in p.name))
+    if not files:
+        raise OSError(f"its {folder.name} folder holds no weights")
+    return files[0]
+
+
+def _table_in(path: Path, prefix: str) -> Tensor:
+    """The one tensor of a weights file; the others are not read from disk."""
+
+    def is_table(key: str) -> bool:
+        return key.startswith(prefix) and key.endswith("token_embedding.weight")
+
+    if path.suffix == ".safetensors":
+        with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
+            return file.get_tensor(next(key for key in file.keys() if is_table(key))).float()  # noqa: SIM118
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    while "state_dict" in content:
+        content = content["state_dict"]
+    return next(tensor for key, tensor in content.items() if is_table(key)).float()

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from ti_core.models.checkpoint import StableDiffusion
+from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Slot:
 
 
 Token = int | Slot
+Vectors = Mapping[str, Mapping[str, Tensor]]
+"""Embedding's name -> text encoder's name -> [n, width]; every text encoder of the checkpoint has its own rows."""
 
 
 class PromptEncoder:
@@ -33,7 +36,7 @@ class PromptEncoder:
 
     def __init__(self, sd: StableDiffusion) -> None:
         self.sd = sd
-        self.chunk = sd.text_encoder.config.max_position_embeddings - 2
+        self.chunk = sd.text_encoders[0].config.max_position_embeddings - 2
 
     def tokenize(self, prompt: str, counts: Mapping[str, int]) -> list[Token]:
         """Token ids of the prompt without start and end; each whole-word name (any case) becomes its slots.
@@ -52,7 +55,7 @@ class PromptEncoder:
 
     def _ids(self, text: str) -> list[Token]:
         text = re.sub(r"\\([()\[\]])", r"\1", text)  # taggers write \( for A1111, where a bare bracket is emphasis
-        return list(self.sd.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
+        return list(self.sd.tokenizers[0](text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
 
     def chunks(self, tokens: Sequence[Token]) -> list[list[Token]]:
         """Pieces of at most 75 tokens, at least one; an embedding that does not fit moves whole to the next piece."""
@@ -69,44 +72,63 @@ class PromptEncoder:
             i = end
         return pieces
 
-    def encode(self, prompts: Sequence[str], vectors: Mapping[str, Tensor]) -> Tensor:
-        """Conditioning, float32 [prompts, 77 x chunks, width], in one pass of the text encoder over the different prompts.
+    def encode(self, prompts: Sequence[str], vectors: Vectors) -> Conditioning:
+        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up with empty chunks.
 
-        Shorter prompts are filled up with empty chunks. `vectors` maps names to [n, width].
+        Stable Diffusion 1 and 2 are told the last layer but `clip_skip` - 1, normalised. SDXL is told the last layer but one of both encoders
+        side by side, and the second encoder's own summary of the first chunk.
         """
         different = list(dict.fromkeys(prompts))
-        counts = {name: len(rows) for name, rows in vectors.items()}
+        counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
         pieces = [self.chunks(self.tokenize(prompt, counts)) for prompt in different]
         most = max(len(p) for p in pieces)
-        rows = [self._row(piece) for p in pieces for piece in [*p, *([[]] * (most - len(p)))]]
-        ids = torch.tensor([[token if isinstance(token, int) else 0 for token in row] for row in rows], device=self.sd.device)
-        with self._inserted(rows, vectors):
-            hidden = self.sd.text_encoder(ids)[0]
-        encoded = hidden.reshape(len(different), -1, hidden.shape[-1])
+        chunks = [piece for p in pieces for piece in [*p, *([[]] * (most - len(p)))]]
+        hidden, pooled = [], None
+        for place, name in enumerate(self.sd.family.encoders):
+            rows = {embedding: by_encoder[name] for embedding, by_encoder in vectors.items()}
+            words, summary = self._encode_with(place, chunks, rows)
+            hidden.append(words.reshape(len(different), -1, words.shape[-1]))
+            pooled = None if summary is None else summary.reshape(len(different), most, -1)[:, 0]
         index = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
-        return encoded[index]
+        return Conditioning(torch.cat(hidden, dim=-1), pooled)[index]
 
-    def _row(self, piece: Sequence[Token]) -> list[Token]:
+    def _encode_with(self, place: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Float32 [chunks, 77, width] of one text encoder, and [chunks, width] of the one that summarises."""
+        encoder, device = self.sd.text_encoders[place], self.sd.encoder_device
+        rows = [self._row(piece, place) for piece in chunks]
+        ids = torch.tensor([[token if isinstance(token, int) else 0 for token in row] for row in rows], device=device)
+        with _inserted(encoder, rows, vectors):
+            out = encoder(ids, output_hidden_states=self.sd.is_sdxl or self.sd.clip_skip > 1)
+        if self.sd.is_sdxl:
+            summary = out.text_embeds.to(self.sd.device) if isinstance(encoder, CLIPTextModelWithProjection) else None
+            return out.hidden_states[-2].to(self.sd.device), summary
+        if self.sd.clip_skip == 1:
+            return out.last_hidden_state.to(self.sd.device), None
+        skipped = out.hidden_states[-min(self.sd.clip_skip, len(out.hidden_states) - 1)]
+        return encoder.final_layer_norm(skipped).to(self.sd.device), None
+
+    def _row(self, piece: Sequence[Token], place: int) -> list[Token]:
         """Start token, the piece, end token, padding: exactly 77."""
-        tokenizer = self.sd.tokenizer
+        tokenizer = self.sd.tokenizers[place]
         row = [tokenizer.bos_token_id, *piece, tokenizer.eos_token_id]
         return row + [tokenizer.pad_token_id] * (self.chunk + 2 - len(row))
 
-    @contextmanager
-    def _inserted(self, rows: list[list[Token]], vectors: Mapping[str, Tensor]) -> Iterator[None]:
-        """For one pass, put the vectors at the slots of the token embedding's output."""
-        places = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
-        if not places:
-            yield
-            return
-        at = (torch.tensor([p[0] for p in places]), torch.tensor([p[1] for p in places]))
-        values = torch.stack([vectors[slot.name][slot.row] for _, _, slot in places])
 
-        def replace_rows(module: Any, inputs: Any, output: Tensor) -> Tensor:
-            return output.index_put(tuple(i.to(output.device) for i in at), values.to(output))
+@contextmanager
+def _inserted(encoder: CLIPTextModel | CLIPTextModelWithProjection, rows: list[list[Token]], vectors: Mapping[str, Tensor]) -> Iterator[None]:
+    """For one pass, put the vectors at the slots of the token embedding's output."""
+    places = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
+    if not places:
+        yield
+        return
+    at = (torch.tensor([p[0] for p in places]), torch.tensor([p[1] for p in places]))
+    values = torch.stack([vectors[slot.name][slot.row] for _, _, slot in places])
 
-        handle = self.sd.text_encoder.get_input_embeddings().register_forward_hook(replace_rows)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def replace_rows(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        return output.index_put(tuple(i.to(output.device) for i in at), values.to(output))
+
+    handle = encoder.get_input_embeddings().register_forward_hook(replace_rows)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,10 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from PIL import Image
-from torch import Tensor
 
 from ti_core.errors import Interrupted
-from ti_core.models.checkpoint import StableDiffusion
-from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.prompt_encoder import PromptEncoder, Vectors
+from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion, size_of
 
 NAME = "DPM++ 2M Karras"
 SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -51,7 +50,7 @@ class SampleRequest:
 def sample_images(
     sd: StableDiffusion,
     requests: Sequence[SampleRequest],
-    vectors: Mapping[str, Tensor],
+    vectors: Vectors,
     stop: threading.Event | None = None,
     on_step: Callable[[int, int], None] | None = None,
     batch: int = 32,
@@ -70,7 +69,7 @@ def sample_images(
 def _sample_batch(
     sd: StableDiffusion,
     requests: Sequence[SampleRequest],
-    vectors: Mapping[str, Tensor],
+    vectors: Vectors,
     stop: threading.Event | None,
     on_step: Callable[[int, int], None] | None,
 ) -> list[Image.Image]:
@@ -79,22 +78,32 @@ def _sample_batch(
     solver_class, options = SOLVERS[first.sampler]
     solver = solver_class.from_config({k: v for k, v in sd.scheduler_config.items() if not k.startswith("_")}, **options)
     solver.set_timesteps(first.steps, device=sd.device)
-    shape = (sd.unet.config.out_channels, height // sd.latent_factor, width // sd.latent_factor)
+    shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
     more = {"generator": generators} if solver_class is EulerAncestralDiscreteScheduler else {}  # the only one that draws noise on its way
     latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device) * solver.init_noise_sigma
-    words = PromptEncoder(sd).encode([r.negative_prompt for r in requests] + [r.prompt for r in requests], vectors)
+    told = _guidance(sd, requests, vectors)
+    sizes = torch.tensor([size_of(width, height)] * len(told.words), device=sd.device)
     for done, t in enumerate(solver.timesteps):
         if stop is not None and stop.is_set():
             raise Interrupted
         scaled = solver.scale_model_input(torch.cat([latents, latents]), t)
-        with sd.autocast():
-            without, with_prompt = sd.unet(scaled, t, words, return_dict=False)[0].float().chunk(2)
+        without, with_prompt = sd.predict(scaled, t, told, sizes).float().chunk(2)
         guided = without + first.cfg_scale * (with_prompt - without)
         latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
-    with sd.autocast():
-        decoded = sd.vae.decode((latents / sd.vae.config.scaling_factor).to(sd.vae.dtype), return_dict=False)[0].float()
+    decoded = sd.decode(latents)
     pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(p) for p in pixels]
+
+
+def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:
+    """Conditioning of all negative prompts, then of all prompts. SDXL was trained to be told zeros where there is no negative prompt."""
+    told = PromptEncoder(sd).encode([r.negative_prompt for r in requests] + [r.prompt for r in requests], vectors)
+    if sd.is_sdxl:
+        for i, request in enumerate(requests):
+            if not request.negative_prompt.strip():
+                for tensor in told.tensors:
+                    tensor[i] = 0
+    return told

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ti_core.errors import UserError
+from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding
+from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace, clean_name
 
@@ -13,23 +15,29 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     """The file that would be made; raises UserError or SettingsError if it cannot be."""
     settings.check()
     name = clean_name(settings.name)
-    path = workspace.embeddings / f"{name}.pt"
-    if path.exists() and not settings.overwrite:
+    family = FAMILIES[find_checkpoint(settings.checkpoint, workspace).facts.family]
+    if find_embedding(name, workspace) is not None and not settings.overwrite:
         raise UserError(f"An embedding called '{name}' exists already.", "Choose another name, or tick Overwrite Old Embedding.")
-    return path
+    return workspace.embeddings / f"{name}{embedding_suffix(family.encoders)}"
 
 
 def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
-    """Write `embeddings/<name>.pt` and return its path. Raises UserError with nothing written.
+    """Write `embeddings/<name>.pt` (SDXL: `.safetensors`) and return its path. Raises UserError with nothing written.
 
+    Each text encoder gets the rows of its own token table. An overwritten embedding goes in whatever format it was, so that no name has two files.
     torch is imported only once the form is known to be right.
     """
     path = check_create(settings, workspace)
-    from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding, initial_rows
-    from ti_core.embeddings.pt_file import save_pt
-    from ti_core.models.checkpoint import load_token_table
+    from ti_core.embeddings.embedding import Embedding, initial_rows
+    from ti_core.embeddings.formats import save_embedding
+    from ti_core.models.checkpoint import load_token_tables
 
-    tokenizer, table = load_token_table(settings.checkpoint, workspace)
-    ids = tokenizer(settings.initialization_text, add_special_tokens=False).input_ids if settings.initialization_text.strip() else []
-    rows = initial_rows(table[ids[: settings.vectors]], settings.vectors, table.shape[1])
-    return save_pt(path, Embedding(path.stem, {ENCODER_OF_FIRST_FORMAT: rows}))
+    vectors, text = {}, settings.initialization_text
+    for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():
+        ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
+        vectors[encoder] = initial_rows(table[ids[: settings.vectors]], settings.vectors, table.shape[1])
+    save_embedding(path, Embedding(path.stem, vectors))
+    for suffix in TRAINABLE:
+        if path.suffix != suffix:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+    return path

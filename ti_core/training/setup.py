@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.data.dataset import Dataset, scan_dataset
-from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding
+from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit
-from ti_core.library import find_embedding
+from ti_core.library import embedding_suffix, find_checkpoint, find_embedding
+from ti_core.models.families import FAMILIES, Family
 from ti_core.plan import RunPlan, plan_run
 from ti_core.prompts import find_template, load_template
 from ti_core.schedule import Schedule, parse_schedule
@@ -22,7 +23,7 @@ from ti_core.workspace import Workspace, clean_name
 
 @dataclass(frozen=True)
 class Prepared:
-    """The checked inputs of a run, all read but the checkpoint."""
+    """The checked inputs of a run, all read but the checkpoint. `suffix` is the format that the result is saved in."""
 
     embedding: Embedding
     dataset: Dataset
@@ -30,22 +31,27 @@ class Prepared:
     schedule: Schedule
     log_directory: Path
     plan: RunPlan
+    suffix: str
 
 
-def _load_for_training(name: str, workspace: Workspace) -> Embedding:
-    """The embedding of that name from a file of any format, for a model with one text encoder."""
-    path = find_embedding(name, workspace)
+def _load_for_training(name: str, family: Family, title: str, workspace: Workspace) -> Embedding:
+    """The embedding of that name from a file of any format, its vectors under the names of the family's text encoders."""
+    path = find_embedding(name, workspace, first=embedding_suffix(family.encoders))
     assert path is not None, "check_train looks for the file"
     found = load_embedding(path)
-    if len(found.vectors) > 1:
-        raise UserError(f"'{path.name}' is an embedding of SDXL, with vectors for two text encoders.", "Choose one for Stable Diffusion 1 or 2.")
-    return replace(found, name=name, vectors={ENCODER_OF_FIRST_FORMAT: next(iter(found.vectors.values()))})
+    if len(found.vectors) != len(family.encoders):
+        is_for = "SDXL, with vectors for two text encoders" if len(found.vectors) > 1 else "Stable Diffusion 1 or 2, with vectors for one text encoder"
+        raise UserError(f"'{path.name}' is an embedding of {is_for}, but {title} is {family.title}.", "Create a new embedding with this checkpoint selected.")
+    vectors = found.vectors if len(family.encoders) > 1 else {family.encoders[0]: next(iter(found.vectors.values()))}
+    return replace(found, name=name, vectors=vectors)
 
 
 def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Prepared:
     """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice."""
     check_train(settings, workspace)
-    embedding = _load_for_training(clean_name(settings.embedding), workspace)
+    checkpoint = find_checkpoint(settings.checkpoint, workspace)
+    family = FAMILIES[checkpoint.facts.family]
+    embedding = _load_for_training(clean_name(settings.embedding), family, checkpoint.title, workspace)
     dataset = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
@@ -58,5 +64,5 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     plan = plan_run(len(dataset.examples), settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
         embedding, dataset, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
-        workspace.path(settings.log_directory, "Log directory"), plan,
+        workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from ti_core.files import save_atomically
 from ti_core.models.sampler import SampleRequest, sample_images
 
 if TYPE_CHECKING:
-    from ti_core.training.loop import Run
+    from ti_core.training.run import Run
 
 
 def save_preview(run: Run, training_prompt: str) -> None:
@@ -30,12 +30,12 @@ def save_preview(run: Run, training_prompt: str) -> None:
         width=settings.width,
         height=settings.height,
     )
-    picture = sample_images(run.sd, [request], {run.name: run.vectors.detach()}, run.stop)[0]
+    picture = sample_images(run.sd, [request], {run.name: {encoder: rows.detach() for encoder, rows in run.vectors.items()}}, run.stop)[0]
     path = save_atomically(run.folder.preview(step), lambda part: picture.save(part, "PNG"))
     card = None
     if settings.cards:
         card, embedding = run.folder.card(step), run.embedding(f"{run.name}-{step}")
-        footer = (run.sd.file.path.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
+        footer = (run.sd.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
         drawn = render_card(picture, f"<{embedding.name}>", footer)
         save_card(card, drawn, embedding)
     run.log(PreviewSaved(step, str(path), request.prompt, str(card or "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,11 +12,15 @@ from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
+Vectors = Mapping[str, Tensor]
+"""Text encoder's name -> [n, width]."""
 
-def checksum(vectors: Tensor) -> str:
+
+def checksum(vectors: Vectors) -> str:
     """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (reference 3.1)."""
     result = 0
-    for value in (vectors.detach().float().cpu().flatten() * 100).to(torch.int32).tolist():
+    values = torch.cat([rows.detach().float().cpu().flatten() for rows in vectors.values()])
+    for value in (values * 100).to(torch.int32).tolist():
         result = ((result * 281) ^ (value * 997)) & 0xFFFFFFFF
     return f"{result & 0xFFFF:04x}"
 
@@ -24,13 +29,13 @@ def state_file(embedding: Path) -> Path:
     return embedding.with_name(embedding.name + ".optim")
 
 
-def save_state(embedding: Path, vectors: Tensor, optimizer: torch.optim.Optimizer) -> Path:
+def save_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> Path:
     """Write the state that belongs to these vectors, in A1111's layout."""
     content = {"hash": checksum(vectors), "optimizer_state_dict": optimizer.state_dict()}
     return save_atomically(state_file(embedding), lambda part: torch.save(content, part))
 
 
-def load_state(embedding: Path, vectors: Tensor, optimizer: torch.optim.Optimizer) -> bool:
+def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:
     """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors.
 
     The rate in it is not used: the loop sets the schedule's own before every update.
@@ -39,9 +44,10 @@ def load_state(embedding: Path, vectors: Tensor, optimizer: torch.optim.Optimize
         content = load_torch_file(state_file(embedding))
         if content["hash"] != checksum(vectors):
             return False
-        averages = content["optimizer_state_dict"]["state"][0]
-        if averages["exp_avg"].shape != vectors.shape or averages["exp_avg_sq"].shape != vectors.shape:
-            return False
+        states = content["optimizer_state_dict"]["state"]
+        for i, rows in enumerate(vectors.values()):
+            if states[i]["exp_avg"].shape != rows.shape or states[i]["exp_avg_sq"].shape != rows.shape:
+                return False
         optimizer.load_state_dict(content["optimizer_state_dict"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return False

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ti_core.embedding_files import stored_embeddings, vocabulary_norm
+from ti_core.embedding_files import stored_embeddings, vocabulary_norms
 from ti_core.errors import UserError
 from ti_core.job_kinds import KINDS
 from ti_core.jobs import Job
@@ -26,7 +26,14 @@ from ti_core.ui.desk import Desk
 from ti_core.ui.roles import STRANGER
 from ti_core.workspace import clean_name
 
-ALSO_CALLED = {"template_filename": "template_file", "preview_sampler_index": "", "preview_sampler_name": "", "preview_width": "", "preview_height": "", "id_task": ""}
+ALSO_CALLED = {
+    "template_filename": "template_file",
+    "preview_sampler_index": "",
+    "preview_sampler_name": "",
+    "preview_width": "",
+    "preview_height": "",
+    "id_task": "",
+}
 """Names that only A1111's functions have; the empty ones have nothing to set here."""
 LOOK_AGAIN_S = 0.2
 MAX_BODY_BYTES = 2**20
@@ -134,14 +141,14 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
 def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
     """By name: those that fit the server's checkpoint, and those that do not."""
     try:
-        width = vocabulary_norm(checkpoint, desk.workspace)[1]
+        widths = sorted(width for _, width in vocabulary_norms(checkpoint, desk.workspace).values())
     except UserError:
-        width = 0
+        widths = []
     told: dict[str, Any] = {"loaded": {}, "skipped": {}}
     for stored in stored_embeddings(desk.workspace):
         found = stored.embedding
         if found is not None:
-            fits = not width or width in found.widths.values()
+            fits = not widths or sorted(found.widths.values()) == widths
             told["loaded" if fits else "skipped"].setdefault(
                 stored.name,
                 {

@@ -109,8 +109,14 @@ class EmbeddingsTab:
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
         assert stored.embedding is not None, "find_stored gives readable embeddings only"
-        norms = next(norms for norms in stored.embedding.norms.values() if len(norms) == len(nearest))
-        rows = [[str(i + 1), f"{norms[i]:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for i, words in enumerate(nearest)]
+        numbers = [
+            (f"{i + 1} {encoder}" if len(stored.embedding.norms) > 1 else str(i + 1), norm)
+            for encoder, norms in stored.embedding.norms.items()
+            for i, norm in enumerate(norms)
+        ]
+        rows = [
+            [number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for (number, norm), words in zip(numbers, nearest, strict=True)
+        ]
         return {self.chosen: chosen, self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"), **accepted(self.message)}
 
     def take(self, file: str | None, checkpoint: str) -> Updates:
@@ -133,8 +139,7 @@ class EmbeddingsTab:
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
 
         def work() -> Path:
-            norm, _ = embedding_files.vocabulary_norm(checkpoint, self.desk.workspace)
-            return embedding_files.repair_norm(chosen or "", name, norm, self.desk.workspace)
+            return embedding_files.repair_norm(chosen or "", name, checkpoint, self.desk.workspace)
 
         return self._start(f"Repair the norm of {chosen}", chosen, work, name)
 

@@ -1,0 +1,71 @@
+"""Out of memory in mid-run: fewer pictures at once, the same update again, the run goes on; and fp16, which needs its constant loss scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
+from ti_core.errors import UserError
+from ti_core.events import Notice, StepDone
+from ti_core.models import checkpoint
+from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.settings import CreateSettings
+from ti_core.training.create import create_embedding
+from ti_core.workspace import Workspace
+
+
+def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, but_not_checkpointed: bool = False) -> list[int]:
+    """The UNet raises torch's own error for more than `most` pictures at once; gives the sizes of all tries."""
+    tried, predict = [], StableDiffusion.predict
+
+    def limited(sd: StableDiffusion, latents: torch.Tensor, *more: object) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            tried.append(len(latents))
+            if len(latents) > most and not (but_not_checkpointed and sd.unet.is_gradient_checkpointing):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return predict(sd, latents, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StableDiffusion, "predict", limited)
+    return tried
+
+
+def test_the_micro_batch_halves_the_update_is_repeated_and_the_page_is_told(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
+    train(workspace, steps=3)
+    plenty = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    tried = limit_memory(monkeypatch, most=1)
+    events = train(workspace, steps=3)
+    assert tried[:6] == [4, 2, 1, 1, 1, 1]
+    assert [event.step for event in events.of(StepDone)] == [1, 2, 3]
+    told = [event.text for event in events.of(Notice) if "memory ran out" in event.text]
+    assert len(told) == 2 and "with 4 pictures at once. The step is done again with 2" in told[0]
+    assert torch.allclose(rows_of(anna), plenty, atol=1e-5)
+
+
+def test_with_one_picture_checkpointing_comes_next(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    limit_memory(monkeypatch, most=0, but_not_checkpointed=True)
+    events = train(workspace, steps=2, image_every=0)
+    assert [event.step for event in events.of(StepDone)] == [1, 2]
+    assert "Gradient checkpointing is on" in events.of(Notice)[-1].text
+
+
+def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sentence(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    before = rows_of(anna)
+    limit_memory(monkeypatch, most=0)
+    with pytest.raises(UserError, match=r"memory is too small for pictures of 16 px.*Choose a smaller Width"):
+        train(workspace, steps=2)
+    assert torch.equal(rows_of(anna), before)
+
+
+def test_another_error_is_not_taken_for_missing_memory(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def broken(*_: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(StableDiffusion, "predict", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        train(workspace, steps=2)

@@ -1,0 +1,144 @@
+"""A loaded checkpoint of any family, every weight frozen, and the three things it does: encode pictures, predict noise, decode latents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from ti_core.library import CheckpointFile
+from ti_core.models.families import Family
+
+LATENT_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet is told: `words` float32 [prompts, 77 x chunks, width], and for SDXL `pooled` float32 [prompts, width of clip_g]."""
+
+    words: Tensor
+    pooled: Tensor | None = None
+
+    def __getitem__(self, places: Sequence[int] | Tensor) -> Conditioning:
+        return Conditioning(self.words[places], None if self.pooled is None else self.pooled[places])
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [self.words] if self.pooled is None else [self.words, self.pooled]
+
+    def leaf(self) -> Conditioning:
+        """The same values as leaves of a new graph, which gather the gradient of many micro-batches."""
+        return Conditioning(*[tensor.detach().requires_grad_(True) for tensor in self.tensors])
+
+    def backward(self, leaf: Conditioning, scale: float = 1.0) -> None:
+        """Send the gradient that `leaf` gathered, divided by `scale`, back to what this was made of."""
+        gradients = [tensor.grad / scale for tensor in leaf.tensors if tensor.grad is not None]
+        assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
+        torch.autograd.backward(self.tensors, gradients)
+
+
+@dataclass
+class StableDiffusion:
+    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [1000], on `device`.
+
+    Tokenizers and text encoders are in the order of the family's `encoders`. `encoder_device` is the CPU when the text encoders had to make room.
+    """
+
+    file: CheckpointFile
+    hash: str
+    family: Family
+    tokenizers: tuple[CLIPTokenizer, ...]
+    text_encoders: tuple[CLIPTextModel | CLIPTextModelWithProjection, ...]
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    scheduler_config: dict[str, Any]
+    signal: Tensor
+    prediction_type: str
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+    clip_skip: int = 1
+    vae_idles_on_cpu: bool = False
+    encoder_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about choices that were made while loading."""
+    _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Length of one vector for each text encoder."""
+        tables = (encoder.get_input_embeddings().weight for encoder in self.text_encoders)
+        return {name: int(table.shape[1]) for name, table in zip(self.family.encoders, tables, strict=True)}
+
+    @property
+    def latent_factor(self) -> int:
+        """Pixels to one latent."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def is_sdxl(self) -> bool:
+        return len(self.text_encoders) == 2
+
+    @property
+    def name(self) -> str:
+        """As A1111 writes it into embeddings and pictures: without the suffix of a file."""
+        return self.file.path.name if self.file.path.is_dir() else self.file.path.stem
+
+    def autocast(self, enabled: bool = True) -> torch.autocast:
+        """Mixed precision, where the device has it."""
+        return torch.autocast(self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None)
+
+    def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
+        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it."""
+        if self.unet.config.in_channels > LATENT_CHANNELS:
+            latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
+        added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
+        with self.autocast():
+            return self.unet(latents, timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
+
+    def _blank_channels(self, latents: Tensor) -> Tensor:
+        """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the picture is given (reference 2.3)."""
+        height, width = latents.shape[-2:]
+        if (height, width) not in self._blank:
+            grey = torch.zeros(1, 3, height * self.latent_factor, width * self.latent_factor, device=self.device)
+            self._blank[height, width] = torch.cat([torch.ones(1, 1, height, width, device=self.device), self.encode(grey)[0]], dim=1)
+        return self._blank[height, width].to(latents.dtype).expand(len(latents), -1, -1, -1)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the latents, float32 [n, 4, h, w] times the scaling factor, of pixels [n, 3, H, W] in -1..1 on the device."""
+        with self.vae_at_work() as vae, self.autocast(vae.dtype is not torch.float32):
+            posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
+        factor = vae.config.scaling_factor
+        return posterior.mean.float() * factor, posterior.std.float() * factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels float32 [n, 3, H, W] in about -1..1."""
+        with self.vae_at_work() as vae, self.autocast(vae.dtype is not torch.float32):
+            return vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0].float()
+
+    @contextmanager
+    def vae_at_work(self) -> Iterator[AutoencoderKL]:
+        """The autoencoder on the device; afterwards it goes back to the CPU if that is where it idles."""
+        self.vae.to(self.device)
+        try:
+            yield self.vae
+        finally:
+            if self.vae_idles_on_cpu:
+                self.vae.to("cpu")
+
+
+def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:
+    """What SDXL is told of a picture (Podell et al. 2023, section 2.2): original height and width, top and left of the crop, height and width.
+
+    Without `original` (width, height) it is a picture of its own size, as when painting.
+    """
+    original_width, original_height = original or (width, height)
+    left, top = crop
+    return [original_height, original_width, top, left, height, width]

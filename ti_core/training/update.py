@@ -1,0 +1,136 @@
+"""One update of the vectors: the gradient over all its images, clipped, and what is checked after the optimizer's step."""
+
+from __future__ import annotations
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor
+
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import Notice
+from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.prompts import build_prompt
+from ti_core.schedule import parse_schedule
+from ti_core.training.diffusion import (
+    add_noise,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    parts_of_one_shape,
+    prompt_random,
+    squared_error,
+    target_of,
+)
+from ti_core.training.run import Run
+
+FP16_LOSS_SCALE = 1024.0
+"""Constant: the gradient of a mean loss is subnormal in fp16 without it (stack notes 3)."""
+
+
+def take_gradient(run: Run, step: int) -> tuple[float, str]:
+    """Leave the gradient of update `step` on the vectors; returns its mean loss and one of its prompts.
+
+    When memory runs out, the same update is done again with fewer images at once, which gives the same gradient. Raises Interrupted, and
+    UserError when nothing smaller is left to try.
+    """
+    while True:
+        try:
+            return _accumulate(run, step)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+        clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
+        _make_room(run)
+
+
+def _make_room(run: Run) -> None:
+    """Halve what is on the device together, down to one image; then recompute instead of keeping. The user is told."""
+    largest = max(mean.shape[-1] * mean.shape[-2] for mean in run.latents.mean)
+    at_once = min(run.inputs.plan.images_per_step, run.pixels_at_once // largest)
+    if at_once > 1:
+        run.pixels_at_once = at_once // 2 * largest
+        run.log(Notice(f"The device's memory ran out with {at_once} pictures at once. The step is done again with {at_once // 2}, and the training goes on."))
+    elif not run.sd.unet.is_gradient_checkpointing:
+        run.sd.unet.enable_gradient_checkpointing()
+        run.log(Notice("The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each step takes a third longer."))
+    else:
+        raise UserError(
+            f"The device's memory is too small for pictures of {run.settings.width or run.sd.file.size_px} px, even one at a time.",
+            "Choose a smaller Width and Height, or close other programs that use the graphics card.",
+        )
+
+
+def _accumulate(run: Run, step: int) -> tuple[float, str]:
+    """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass of the text encoders
+    takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
+    """
+    sd, settings = run.sd, run.settings
+    images = images_of_step(run.inputs.plan, settings.seed, step)
+    prompts = prompts_of_step(run, images, step)
+    clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
+    noise, timesteps = noise_of_step(clean, settings.seed, step)
+    scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
+
+    conditioning = PromptEncoder(sd).encode(prompts, {run.name: run.vectors})
+    leaf = conditioning.leaf()
+    total = torch.zeros((), device=sd.device)
+    for part in parts_of_one_shape(clean, run.micro_batch):
+        if run.stop.is_set():
+            raise Interrupted
+        x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
+        sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
+        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes)
+        weight = torch.stack([run.latents.weight[images[i]] for i in part])
+        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / len(images)
+        (loss * scale).backward()
+        total += loss.detach()
+    run.optimizer.zero_grad()
+    conditioning.backward(leaf, scale)
+    return float(total), prompts[0]
+
+
+def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
+    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the embedding's name."""
+    prompts = []
+    for place, image in enumerate(images):
+        rng = prompt_random(run.settings.seed, step, place)
+        line = rng.choice(run.inputs.lines)
+        caption = run.inputs.dataset.examples[image].caption
+        prompts.append(build_prompt(line, caption, run.name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
+    return prompts
+
+
+def clip_gradient(run: Run, step: int) -> None:
+    """Limit the gradient of the whole update by its own schedule.
+
+    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so; this is the true one.
+    """
+    mode = run.settings.clip_grad_mode
+    if mode == "disabled":
+        return
+    limit = parse_schedule(run.settings.clip_grad_value).rate_at(step)
+    if mode == "value":
+        torch.nn.utils.clip_grad_value_(run.vectors.values(), limit)
+    else:
+        torch.nn.utils.clip_grad_norm_(run.vectors.values(), limit)
+
+
+def copy_of(vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {encoder: rows.detach().clone() for encoder, rows in vectors.items()}
+
+
+def check_vectors(run: Run, before: dict[str, Tensor], step: int) -> None:
+    """After every update the vectors must be finite, and after the first they must have moved; else the good ones are put back."""
+    rate = run.inputs.schedule.rate_at(step)
+    if not all(bool(rows.isfinite().all()) for rows in run.vectors.values()):
+        with torch.no_grad():
+            for encoder, rows in run.vectors.items():
+                rows.copy_(before[encoder])
+        raise UserError(
+            f"At step {step} the vectors stopped being finite numbers; the learning rate was {rate:g}.", "Train again with a lower Embedding Learning rate."
+        )
+    if step == run.inputs.plan.first_step + 1 and all(torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()):
+        raise UserError(
+            "The first update did not change the embedding, so training would learn nothing.",
+            f"Check that the Prompt template contains [name] and that the learning rate {rate:g} is not too small.",
+        )

@@ -1,0 +1,101 @@
+"""The top of the page: which checkpoint, and how it is loaded; A1111's quick settings. Train and txt2img take their values from here."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.events import Emit
+from ti_core.file_hashes import known_hash
+from ti_core.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, find_vaes
+from ti_core.models.families import FAMILIES
+from ti_core.settings import TrainSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
+from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused, widget
+
+HOW_LOADED = ("vae", "clip_skip", "prediction_type", "precision")
+
+
+class ModelPanel:
+    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py` wires the download."""
+
+    def __init__(self, desk: Desk, chosen: str, my_job: Any) -> None:
+        self.desk, self.chosen, self.my_job = desk, chosen, my_job
+        options, defaults = TrainSettings.options(), TrainSettings.defaults()
+        option = options["checkpoint"]
+        with gr.Row(elem_classes="with-refresh"):
+            checkpoint = disk_dropdown(self.titles(), value=chosen, label=option.label, info=option.help, elem_id="checkpoint")
+            self.refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh")
+        self.widgets: dict[str, Any] = {"checkpoint": checkpoint}
+        self.facts = gr.Textbox(
+            label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
+        )
+        with gr.Accordion("VAE, clip skip, precision, download", open=False, elem_id="model_more"):
+            vae = options["vae"]
+            with gr.Row(equal_height=False, elem_classes="numbers"):
+                self.widgets["vae"] = disk_dropdown(self.vaes(), value=AUTOMATIC, label=vae.label, info=vae.help, elem_id="model_vae")
+                self.widgets["clip_skip"] = widget(options["clip_skip"], defaults["clip_skip"], "model_clip_skip")
+            with gr.Row(equal_height=False, elem_classes="numbers"):
+                for name in ("prediction_type", "precision"):
+                    self.widgets[name] = widget(options[name], defaults[name], f"model_{name}")
+            with gr.Row(equal_height=True, elem_classes="with-refresh"):
+                self.hub_name = gr.Textbox(
+                    label="Model on the hub", placeholder="owner/name", elem_id="hub_name",
+                    info="Type its name as huggingface.co shows it, owner/name, or owner/name/file.safetensors. It needs the internet, once.",
+                )  # fmt: skip
+                self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
+        self.message = message_box("model_message")
+        checkpoint.change(self.described, checkpoint, self.facts, **DIRECT)
+        self.refresh.click(self.read_again, checkpoint, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
+
+    def titles(self) -> list[str]:
+        titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
+        return titles if self.chosen in titles else [*titles, self.chosen]
+
+    def vaes(self) -> list[str]:
+        return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.desk.workspace))]
+
+    @looks
+    def read_again(self, choice: str | None) -> Updates:
+        """Fresh lists and facts, also of a file that was replaced."""
+        return {
+            self.widgets["checkpoint"]: gr.update(choices=self.titles()),
+            self.widgets["vae"]: gr.update(choices=self.vaes()),
+            self.facts: self.described(choice),
+        }
+
+    @looks
+    def described(self, choice: str | None) -> str:
+        """Family, size, precision, file size and hash of the chosen checkpoint, or why it cannot be used."""
+        try:
+            file = find_checkpoint(choice or self.chosen, self.desk.workspace)
+            facts = file.facts
+            facts.check(other_vae=True)
+        except UserError as error:
+            return str(error)
+        family = FAMILIES[facts.family].title + (" inpainting" if facts.inpainting else "")
+        hashed = known_hash(file.path, self.desk.workspace.hashes_file)
+        lacks = "needs a VAE: choose one below" if facts.missing else ""
+        said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, f"{facts.bytes / 1e9:.2g} GB", f"hash {hashed}" if hashed else "", lacks]
+        return " · ".join(fact for fact in said if fact)
+
+    def download(self, name: str) -> Updates:
+        """Queue the download of a hub model; it gets into the list when it is there."""
+        try:
+            from ti_core.models.hub import check_download, download_checkpoint
+
+            check_download(name, self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            download_checkpoint(name, self.desk.workspace, emit, stop)
+
+        return {self.my_job: self.desk.submit("download", f"Download {name.strip()}", work), **accepted(self.message)}
+
+
+__all__ = ["HOW_LOADED", "QUEUED", "ModelPanel"]
