@@ -125,13 +125,25 @@ class StableDiffusion:
 
     @contextmanager
     def vae_at_work(self) -> Iterator[AutoencoderKL]:
-        """The autoencoder on the device; afterwards it goes back to the CPU if that is where it idles."""
+        """The autoencoder on the device; afterwards it goes back to where it was, if it idles on the CPU."""
+        before = self.vae.device
         self.vae.to(self.device)
         try:
             yield self.vae
         finally:
             if self.vae_idles_on_cpu:
-                self.vae.to("cpu")
+                self.vae.to(before)
+
+    def place(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
+        """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work only, the text encoders
+        work on the CPU.
+        """
+        self.vae_idles_on_cpu = vae_off_device
+        self.vae.to("cpu" if vae_off_device else self.device)
+        self.encoder_device = torch.device("cpu") if encoders_off_device else self.device
+        for encoder in self.text_encoders:
+            encoder.to(self.encoder_device)
+        self.unet.to(self.device)
 
 
 def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:

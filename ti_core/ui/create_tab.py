@@ -19,10 +19,9 @@ class CreateTab:
         self.desk, self.my_job = desk, my_job
         self.form = Form(CreateSettings, "create")
         for name in CreateSettings.options():
-            if name == "checkpoint":
-                self.form.widgets[name] = checkpoint
-            else:
+            if name != "checkpoint":
                 self.form.add(name)
+        self.form.share({"checkpoint": checkpoint})
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")

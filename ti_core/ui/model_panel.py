@@ -15,7 +15,7 @@ from ti_core.models.families import FAMILIES
 from ti_core.settings import TrainSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused, widget
+from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
 
 HOW_LOADED = ("vae", "clip_skip", "prediction_type", "precision")
 
@@ -83,19 +83,14 @@ class ModelPanel:
         said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, f"{facts.bytes / 1e9:.2g} GB", f"hash {hashed}" if hashed else "", lacks]
         return " · ".join(fact for fact in said if fact)
 
-    def download(self, name: str) -> Updates:
+    def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""
-        try:
-            from ti_core.models.hub import check_download, download_checkpoint
-
-            check_download(name, self.desk.workspace)
-        except UserError as error:
-            return refused(error, self.message)
+        if not name.strip():
+            return refused(UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name."), self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
+            from ti_core.models.hub import download_checkpoint
+
             download_checkpoint(name, self.desk.workspace, emit, stop)
 
         return {self.my_job: self.desk.submit("download", f"Download {name.strip()}", work), **accepted(self.message)}
-
-
-__all__ = ["HOW_LOADED", "QUEUED", "ModelPanel"]

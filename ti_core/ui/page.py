@@ -8,21 +8,22 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.library import CheckpointFile, find_checkpoint, find_checkpoints
+from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
-from ti_core.settings import PORTRAITS, TrainSettings
+from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import NOTHING, CaptionsTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
+from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.roles import guard_handlers, looks, who
 from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, refused
+from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, refused
 
 TAB_IDS = ("create", "preprocess", "captions", "templates", "train", "txt2img", "embeddings")
 TITLE = "Textual Inversion"
@@ -56,9 +57,9 @@ class Page:
                     with gr.Tab("Templates", id="templates") as templates:
                         self.templates = TemplatesTab(self.desk)
                     with gr.Tab("Train", id="train") as train:
-                        self.train = TrainTab(self.desk, self.my_job, self.checkpoint)
+                        self.train = TrainTab(self.desk, self.my_job, self.download.widgets)
                     with gr.Tab("txt2img", id="txt2img") as txt2img:
-                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.checkpoint)
+                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.download.widgets)
                     with gr.Tab("Embeddings", id="embeddings") as embeddings:
                         self.embeddings = EmbeddingsTab(self.desk, self.my_job, self.checkpoint)
                     self.all_tabs = (create, preprocess, captions, templates, train, txt2img, embeddings)
@@ -75,12 +76,9 @@ class Page:
 
     def _build_top(self) -> None:
         with gr.Row(elem_id="top", equal_height=False):
-            with gr.Column(scale=11, min_width=300), gr.Row(elem_classes="with-refresh"):
-                option = TrainSettings.options()["checkpoint"]
-                self.checkpoint = disk_dropdown(
-                    self._checkpoint_titles(), value=self.chosen_checkpoint, label=option.label, info=option.help, elem_id="checkpoint"
-                )
-                self.checkpoint_refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0)
+            with gr.Column(scale=11, min_width=300):
+                self.download = ModelPanel(self.desk, self.chosen_checkpoint, self.my_job)  # a job's kind is the name of the part that answers
+                self.checkpoint = self.download.widgets["checkpoint"]
             with gr.Column(scale=9, min_width=300, elem_id="start"):
                 with gr.Row(equal_height=False):
                     self.person = gr.Dropdown(
@@ -88,10 +86,6 @@ class Page:
                     )
                     self.sample = gr.Button("Try the face recipe with sample photos", size="md", scale=5, min_width=220, elem_id="sample")
                 self.follow = gr.Checkbox(False, label="Go to the next tab after each step", container=False, elem_id="follow")
-
-    def _checkpoint_titles(self) -> list[str]:
-        titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
-        return titles if self.chosen_checkpoint in titles else [*titles, self.chosen_checkpoint]
 
     # ---- wiring
 
@@ -101,8 +95,8 @@ class Page:
             inputs = tab.form.components + (self.txt2img.form.components if tab is self.train else [])
             clicked = tab.button.click(tab.start, inputs, [self.my_job, tab.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for button, start, inputs in self.embeddings.actions:
-            clicked = button.click(start, inputs, [self.my_job, self.embeddings.message], **QUEUED)
+        for button, start, inputs in [*self.embeddings.actions, (self.download.download_button, self.download.start_download, [self.download.hub_name])]:
+            clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.download.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
         for tab in (self.preprocess, self.train, self.txt2img):
             tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
@@ -111,6 +105,8 @@ class Page:
             self.kept_tab,
             self.preprocess.gallery,
             self.my_job,
+            self.download.message,
+            self.checkpoint,
             self.create.message,
             self.preprocess.message,
             self.txt2img.message,
@@ -146,7 +142,7 @@ class Page:
         self.preprocess.drop.upload(self.preprocess.take_photos, drop, [self.preprocess.form.widgets["source_directory"], self.preprocess.message], **QUEUED)
 
     def _train_outputs(self) -> list[Any]:
-        return [self.train.message, *(w for name, w in self.train.form.widgets.items() if name != "checkpoint")]
+        return [self.train.message, *self.train.form.own.values()]
 
     def _wire_lists(self) -> None:
         """Tabs that show what is on disk read it when they are chosen; a saved template gets into the Train tab's list at once."""
@@ -172,14 +168,13 @@ class Page:
         )
         sizes = [widgets["width"], widgets["height"], painted["width"], painted["height"]]
         self.checkpoint.input(looks(lambda choice: self._own_size(choice) * 2), self.checkpoint, sizes, **DIRECT)
-        self.checkpoint_refresh.click(looks(lambda: gr.update(choices=self._checkpoint_titles())), None, self.checkpoint, **DIRECT)
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
-        fields: dict[str, Any] = {"follow": self.follow, "checkpoint": self.checkpoint}
+        fields: dict[str, Any] = {"follow": self.follow, **self.download.widgets}
         for form in (self.create.form, self.preprocess.form, self.train.form, self.txt2img.form):
-            fields.update({f"{form.prefix}.{name}": widget for name, widget in form.widgets.items() if name != "checkpoint"})
+            fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})
         keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
 
@@ -201,10 +196,11 @@ class Page:
     def _put_back(self, values: dict[str, Any], fields: dict[str, Any]) -> Updates:
         """Stored values that still fit, and fresh lists for the dropdowns that are read from disk."""
         updates: Updates = {fields[name]: value for name, value in values.items() if name in fields}
-        checkpoints = self._checkpoint_titles()
+        checkpoints = self.download.titles()
         same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
         chosen = values["checkpoint"] if same_start and values.get("checkpoint") in checkpoints else self.chosen_checkpoint
         updates[self.checkpoint] = gr.update(choices=checkpoints, value=chosen)
+        updates[self.download.widgets["vae"]] = gr.update(choices=self.download.vaes(), value=values.get("vae") or AUTOMATIC)
         stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
@@ -251,6 +247,9 @@ class Page:
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(job.result, follow, embedding))
+        elif job.state == "finished" and job.kind == "download":
+            updates[self.checkpoint] = gr.update(choices=self.download.titles())
+            updates.update(accepted(self.download.message, f"{job.text} Choose it in the list."))
         elif job.state == "finished" and job.kind == "embeddings":
             updates.update({**self.embeddings.enter(job.result or chosen, checkpoint), **accepted(self.embeddings.message, job.text)})
         return updates

@@ -26,20 +26,22 @@ class TrainTab:
     txt2img: Form
     """The form of the txt2img tab; the page sets it, because that tab comes later."""
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
         self.desk, self.my_job = desk, my_job
         self.form = Form(TrainSettings, "train")
         gr.Markdown(
             "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint"
         )
         self.recipe = gr.Button("Use the face recipe", elem_id="train_recipe")
-        names = [name for name in TrainSettings.options() if name != "checkpoint"]
-        ours = names.index("seed")
+        names = [name for name in TrainSettings.options() if name not in model]
+        ours, memory = names.index("seed"), names.index("micro_batch")
         self._add(names[:ours])
         with gr.Accordion("Seed, loss table and previews", open=False, elem_id="train_more"):
-            self._add(names[ours:])
-        ordered = {name: self.form.widgets.get(name, checkpoint) for name in TrainSettings.options()}
-        self.form.widgets = ordered
+            self._add(names[ours:memory])
+        with gr.Accordion("Memory", open=False, elem_id="train_memory"):
+            self._add(names[memory:])
+        self.form.share(model)
+        ordered = self.form.widgets
         self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=4, elem_id="train_plan")
         typed = [ordered["learning_rate"], ordered["steps"]]
         gr.on([widget.change for widget in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)

@@ -17,14 +17,13 @@ IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 class Txt2ImgTab:
     """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the live strip."""
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
+    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
         self.desk, self.my_job = desk, my_job
         self.form = Form(Txt2ImgSettings, "txt2img")
         for name in Txt2ImgSettings.options():
-            if name == "checkpoint":
-                self.form.widgets[name] = checkpoint
-            elif name not in self.form.widgets:
+            if name not in self.form.widgets and name not in model:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+        self.form.share(model)
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Generate", variant="primary", elem_id="txt2img_run")
             self.interrupt = gr.Button("Interrupt", elem_id="txt2img_interrupt")

@@ -55,6 +55,8 @@ class Form:
     settings: type[Settings]
     prefix: str
     widgets: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Widgets that other forms have too, such as the checkpoint at the top of the page."""
 
     def add(self, *names: str) -> list[Any]:
         """Make the widgets of these options here and now; several number boxes share a row."""
@@ -76,6 +78,15 @@ class Form:
             label = self.settings.options()[name].label
             button = gr.Button(f"{label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id=f"{self.prefix}_{name}_refresh")
         button.click(looks(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
+
+    def share(self, widgets: dict[str, Any]) -> None:
+        """Take widgets that were made elsewhere, and put all into the order of the settings."""
+        self.shared = {name: widget for name, widget in widgets.items() if name in self.settings.options()}
+        self.widgets = {name: self.shared.get(name) or self.widgets[name] for name in self.settings.options()}
+
+    @property
+    def own(self) -> dict[str, Any]:
+        return {name: widget for name, widget in self.widgets.items() if name not in self.shared}
 
     @property
     def names(self) -> list[str]:
