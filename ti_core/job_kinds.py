@@ -60,7 +60,7 @@ def _check_resume(settings: ResumeSettings, workspace: Workspace) -> tuple[str, 
 
 
 def _resume(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
-    from ti_core.training.resume import resume  # loads torch
+    from ti_core.training.loop import resume  # loads torch
 
     resume(settings, workspace, emit, stop)
 

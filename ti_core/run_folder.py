@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,40 @@ class RunFolder:
     def add_event(self, event: Event) -> None:
         self._append(self.events_file, event.to_json() + "\n")
 
+    def cut_back_to(self, step: int) -> None:
+        """Take out of the loss table and the events what came after `step`, and a line that was cut short, before the run goes on from there."""
+        _cut_lines(self.events_file, lambda line: json.loads(line).get("step", 0) <= step)
+        _cut_lines(self.loss_csv, lambda line: line.startswith(CSV_COLUMNS[0]) or (line.count(",") == len(CSV_COLUMNS) - 1 and int(line.split(",")[0]) <= step))
+
     def _append(self, path: Path, text: str) -> None:
+        """Never makes the folder anew: if it was removed, the run must stop and say so."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.write(text)
+        except FileNotFoundError as error:
+            raise UserError(f"The run's folder '{self.root.name}' is not there any more.", "Train again, and leave the folder in its place.") from error
         except OSError as error:
             raise UserError(
                 f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then train again: it continues."
             ) from error
+
+
+def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
+    """Keep the whole lines up to the first that does not stay."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = []
+    for line in lines:
+        try:
+            if not line.endswith("\n") or not stays(line):
+                break
+        except (ValueError, AttributeError, TypeError):
+            break
+        kept.append(line)
+    if len(kept) < len(lines):
+        save_text(path, "".join(kept))
 
 
 def saved_facts(folder: Path) -> dict[str, str] | None:
