@@ -96,7 +96,7 @@ class RunFolder:
             raise UserError(f"The run's folder '{self.root.name}' is not there any more.", "Train again, and leave the folder in its place.") from error
         except OSError as error:
             raise UserError(
-                f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then train again: it continues."
+                f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then press Resume: it continues."
             ) from error
 
 

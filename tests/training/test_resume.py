@@ -1,4 +1,5 @@
 """A run that was interrupted at any moment goes on as if nothing had been, and a failed write leaves the last good file."""
+# ruff: noqa: F811 - pytest takes fixtures by the names of parameters
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def anew(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 4, 5, 12])
-def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_twice(workspace: Workspace, anna: Path, at: int) -> None:  # noqa: F811
+def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_twice(workspace: Workspace, anna: Path, at: int) -> None:
     values = {"steps": 13, "save_every": 4, "image_every": 0}
     train(workspace, **values)
     unbroken = rows_of(anna)
@@ -75,7 +76,7 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     assert sorted(p.name for p in (folder / "embeddings").iterdir()) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
 
 
-def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(monkeypatch, {2})
     values = {"steps": 6, "save_every": 3, "image_every": 0}
     train(workspace, **values)
@@ -85,7 +86,7 @@ def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypat
     assert torch.equal(rows_of(anna), unbroken)
 
 
-def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=6, image_every=0)
     unbroken = rows_of(anna)
     anew(workspace)
@@ -95,7 +96,7 @@ def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> No
     assert torch.equal(rows_of(anna), unbroken)
 
 
-def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, anna: Path) -> None:
     folder = Path(train(workspace, steps=2, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
     unbroken = rows_of(anna)
     anew(workspace)
@@ -103,7 +104,7 @@ def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, a
     assert not events.of(StepDone) and torch.equal(rows_of(anna), unbroken)
 
 
-def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     for name, half in (("events.jsonl", '{"event": "StepDo'), ("textual_inversion_loss.csv", "4,3,0")):
         with (folder / name).open("a") as file:
@@ -113,7 +114,7 @@ def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path
     assert [row.split(",")[0] for row in (folder / "textual_inversion_loss.csv").read_text().splitlines()] == ["step", "1", "2", "3", "4"]
 
 
-def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     next(dataset.glob("*.txt")).write_text("something else")
     assert any("were changed" in event.text for event in go_on(workspace, folder).of(Notice))  # type: ignore[attr-defined]
@@ -130,7 +131,7 @@ def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: 
 
 
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"x" * 40), lambda f: f.write_bytes(f.read_bytes()[:-9])])
-def test_a_state_that_is_missing_or_damaged_is_one_sentence(workspace: Workspace, anna: Path, damage: object, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_state_that_is_missing_or_damaged_is_one_sentence(workspace: Workspace, anna: Path, damage: object, capsys: pytest.CaptureFixture[str]) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     damage(RunFolder(folder, "anna").state)  # type: ignore[operator]
     assert main(["resume", "--workspace", str(workspace.root), str(folder)]) == EXIT_USER_ERROR
@@ -171,7 +172,7 @@ def test_every_write_that_fails_ends_the_run_with_a_sentence_and_the_last_good_f
     assert torch.equal(rows_of(anna), resumed)
 
 
-def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace: Workspace, anna: Path) -> None:
     recorder = Recorder()
 
     def remove(event: object) -> None:
@@ -186,7 +187,7 @@ def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace
     assert not Path(recorder.of(Started)[0].folder).exists()  # type: ignore[attr-defined]
 
 
-def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=200, image_every=0, save_every=0)
     unbroken = rows_of(anna)
     anew(workspace)
