@@ -43,7 +43,7 @@ from ti_core.training.create import create_embedding
 from ti_core.training.loop import resume, train
 from ti_core.workspace import Workspace
 
-NAME, STEPS, SAVE_EVERY = "anna", 60, 7
+NAME, STEPS, SAVE_EVERY = "anna", 40, 7
 
 
 def values(**more: Any) -> dict[str, Any]:

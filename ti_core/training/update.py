@@ -75,7 +75,10 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     noise, timesteps = noise_of_step(clean, settings.seed, step)
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
-    conditioning = PromptEncoder(sd).encode(prompts, {run.name: run.vectors})
+    encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
+    at_once = run.fit.prompts_at_once
+    with torch.set_grad_enabled(len(prompts) <= at_once):
+        conditioning = encoder.encode(prompts, vectors)
     leaf = conditioning.leaf()
     total = torch.zeros((), device=sd.device)
     for part in parts_of_one_shape(clean, run.micro_batch):
@@ -89,7 +92,12 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
         (loss * scale).backward()
         total += loss.detach()
     run.optimizer.zero_grad()
-    conditioning.backward(leaf, scale)
+    if len(prompts) <= at_once:
+        conditioning.backward(leaf, scale)
+    else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts
+        for start in range(0, len(prompts), at_once):
+            some = slice(start, start + at_once)
+            encoder.encode(prompts[some], vectors, conditioning.chunks).backward(leaf, scale, some)
     return float(total), prompts[0]
 
 

@@ -1,0 +1,191 @@
+"""How much memory a training needs, and what to do so that it fits: plain arithmetic from what bench/memory.py counted, no device is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ti_core.settings import AUTOMATIC, SWITCHES
+
+if TYPE_CHECKING:
+    from ti_core.models.stable_diffusion import StableDiffusion
+    from ti_core.settings import TrainSettings
+
+_, ON, OFF = SWITCHES
+MIB = 2**20
+TEXT_BYTES = 4
+"""Text encoders are float32 whatever the precision."""
+TILE_PX = 512
+"""With VAE slicing a preview is decoded in parts of this size."""
+SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
+"""Left free for what counting cannot see: work space of single kernels and the allocator's rounding."""
+PROMPTS_SHARE = 0.05
+"""Prompts of one update are encoded together only while what their backward pass keeps stays below this share of the free memory."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What of a model decides about memory.
+
+    `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward, for each latent pixel,
+    without and with gradient checkpointing; `vae_numbers` the same for decoding. `prompt_bytes` is what one prompt of 77 tokens keeps.
+    """
+
+    unet_parameters: int
+    vae_parameters: int
+    encoder_parameters: int
+    kept_numbers: float
+    checkpointed_numbers: float
+    prompt_bytes: float
+    vae_numbers: float = 49_152
+    latent_factor: int = 8
+
+
+FACTS = {
+    "sd1": ModelFacts(859_520_964, 83_653_863, 123_060_480, 66_048, 25_088, 39 * MIB),
+    "sd2": ModelFacts(865_910_724, 83_653_863, 340_387_840, 66_048, 25_088, 70 * MIB),
+    "sdxl": ModelFacts(2_567_463_684, 83_653_863, 817_720_320, 128_256, 22_528, 160 * MIB),
+}
+"""Family -> facts of its full-size models (bench/memory.py, with the forwards of models/recompute.py)."""
+
+
+def facts_of(sd: StableDiffusion) -> ModelFacts:
+    """Facts of a loaded checkpoint: its own parameters, and the family's constants by the width of its networks."""
+    known = FACTS[sd.family.name]
+    unet_width = sd.unet.config.block_out_channels[0] / 320
+    vae_width = sd.vae.config.block_out_channels[0] / 128 * (sd.latent_factor / known.latent_factor) ** 2
+    text_size = sum(sum(p.numel() for p in encoder.parameters()) for encoder in sd.text_encoders)
+    return replace(
+        known,
+        unet_parameters=sum(p.numel() for p in sd.unet.parameters()),
+        vae_parameters=sum(p.numel() for p in sd.vae.parameters()),
+        encoder_parameters=text_size,
+        kept_numbers=known.kept_numbers * unet_width,
+        checkpointed_numbers=known.checkpointed_numbers * unet_width,
+        prompt_bytes=known.prompt_bytes * text_size / known.encoder_parameters,
+        vae_numbers=known.vae_numbers * vae_width,
+        latent_factor=sd.latent_factor,
+    )
+
+
+def facts_by_size(family: str, parameters: int) -> ModelFacts:
+    """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the root of the share."""
+    known = FACTS[family]
+    share = parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
+    width = share**0.5
+    return ModelFacts(
+        int(known.unet_parameters * share), int(known.vae_parameters * share), int(known.encoder_parameters * share), known.kept_numbers * width,
+        known.checkpointed_numbers * width, known.prompt_bytes * share, known.vae_numbers * width,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes on the device. `weights` are the UNet's; `vae` is what a preview needs on top while nothing is in work; `total` is the most at one time."""
+
+    weights: int
+    activations: int
+    vae: int
+    encoders: int
+    prompts: int
+    total: int
+    micro_batch: int
+
+    def sentence(self) -> str:
+        """For the user, in gigabytes."""
+        pictures = "1 picture" if self.micro_batch == 1 else f"{self.micro_batch} pictures"
+        parts = {"the UNet": self.weights, "the text encoders": self.encoders + self.prompts, f"{pictures} at once": self.activations, "a preview": self.vae}
+        text = ", ".join(f"{size / 2**30:.1f} for {what}" for what, size in parts.items() if size)
+        return f"about {self.total / 2**30:.1f} GB of the device's memory: {text}"
+
+
+def estimate(
+    facts: ModelFacts,
+    width: int,
+    height: int,
+    micro_batch: int,
+    bytes_per_number: int,
+    checkpointing: bool,
+    encoders_on_device: bool,
+    vae_on_device: bool,
+    prompts: int = 1,
+    vae_slicing: bool = False,
+) -> MemoryNeed:
+    """What a training needs on the device. Sizes in pixels; `bytes_per_number` is 2 in half precision, 4 in float32.
+
+    `prompts` is how many keep their graph during the passes. A preview is painted while no training pass is under way, so that only the
+    larger of the two counts; it needs the autoencoder, wherever that idles, and the UNet without a gradient, which is less than a checkpointed pass.
+    """
+    pixels = width * height / facts.latent_factor**2
+    weights = facts.unet_parameters * bytes_per_number
+    activations = micro_batch * pixels * bytes_per_number * (facts.checkpointed_numbers if checkpointing else facts.kept_numbers)
+    encoders = facts.encoder_parameters * TEXT_BYTES if encoders_on_device else 0
+    kept_prompts = prompts * facts.prompt_bytes if encoders_on_device else 0
+    vae_weights = facts.vae_parameters * bytes_per_number
+    decoded = min(pixels, (TILE_PX / facts.latent_factor) ** 2) if vae_slicing else pixels
+    preview = vae_weights + decoded * bytes_per_number * facts.vae_numbers
+    at_work = activations + kept_prompts + (vae_weights if vae_on_device else 0)
+    total = weights + encoders + max(at_work, preview)
+    return MemoryNeed(weights, int(activations), int(preview), encoders, int(kept_prompts), int(total), micro_batch)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The user's own choices, the fields of TrainSettings: `Automatic`, `on` or `off`; `micro_batch` 0 is automatic."""
+
+    micro_batch: int = 0
+    gradient_checkpointing: str = AUTOMATIC
+    vae_to_ram: str = AUTOMATIC
+    encoders_to_ram: str = AUTOMATIC
+    vae_slicing: str = AUTOMATIC
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> Wishes:
+        return cls(*[getattr(settings, field.name) for field in fields(cls)])
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How to train. `prompts_at_once` is how many prompts of an update are encoded together: all of them, or else they are encoded once more, in
+    parts, for the backward pass. `fits` is False where nothing is enough.
+    """
+
+    micro_batch: int
+    gradient_checkpointing: bool
+    vae_off_device: bool
+    encoders_off_device: bool
+    vae_slicing: bool
+    prompts_at_once: int
+    need: MemoryNeed
+    fits: bool
+
+
+def choose_fit(free_bytes: int, facts: ModelFacts, width: int, height: int, images: int, bytes_per_number: int = 2, wishes: Wishes = Wishes()) -> FitPlan:
+    """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one update.
+
+    In this order: everything on the device and all images at once; the VAE off the device and as many images as fit; previews decoded in
+    parts; gradient checkpointing; the text encoders off the device, again without checkpointing first.
+    """
+    usable = int(free_bytes * (1 - SPARE_SHARE)) - SPARE_BYTES
+    together = min(images, max(1, int(usable * PROMPTS_SHARE / facts.prompt_bytes)))
+    wanted = min(images, wishes.micro_batch or images)
+    ways = product(*map(_ways_of, (wishes.encoders_to_ram, wishes.gradient_checkpointing, wishes.vae_slicing, wishes.vae_to_ram)))
+    for encoders_off, checkpointing, slicing, vae_off in ways:
+        prompts = images if encoders_off else together
+        need = partial(
+            estimate, facts, width, height, bytes_per_number=bytes_per_number, checkpointing=checkpointing, encoders_on_device=not encoders_off,
+            vae_on_device=not vae_off, prompts=prompts if prompts == images else 0, vae_slicing=slicing,
+        )  # fmt: skip
+        fitting = [n for n in range(1, wanted + 1) if need(n).total <= usable]
+        enough = fitting and (not wishes.micro_batch or fitting[-1] == wanted)
+        count = fitting[-1] if enough else wishes.micro_batch or 1
+        plan = FitPlan(count, checkpointing, vae_off, encoders_off, slicing, prompts, need(count), bool(enough))
+        if enough and (vae_off or count == wanted or wishes.vae_to_ram == OFF):
+            break
+    return plan
+
+
+def _ways_of(switch: str) -> tuple[bool, ...]:
+    return (False, True) if switch == AUTOMATIC else (switch == ON,)
