@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import dataclasses
 import importlib
 import importlib.util
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
@@ -46,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _uploads_of_others() -> str:
+    """A folder of its own for each start: gradio's addresses of thumbnails contain its path, which should tell nothing of the owner's."""
+    folder = tempfile.mkdtemp(prefix="uploads-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _login(flag: str, text: str) -> tuple[str, str]:
     """Name and password of a flag. Raises UserError for one without both."""
     user, _, password = text.partition(":")
@@ -74,7 +84,7 @@ def serve(options: argparse.Namespace) -> None:
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.root / ".gradio" / "uploads"))
+    os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
     from ti_core.models.device import warm_up
     from ti_core.ui.server import Door, open_public_link, start_page
 

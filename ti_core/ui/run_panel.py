@@ -25,6 +25,8 @@ def view(desk: Desk, cursor: Any) -> dict[str, Any]:
 
     shown = desk.jobs.snapshot(str(asked.get("job", "")), count("curve"), count("previews"), count("notices"), count("version"))
     person = who()
+    for row in shown.get("line", ()):
+        row["title"] = desk.workspace.without_paths(row["title"])
     shown["you"] = {"name": person.name, "may_train": person.may_train}
     if not shown["job"]:
         return shown
