@@ -100,7 +100,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     text = plan.sentence()
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
-    if (workspace.embeddings / f"{settings.embedding}.pt.optim").is_file():
+    if any((workspace.embeddings / f"{settings.embedding}{suffix}.optim").is_file() for suffix in (".pt", ".safetensors")):
         text += " This embedding was trained before: it goes on from its step, so fewer steps are left to do."
     return text + memory_sentence(workspace, settings, plan.images_per_step)
 
