@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
@@ -72,3 +74,17 @@ def test_logins_that_cannot_be_are_refused_with_a_sentence(flags: tuple[str, ...
 
     assert app.main(["--port", "7999", *flags]) == 2
     assert "--auth-look" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the package is there")
+def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
+    import app
+
+    assert app.main(["--port", "7999", "--mcp"]) == 2
+    assert "gradio[mcp]==6.31.0" in capsys.readouterr().err
+
+
+def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
+    with running_app(tmp_path) as (url, _):
+        for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
+            assert httpx.post(url + path, headers={"authorization": "Bearer "}).status_code == 401

@@ -30,14 +30,20 @@ ORDERS = {
 SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result")
 
 
-def build_api(desk: Desk) -> None:
-    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first."""
-    for name, (kind, text) in ORDERS.items():
-        gr.api(_clear_errors(_ordering(desk, name, kind, text), desk), api_name=name, queue=False)
-    for function in (_status, _line, _embeddings, _checkpoints, _runs):
-        gr.api(looks(_bound(function, desk)), api_name=function.__name__.strip("_"), queue=False)
-    for change in (_interrupt, _cancel, _move_up, _again, _use_step):
-        gr.api(_bound(change, desk), api_name=change.__name__.strip("_"), queue=False)
+def build_api(desk: Desk) -> list[str]:
+    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the names."""
+    functions: list[tuple[str, Callable[..., Any]]] = [
+        *((name, _clear_errors(_ordering(desk, name, kind, text), desk)) for name, (kind, text) in ORDERS.items()),
+        *((_plain_name(function), looks(_bound(function, desk))) for function in (_status, _line, _embeddings, _checkpoints, _runs)),
+        *((_plain_name(function), _bound(function, desk)) for function in (_interrupt, _cancel, _move_up, _again, _use_step)),
+    ]
+    for name, function in functions:
+        gr.api(function, api_name=name, queue=False)
+    return [name for name, _ in functions]
+
+
+def _plain_name(function: Callable[..., Any]) -> str:
+    return function.__name__.strip("_")
 
 
 def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]:
@@ -82,7 +88,7 @@ def _bound(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
         return function(desk, *given, **named)
 
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return _clear_errors(_described(call, function.__name__.strip("_"), function.__doc__, signature), desk)
+    return _clear_errors(_described(call, _plain_name(function), function.__doc__, signature), desk)
 
 
 def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
