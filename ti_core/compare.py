@@ -119,6 +119,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     for start in range(0, len(requests), BATCH):
         emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
         pictures.extend(sample_images(sd, requests[start : start + BATCH], vectors, stop, batch=BATCH))
+    emit(Progress(f"Painted {len(pictures)} pictures", len(pictures), len(requests)))
     best = best_of(run)
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
     table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]

@@ -10,17 +10,20 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.compare import find_runs
 from ti_core.errors import UserError
 from ti_core.job_kinds import KINDS
 from ti_core.library import find_checkpoints, find_embeddings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks, who
+from ti_core.use_step import use_step
 
 ORDERS = {
     "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
     "preprocess": ("preprocess", "Put the preparation of photos for training into the line of jobs."),
     "train": ("train", "Put the training of an embedding into the line of jobs."),
     "resume": ("resume", "Put the rest of a training that was interrupted into the line of jobs."),
+    "compare": ("compare", "Put a grid of pictures of a run, step by prompt by seed, into the line of jobs."),
     "generate": ("txt2img", "Put the painting of pictures from a prompt into the line of jobs."),
 }
 """Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
@@ -31,8 +34,8 @@ def build_api(desk: Desk) -> list[str]:
     """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the names."""
     functions: list[tuple[str, Callable[..., Any]]] = [
         *((name, _clear_errors(_ordering(desk, name, kind, text), desk)) for name, (kind, text) in ORDERS.items()),
-        *((_plain_name(function), looks(_bound(function, desk))) for function in (_status, _line, _embeddings, _checkpoints)),
-        *((_plain_name(function), _bound(function, desk)) for function in (_interrupt, _cancel, _move_up, _again)),
+        *((_plain_name(function), looks(_bound(function, desk))) for function in (_status, _line, _embeddings, _checkpoints, _runs)),
+        *((_plain_name(function), _bound(function, desk)) for function in (_interrupt, _cancel, _move_up, _again, _use_step)),
     ]
     for name, function in functions:
         gr.api(function, api_name=name, queue=False)
@@ -135,6 +138,21 @@ def _embeddings(desk: Desk) -> list:  # type: ignore[type-arg]
 def _checkpoints(desk: Desk) -> list:  # type: ignore[type-arg]
     """Titles of the checkpoints, as the setting checkpoint takes them."""
     return [checkpoint.title for checkpoint in find_checkpoints(desk.workspace)]
+
+
+def _runs(desk: Desk) -> list:  # type: ignore[type-arg]
+    """Folders of the trainings that hold copies of their steps, the newest first."""
+    return find_runs(desk.workspace)
+
+
+def _use_step(desk: Desk, run: str, step: int) -> str:
+    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns the embedding's file.
+
+    Args:
+        run: the run's folder, as runs gives it
+        step: a step that the run holds a copy of
+    """
+    return desk.workspace.shown(use_step(desk.workspace.folder(run, "Run"), int(step), desk.workspace))
 
 
 def _interrupt(desk: Desk) -> str:
