@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import os
 import secrets
 import sys
@@ -59,6 +60,7 @@ def serve(options: argparse.Namespace) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.root / ".gradio" / "uploads"))
+    from ti_core.models.device import warm_up
     from ti_core.ui.server import Door, open_public_link, start_page
 
     if open_to_others and not user:
@@ -67,6 +69,7 @@ def serve(options: argparse.Namespace) -> None:
     jobs = JobQueue()
     blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
+    warm_up(lambda: importlib.import_module("ti_core.training.loop"))
     if options.share:
         open_public_link(blocks)
     blocks.block_thread()  # until Ctrl+C

@@ -55,7 +55,7 @@ class PictureSize:
 def encode_images(sd: StableDiffusion, paths: Sequence[Path], size: PictureSize, alpha_as_weight: bool, emit: Emit, stop: threading.Event) -> Latents:
     """Latents of the pictures; files are read ahead by threads, off the training thread. Raises Interrupted between pictures."""
     latents, cropped = Latents(), 0
-    with ThreadPoolExecutor(max_workers=2) as readers:
+    with ThreadPoolExecutor(max_workers=2) as readers, sd.vae_at_work():
         for done, picture in enumerate(readers.map(lambda path: _read(path, size, alpha_as_weight), paths)):
             if stop.is_set():
                 readers.shutdown(cancel_futures=True)

@@ -51,7 +51,7 @@ class LoadOptions:
 
 
 def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = LoadOptions(), emit: Emit | None = None) -> StableDiffusion:
-    """Load a checkpoint by title or path on accelerate's device; raises UserError if it is none or is damaged.
+    """Load a checkpoint by title or path into RAM; `place()` brings it to accelerate's device. Raises UserError if it is none or is damaged.
 
     The text encoders stay in float32, because the vectors are trained through them; UNet and VAE have weights of the autocast's precision:
     on a CPU a pass was 10% faster than with float32 weights that autocast copies, with the same gradient error (1.3% and 1.2%).
@@ -71,7 +71,7 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
             vae = vae.float()  # SDXL's overflows in fp16
         for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
             _check_complete(network, part)
-            network.requires_grad_(False).eval().to(device)
+            network.requires_grad_(False).eval()
         save_memory(unet)
     except _DAMAGED as error:
         raise _damaged(file, error) from error

@@ -36,10 +36,14 @@ class Conditioning:
         """The same values as leaves of a new graph, which gather the gradient of many micro-batches."""
         return Conditioning(*[tensor.detach().requires_grad_(True) for tensor in self.tensors])
 
-    def backward(self, leaf: Conditioning, scale: float = 1.0) -> None:
-        """Send the gradient that `leaf` gathered, divided by `scale`, back to what this was made of."""
-        gradients = [tensor.grad / scale for tensor in leaf.tensors if tensor.grad is not None]
+    def backward(self, leaf: Conditioning, scale: float = 1.0, places: slice = slice(None)) -> None:
+        """Send the gradient that `leaf` gathered for the prompts at `places`, divided by `scale`, back to what this was made of.
+
+        Chunks that the leaf has beyond this one's are empty ones, and hold no vectors.
+        """
+        gradients = [tensor.grad[places] / scale for tensor in leaf.tensors if tensor.grad is not None]
         assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
+        gradients[0] = gradients[0][:, : self.words.shape[1]]
         torch.autograd.backward(self.tensors, gradients)
 
 
@@ -69,6 +73,13 @@ class StableDiffusion:
     """Sentences for the user about choices that were made while loading."""
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """The words stay float32 until each layer reads them, so that their gradient is summed in float32: the error of a bf16 gradient was
+        1.12% instead of 1.26% on the Portraits model, and SDXL sums over 140 readings."""
+        for name, module in self.unet.named_modules():
+            if name.endswith(("attn2.to_k", "attn2.to_v")):
+                module.register_forward_pre_hook(lambda module, args: (args[0].to(module.weight.dtype), *args[1:]))
+
     @property
     def widths(self) -> dict[str, int]:
         """Length of one vector for each text encoder."""
@@ -94,12 +105,15 @@ class StableDiffusion:
         return torch.autocast(self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None)
 
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it."""
+        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it.
+
+        All in the precision of its weights, without autocast, which on CUDA would keep float32 copies of what goes into every norm: 20% more
+        memory for the same gradient error.
+        """
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
         added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
-        with self.autocast():
-            return self.unet(latents, timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
+        return self.unet(latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
 
     def _blank_channels(self, latents: Tensor) -> Tensor:
         """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the picture is given (reference 2.3)."""
@@ -125,13 +139,25 @@ class StableDiffusion:
 
     @contextmanager
     def vae_at_work(self) -> Iterator[AutoencoderKL]:
-        """The autoencoder on the device; afterwards it goes back to the CPU if that is where it idles."""
+        """The autoencoder on the device; afterwards it goes back to where it was, if it idles on the CPU."""
+        before = self.vae.device
         self.vae.to(self.device)
         try:
             yield self.vae
         finally:
             if self.vae_idles_on_cpu:
-                self.vae.to("cpu")
+                self.vae.to(before)
+
+    def place(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
+        """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work only, the text encoders
+        work on the CPU.
+        """
+        self.vae_idles_on_cpu = vae_off_device
+        self.vae.to("cpu" if vae_off_device else self.device)
+        self.encoder_device = torch.device("cpu") if encoders_off_device else self.device
+        for encoder in self.text_encoders:
+            encoder.to(self.encoder_device)
+        self.unet.to(self.device)
 
 
 def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:

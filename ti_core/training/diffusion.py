@@ -51,7 +51,7 @@ def noise_of_step(clean: Sequence[Tensor], seed: int, step: int) -> tuple[list[T
     """Standard normal noise like each of `clean`, and timesteps int64 [n] uniform in 0..999, on their device."""
     generator = generator_for(seed, "noise", step)
     timesteps = torch.randint(0, TIMESTEPS, (len(clean),), generator=generator)
-    return [torch.randn(one.shape, generator=generator).to(one.device) for one in clean], timesteps.to(clean[0].device)
+    return [torch.randn(one.shape, generator=generator).to(one.device, non_blocking=True) for one in clean], timesteps.to(clean[0].device)
 
 
 def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) -> list[list[int]]:

@@ -23,7 +23,8 @@ from ti_core.training.setup import Prepared
 class Run:
     """`vectors` holds float32 [n, width] for each text encoder, on the device: all that is trained.
 
-    `pixels_at_once` is how many latent pixels go through the UNet together; it falls when memory runs out.
+    `pixels_at_once` is how many latent pixels go through the UNet together; it falls when memory runs out. `prompts_at_once` is how many prompts
+    keep their way back through the text encoders together; 0 is all.
     """
 
     settings: TrainSettings
@@ -37,6 +38,7 @@ class Run:
     log: RunLog
     stop: threading.Event
     pixels_at_once: int
+    prompts_at_once: int = 0
 
     @property
     def name(self) -> str:

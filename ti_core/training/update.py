@@ -63,29 +63,39 @@ def _make_room(run: Run) -> None:
 def _accumulate(run: Run, step: int) -> tuple[float, str]:
     """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass of the text encoders
     takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
+
+    Nothing between the first micro-batch and the last waits for the device: what they need is there before, and the loss is read at the end.
     """
     sd, settings = run.sd, run.settings
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = prompts_of_step(run, images, step)
     clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step)
+    sizes = torch.tensor([run.latents.sizes[image] for image in images], device=sd.device)
+    parts = [torch.tensor(part, device=sd.device) for part in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
-    conditioning = PromptEncoder(sd).encode(prompts, {run.name: run.vectors})
+    encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
+    at_once = run.prompts_at_once or len(images)
+    with torch.set_grad_enabled(at_once >= len(images)):
+        conditioning = encoder.encode(prompts, vectors)
     leaf = conditioning.leaf()
     total = torch.zeros((), device=sd.device)
-    for part in parts_of_one_shape(clean, run.micro_batch):
+    for part, places in zip(parts, parts_of_one_shape(clean, run.micro_batch), strict=True):
         if run.stop.is_set():
             raise Interrupted
-        x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
-        sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes)
-        weight = torch.stack([run.latents.weight[images[i]] for i in part])
+        x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
+        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes[part])
+        weight = torch.stack([run.latents.weight[images[i]] for i in places])
         loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / len(images)
         (loss * scale).backward()
         total += loss.detach()
     run.optimizer.zero_grad()
-    conditioning.backward(leaf, scale)
+    if at_once >= len(images):
+        conditioning.backward(leaf, scale)
+    else:  # the text encoders keep 40 to 160 MiB a prompt, so on a small card they work twice, on a few prompts at a time
+        for some in (slice(start, start + at_once) for start in range(0, len(images), at_once)):
+            encoder.encode(prompts[some], vectors).backward(leaf, scale, some)
     return float(total), prompts[0]
 
 

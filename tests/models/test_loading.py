@@ -1,0 +1,151 @@
+"""How a checkpoint is loaded: what it predicts, its VAE, precision and clip skip, and what each file that is none is told to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
+from ti_core.data.latents import PictureSize, encode_images
+from ti_core.errors import UserError
+from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("tiny_families")
+
+
+def put(kind: str, workspace: Workspace, name: str = "") -> str:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    return save_single_file(kind, workspace.checkpoints / (name or f"{kind}.safetensors")).name
+
+
+def test_what_a_file_predicts_is_the_users_choice_then_what_it_says_then_what_its_unet_does(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    title = put("sd2_v", workspace)
+    assert load_checkpoint(title, workspace, LoadOptions(prediction_type="epsilon")).prediction_type == "epsilon"
+    measured = load_checkpoint(title, workspace)
+    assert measured.prediction_type == "v_prediction" and "Choose Prediction type" in measured.notes[0]  # random weights do not give the noise back
+    assert measured.scheduler_config["prediction_type"] == "v_prediction"
+
+    def gives_the_noise_back(unet: object, latents: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor]:
+        return (0.9 * latents,)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", gives_the_noise_back)
+    assert load_checkpoint(title, workspace).prediction_type == "epsilon"
+    (workspace.checkpoints / "sd2_v.yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
+    told = load_checkpoint(title, workspace)
+    assert told.prediction_type == "v_prediction" and not told.notes
+
+
+def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    sd = load_checkpoint(put("sd1_inpainting", workspace), workspace, LoadOptions(precision="float32"))
+    seen: list[torch.Tensor] = []
+    forward = UNet2DConditionModel.forward
+
+    def watched(unet: UNet2DConditionModel, sample: torch.Tensor, *more: object, **named: object) -> object:
+        seen.append(sample)
+        return forward(unet, sample, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
+    sample_images(sd, [SampleRequest("a cat", steps=1, width=SIZE_PX, height=SIZE_PX)], {})
+    assert seen[0].shape[1] == 9 and bool((seen[0][:, 4] == 1).all())
+    grey = sd.encode(torch.zeros(1, 3, SIZE_PX, SIZE_PX))[0]
+    assert torch.allclose(seen[0][:1, 5:], grey, atol=1e-5)
+
+
+def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: Workspace) -> None:
+    for kind, changes in (("sd1", True), ("sdxl", False)):
+        title = put(kind, workspace)
+        one, two = (PromptEncoder(load_checkpoint(title, workspace, LoadOptions(clip_skip=n))).encode(["a photo of a cat"], {}).words for n in (1, 2))
+        assert torch.equal(one, two) != changes
+    sd = load_checkpoint("sd1.safetensors", workspace, LoadOptions(clip_skip=2))
+    ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids
+    layer = sd.text_encoders[0](ids, output_hidden_states=True).hidden_states[-2]
+    assert torch.equal(PromptEncoder(sd).encode(["a cat"], {}).words, sd.text_encoders[0].final_layer_norm(layer))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)])
+def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(workspace: Workspace, precision: str, dtype: torch.dtype) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    title = save_single_file("sdxl", workspace.checkpoints / "half.safetensors", torch.float16).name
+    sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
+    assert sd.unet.dtype == dtype and {encoder.dtype for encoder in sd.text_encoders} == {torch.float32}
+    assert sd.vae.dtype == (torch.float32 if dtype is torch.float16 else dtype)  # SDXL's overflows in fp16
+    assert (sd.autocast_dtype is None) == (dtype is torch.float32)
+
+
+def test_a_separate_vae_takes_the_place_of_the_checkpoints_own(workspace: Workspace) -> None:
+    title = put("sd1", workspace)
+    vaes = workspace.root / "models" / "VAE"
+    vaes.mkdir(parents=True)
+    other = save_folder("sd1", workspace.root / "other")
+    torch.manual_seed(9)
+    from diffusers import AutoencoderKL
+    from safetensors.torch import save_file
+
+    vae = AutoencoderKL.from_config(AutoencoderKL.load_config(other / "vae"))
+    save_file({name: tensor.contiguous() for name, tensor in vae.state_dict().items()}, vaes / "good.safetensors")
+    own, chosen = load_checkpoint(title, workspace), load_checkpoint(title, workspace, LoadOptions(vae="good.safetensors", precision="float32"))
+    assert torch.equal(chosen.vae.state_dict()["decoder.conv_in.weight"], vae.state_dict()["decoder.conv_in.weight"])
+    assert not torch.equal(own.vae.state_dict()["decoder.conv_in.weight"].float(), vae.state_dict()["decoder.conv_in.weight"])
+    with pytest.raises(UserError, match=r"'none\.pt' is not there\. Choose one of: Automatic, None, good\.safetensors"):
+        load_checkpoint(title, workspace, LoadOptions(vae="none.pt"))
+
+
+def test_a_file_that_lacks_a_weight_is_refused_by_its_name(workspace: Workspace) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = workspace.checkpoints / put("sd1", workspace)
+    tensors = load_file(path)
+    del tensors["model.diffusion_model.middle_block.0.in_layers.0.weight"]
+    save_file(tensors, path)
+    with pytest.raises(UserError, match="sd1.safetensors.*(missing|lacks)"):
+        load_checkpoint(path.name, workspace)
+
+
+def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace) -> None:
+    """On a CPU all is in one place; that the parts are where they should be is seen on the meta device, which takes no data back."""
+    sd = load_checkpoint(put("sd1", workspace), workspace)
+    sd.place(vae_off_device=True, encoders_off_device=True)
+    assert sd.vae_idles_on_cpu and sd.encoder_device.type == "cpu"
+    sd.device = torch.device("meta")
+    with sd.vae_at_work() as vae:
+        assert vae.device.type == "meta"
+
+
+def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Workspace, tmp_path: Path) -> None:
+    import threading
+
+    from PIL import Image
+
+    sd: StableDiffusion = load_checkpoint(put("sdxl", workspace), workspace)
+    Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
+    latents = encode_images(sd, [tmp_path / "wide.png"], PictureSize(SIZE_PX, SIZE_PX, 8), False, lambda event: None, threading.Event())
+    assert latents.sizes == [[100, 200, 0, 32, SIZE_PX, SIZE_PX]]
+    assert size_of(64, 32) == [32, 64, 0, 0, 32, 64]
+
+
+def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of the vectors in fp16, with the constant loss scale of training/update.py, beside that in float32."""
+    from ti_core.training.update import FP16_LOSS_SCALE
+
+    title = put("sd1", workspace)
+    gradients = {}
+    for precision, scale in (("float32", 1.0), ("float16", FP16_LOSS_SCALE)):
+        sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
+        vectors = torch.full((1, 32), 0.1, requires_grad=True)
+        told = PromptEncoder(sd).encode(["a photo of anna"], {"anna": {"clip_l": vectors}})
+        leaf = told.leaf()
+        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+        predicted = sd.predict(noise, torch.tensor([300]), leaf, torch.zeros(1, 6))
+        ((predicted.float() - noise).square().mean() * 1e-3 * scale).backward()  # a small loss, as among many images
+        told.backward(leaf, scale)
+        gradients[precision] = vectors.grad
+    exact, half = gradients["float32"], gradients["float16"]
+    assert exact is not None and half is not None and half.dtype is torch.float32
+    assert float((half - exact).norm() / exact.norm()) < 0.02
