@@ -55,7 +55,7 @@ from ti_core.models.stable_diffusion import StableDiffusion, size_of
 from ti_core.plan import plan_run
 from ti_core.schedule import parse_schedule
 from ti_core.settings import TrainSettings
-from ti_core.training.run import Run, first_pixels_at_once
+from ti_core.training.run import Run, fit_to_device
 from ti_core.training.setup import Prepared
 from ti_core.training.update import check_vectors, clip_gradient, copy_of, take_gradient
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS
@@ -242,7 +242,8 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None
-    run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, threading.Event(), first_pixels_at_once(sd))  # type: ignore[arg-type]
+    fit = fit_to_device(settings, sd, size_px, size_px, images)
+    run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, threading.Event(), fit, fit.micro_batch * side * side)  # type: ignore[arg-type]
     return Bench(sd, run, size_px, batch, images)
 
 

@@ -1,10 +1,13 @@
+import argparse
 from pathlib import Path
 
 import pytest
 
+import app
+from ti_core import cli
 from ti_core.errors import UserError
 from ti_core.files import save_atomically, save_text
-from ti_core.workspace import SAMPLE_PHOTOS, Workspace, clean_name
+from ti_core.workspace import SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,37 @@ def test_the_sample_photos_are_found_by_their_short_name_from_any_workspace(tmp_
     assert workspace.folder("assets/sample_photos/anna", "Source directory") == SAMPLE_PHOTOS / "anna"
     with pytest.raises(UserError, match="outside the workspace" if confined else "does not exist"):
         workspace.folder("assets/sample_photos/../../nothing", "Source directory")
+
+
+def opened(*flags: str) -> Workspace:
+    parser = argparse.ArgumentParser()
+    add_place_flags(parser)
+    return open_workspace(parser.parse_args(flags))
+
+
+def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "webui" / "models" / "Stable-diffusion").mkdir(parents=True)
+    (tmp_path / "disk").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert opened() == Workspace(tmp_path)
+    workspace = opened("--ckpt-dir", "disk", "--a1111-dir", "webui", "--workspace", "work", "--ckpt-dir", str(tmp_path))
+    assert (workspace.root, workspace.ckpt_dirs, workspace.a1111_dir) == (tmp_path / "work", (tmp_path / "disk", tmp_path), tmp_path / "webui")
+    assert workspace.checkpoint_folders[-1] == tmp_path / "webui" / "models" / "Stable-diffusion"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--ckpt-dir", "nowhere"), "--ckpt-dir 'nowhere' is not a folder"),
+        (("--a1111-dir", "nowhere"), "--a1111-dir 'nowhere' is not a folder"),
+        (("--a1111-dir", "."), "--a1111-dir '.' has no models/Stable-diffusion"),
+        (("--ckpt-dir", ".", "--a1111-dir", "."), "--a1111-dir '.' has no models/Stable-diffusion"),
+    ],
+)
+def test_a_wrong_folder_is_one_sentence_on_page_and_command_line(
+    tmp_path: Path, flags: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in (lambda: cli.main(["models", *flags]), lambda: app.main(["--port", "7999", *flags])):
+        assert run() == 2
+        assert capsys.readouterr().err.startswith(f"error: {sentence}")

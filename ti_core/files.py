@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -27,7 +28,8 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             f"'{path.name}' could not be saved in {path.parent}: {reason(error)}.", "Make room or choose another folder, then try again."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it could not be made, it need not be there
+            part.unlink(missing_ok=True)
     return path
 
 

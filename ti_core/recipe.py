@@ -8,6 +8,9 @@ from typing import Any
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
+from ti_core.library import find_checkpoint
+from ti_core.models.device import state_when_warm
+from ti_core.models.memory import Wishes, choose_fit, facts_by_size
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
 from ti_core.settings import TrainSettings
@@ -79,4 +82,22 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
     if (workspace.embeddings / f"{settings.embedding}.pt.optim").is_file():
         text += " This embedding was trained before: it goes on from its step, so fewer steps are left to do."
-    return text
+    return text + memory_sentence(workspace, settings, plan.images_per_step)
+
+
+def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:
+    """What the training needs of the device's memory, and what is free; empty until torch is loaded, which the page does not wait for."""
+    state = state_when_warm()
+    try:
+        checkpoint = find_checkpoint(settings.checkpoint, workspace)
+        checkpoint.facts.check(other_vae=True)
+    except UserError:
+        return ""
+    if state is None:
+        return ""
+    facts = facts_by_size(checkpoint.facts.family, checkpoint.facts.parameters)
+    width, height = settings.width or checkpoint.size_px, settings.height or checkpoint.size_px
+    fit = choose_fit(state.free_bytes, facts, width, height, images, bytes_per_number=4 if settings.precision == "float32" else 2, wishes=Wishes.of(settings))
+    free = f"{state.free_bytes / 2**30:.1f} GB are free ({state.name})."
+    verdict = "" if fit.fits else " It may not fit: choose a smaller Width and Height."
+    return f" It needs {fit.need.sentence()}; {free}{verdict}"

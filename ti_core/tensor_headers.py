@@ -6,9 +6,11 @@ import io
 import json
 import pickle
 import re
+import struct
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -22,6 +24,11 @@ MAX_TENSORS = 200_000
 LOAD_ANEW = "Delete it and download it again; compare the size with the page that offers it."
 _STREAM_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The first pickle of a file by torch before 1.6: the number 0x1950a86a20f9469cfc6c."""
+_BROKEN = (
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    OverflowError, MemoryError, RuntimeError, NameError,
+)  # fmt: skip
+"""What Python's readers raise for bytes that are not what they seem."""
 _BYTES_OF = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _SHORT = {
     "Double": "F64", "float64": "F64", "Float": "F32", "float32": "F32", "Half": "F16", "float16": "F16", "BFloat16": "BF16", "bfloat16": "BF16",
@@ -98,7 +105,7 @@ def _read_safetensors(file: IO[bytes], path: Path, size: int) -> TensorHeader:
         shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except _BROKEN as error:
         _damaged(path, error)
     if end > size:
         _cut_off(path, size, end)
@@ -119,8 +126,10 @@ def _read_zip(path: Path) -> TensorHeader:
                 _damaged(path)
             reader = _PickleReader(io.BytesIO(archive.read(index)))
             content = reader.read(path)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # the list of its members is at its end
-        raise UserError(f"'{path.name}' is cut off: the end of the file is missing.", LOAD_ANEW) from error
+    except _BROKEN as error:
+        if "not a zip file" in str(error):  # the list of its members is at its end
+            raise UserError(f"'{path.name}' is cut off: the end of the file is missing.", LOAD_ANEW) from error
+        _damaged(path, error)
     root = index.removesuffix("data.pkl")
     for key, dtype, count in reader.storages.values():
         if sizes.get(f"{root}data/{key}", -1) < count * _BYTES_OF.get(dtype, 1):
@@ -194,11 +203,9 @@ class _PickleReader(pickle._Unpickler):
     def read(self, path: Path) -> Any:
         try:
             return self.load()
-        except UserError:
-            raise
         except EOFError as error:
             raise UserError(f"'{path.name}' is cut off: the end of the file is missing.", LOAD_ANEW) from error
-        except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever its bytes lead to
+        except _BROKEN as error:
             _damaged(path, error)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -232,6 +239,12 @@ class _PickleReader(pickle._Unpickler):
             tuple(name for name in others if _OF_TRAINERS.fullmatch(name)),
             tuple(name for name in others if not _OF_TRAINERS.fullmatch(name)),
         )
+
+
+def stand_ins(classes: Iterable[str]) -> list[tuple[type, str]]:
+    """For `torch.serialization.safe_globals`, so that torch loads the weights of a file that asks for these `trainer_classes`."""
+    inert, _ = _make_stand_ins()
+    return [(inert, name) for name in classes]
 
 
 def _make_stand_ins() -> tuple[type, Callable[..., Any]]:

@@ -121,16 +121,20 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
 
 def open_workspace(options: argparse.Namespace, confined: bool = False) -> Workspace:
     """The workspace of the flags of `add_place_flags`. Raises UserError for a folder that is not there."""
-    given = [(Path(typed).expanduser().resolve(), typed) for typed in (*options.ckpt_dir, *([options.a1111_dir] if options.a1111_dir else []))]
-    for folder, typed in given:
-        flag = "--a1111-dir" if typed == options.a1111_dir else "--ckpt-dir"
-        if not folder.is_dir():
-            raise UserError(f"{flag} '{typed}' is not a folder.", "Check the spelling; write the whole path, in quotes if it has spaces.")
-        if flag == "--a1111-dir" and not (folder / "models" / "Stable-diffusion").is_dir():
-            raise UserError(f"--a1111-dir '{typed}' has no models/Stable-diffusion.", "Give the folder that webui.sh or webui.bat of AUTOMATIC1111 lies in.")
-    folders = [folder for folder, _ in given]
-    a1111_dir = folders.pop() if options.a1111_dir else None
-    return Workspace(Path(options.workspace).expanduser().resolve(), confined, tuple(folders), a1111_dir)
+    ckpt_dirs = tuple(_given_folder("--ckpt-dir", typed) for typed in options.ckpt_dir)
+    a1111_dir = _given_folder("--a1111-dir", options.a1111_dir) if options.a1111_dir else None
+    if a1111_dir and not (a1111_dir / "models" / "Stable-diffusion").is_dir():
+        raise UserError(
+            f"--a1111-dir '{options.a1111_dir}' has no models/Stable-diffusion.", "Give the folder that AUTOMATIC1111's webui.sh or webui.bat lies in."
+        )
+    return Workspace(Path(options.workspace).expanduser().resolve(), confined, ckpt_dirs, a1111_dir)
+
+
+def _given_folder(flag: str, typed: str) -> Path:
+    folder = Path(typed).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"{flag} '{typed}' is not a folder.", "Check the spelling; write the whole path, in quotes if it has spaces.")
+    return folder
 
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from tests.models.damaged_files import save_flux, save_hostile, save_lightning, save_lora, save_no_model, save_sd3, save_truncated, save_vae, save_without
 from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+from ti_core.models.checkpoint import LoadOptions, load_checkpoint, load_token_tables
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion, size_of
@@ -97,6 +100,42 @@ def test_a_separate_vae_takes_the_place_of_the_checkpoints_own(workspace: Worksp
         load_checkpoint(title, workspace, LoadOptions(vae="none.pt"))
 
 
+def test_an_old_file_with_its_trainers_bookkeeping_is_loaded_and_none_of_its_code_is_run(workspace: Workspace) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    path = save_lightning("sd1", workspace.checkpoints / "sd-v1-4.ckpt")
+    sd = load_checkpoint(path.name, workspace, LoadOptions(precision="float32"))
+    assert sd.widths == {"clip_l": load_token_tables(path.name, workspace)["clip_l"][1].shape[1]}
+
+
+@pytest.mark.parametrize(
+    ("save", "says"),
+    [
+        (save_lora, "is a LoRA"),
+        (save_vae, "is a VAE"),
+        (partial(save_truncated, "sd1"), "is cut off"),
+        (save_no_model, "is "),
+        (save_flux, "is a model of Flux"),
+        (save_sd3, "is a model of Stable Diffusion 3"),
+        (partial(save_without, "sdxl", "first_stage_model"), "has no VAE inside"),
+        (partial(save_without, "sd1", "cond_stage_model"), "has no text encoder inside"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_with_its_own_sentence_before_it_is_loaded(workspace: Workspace, save: Callable[[Path], Path], says: str) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    path = save(workspace.checkpoints / "it.safetensors")
+    with pytest.raises(UserError, match=rf"'it\.safetensors' {says}.*\. [A-Z]") as error:
+        load_checkpoint(path.name, workspace)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_with_foreign_code_is_refused_and_the_code_is_not_run(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    save_hostile("sd1", workspace.checkpoints / "bad.ckpt", tmp_path / "evidence")
+    with pytest.raises(UserError, match=r"asks for the Python code '.*system'.*not run"):
+        load_checkpoint("bad.ckpt", workspace)
+    assert not (tmp_path / "evidence").exists()
+
+
 def test_a_file_that_lacks_a_weight_is_refused_by_its_name(workspace: Workspace) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -104,18 +143,22 @@ def test_a_file_that_lacks_a_weight_is_refused_by_its_name(workspace: Workspace)
     tensors = load_file(path)
     del tensors["model.diffusion_model.middle_block.0.in_layers.0.weight"]
     save_file(tensors, path)
-    with pytest.raises(UserError, match="sd1.safetensors.*(missing|lacks)"):
+    with pytest.raises(UserError, match=r"'sd1\.safetensors' cannot be loaded: some of the weights that its family has are missing"):
         load_checkpoint(path.name, workspace)
 
 
-def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace) -> None:
-    """On a CPU all is in one place; that the parts are where they should be is seen on the meta device, which takes no data back."""
+def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU is one place, so the moves are watched."""
     sd = load_checkpoint(put("sd1", workspace), workspace)
+    sd.device, moves = torch.device("meta"), []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device))))
     sd.place(vae_off_device=True, encoders_off_device=True)
-    assert sd.vae_idles_on_cpu and sd.encoder_device.type == "cpu"
-    sd.device = torch.device("meta")
-    with sd.vae_at_work() as vae:
-        assert vae.device.type == "meta"
+    assert moves == [("AutoencoderKL", "cpu"), ("CLIPTextModel", "cpu"), ("UNet2DConditionModel", "meta")]
+    with sd.vae_at_work():
+        assert moves[3:] == [("AutoencoderKL", "meta")]
+    assert moves[4:] == [("AutoencoderKL", "cpu")]
+    sd.place()
+    assert moves[5:] == [("AutoencoderKL", "meta"), ("CLIPTextModel", "meta"), ("UNet2DConditionModel", "meta")]
 
 
 def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Workspace, tmp_path: Path) -> None:

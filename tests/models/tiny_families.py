@@ -40,16 +40,17 @@ UNET = {"block_out_channels": [32, 32, 64, 64], "norm_num_groups": 8, "sample_si
 NARROW: dict[str, dict[str, Any]] = {
     "vae": {"block_out_channels": [8, 8, 16, 16], "norm_num_groups": 4, "layers_per_block": 1, "sample_size": SIZE_PX},
     "sd1/unet": {**UNET, "attention_head_dim": 4},
-    "sd2/unet": {**UNET, "attention_head_dim": [2, 2, 4, 4]},
+    "sd2/unet": {**UNET, "attention_head_dim": [2, 2, 4, 4], "cross_attention_dim": 48},
     "sdxl/unet": {
         **UNET, "block_out_channels": [32, 32, 64], "attention_head_dim": [2, 2, 4], "transformer_layers_per_block": [1, 1, 2],
         "cross_attention_dim": 32 + 64, "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 64,
     },
-    "sd2/text_encoder": {**ENCODER, "num_hidden_layers": 23},
+    "sd2/text_encoder": {**ENCODER, "hidden_size": 48, "num_hidden_layers": 23},
     "text_encoder": ENCODER,
     "text_encoder_2": {**ENCODER, "hidden_size": 64, "intermediate_size": 128, "projection_dim": 64},
 }  # fmt: skip
-"""What differs from the shipped configs. SD2 keeps its 23 layers: files have 24, of which the last is never used."""
+"""What differs from the shipped configs. Vectors are 32 (clip_l), 48 (clip_h) and 64 (clip_g) wide, so that families still differ by width.
+SD2 keeps its 23 layers: files have 24, of which the last is never used."""
 
 
 def tiny_configs(folder: Path) -> Path:

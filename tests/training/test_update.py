@@ -22,14 +22,14 @@ def bench() -> Bench:
 
 
 def gradient_of(bench: Bench, prompts_at_once: int) -> list[Tensor]:
-    bench.run.prompts_at_once = prompts_at_once
+    bench.run.fit = replace(bench.run.fit, prompts_at_once=prompts_at_once)
     take_gradient(bench.run, 1)
     return [rows.grad.clone() for rows in bench.run.vectors.values() if rows.grad is not None]
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_prompts_that_are_encoded_twice_a_few_at_a_time_give_the_same_gradient(bench: Bench, at_once: int) -> None:
-    together, cut = gradient_of(bench, 0), gradient_of(bench, at_once)
+    together, cut = gradient_of(bench, 4), gradient_of(bench, at_once)
     assert len(together) == 2 and all(float(g.norm()) > 0 for g in together)
     for a, b in zip(together, cut, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max()))

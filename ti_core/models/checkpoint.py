@@ -8,13 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
+from torch.serialization import safe_globals
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from ti_core.checkpoint_facts import facts_of
 from ti_core.errors import UserError
 from ti_core.events import Emit, Progress
 from ti_core.file_hashes import short_hash
@@ -23,7 +28,12 @@ from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenize
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
+from ti_core.tensor_headers import stand_ins
 from ti_core.workspace import Workspace
+
+for library in (diffusers, transformers):  # the terminal is for our own lines
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LDM_PREFIXES = {
@@ -32,7 +42,7 @@ LDM_PREFIXES = {
     "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1."),
 }
 """Where a single file keeps each text encoder."""
-_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, SafetensorError)
+_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, SafetensorError, SingleFileComponentError)
 """What diffusers, transformers and torch raise on files that are not what they should be."""
 
 
@@ -65,12 +75,14 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     weights = dtype or torch.float32
     try:
         load = _load_folder if file.path.is_dir() else _load_single_file
-        tokenizers, encoders, unet, scheduler = load(file, family, weights)
-        vae = _load_vae(own_vae or file.path, family, weights)
-        if vae.config.get("force_upcast") and weights is torch.float16:
+        with safe_globals(stand_ins(file.facts.trainer_classes)):
+            tokenizers, encoders, unet, scheduler = load(file, family, weights)
+            vae = _load_vae(own_vae or file.path, family, weights)
+        if family.name == "sdxl" and vae.config.force_upcast and weights is torch.float16:
             vae = vae.float()  # SDXL's overflows in fp16
-        for part, network in (("unet", unet), ("vae", vae), *zip(("text_encoder", "text_encoder_2"), encoders, strict=False)):
-            _check_complete(network, part)
+        for network in (unet, vae, *encoders):
+            if any(parameter.is_meta for parameter in network.parameters()):
+                raise ValueError("meta tensor")
             network.requires_grad_(False).eval()
         save_memory(unet)
     except _DAMAGED as error:
@@ -146,15 +158,11 @@ def _load_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
-def _check_complete(network: nn.Module, part: str) -> None:
-    """A weight that the file lacks stays without memory, without a word from diffusers."""
-    missing = [name for name, tensor in network.named_parameters() if tensor.is_meta]
-    if missing:
-        raise ValueError(f"{len(missing)} weights of its {part} are missing, such as {missing[0]}")
-
-
 def _damaged(file: CheckpointFile, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    text = str(error).replace(str(file.path), file.path.name).strip()
+    reason = text.splitlines()[0][:160] if text else type(error).__name__
+    if "meta tensor" in reason:  # what torch says when diffusers goes on with weights that it did not find
+        reason = "some of the weights that its family has are missing in it"
     return UserError(f"Checkpoint '{file.title}' cannot be loaded: {reason.rstrip('.')}.", "Choose another checkpoint, or put a complete copy in its place.")
 
 
@@ -229,7 +237,8 @@ def _table_in(path: Path, prefix: str) -> Tensor:
     if path.suffix == ".safetensors":
         with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
             return file.get_tensor(next(key for key in file.keys() if is_table(key))).float()  # noqa: SIM118
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    with safe_globals(stand_ins(facts_of(path).trainer_classes)):
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     while "state_dict" in content:
         content = content["state_dict"]
     return next(tensor for key, tensor in content.items() if is_table(key)).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ti_core.checkpoint_facts import facts_of
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import Emit, Finished, Progress
+from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import reason
 from ti_core.library import CHECKPOINT_SUFFIXES
 from ti_core.workspace import Workspace
@@ -45,14 +47,7 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
     A folder is called OWNER/NAME afterwards, so the hub's name is its title. It appears in the list when it is complete. Raises Interrupted
     between two pieces of a file, and UserError; what has arrived is kept in a hidden folder, and the next try goes on from there.
     """
-    if workspace.confined:
-        raise UserError(
-            "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
-        )
-    match = _NAME.fullmatch(name.strip().removesuffix("/"))
-    if match is None:
-        raise UserError(f"'{name}' is no name of a model on the hub.", "Write OWNER/NAME, or OWNER/NAME/file.safetensors for a single file.")
-    repository, in_address, wanted = match[1], match[2], match[3] or ""
+    repository, in_address, wanted = check_download(name, workspace)
     hub = _Hub(repository, in_address or revision, endpoint)
     files = _chosen_file(hub, wanted) if wanted else _folder_files(hub)
     target = workspace.checkpoints / (files[0].saved_as if wanted else repository)
@@ -60,19 +55,34 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
         raise UserError(
             f"'{target.relative_to(workspace.checkpoints)}' is in {workspace.shown(workspace.checkpoints)} already.", "Delete it first to fetch it again."
         )
-    waiting = workspace.checkpoints / ".download" / f"{repository.replace('/', '--')}-{hub.commit[:10]}"
+    waiting = workspace.checkpoints / ".download" / "-".join([repository.replace("/", "--"), hub.commit[:10], *([files[0].saved_as] if wanted else [])])
     try:
         _fetch_all(hub, files, waiting, emit, stop)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(waiting / files[0].saved_as if wanted else waiting, target)
-        if wanted:
-            shutil.rmtree(waiting, ignore_errors=True)
+        shutil.rmtree(waiting, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other downloads may wait there
+            waiting.parent.rmdir()
     except OSError as error:
         raise UserError(
             f"'{name}' could not be saved in {workspace.checkpoints}: {reason(error)}.", "Make room, then try again; what has arrived is kept."
         ) from error
+    if problem := facts_of(target).problem:
+        emit(Notice(problem))
     emit(Finished(f"Downloaded: {workspace.shown(target)}", files=(str(target),)))
     return target
+
+
+def check_download(name: str, workspace: Workspace) -> tuple[str, str, str]:
+    """OWNER/NAME, the revision in an address and the file, both perhaps empty. Raises UserError on a shared page and for what is no name."""
+    if workspace.confined:
+        raise UserError(
+            "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
+        )
+    match = _NAME.fullmatch(name.strip().removesuffix("/"))
+    if match is None:
+        raise UserError(f"'{name}' is no name of a model on the hub.", "Write OWNER/NAME, or OWNER/NAME/file.safetensors for a single file.")
+    return match[1], match[2] or "", match[3] or ""
 
 
 class _Hub:

@@ -70,6 +70,17 @@ def facts_of(sd: StableDiffusion) -> ModelFacts:
     )
 
 
+def facts_by_size(family: str, parameters: int) -> ModelFacts:
+    """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the root of the share."""
+    known = FACTS[family]
+    share = parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
+    width = share**0.5
+    return ModelFacts(
+        int(known.unet_parameters * share), int(known.vae_parameters * share), int(known.encoder_parameters * share), known.kept_numbers * width,
+        known.checkpointed_numbers * width, known.prompt_bytes * share, known.vae_numbers * width,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class MemoryNeed:
     """Bytes on the device. `weights` are the UNet's; `vae` is what a preview needs on top while nothing is in work; `total` is the most at one time."""

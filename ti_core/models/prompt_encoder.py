@@ -72,8 +72,9 @@ class PromptEncoder:
             i = end
         return pieces
 
-    def encode(self, prompts: Sequence[str], vectors: Vectors) -> Conditioning:
-        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up with empty chunks.
+    def encode(self, prompts: Sequence[str], vectors: Vectors, at_least: int = 1) -> Conditioning:
+        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up with empty chunks, and all
+        to `at_least` so many.
 
         Stable Diffusion 1 and 2 are told the last layer but `clip_skip` - 1, normalised. SDXL is told the last layer but one of both encoders
         side by side, and the second encoder's own summary of the first chunk.
@@ -81,7 +82,7 @@ class PromptEncoder:
         different = list(dict.fromkeys(prompts))
         counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
         pieces = [self.chunks(self.tokenize(prompt, counts)) for prompt in different]
-        most = max(len(p) for p in pieces)
+        most = max(at_least, *(len(p) for p in pieces))
         chunks = [piece for p in pieces for piece in [*p, *([[]] * (most - len(p)))]]
         hidden, pooled = [], None
         for place, name in enumerate(self.sd.family.encoders):

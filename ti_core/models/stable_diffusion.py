@@ -16,6 +16,7 @@ from ti_core.library import CheckpointFile
 from ti_core.models.families import Family
 
 LATENT_CHANNELS = 4
+TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,15 @@ class Conditioning:
         """The same values as leaves of a new graph, which gather the gradient of many micro-batches."""
         return Conditioning(*[tensor.detach().requires_grad_(True) for tensor in self.tensors])
 
-    def backward(self, leaf: Conditioning, scale: float = 1.0, places: slice = slice(None)) -> None:
-        """Send the gradient that `leaf` gathered for the prompts at `places`, divided by `scale`, back to what this was made of.
+    @property
+    def chunks(self) -> int:
+        """How many times 77 tokens the words are."""
+        return self.words.shape[1] // TOKENS
 
-        Chunks that the leaf has beyond this one's are empty ones, and hold no vectors.
-        """
-        gradients = [tensor.grad[places] / scale for tensor in leaf.tensors if tensor.grad is not None]
+    def backward(self, leaf: Conditioning, scale: float = 1.0, part: slice = slice(None)) -> None:
+        """Send the gradient that `leaf`, or a part of its prompts, gathered, divided by `scale`, back to what this was made of."""
+        gradients = [tensor.grad[part] / scale for tensor in leaf.tensors if tensor.grad is not None]
         assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
-        gradients[0] = gradients[0][:, : self.words.shape[1]]
         torch.autograd.backward(self.tensors, gradients)
 
 

@@ -12,19 +12,23 @@ from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
+from ti_core.models.device import device_state
+from ti_core.models.memory import TILE_PX, FitPlan, Wishes, choose_fit, facts_of
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
 from ti_core.training.run_log import RunLog
 from ti_core.training.setup import Prepared
 
+CPU_PIXELS_AT_ONCE = 16_384
+
 
 @dataclass
 class Run:
     """`vectors` holds float32 [n, width] for each text encoder, on the device: all that is trained.
 
-    `pixels_at_once` is how many latent pixels go through the UNet together; it falls when memory runs out. `prompts_at_once` is how many prompts
-    keep their way back through the text encoders together; 0 is all.
+    `fit` says how the work fits the device. `pixels_at_once` is how many latent pixels go through the UNet together; it falls when
+    memory runs out.
     """
 
     settings: TrainSettings
@@ -37,8 +41,8 @@ class Run:
     step: int
     log: RunLog
     stop: threading.Event
+    fit: FitPlan
     pixels_at_once: int
-    prompts_at_once: int = 0
 
     @property
     def name(self) -> str:
@@ -47,7 +51,8 @@ class Run:
     @property
     def started(self) -> Started:
         plan = self.inputs.plan
-        return Started(f"Training {self.name}", plan.steps, plan.first_step, plan.sentence(), str(self.folder.root), self.settings.to_dict())
+        sentence = f"{plan.sentence()} It needs {self.fit.need.sentence()}."
+        return Started(f"Training {self.name}", plan.steps, plan.first_step, sentence, str(self.folder.root), self.settings.to_dict())
 
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""
@@ -71,7 +76,11 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
         emit(Notice(note))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
+    fit = fit_to_device(settings, sd, width, height, inputs.plan.images_per_step)
+    if not fit.fits:
+        emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     latents = encode_images(sd, [e.path for e in inputs.dataset.examples], size, settings.alpha_as_weight, emit, stop)
+    _bring_to_device(sd, fit)
     plan = inputs.plan
     folder = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
     facts = {
@@ -85,22 +94,28 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
-    pixels_at_once = settings.micro_batch * largest or first_pixels_at_once(sd)
-    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, pixels_at_once)
+    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest)
 
 
 def _lengths(widths: dict[str, int]) -> str:
     return " + ".join(str(width) for width in widths.values())
 
 
-def first_pixels_at_once(sd: StableDiffusion) -> int:
-    """As many latent pixels as surely fit.
+def fit_to_device(settings: TrainSettings, sd: StableDiffusion, width: int, height: int, images: int) -> FitPlan:
+    """The fastest way that fits the free memory. A CPU gains nothing from more than a few thousand latent pixels at once."""
+    wishes = Wishes.of(settings)
+    if sd.device.type == "cpu" and not wishes.micro_batch:
+        images = min(images, max(1, CPU_PIXELS_AT_ONCE * sd.latent_factor**2 // (width * height)))
+    free_bytes = device_state(sd.device).free_bytes
+    return choose_fit(free_bytes, facts_of(sd), width, height, images, bytes_per_number=2 if sd.autocast_dtype else 4, wishes=wishes)
 
-    Measured on SD1.5 at 512 px in half precision: 0.73 GB an image above the weights (stack notes 3); other widths by
-    proportion. A CPU gains nothing beyond a few thousand latent pixels.
-    """
-    if sd.device.type != "cuda":
-        return 16_384
-    free, _ = torch.cuda.mem_get_info(sd.device)
-    bytes_per_pixel = 0.73e9 / 4096 * sd.unet.config.block_out_channels[0] / 320 * (2 if sd.autocast_dtype is None else 1)
-    return int(0.8 * free / bytes_per_pixel)
+
+def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
+    sd.place(fit.vae_off_device, fit.encoders_off_device)
+    if fit.gradient_checkpointing:
+        sd.unet.enable_gradient_checkpointing()
+    if fit.vae_slicing:
+        sd.vae.enable_slicing()
+        sd.vae.enable_tiling()
+        sd.vae.tile_sample_min_size = min(sd.vae.tile_sample_min_size, TILE_PX)  # SDXL's own tiles are as large as its pictures
+        sd.vae.tile_latent_min_size = sd.vae.tile_sample_min_size // sd.latent_factor

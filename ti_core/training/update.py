@@ -72,16 +72,16 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step)
     sizes = torch.tensor([run.latents.sizes[image] for image in images], device=sd.device)
-    parts = [torch.tensor(part, device=sd.device) for part in parts_of_one_shape(clean, run.micro_batch)]
+    parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
     encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
-    at_once = run.prompts_at_once or len(images)
-    with torch.set_grad_enabled(at_once >= len(images)):
+    at_once = run.fit.prompts_at_once
+    with torch.set_grad_enabled(len(prompts) <= at_once):
         conditioning = encoder.encode(prompts, vectors)
     leaf = conditioning.leaf()
     total = torch.zeros((), device=sd.device)
-    for part, places in zip(parts, parts_of_one_shape(clean, run.micro_batch), strict=True):
+    for places, part in parts:
         if run.stop.is_set():
             raise Interrupted
         x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
@@ -91,11 +91,12 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
         (loss * scale).backward()
         total += loss.detach()
     run.optimizer.zero_grad()
-    if at_once >= len(images):
+    if len(prompts) <= at_once:
         conditioning.backward(leaf, scale)
-    else:  # the text encoders keep 40 to 160 MiB a prompt, so on a small card they work twice, on a few prompts at a time
-        for some in (slice(start, start + at_once) for start in range(0, len(images), at_once)):
-            encoder.encode(prompts[some], vectors).backward(leaf, scale, some)
+    else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts
+        for start in range(0, len(prompts), at_once):
+            some = slice(start, start + at_once)
+            encoder.encode(prompts[some], vectors, conditioning.chunks).backward(leaf, scale, some)
     return float(total), prompts[0]
 
 

@@ -21,7 +21,10 @@ from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
-PLAN_FIELDS = ("embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps")
+PLAN_FIELDS = (
+    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "checkpoint", "precision", "micro_batch",
+    "gradient_checkpointing", "vae_to_ram", "encoders_to_ram", "vae_slicing",
+)  # fmt: skip
 
 
 class TrainTab:
@@ -44,7 +47,7 @@ class TrainTab:
             self._add(names[memory:])
         self.form.share(model)
         ordered = self.form.widgets
-        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=4, elem_id="train_plan")
+        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="train_plan")
         typed = [ordered["learning_rate"], ordered["steps"]]
         gr.on([widget.change for widget in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
         with gr.Row(elem_classes="actions"):
