@@ -241,7 +241,7 @@ class _PickleReader(pickle._Unpickler):
         )
 
 
-def stand_ins(classes: Iterable[str]) -> list[tuple[type, str]]:
+def stand_ins(classes: Iterable[str]) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """For `torch.serialization.safe_globals`, so that torch loads the weights of a file that asks for these `trainer_classes`."""
     inert, _ = _make_stand_ins()
     return [(inert, name) for name in classes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import torch
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
 from ti_core.errors import UserError
-from ti_core.events import Notice, StepDone
+from ti_core.events import Notice, Started, StepDone
 from ti_core.models import checkpoint
+from ti_core.models.device import DeviceState
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import CreateSettings
+from ti_core.training import run
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -69,3 +72,40 @@ def test_another_error_is_not_taken_for_missing_memory(workspace: Workspace, ann
     monkeypatch.setattr(StableDiffusion, "predict", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         train(workspace, steps=2)
+
+
+def test_prompts_whose_graphs_do_not_fit_together_are_encoded_once_more_in_parts_with_the_same_gradient(
+    workspace: Workspace,
+    anna: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
+    captions = sorted((workspace.datasets / "anna").glob("*.txt"))
+    captions[0].write_text("word " * 90, encoding="utf-8")  # a second chunk, so that the parts must agree on the length
+    train(workspace, steps=2)
+    whole = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    choose_fit = run.choose_fit
+    monkeypatch.setattr(run, "choose_fit", lambda *given, **named: replace(choose_fit(*given, **named), prompts_at_once=3))
+    train(workspace, steps=2)
+    assert torch.allclose(rows_of(anna), whole, atol=1e-5)
+
+
+def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    assert "GB of the device's memory" in train(workspace, steps=1).of(Started)[0].plan
+    monkeypatch.setattr(run, "device_state", lambda device: DeviceState("cpu", "CPU", 100 * 2**20))
+    notices = [event.text for event in train(workspace, steps=2).of(Notice)]
+    assert any("more than is free" in text and "smaller Width and Height" in text for text in notices)
+
+
+@pytest.mark.parametrize(("switch", "value", "seen"), [("gradient_checkpointing", "on", True), ("gradient_checkpointing", "off", False)])
+def test_a_choice_made_by_hand_is_obeyed(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, switch: str, value: str, seen: bool) -> None:  # noqa: F811
+    states, predict = [], StableDiffusion.predict
+
+    def watched(sd: StableDiffusion, *given: object) -> torch.Tensor:
+        states.append(sd.unet.is_gradient_checkpointing)
+        return predict(sd, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StableDiffusion, "predict", watched)
+    train(workspace, steps=1, image_every=0, **{switch: value})
+    assert set(states) == {seen}

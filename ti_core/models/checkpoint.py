@@ -13,7 +13,7 @@ import torch
 import transformers
 from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import SingleFileComponentError
+from diffusers.loaders.single_file_utils import SingleFileComponentError, create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.serialization import safe_globals
@@ -135,12 +135,26 @@ def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype
     kind = StableDiffusionXLPipeline if len(family.encoders) == 2 else StableDiffusionPipeline
     names = ("", "_2")[: len(family.encoders)]
     given = {f"tokenizer{name}": tokenizer for name, tokenizer in zip(names, tokenizers, strict=True)}
-    texts = kind.from_single_file(path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=torch.float32, **given)
-    encoders = tuple(getattr(texts, f"text_encoder{name}") for name in names)
+    try:
+        texts = kind.from_single_file(path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=torch.float32, **given)
+        encoders = tuple(getattr(texts, f"text_encoder{name}") for name in names)
+    except SingleFileComponentError:
+        if family.name != "sd1":
+            raise
+        encoders = (_load_encoder_of_2022(path, configs),)
     more = {"in_channels": 9} if file.facts.inpainting else {}
     unet = UNet2DConditionModel.from_single_file(path, config=configs, subfolder="unet", torch_dtype=weights, local_files_only=True, **more)
     scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
     return tokenizers, encoders, unet, DDPMScheduler.from_config(scheduler.config, prediction_type=file.facts.prediction_type or "epsilon")
+
+
+def _load_encoder_of_2022(path: str, configs: str) -> CLIPTextModel:
+    """The first checkpoints, and merges of them, call the text encoder's weights without `text_model`, which diffusers does not know."""
+    old, new = "cond_stage_model.transformer.", "cond_stage_model.transformer.text_model."
+    tensors = {new + name.removeprefix(old) if name.startswith(old) else name: tensor for name, tensor in load_single_file_checkpoint(path).items()}
+    return create_diffusers_clip_model_from_ldm(
+        CLIPTextModel, tensors, subfolder="text_encoder", config=configs, torch_dtype=torch.float32, local_files_only=True
+    )
 
 
 def _load_vae(path: Path, family: Family, weights: torch.dtype) -> AutoencoderKL:

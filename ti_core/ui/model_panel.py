@@ -77,7 +77,8 @@ class ModelPanel:
         family = FAMILIES[facts.family].title + (" inpainting" if facts.inpainting else "")
         hashed = known_hash(file.path, self.desk.workspace.hashes_file)
         lacks = "needs a VAE: choose one below" if facts.missing else ""
-        said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, f"{facts.bytes / 1e9:.2g} GB", f"hash {hashed}" if hashed else "", lacks]
+        size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
+        said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, size, f"hash {hashed}" if hashed else "", lacks]
         return " · ".join(fact for fact in said if fact)
 
     def start_download(self, name: str) -> Updates:

@@ -1,0 +1,62 @@
+"""The top of the page: what a checkpoint is said to be, and the memory in the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from tests.models.tiny_families import save_single_file
+from ti_core.jobs import JobQueue
+from ti_core.models import device
+from ti_core.models.device import DeviceState
+from ti_core.recipe import describe_plan
+from ti_core.settings import PORTRAITS, TrainSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.page import Page
+from ti_core.workspace import Workspace
+
+
+@pytest.fixture
+def page(workspace: Workspace) -> Page:
+    page = Page(Desk(workspace, JobQueue()))
+    page.build()
+    return page
+
+
+def test_family_size_precision_and_hash_are_shown_and_so_is_what_is_wrong(page: Page, workspace: Workspace) -> None:
+    save_single_file("sdxl", workspace.checkpoints / "big.safetensors")
+    (workspace.checkpoints / "page.safetensors").write_text("<html>please log in</html>" * 10)
+    assert page.download.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 64 px · fp16 · 34 MB")
+    said = page.download.described("big.safetensors")
+    assert said.startswith("Stable Diffusion XL · 1024 px · fp32") and "hash" not in said
+    from ti_core.file_hashes import short_hash
+
+    known = short_hash(workspace.checkpoints / "big.safetensors", workspace.hashes_file)
+    assert page.download.described("big.safetensors").endswith(f"hash {known}")
+    assert "web page" in page.download.described("page.safetensors")
+    assert "does not exist" in page.download.described("nowhere")
+
+
+def test_refresh_lists_new_files_and_vaes(page: Page, workspace: Workspace) -> None:
+    (workspace.root / "models" / "VAE").mkdir(parents=True)
+    (workspace.root / "models" / "VAE" / "clear.safetensors").write_bytes(b"x")
+    save_single_file("sd1", workspace.checkpoints / "new.safetensors")
+    updates = page.download.read_again(TINY)
+    assert updates[page.download.widgets["checkpoint"]]["choices"] == [PORTRAITS, "new.safetensors", TINY]
+    assert updates[page.download.widgets["vae"]]["choices"] == ["Automatic", "None", "clear.safetensors"]
+
+
+def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", checkpoint=TINY)
+    assert "GB" not in describe_plan(workspace, settings)
+    monkeypatch.setattr(device, "_ready", type("Ready", (), {"is_set": lambda self: True})())
+    monkeypatch.setattr(device, "device_state", lambda: DeviceState("cuda", "GeForce", 8 * 2**30))
+    assert "of the device's memory" in describe_plan(workspace, settings)
+    assert "8.0 GB are free (GeForce)." in describe_plan(workspace, settings)
+
+
+def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert "empty" in page.download.start_download(" ")[page.download.message]["value"]
