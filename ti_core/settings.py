@@ -377,6 +377,9 @@ class TrainSettings(Settings):
     encoders_to_ram: str = _switch(
         "Move CLIP to RAM when training. Saves VRAM.", "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer."
     )
+    compile_unet: str = _switch(
+        "Compile the UNet", "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at the start."
+    )
     vae_slicing: str = _switch("VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.")
     checkpoint: str = _checkpoint_option()
     vae: str = _vae_option()

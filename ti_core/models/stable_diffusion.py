@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,8 @@ class StableDiffusion:
     clip_skip: int = 1
     vae_idles_on_cpu: bool = False
     encoder_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    compiled_unet: Callable[..., Any] | None = None
+    """Stands in for the UNet where a gradient is wanted."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about choices that were made while loading."""
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
@@ -115,7 +117,8 @@ class StableDiffusion:
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
         added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
-        return self.unet(latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
+        unet = self.compiled_unet if self.compiled_unet is not None and torch.is_grad_enabled() else self.unet
+        return unet(latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
 
     def _blank_channels(self, latents: Tensor) -> Tensor:
         """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the picture is given (reference 2.3)."""

@@ -11,6 +11,7 @@ from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.settings import TrainSettings
+from ti_core.training.compiled import try_compiled
 from ti_core.training.run import Run, begin_run
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import save_preview
@@ -68,9 +69,12 @@ def _train_steps(run: Run) -> None:
         run.optimizer.step()
         check_vectors(run, good, step)
         good, run.step = copy_of(run.vectors), step
-        run.log(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
+        elapsed_s = time.perf_counter() - began
+        run.log(StepDone(step, loss, rate, prompt, elapsed_s))
         if settings.save_every and step % settings.save_every == 0:
             copy = run.folder.copy(step)
             run.log(EmbeddingSaved(step, str(save_embedding(copy, run.embedding(copy.stem)))))
         if settings.image_every and step % settings.image_every == 0:
             save_preview(run, prompt)
+        if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
+            try_compiled(run, elapsed_s * (plan.steps - step))
