@@ -86,7 +86,7 @@ def run(family: Family, size_px: int, work: Path) -> None:
     create_embedding(CreateSettings(name="it", overwrite=True, initialization_text="face", checkpoint=folder.name), workspace)
     settings = TrainSettings(
         embedding="it", dataset_directory=str(pictures), template_file="subject_filewords.txt", learning_rate="0.005", batch_size=2, steps=1,
-        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name,
+        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name, precision="bfloat16",
     )  # fmt: skip
     began, seen = time.perf_counter(), []
 

@@ -27,17 +27,17 @@ if not __package__:  # started as a file: find ti_core all the same
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.events import Event, Started
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
+from ti_core.models.prompt_encoder import Vectors
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier, read_attributes, to_pixels
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.sample_photos import SITTERS, Sitter, sitter
-from ti_core.portraits.world import ATTRIBUTES, BY_NAME, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
+from ti_core.portraits.world import ATTRIBUTES, BY_NAME, OPENINGS, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
 from ti_core.recipe import preprocess_values, recipe_train_values
 from ti_core.run_folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
@@ -61,11 +61,11 @@ Wanted = dict[str, int]
 Shares = dict[str, float]
 
 
-def scene_prompts(who: str | Sequence[str], scenes: Sequence[Scene]) -> list[str]:
-    """One prompt per scene: "a photo of <who>, smiling, wearing a cap, red shirt, teal background"."""
+def scene_prompts(who: str | Sequence[str], scenes: Sequence[Scene], states: Sequence[str] = SCENE_STATED) -> list[str]:
+    """One prompt per scene, in the words of its style: "a photo of <who>, smiling, wearing a cap, red shirt, teal background"."""
     names = [who] * len(scenes) if isinstance(who, str) else who
-    stated = [[scene_phrase(scene, attribute) for attribute in SCENE_STATED] for scene in scenes]
-    return [", ".join([f"a photo of {name}", *(p for p in phrases if p)]) for name, phrases in zip(names, stated, strict=True)]
+    stated = [[scene_phrase(scene, attribute) for attribute in states] for scene in scenes]
+    return [", ".join([f"{OPENINGS[scene.style][0]} {name}", *(p for p in phrases if p)]) for name, phrases, scene in zip(names, stated, scenes, strict=True)]
 
 
 def stated_of(scene: Scene) -> set[str]:
@@ -137,7 +137,7 @@ class Bench:
     seed: int
     sheet: list[tuple[str, list[Image.Image]]] = field(default_factory=list)
 
-    def paint(self, title: str, prompts: Sequence[str], vectors: Mapping[str, Tensor] | None = None) -> list[Image.Image]:
+    def paint(self, title: str, prompts: Sequence[str], vectors: Vectors | None = None) -> list[Image.Image]:
         """One picture per prompt, each from a seed of its own."""
         began = time.monotonic()
         requests = [SampleRequest(p, seed=self.seed * 100_000 + i, steps=self.steps, cfg_scale=self.cfg_scale) for i, p in enumerate(prompts)]
@@ -184,7 +184,7 @@ def measure_names(bench: Bench, images: int) -> dict[str, Any]:
 
 
 def measure_people(
-    bench: Bench, title: str, names: str | Sequence[str], people: Sequence[Person], scenes: Sequence[Scene], vectors: Mapping[str, Tensor] | None = None
+    bench: Bench, title: str, names: str | Sequence[str], people: Sequence[Person], scenes: Sequence[Scene], vectors: Vectors | None = None
 ) -> dict[str, Any]:
     """Paint each person by that name (a known one, an embedding's or a description) in each scene; shares of identity and of the prompt."""
     pictures = bench.paint(title, scene_prompts(names, scenes), vectors)
@@ -204,9 +204,9 @@ def measure_learned(bench: Bench, train_steps: int) -> dict[str, Any]:
         people, rows = [person] * len(scenes), {}
         with tempfile.TemporaryDirectory(prefix="bench-portraits-") as folder:
             for label, file in train_sample_person(bench, who, Workspace(Path(folder)), train_steps).items():
-                vectors = next(iter(load_pt(file).vectors.values())).to(bench.sd.device)
+                vectors = {encoder: rows.to(bench.sd.device) for encoder, rows in load_pt(file).vectors.items()}
                 rows[label] = measure_people(bench, f"{who.name}, {label}", who.name, people, scenes, {who.name: vectors})
-                rows[label]["norm"] = float(vectors.norm(dim=1).mean())
+                rows[label]["norm"] = float(next(iter(vectors.values())).norm(dim=1).mean())
         in_words, _ = description(person, random.Random(0))
         rows["in words"] = measure_people(bench, f"{who.name}, in words", in_words, people, scenes)
         result[who.name] = rows

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.models.damaged_files import LIGHTNING, save_flux, save_lightning, save_lora, save_no_model, save_sd3, save_truncated, save_vae, save_without
 from tests.models.tiny_families import KINDS, family_of, ldm_tensors, save_folder, save_single_file, save_tensors
 from ti_core.checkpoint_facts import SIZES_PX, facts_of, weights_of
 from ti_core.errors import UserError
@@ -215,3 +217,27 @@ def test_weights_are_safetensors_before_bin_full_before_fp16_and_all_pieces(tmp_
 
 def test_facts_can_be_printed_as_json() -> None:
     assert json.loads(json.dumps(dataclasses.asdict(facts_of(PORTRAITS_FOLDER))))["family"] == "sd1"
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+@pytest.mark.parametrize(
+    ("save", "sentence"),
+    [
+        (save_lora, "is a LoRA"),
+        (save_vae, "is a VAE"),
+        (save_flux, "is a model of Flux"),
+        (save_sd3, "is a model of Stable Diffusion 3"),
+        (save_no_model, "is a web page"),
+        (partial(save_truncated, "sd1", keep=0.5), "is cut off"),
+        (partial(save_truncated, "sd1", keep=0.001), "is cut off"),
+        (partial(save_without, "sdxl", "conditioner.embedders.1."), "has no second text encoder"),
+    ],
+)
+def test_what_people_take_for_a_checkpoint_is_named_in_either_format(tmp_path: Path, save: Callable[[Path], Path], sentence: str, ending: str) -> None:
+    facts = facts_of(save(tmp_path / f"it.{ending}"))
+    assert f"'it.{ending}' {sentence}" in facts.problem and facts.hint
+
+
+def test_the_first_checkpoints_with_their_trainers_bookkeeping_are_fine(tmp_path: Path) -> None:
+    facts = facts_of(save_lightning("sd1", tmp_path / "sd-v1-4.ckpt"))
+    assert (facts.problem, facts.family, facts.trainer_classes) == ("", "sd1", (f"{LIGHTNING}.ModelCheckpoint",))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
-from tests.models.tiny_families import ldm_tensors, save_single_file, save_tensors
+from tests.models.damaged_files import save_vae
+from tests.models.tiny_families import save_single_file
 from ti_core.errors import UserError
 from ti_core.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, find_embeddings, find_vae, find_vaes
 from ti_core.prompts import find_template, list_templates
@@ -138,13 +139,6 @@ def test_a_shared_page_takes_listed_titles_of_other_folders_but_no_typed_paths_t
             find_vae(typed, shared, find_checkpoint("model.ckpt", shared))
 
 
-def save_vae(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = "first_stage_model."
-    save_tensors({name.removeprefix(prefix): tensor for name, tensor in ldm_tensors("sd1").items() if name.startswith(prefix)}, path)
-    return path
-
-
 def test_vaes_are_those_of_their_folders_and_those_named_so_beside_checkpoints(a1111: Workspace) -> None:
     for path in ("models/VAE/good.safetensors", "models/VAE/sub/old.pt", "models/Stable-diffusion/model.vae.pt", "models/Stable-diffusion/model.ckpt"):
         touch(a1111.root / path)
@@ -157,6 +151,7 @@ def test_automatic_takes_the_vae_of_the_checkpoints_name_beside_it_or_in_the_fol
     touch(workspace.checkpoints / "model.ckpt")
     checkpoint = find_checkpoint("model", workspace)
     assert find_vae(AUTOMATIC, workspace, checkpoint) is None
+    (workspace.root / "models" / "VAE").mkdir()
     save_vae(workspace.root / "models" / "VAE" / "model-2.safetensors")
     assert find_vae(AUTOMATIC, workspace, checkpoint) is None
     in_folder = save_vae(workspace.root / "models" / "VAE" / "model.safetensors")
@@ -170,6 +165,7 @@ def test_automatic_takes_the_vae_of_the_checkpoints_name_beside_it_or_in_the_fol
 def test_a_file_that_is_no_vae_is_refused(workspace: Workspace) -> None:
     touch(workspace.checkpoints / "model.ckpt")
     checkpoint = find_checkpoint("model", workspace)
+    (workspace.root / "models" / "VAE").mkdir()
     save_vae(workspace.root / "models" / "VAE" / "good.safetensors")
     save_single_file("sd1", workspace.root / "models" / "VAE" / "whole.safetensors")
     touch(workspace.root / "models" / "VAE" / "broken.safetensors", b"x" * 20)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.cli_models import add_model_commands
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.recipe import GUIDE, PRESETS
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
 
@@ -62,6 +63,8 @@ def _build_parser() -> argparse.ArgumentParser:
     recipe = command("recipe", _recipe, "the whole face recipe: create, preprocess, train")
     recipe.add_argument("photos", metavar="PHOTOS", help="folder with photos of one person")
     recipe.add_argument("name", metavar="NAME", help=CreateSettings.options()["name"].help)
+    recipe.add_argument("--preset", default=GUIDE, metavar="NAME", help=f"how to train: {', '.join(PRESETS)} (default: %(default)s)")
+    recipe.add_argument("--initialization-text", default=argparse.SUPPRESS, metavar="VALUE", help=CreateSettings.options()["initialization_text"].help)
     _add_flags(recipe, TrainSettings, leave_out={"embedding", "dataset_directory", *OF_THE_PAGE_ONLY})
     recipe.add_argument("--overwrite", action="store_true", default=argparse.SUPPRESS, help=CreateSettings.options()["overwrite"].help)
     inspect = command("inspect", _inspect, "say what is inside an embedding file")
@@ -137,7 +140,7 @@ def _import_train() -> Callable[..., None]:
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.data.preprocess import check_preprocess, preprocess
-    from ti_core.recipe import dataset_folder, preprocess_values, recipe_train_values
+    from ti_core.recipe import dataset_folder, preprocess_values, preset_values
     from ti_core.training.create import check_create, create_embedding
 
     name = clean_name(args.name)
@@ -149,7 +152,7 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     if status := _watch(lambda emit, stop: preprocess(photos, workspace, emit, stop)):
         return status
     print(f"Created: {workspace.shown(create_embedding(create, workspace))}")
-    values = recipe_train_values(workspace, photos.destination_directory, name)
+    values = preset_values(args.preset, workspace, photos.destination_directory, name)
     settings = _settings(TrainSettings, args, **values)
     return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
 
@@ -254,6 +257,11 @@ class Printer:
                 self._progress(text, event.step == self.total)
             case PreviewSaved() | EmbeddingSaved():
                 print(f"\rsaved {event.path}")
+            case Evaluated():
+                low, high = event.usual_norms
+                print(
+                    f"\revaluation of step {event.step}: loss {event.loss:.5f}, norm {event.norm:.2f} (words {low:.2f} to {high:.2f}), best step so far {event.best}"
+                )
             case Notice():
                 print(f"\rnote: {event.text}")
             case Finished():

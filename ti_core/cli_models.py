@@ -23,7 +23,7 @@ COLUMNS = ("title", "family", "size_px", "precision", "bytes", "hash", "problem"
 def add_model_commands(command: AddCommand, watch: Watch) -> None:
     models = command("models", _models, "list the checkpoints: family, size, precision, hash, and what is wrong with a file")
     models.add_argument("--json", action="store_true", help="print a JSON list, with all that is known")
-    models.add_argument("--no-hash", action="store_true", help="leave out the hashes, which are computed once for each file, 7 GB in about 10 s")
+    models.add_argument("--no-hash", action="store_true", help="leave out the hashes, which are computed once for each file, 7 GB in about 15 s")
     download = command(
         "download", lambda args, workspace: _download(args, workspace, watch), "fetch a checkpoint from the Hugging Face hub into models/Stable-diffusion"
     )

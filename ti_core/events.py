@@ -65,6 +65,21 @@ class EmbeddingSaved(Event):
 
 
 @dataclass(frozen=True)
+class Evaluated(Event):
+    """The loss of a step on fixed inputs, and which evaluated step is the best so far.
+
+    `losses` are those of each input. `norm` is the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
+    """
+
+    step: int
+    loss: float
+    norm: float
+    best: int
+    losses: list[float] = field(default_factory=list)
+    usual_norms: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Notice(Event):
     """A sentence that the user should read; the job goes on."""
 

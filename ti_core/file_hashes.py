@@ -18,7 +18,7 @@ OnProgress = Callable[[int, int], None]
 
 
 def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = None) -> str:
-    """The hash of a single file, or of the UNet's weights of a diffusers folder; a 7 GB file takes about 10 s, once.
+    """The hash of a single file, or of the UNet's weights of a diffusers folder; a 7 GB file takes about 15 s, once.
 
     What cannot be written into the cache is computed again next time. Raises UserError if a file cannot be read.
     """

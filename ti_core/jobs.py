@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Emit, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed"]
 Work = Callable[[Emit, threading.Event], None]
@@ -41,6 +41,9 @@ class Job:
     first_step: int = 0
     prompt: str = ""
     curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    best: int = 0
+    usual_norms: tuple[float, float] = (0.0, 0.0)
     previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
@@ -63,6 +66,9 @@ class Job:
                     self.steps_began = time.monotonic() - event.elapsed_s
                 self.done, self.prompt, self.text = event.step, event.prompt, ""
                 self.curve.append((event.step, event.loss, event.rate))
+            case Evaluated():
+                self.evaluations.append((event.step, event.loss, event.norm))
+                self.best, self.usual_norms = event.best, event.usual_norms
             case PreviewSaved():
                 self.previews.append((event.step, event.path, event.prompt))
                 self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
@@ -108,6 +114,10 @@ class JobQueue:
             jobs = list(self._jobs.values())
             return next((job for job in jobs if job.state == "running"), jobs[-1] if jobs else None)
 
+    def find(self, job_id: str) -> Job | None:
+        with self._lock:
+            return self._jobs.get(job_id)
+
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
         job = self.shown_job()
@@ -123,7 +133,7 @@ class JobQueue:
             time.sleep(0.02)
         return job
 
-    def snapshot(self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0) -> dict[str, Any]:
+    def snapshot(self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0, evaluations_from: int = 0) -> dict[str, Any]:
         """What a page shows: scalars of the shown job, and the rows after the viewer's cursor.
 
         A cursor of another job counts as none. A first look at a long curve is thinned to about CHART_POINTS rows, and
@@ -133,7 +143,7 @@ class JobQueue:
         if job is None:
             return {"job": "", "state": "idle", "waiting": []}
         if job.id != job_id:
-            curve_from = previews_from = notices_from = 0
+            curve_from = previews_from = notices_from = evaluations_from = 0
         with self._lock:
             rows = job.curve[curve_from:]
             pace = job.pace() if job.state == "running" else 0.0
@@ -142,6 +152,7 @@ class JobQueue:
                 "job": job.id, "kind": job.kind, "title": job.title, "state": job.state, "text": job.text, "plan": job.plan, "folder": job.folder,
                 "done": job.done, "total": job.total, "pace": round(pace, 3), "eta_s": round((job.total - job.done) / pace) if pace else None,
                 "prompt": job.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(job.curve),
+                "evaluations_from": evaluations_from, "evaluations": job.evaluations[evaluations_from:], "best": job.best, "usual_norms": job.usual_norms,
                 "previews_from": previews_from, "previews": job.previews[previews_from:],
                 "notices_from": notices_from, "notices": job.notices[notices_from:],
                 "files": job.files[:12], "waiting": [j.title for j in self._jobs.values() if j.state == "waiting"],

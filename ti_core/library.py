@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ti_core.checkpoint_facts import CheckpointFacts, facts_of
 from ti_core.errors import UserError
-from ti_core.settings import PORTRAITS
+from ti_core.settings import AUTOMATIC, PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 VAE_SUFFIXES = (".safetensors", ".ckpt", ".pt")
-AUTOMATIC, OWN = "Automatic", "None"
-"""A1111's words for a checkpoint's VAE: the one of the same name if there is one; its own."""
+OWN = "None"
+"""A1111's word for a checkpoint's own VAE; AUTOMATIC takes the one of the same name if there is one."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Option:
     placeholder: str = ""
     required: bool = False
     zero_is_auto: bool = False
+    lines: int = 1
     a1111: str = ""
 
 

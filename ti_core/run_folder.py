@@ -6,16 +6,18 @@ import csv
 import datetime
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ti_core.errors import UserError
-from ti_core.events import Event
+from ti_core.events import Evaluated, Event
 from ti_core.files import reason, save_text
 from ti_core.plan import RunPlan
 
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
+EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class RunFolder:
         return self.root / "textual_inversion_loss.csv"
 
     @property
+    def evaluation_csv(self) -> Path:
+        return self.root / "textual_inversion_evaluation.csv"
+
+    @property
     def tensorboard(self) -> Path:
         return self.root / "tensorboard"
 
@@ -63,16 +69,22 @@ class RunFolder:
 
     def add_loss(self, plan: RunPlan, step: int, loss: float, rate: float) -> None:
         """Append a row to the loss table; the header comes with the first."""
-        row = io.StringIO()
-        writer = csv.writer(row, lineterminator="\n")
-        if not self.loss_csv.exists():
-            writer.writerow(CSV_COLUMNS)
         epoch, epoch_step = divmod(step - 1, plan.steps_per_epoch)
-        writer.writerow([step, epoch, epoch_step, f"{loss:.7f}", f"{rate:g}"])
-        self._append(self.loss_csv, row.getvalue())
+        self._append_row(self.loss_csv, CSV_COLUMNS, (step, epoch, epoch_step, f"{loss:.7f}", f"{rate:g}"))
+
+    def add_evaluation(self, event: Evaluated) -> None:
+        self._append_row(self.evaluation_csv, EVALUATION_COLUMNS, (event.step, f"{event.loss:.7f}", f"{event.norm:.4f}", event.best))
 
     def add_event(self, event: Event) -> None:
         self._append(self.events_file, event.to_json() + "\n")
+
+    def _append_row(self, path: Path, columns: Sequence[str], values: Sequence[Any]) -> None:
+        row = io.StringIO()
+        writer = csv.writer(row, lineterminator="\n")
+        if not path.exists():
+            writer.writerow(columns)
+        writer.writerow(values)
+        self._append(path, row.getvalue())
 
     def _append(self, path: Path, text: str) -> None:
         try:

@@ -24,6 +24,9 @@ PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
 SWITCHES = (AUTOMATIC, "on", "off")
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
+NORM_CONTROLS = ("none", "soft pull", "direction only")
+NOISE_SPREADS = ("independent", "even", "even, paired noise")
+WITH_EACH_PREVIEW = -1
 SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 MAX_SIZE_PX = 2048
 
@@ -364,6 +367,34 @@ class TrainSettings(Settings):
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
     )  # fmt: skip
+    norm_control: str = option(
+        "none", "Length of the vectors", "dropdown",
+        "none is A1111's: long vectors may drown the rest of the prompt. soft pull draws them back to the length of the checkpoint's words; direction only keeps them there.",
+        choices=NORM_CONTROLS,
+    )  # fmt: skip
+    noise_spread: str = option(
+        "independent", "Timesteps and noise", "dropdown",
+        "How much noise each picture gets. independent is A1111's: by chance. even spreads it over all amounts, so that every step is about the same task.",
+        choices=NOISE_SPREADS,
+    )  # fmt: skip
+    average_decay: float = option(
+        0.0, "Average of the vectors (EMA)", "slider",
+        "Copies, previews and the result show a running average. 0 is off, as in A1111; 0.9 averages about ten steps.", minimum=0, maximum=0.999, step=0.001,
+    )  # fmt: skip
+    evaluate_every: int = option(
+        WITH_EACH_PREVIEW, "Evaluate every N steps, 0 to disable", "number",
+        "Measures the loss on the same pictures and noise each time, so that steps can be compared, and marks the best step. -1 does it with each preview.",
+        minimum=WITH_EACH_PREVIEW, step=1,
+    )  # fmt: skip
+    held_out: int = option(
+        0, "Photos held out for the evaluation", "number",
+        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or more; 0 evaluates on the training pictures.",
+        minimum=0, step=1,
+    )  # fmt: skip
+    early_stop: int = option(
+        0, "Stop after N evaluations without a better one, 0 to disable", "number",
+        "Ends the training when nothing has improved for so many evaluations. 0 trains to Max steps, as A1111 does.", minimum=0, step=1,
+    )  # fmt: skip
     micro_batch: int = option(
         0, "Pictures at once", "number",
         "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory runs out.", minimum=0, step=1,
@@ -444,3 +475,42 @@ class Txt2ImgSettings(Settings):
     prediction_type: str = _prediction_option()
     precision: str = _precision_option()
     clip_skip: int = _clip_skip_option()
+
+
+AS_TRAINED = "as trained"
+COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
+
+
+@dataclass(frozen=True)
+class CompareSettings(Settings):
+    """The Compare tab: a grid of pictures, step by step. The run's own settings say which checkpoint and size."""
+
+    run: str = option("", "Run", "dropdown", "Choose a training whose copies are to be compared. The newest is the first of the list.", required=True)
+    steps: str = option(
+        "all", "Steps", "radio", "Which copies to show: all, every n-th, or those around the best step of the evaluation.", choices=COMPARED_STEPS
+    )
+    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. Only with every n-th.", minimum=1, step=1)
+    prompts: str = option(
+        "as trained\na sketch of [name]", "Prompts", "textbox",
+        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,
+    )  # fmt: skip
+    seeds: str = option("1, 2", "Seeds", "textbox", "Whole numbers, separated by commas. The same seed paints the same scene with every step.", required=True)
+    sampling_steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
+            found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        for line in self.prompt_lines:
+            if line != AS_TRAINED and "[name]" not in line:
+                found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
+        return found
+
+    @property
+    def prompt_lines(self) -> list[str]:
+        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        return [int(piece) for piece in self.seeds.split(",") if piece.strip()]

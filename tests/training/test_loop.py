@@ -57,7 +57,8 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     folder = Path(events.of(Started)[0].folder)
     assert folder.parent.parent == workspace.root / "textual_inversion" and folder.name == "anna"
     for place, suffix in (("embeddings", "pt"), ("images", "png"), ("image_embeddings", "png")):
-        assert sorted(p.name for p in (folder / place).iterdir()) == [f"anna-2.{suffix}", f"anna-4.{suffix}"]
+        states = [".pt.optim"] * (place == "embeddings")
+        assert sorted(p.name for p in (folder / place).iterdir()) == sorted(f"anna-{n}{end}" for n in (2, 4) for end in (f".{suffix}", *states))
     with (folder / "textual_inversion_loss.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["epoch"], row["epoch_step"], row["learn_rate"]) for row in rows] == [
@@ -197,8 +198,8 @@ def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(works
     before = rows_of(anna)
     noise_of_step = update.noise_of_step
 
-    def poisoned(clean: list[torch.Tensor], seed: int, step: int) -> tuple[list[torch.Tensor], torch.Tensor]:
-        noise, timesteps = noise_of_step(clean, seed, step)
+    def poisoned(clean: list[torch.Tensor], seed: int, step: int, *spread: str) -> tuple[list[torch.Tensor], torch.Tensor]:
+        noise, timesteps = noise_of_step(clean, seed, step, *spread)
         return [one * (float("nan") if step == 3 else 1) for one in noise], timesteps
 
     monkeypatch.setattr(update, "noise_of_step", poisoned)

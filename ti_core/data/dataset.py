@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +63,32 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     return Dataset(examples, problems, count_originals(example.path for example in examples))
 
 
+def hold_out(dataset: Dataset, photos: int) -> tuple[Dataset, int]:
+    """The dataset with the pictures of so many photos, evenly chosen, moved to its end, and their number. Mirrored copies go with their photo.
+
+    Raises UserError if nothing would be left to train on.
+    """
+    if not photos:
+        return dataset, 0
+    if photos >= dataset.originals:
+        raise UserError(
+            f"Photos held out for the evaluation is {photos}, but there are only {dataset.originals} photos.", "Hold out fewer: a tenth of them, or 0."
+        )
+    originals = list(dict.fromkeys(original_of(example.path) for example in dataset.examples))
+    chosen = {originals[i * len(originals) // photos] for i in range(photos)}
+    held = [example for example in dataset.examples if original_of(example.path) in chosen]
+    trained = [example for example in dataset.examples if original_of(example.path) not in chosen]
+    return replace(dataset, examples=trained + held), len(held)
+
+
+def original_of(path: Path) -> str:
+    """What the pictures made of one photo have in common: the preprocessing number, else the name."""
+    return match[1] if (match := OUTPUT_NAME.match(path.stem)) else path.name
+
+
 def count_originals(paths: Iterable[Path]) -> int:
     """How many photos these pictures were made of: those with a preprocessing number count once for each number, others one each."""
-    return len({match[1] if (match := OUTPUT_NAME.match(path.stem)) else path.name for path in paths})
+    return len({original_of(path) for path in paths})
 
 
 def load_pixels(path: Path, width: int, height: int) -> np.ndarray:

@@ -61,9 +61,8 @@ def _hub_answers(files: ModelFiles) -> bool:
 
 def _from_hub(files: ModelFiles, local_files_only: bool) -> Path | None:
     """The folder of the hub's cache, None if it does not hold all wanted files."""
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
     try:
         folder = Path(
@@ -75,6 +74,6 @@ def _from_hub(files: ModelFiles, local_files_only: bool) -> Path | None:
                 endpoint=HUB_ENDPOINT,
             )
         )
-    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError, ValueError):  # not there, no network, no room
+    except (LocalEntryNotFoundError, HfHubHTTPError, HTTPError, OSError, ValueError):  # not there, no network, no room
         return None
     return folder if _is_complete(folder, files.wanted) else None

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import diffusers
 import torch
@@ -42,7 +44,7 @@ LDM_PREFIXES = {
     "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1."),
 }
 """Where a single file keeps each text encoder."""
-_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, SafetensorError, SingleFileComponentError)
+_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, UnpicklingError, SafetensorError, SingleFileComponentError)
 """What diffusers, transformers and torch raise on files that are not what they should be."""
 
 
@@ -75,7 +77,8 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     weights = dtype or torch.float32
     try:
         load = _load_folder if file.path.is_dir() else _load_single_file
-        with safe_globals(stand_ins(file.facts.trainer_classes)):
+        classes = (*file.facts.trainer_classes, *(facts_of(own_vae).trainer_classes if own_vae else ()))
+        with safe_globals(stand_ins(classes)):
             tokenizers, encoders, unet, scheduler = load(file, family, weights)
             vae = _load_vae(own_vae or file.path, family, weights)
         if family.name == "sdxl" and vae.config.force_upcast and weights is torch.float16:
@@ -252,7 +255,7 @@ def _table_in(path: Path, prefix: str) -> Tensor:
         with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
             return file.get_tensor(next(key for key in file.keys() if is_table(key))).float()  # noqa: SIM118
     with safe_globals(stand_ins(facts_of(path).trainer_classes)):
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     while "state_dict" in content:
         content = content["state_dict"]
     return next(tensor for key, tensor in content.items() if is_table(key)).float()

@@ -42,13 +42,13 @@ def sitter(of: Sitter) -> Person:
     """The person, checked to be a stranger to the model: by name, and by the look from afar."""
     person = draw_person(random.Random(f"sample photos {of.seed}"))
     assert of.name not in made_up_names(400), f"the model knows a person called {of.name}"
-    assert _look(person) not in {_look(known) for known in known_people().values()}, f"the model knows somebody who looks like {of.name}"
+    assert is_stranger(person), f"the model knows somebody who looks like {of.name}"
     return person
 
 
-def scenes(of: Sitter) -> list[Scene]:
-    """Scenes of style photo in which shirts, walls and expressions take turns, and a third of the people wear a hat."""
-    rng = random.Random(f"scenes of {of.name}")
+def scenes(of: str) -> list[Scene]:
+    """Scenes for a person's name, of style photo, in which shirts, walls and expressions take turns, and a third of the people wear a hat."""
+    rng = random.Random(f"scenes of {of}")
     turns = {name: _in_turn(BY_NAME[name].values, rng) for name in ("expression", "shirt", "background")}
     hats = ["none"] * 8 + ["cap", "beanie", "santa hat", "top hat"]
     rng.shuffle(hats)
@@ -69,7 +69,7 @@ def write_sample_photos(folder: Path) -> list[Path]:
     written = []
     for who in SITTERS:
         person = sitter(who)
-        for number, scene in enumerate(scenes(who)):
+        for number, scene in enumerate(scenes(who.name)):
             stem = who.names.format(who.first + number * 3)
             path = folder / who.name / (stem + (".png" if number % 3 == 2 else ".jpg"))
             photo = _in_frame(render_portrait(person, scene, SIZES_PX[number % len(SIZES_PX)]), number)
@@ -77,6 +77,11 @@ def write_sample_photos(folder: Path) -> list[Path]:
             save_text(path.with_suffix(".txt"), caption_of(person, scene) + "\n")
             written.append(path)
     return written
+
+
+def is_stranger(person: Person) -> bool:
+    """Whether nobody whom the model knows looks alike from afar."""
+    return _look(person) not in {_look(known) for known in known_people().values()}
 
 
 def _look(person: Person) -> tuple[str, ...]:

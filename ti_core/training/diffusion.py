@@ -16,6 +16,7 @@ from ti_core.data.latents import Latents
 from ti_core.plan import RunPlan
 
 TIMESTEPS = 1000
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 def generator_for(seed: int, purpose: str, step: int) -> torch.Generator:
@@ -47,11 +48,32 @@ def clean_latents(latents: Latents, images: list[int], method: str, seed: int, s
     return [latents.draw([i], generator_for(seed, f"posterior of image {i}", 0))[0] for i in images]
 
 
-def noise_of_step(clean: Sequence[Tensor], seed: int, step: int) -> tuple[list[Tensor], Tensor]:
-    """Standard normal noise like each of `clean`, and timesteps int64 [n] uniform in 0..999, on their device."""
+def noise_of_step(clean: Sequence[Tensor], seed: int, step: int, spread: str = "independent") -> tuple[list[Tensor], Tensor]:
+    """Standard normal noise like each of `clean`, and timesteps int64 [n] in 0..999, on their device.
+
+    `spread` says how the images of an update, and the updates, share out what they see: `independent` draws each timestep by itself, as
+    A1111 does; `even` spreads them over all timesteps; `even, paired noise` also gives every second image the opposite of its neighbour's noise.
+    """
     generator = generator_for(seed, "noise", step)
     timesteps = torch.randint(0, TIMESTEPS, (len(clean),), generator=generator)
-    return [torch.randn(one.shape, generator=generator).to(one.device, non_blocking=True) for one in clean], timesteps.to(clean[0].device)
+    noise = [torch.randn(one.shape, generator=generator) for one in clean]
+    if spread != "independent":
+        timesteps = even_timesteps(len(clean), seed, step)
+    if spread == "even, paired noise":
+        noise = [-noise[i - 1] if i % 2 and one.shape == noise[i - 1].shape else one for i, one in enumerate(noise)]
+    return [one.to(like.device, non_blocking=True) for one, like in zip(noise, clean, strict=True)], timesteps.to(clean[0].device)
+
+
+def even_timesteps(count: int, seed: int, step: int) -> Tensor:
+    """int64 [count] timesteps of one update that lie evenly spread, and go on so from update to update, in random order.
+
+    Points of the sequence frac(start + k x golden ratio): any run of them leaves no gap much larger than the mean one, so even updates
+    of one image cover all timesteps within a few of them.
+    """
+    start = torch.rand((), generator=generator_for(seed, "timesteps", 0), dtype=torch.float64)
+    k = (step - 1) * count + torch.arange(count, dtype=torch.float64)
+    spread = ((start + k * GOLDEN_RATIO) % 1 * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
+    return spread[torch.randperm(count, generator=generator_for(seed, "timestep order", step))]
 
 
 def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) -> list[list[int]]:

@@ -12,6 +12,8 @@ from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, Ste
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.settings import TrainSettings
 from ti_core.training.compiled import try_compiled
+from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
+from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import save_preview
@@ -43,20 +45,21 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
     rate, ends = run.inputs.schedule.pieces[-1]
     if ends < run.settings.steps:
         run.log(Notice(f"The learning rates end at step {ends:g}; the last one, {rate:g}, goes on until step {run.settings.steps}."))
+    evaluation = plan_evaluation(run)
     try:
-        _train_steps(run)
+        _train_steps(run, evaluation)
         interrupted = False
     except Interrupted:
         interrupted = True
     save_embedding(target, run.embedding())
     if keeps_state:
-        save_state(target, run.vectors, run.optimizer)
+        save_state(target, run.vectors, run.optimizer, run.average)
     run.log(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
-    run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.", interrupted, (str(target),)))
+    run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.{evaluation.sentence()}", interrupted, (str(target),)))
 
 
-def _train_steps(run: Run) -> None:
+def _train_steps(run: Run, evaluation: Evaluation) -> None:
     settings, plan = run.settings, run.inputs.plan
     good = copy_of(run.vectors)
     for step in range(plan.first_step + 1, plan.steps + 1):
@@ -66,15 +69,25 @@ def _train_steps(run: Run) -> None:
             group["lr"] = rate
         loss, prompt = take_gradient(run, step)
         clip_gradient(run, step)
+        run.norms.turn_only(run.vectors)
         run.optimizer.step()
         check_vectors(run, good, step)
+        run.norms.hold(run.vectors)
+        move_average(run.average, run.vectors, settings.average_decay, step)
         good, run.step = copy_of(run.vectors), step
         elapsed_s = time.perf_counter() - began
         run.log(StepDone(step, loss, rate, prompt, elapsed_s))
         if settings.save_every and step % settings.save_every == 0:
             copy = run.folder.copy(step)
             run.log(EmbeddingSaved(step, str(save_embedding(copy, run.embedding(copy.stem)))))
+            if settings.save_optimizer_state:
+                save_state(copy, run.vectors, run.optimizer, run.average)
+        if evaluation.is_due(step):
+            evaluate(run, evaluation)
         if settings.image_every and step % settings.image_every == 0:
             save_preview(run, prompt)
         if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
             try_compiled(run, elapsed_s * (plan.steps - step))
+        if step < plan.steps and evaluation.is_due(step) and evaluation.should_stop(settings.early_stop):
+            run.log(Notice(f"Stopped early at step {step}: nothing has improved for {settings.early_stop} evaluations."))
+            break

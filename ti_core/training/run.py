@@ -17,6 +17,7 @@ from ti_core.models.memory import TILE_PX, FitPlan, Wishes, choose_fit, facts_of
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
+from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run_log import RunLog
 from ti_core.training.setup import Prepared
 
@@ -43,6 +44,14 @@ class Run:
     stop: threading.Event
     fit: FitPlan
     pixels_at_once: int
+    norms: NormControl
+    average: dict[str, Tensor]
+    """The running average of the vectors (EMA); empty where none is asked for."""
+
+    @property
+    def shown(self) -> dict[str, Tensor]:
+        """The vectors as they are saved, previewed and evaluated: the average, where one is kept."""
+        return self.average or {encoder: rows.detach() for encoder, rows in self.vectors.items()}
 
     @property
     def name(self) -> str:
@@ -56,7 +65,7 @@ class Run:
 
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""
-        vectors = {encoder: rows.detach().cpu().clone() for encoder, rows in self.vectors.items()}
+        vectors = {encoder: rows.detach().cpu().clone() for encoder, rows in self.shown.items()}
         return Embedding(name or self.name, vectors, self.step, self.sd.hash, self.sd.name)
 
     def micro_batch(self, latent: Tensor) -> int:
@@ -91,10 +100,14 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
     folder.save_settings({**facts, **sized.a1111_values(), "settings": sized.to_dict()})
 
     vectors = {encoder: tensor.to(sd.device).clone().requires_grad_(True) for encoder, tensor in rows.items()}
+    norms = norm_control(settings.norm_control, sd)
+    if not plan.first_step:
+        norms.hold(vectors)
+    average = {encoder: rows.detach().clone() for encoder, rows in vectors.items()} if settings.average_decay else {}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
-    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest)
+    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average)
 
 
 def _lengths(widths: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ti_core.data.images import open_rgb
-from ti_core.events import Emit, Event, PreviewSaved, StepDone
+from ti_core.events import Emit, Evaluated, Event, PreviewSaved, StepDone
 from ti_core.plan import RunPlan
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
@@ -25,6 +25,8 @@ class RunLog:
         self.folder.add_event(event)
         if isinstance(event, StepDone) and self.settings.csv_every and event.step % self.settings.csv_every == 0:
             self.folder.add_loss(self.plan, event.step, event.loss, event.rate)
+        if isinstance(event, Evaluated):
+            self.folder.add_evaluation(event)
         if self._board is not None:
             self._add_to_board(event)
         self.emit(event)
@@ -33,6 +35,9 @@ class RunLog:
         if isinstance(event, StepDone):
             self._board.add_scalar("Loss/train", event.loss, event.step)
             self._board.add_scalar("Learn rate/train", event.rate, event.step)
+        elif isinstance(event, Evaluated):
+            self._board.add_scalar("Loss/evaluation", event.loss, event.step)
+            self._board.add_scalar("Norm", event.norm, event.step)
         elif isinstance(event, PreviewSaved) and self.settings.tensorboard_images:
             self._board.add_image("Preview", np.asarray(open_rgb(self.folder.preview(event.step))), event.step, dataformats="HWC")
 

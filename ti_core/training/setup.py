@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ti_core.data.dataset import Dataset, scan_dataset
+from ti_core.data.dataset import Dataset, hold_out, scan_dataset
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
@@ -61,7 +61,8 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",
         )
-    plan = plan_run(len(dataset.examples), settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
+    dataset, held_out = hold_out(dataset, settings.held_out)
+    plan = plan_run(len(dataset.examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
         embedding, dataset, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
         workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders),

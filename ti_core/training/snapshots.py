@@ -30,7 +30,7 @@ def save_preview(run: Run, training_prompt: str) -> None:
         width=settings.width,
         height=settings.height,
     )
-    picture = sample_images(run.sd, [request], {run.name: {encoder: rows.detach() for encoder, rows in run.vectors.items()}}, run.stop)[0]
+    picture = sample_images(run.sd, [request], {run.name: run.shown}, run.stop)[0]
     path = save_atomically(run.folder.preview(step), lambda part: picture.save(part, "PNG"))
     card = None
     if settings.cards:

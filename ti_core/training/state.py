@@ -29,14 +29,18 @@ def state_file(embedding: Path) -> Path:
     return embedding.with_name(embedding.name + ".optim")
 
 
-def save_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> Path:
-    """Write the state that belongs to these vectors, in A1111's layout."""
-    content = {"hash": checksum(vectors), "optimizer_state_dict": optimizer.state_dict()}
+def save_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vectors | None = None) -> Path:
+    """Write the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
+    content: dict[str, object] = {"hash": checksum(average or vectors), "optimizer_state_dict": optimizer.state_dict()}
+    if average:
+        content["trained"] = {encoder: rows.detach().cpu().clone() for encoder, rows in vectors.items()}
     return save_atomically(state_file(embedding), lambda part: torch.save(content, part))
 
 
 def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:
-    """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors.
+    """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors, which are the file's.
+
+    Where the file holds an average, the vectors that were trained are put back in place.
 
     The rate in it is not used: the loop sets the schedule's own before every update.
     """
@@ -48,7 +52,11 @@ def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimiz
         for i, rows in enumerate(vectors.values()):
             if states[i]["exp_avg"].shape != rows.shape or states[i]["exp_avg_sq"].shape != rows.shape:
                 return False
+        trained = {encoder: content["trained"][encoder].reshape(rows.shape).to(rows) for encoder, rows in vectors.items()} if "trained" in content else {}
         optimizer.load_state_dict(content["optimizer_state_dict"])
+        with torch.no_grad():
+            for encoder, rows in trained.items():
+                vectors[encoder].copy_(rows)
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return False
     return True

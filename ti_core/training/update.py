@@ -70,7 +70,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = prompts_of_step(run, images, step)
     clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step)
+    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread)
     sizes = torch.tensor([run.latents.sizes[image] for image in images], device=sd.device)
     parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0

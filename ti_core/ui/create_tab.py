@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Progress
 from ti_core.settings import CreateSettings
@@ -24,10 +25,16 @@ class CreateTab:
         for name in CreateSettings.options():
             if name != "checkpoint":
                 self.form.add(name)
+            if name == "initialization_text":
+                self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
         self.form.share({"checkpoint": checkpoint})
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")
+
+    def suggested(self, *folders: str | None) -> str:
+        """What the captions of the pictures say about the initialization text."""
+        return initialization_hint([folder for folder in folders if folder], self.desk.workspace)
 
     def start(self, *given: Any) -> Updates:
         """Queue the job and remember its id in the browser that asked for it."""

@@ -1,7 +1,8 @@
 // Asks the server for what is new since this page's cursor, and draws it. Foreign text goes in by textContent only.
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
-let cursor = { job: "", curve: 0, previews: 0, notices: 0 }, curve = [], previews = [], kind = "", ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
+const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
+let cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
 
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
 const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
@@ -9,7 +10,7 @@ const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s
 const put = (query, text) => { const at = find(query); if (at.textContent !== text) at.textContent = text; };
 
 function startJob(job) {
-  cursor = { job, curve: 0, previews: 0, notices: 0 }; curve = []; previews = [];
+  cursor = { job, ...NOTHING_SEEN }; curve = []; evaluations = []; best = 0; previews = [];
   find(".grid").replaceChildren(); find(".notices").replaceChildren(); find(".result").replaceChildren(); find(".files").replaceChildren(); delete find(".files").dataset.key;
   find(".previews").hidden = find(".saved").hidden = true; drawChart();
 }
@@ -37,7 +38,10 @@ function drawChart() {
   const thin = Math.ceil(rows.length / 600), kept = rows.filter((row, i) => i % thin === 0 || i === rows.length - 1);
   const first = rows[0][0], last = rows[rows.length - 1][0], newest = rows[rows.length - 1];
   const low = i => kept.reduce((m, row) => Math.min(m, row[i]), Infinity), high = i => kept.reduce((m, row) => Math.max(m, row[i]), -Infinity);
-  const [lo, hi, slow, fast] = [low(1), high(1), low(2), high(2)];
+  const measured = evaluations.map(row => row[1]);
+  const [lo, hi, slow, fast] = [Math.min(low(1), ...measured), Math.max(high(1), ...measured), low(2), high(2)];
+  find(".evaluation").setAttribute("points", points(evaluations, row => row[1], lo, hi, first, last));
+  drawNorms(first, last);
   find(".raw").setAttribute("points", points(kept, row => row[1], lo, hi, first, last));
   find(".loss").setAttribute("points", points(kept, row => row[3], lo, hi, first, last));
   const stairs = kept.flatMap((row, i) => i && row[2] !== kept[i - 1][2] ? [[row[0], 0, kept[i - 1][2]], row] : [row]);
@@ -48,10 +52,27 @@ function drawChart() {
   find(".plot svg").setAttribute("aria-label", `Loss and learning rate, step ${first} to ${last}. Loss now ${short(newest[1])}, between ${short(lo)} and ${short(hi)}.`);
 }
 
+function drawNorms(first, last) {
+  find(".norms").hidden = !evaluations.length; put(".eval-name", "");
+  if (!evaluations.length) return;
+  const [step, loss, norm] = evaluations[evaluations.length - 1], top = 1.05 * Math.max(usual[1], ...evaluations.map(row => row[2])), band = find(".words-range");
+  put(".eval-name", `evaluation ${short(loss)} at step ${step}, best step ${best}`);
+  put(".norm-name", `Norm of the vectors ${short(norm)}; nine of ten words of the checkpoint: ${short(usual[0])} to ${short(usual[1])} (band)`);
+  band.setAttribute("y", 60 * (1 - usual[1] / top)); band.setAttribute("height", 60 * (usual[1] - usual[0]) / top);
+  find(".norm").setAttribute("points", evaluations.map(row => `${(600 * (row[0] - first) / Math.max(1, last - first)).toFixed(1)},${(60 * (1 - row[2] / top)).toFixed(1)}`).join(" "));
+}
+
+function markBest() {
+  for (const button of find(".grid").children) {
+    const is = +button.dataset.step === best && best > 0;
+    button.classList.toggle("best", is); button.lastChild.textContent = nth(button.dataset.step) + (is ? " · best" : "");
+  }
+}
+
 function drawPreviews(rows) {
   for (const [step, url, prompt] of rows) {
     const index = previews.push({ step, url, prompt }) - 1, button = document.createElement("button"), image = document.createElement("img"), label = document.createElement("span");
-    button.type = "button"; button.title = prompt; button.setAttribute("aria-label", `Open the preview of ${nth(step)}`); button.onclick = () => open(index);
+    button.type = "button"; button.dataset.step = step; button.title = prompt; button.setAttribute("aria-label", `Open the preview of ${nth(step)}`); button.onclick = () => open(index);
     image.src = url; image.loading = "lazy"; image.decoding = "async"; image.alt = `Preview of ${nth(step)}`; label.textContent = nth(step);
     button.append(image, label); find(".grid").prepend(button);
   }
@@ -61,8 +82,12 @@ function drawPreviews(rows) {
 function open(index) {
   const at = previews[shown = Math.max(0, Math.min(previews.length - 1, index))], box = find(".large");
   box.querySelector("img").src = box.querySelector(".get").href = at.url; box.querySelector("img").alt = `Preview of ${nth(at.step)}`;
-  box.querySelector("figcaption").textContent = `${nth(at.step)}: ${at.prompt}`; if (!box.open) box.showModal();
+  box.querySelector("figcaption").textContent = `${nth(at.step)}: ${at.prompt}`; find(".use").hidden = kind !== "train" || !over; put(".used", ""); if (!box.open) box.showModal();
 }
+find(".use").onclick = async () => {
+  put(".used", "…");
+  try { put(".used", await server.use_step({ job: cursor.job, step: previews[shown].step })); } catch (problem) { put(".used", "The server does not answer."); }
+};
 find(".older").onclick = () => open(shown - 1); find(".newer").onclick = () => open(shown + 1); find(".close").onclick = () => find(".large").close();
 find(".large").onclick = event => { if (event.target === find(".large")) find(".large").close(); };
 find(".large").onkeydown = event => { if (event.key === "ArrowLeft") open(shown - 1); if (event.key === "ArrowRight") open(shown + 1); };
@@ -96,10 +121,15 @@ function drawFiles(d) {
 function draw(d) {
   if (d.job !== cursor.job) startJob(d.job);
   kind = d.kind || "";
+  over = ["finished", "interrupted", "failed"].includes(d.state);
   drawHead(d);
   if (!d.job) return;
+  if (d.evaluations_from === cursor.evaluations && d.evaluations.length) {
+    evaluations.push(...d.evaluations); cursor.evaluations += d.evaluations.length; best = d.best; usual = d.usual_norms; drawChart();
+  }
   if (d.curve_from === cursor.curve && d.curve.length) { curve.push(...d.curve); cursor.curve = d.curve_next; drawChart(); }
   if (d.previews_from === cursor.previews) drawPreviews(d.previews);
+  markBest();
   if (d.notices_from === cursor.notices) for (const text of d.notices) { const item = document.createElement("li"); item.textContent = text; find(".notices").append(item); cursor.notices += 1; }
   drawFiles(d);
 }

@@ -10,9 +10,9 @@ import gradio as gr
 from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.file_hashes import known_hash
-from ti_core.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, find_vaes
+from ti_core.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.models.families import FAMILIES
-from ti_core.settings import TrainSettings
+from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
 

@@ -12,6 +12,7 @@ from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.captions_tab import NOTHING, CaptionsTab
+from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
@@ -23,7 +24,7 @@ from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, refused
 
-TAB_IDS = ("create", "preprocess", "captions", "templates", "train", "txt2img", "embeddings")
+TAB_IDS = ("create", "preprocess", "captions", "templates", "train", "compare", "txt2img", "embeddings")
 TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
@@ -55,11 +56,13 @@ class Page:
                         self.templates = TemplatesTab(self.desk)
                     with gr.Tab("Train", id="train") as train:
                         self.train = TrainTab(self.desk, self.my_job, self.download.widgets)
+                    with gr.Tab("Compare", id="compare") as compare:
+                        self.compare = CompareTab(self.desk, self.my_job)
                     with gr.Tab("txt2img", id="txt2img") as txt2img:
                         self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.download.widgets)
                     with gr.Tab("Embeddings", id="embeddings") as embeddings:
                         self.embeddings = EmbeddingsTab(self.desk, self.my_job, self.checkpoint)
-                    self.all_tabs = (create, preprocess, captions, templates, train, txt2img, embeddings)
+                    self.all_tabs = (create, preprocess, captions, templates, train, compare, txt2img, embeddings)
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
             self._wire_buttons()
@@ -87,14 +90,14 @@ class Page:
 
     def _wire_buttons(self) -> None:
         self.train.txt2img = self.txt2img.form
-        for tab in (self.create, self.preprocess, self.train, self.txt2img):
+        for tab in (self.create, self.preprocess, self.train, self.compare, self.txt2img):
             inputs = tab.form.components + (self.txt2img.form.components if tab is self.train else [])
             clicked = tab.button.click(tab.start, inputs, [self.my_job, tab.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
         for button, start, inputs in [*self.embeddings.actions, (self.download.download_button, self.download.start_download, [self.download.hub_name])]:
             clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.download.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for tab in (self.preprocess, self.train, self.txt2img):
+        for tab in (self.preprocess, self.train, self.compare, self.txt2img):
             tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
         everything = [
             self.tabs,
@@ -106,6 +109,9 @@ class Page:
             self.create.message,
             self.preprocess.message,
             self.txt2img.message,
+            self.compare.message,
+            self.compare.form.widgets["run"],
+            self.compare.grid,
             self.captions.folder,
             self.captions.opened,
             *self.embeddings.shown,
@@ -121,6 +127,7 @@ class Page:
                 self.train.form.widgets["embedding"],
                 self.embeddings.chosen,
                 self.checkpoint,
+                self.compare.form.widgets["run"],
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
@@ -134,11 +141,14 @@ class Page:
         )
         widgets = self.train.form.widgets
         self.train.recipe.click(self.train.fill_recipe, [widgets["dataset_directory"], widgets["embedding"]], self._train_outputs(), **QUEUED)
+        self.train.preset.input(
+            self.train.fill_preset, [widgets["dataset_directory"], widgets["embedding"], self.train.preset], self._train_outputs(), **QUEUED
+        )
         drop = [self.preprocess.drop, self.create.form.widgets["name"]]
         self.preprocess.drop.upload(self.preprocess.take_photos, drop, [self.preprocess.form.widgets["source_directory"], self.preprocess.message], **QUEUED)
 
     def _train_outputs(self) -> list[Any]:
-        return [self.train.message, *self.train.form.own.values()]
+        return [self.train.message, self.train.preset, *self.train.form.own.values()]
 
     def _wire_lists(self) -> None:
         """Tabs that show what is on disk read it when they are chosen; a saved template gets into the Train tab's list at once."""
@@ -147,6 +157,9 @@ class Page:
         tabs["captions"].select(captions.enter, [captions.opened, captions.folder], captions.shown, **QUEUED)
         facts = [templates.folder, templates.embedding, templates.text, templates.folder, templates.embedding, templates.shuffle, templates.drop_out]
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
+        tabs["compare"].select(self.compare.enter, self.compare.form.widgets["run"], [self.compare.form.widgets["run"], self.compare.grid], **DIRECT)
+        told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
+        gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
         tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
         templates.saved.then(lambda: self.train.filled({}), None, self._train_outputs(), **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
@@ -169,7 +182,7 @@ class Page:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
         fields: dict[str, Any] = {"follow": self.follow, **self.download.widgets}
-        for form in (self.create.form, self.preprocess.form, self.train.form, self.txt2img.form):
+        for form in (self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})
         keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
@@ -226,9 +239,9 @@ class Page:
         filled[self.train.form.widgets["dataset_directory"]] = directory
         return filled
 
-    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str) -> Updates:
+    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None) -> Updates:
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
-        updates: Updates = self.train.filled({})
+        updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
         outcome = self.desk.outcomes.get(my_job or "")
         if outcome is None or outcome.job.state in ("waiting", "running"):
             return updates

@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
+from ti_core.use_step import use_step as promote
 
 HERE = Path(__file__).parent
 POLL_MS = 1000
@@ -20,7 +22,7 @@ def view(desk: Desk, cursor: Any) -> dict[str, Any]:
     def count(name: str) -> int:
         return max(0, asked[name]) if isinstance(asked.get(name), int) else 0
 
-    shown = desk.jobs.snapshot(str(asked.get("job", "")), count("curve"), count("previews"), count("notices"))
+    shown = desk.jobs.snapshot(str(asked.get("job", "")), count("curve"), count("previews"), count("notices"), count("evaluations"))
     if not shown["job"]:
         return shown
     job = shown["job"]
@@ -31,17 +33,34 @@ def view(desk: Desk, cursor: Any) -> dict[str, Any]:
     return shown
 
 
+def use_shown_step(desk: Desk, asked: Any) -> str:
+    """Put a step of a training into embeddings/; a sentence for the page. What is asked comes from outside, so it may be anything."""
+    job_id, step = (asked.get("job"), asked.get("step")) if isinstance(asked, dict) else (None, None)
+    job = desk.jobs.find(str(job_id))
+    if job is None or job.kind != "train" or not job.folder or not isinstance(step, int):
+        return "This run is not known any more. Use the Compare tab."
+    if job.state in ("waiting", "running"):
+        return "Interrupt the training first, because it saves the embedding when it ends."
+    try:
+        return f"Step {step} is now {desk.workspace.shown(promote(Path(job.folder), step, desk.workspace))}. The former file is kept beside it as a backup."
+    except UserError as error:
+        return str(error)
+
+
 def build_run_panel(desk: Desk) -> Any:
     """The strip; its custom event 'finished' fires once in every open page when a job has ended."""
 
     async def poll(cursor: Any) -> dict[str, Any]:  # async: takes no thread of gradio's pool
         return view(desk, cursor)
 
+    def use_step(asked: Any) -> str:
+        return use_shown_step(desk, asked)
+
     return gr.HTML(
         value="",
         html_template=(HERE / "live.html").read_text(encoding="utf-8"),
         css_template=(HERE / "live.css").read_text(encoding="utf-8"),
         js_on_load=(HERE / "live.js").read_text(encoding="utf-8").replace("@POLL_MS@", str(POLL_MS)),
-        server_functions=[poll],
+        server_functions=[poll, use_step],
         elem_id="live",
     )

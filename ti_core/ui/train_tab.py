@@ -12,7 +12,7 @@ from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.library import find_embeddings
 from ti_core.prompts import list_templates
-from ti_core.recipe import describe_plan, recipe_train_values
+from ti_core.recipe import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.txt2img import preview_values
@@ -37,12 +37,19 @@ class TrainTab:
         gr.Markdown(
             "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint"
         )
-        self.recipe = gr.Button("Use the face recipe", elem_id="train_recipe")
+        with gr.Row(equal_height=False):
+            self.preset = gr.Dropdown(
+                list(PRESETS), value=GUIDE, label="Preset", scale=3, min_width=200, elem_id="train_preset",
+                info="Choosing one fills in the form for the dataset. Fast and faithful learns a face in the fewest steps; docs/quality.md shows by how much.",
+            )  # fmt: skip
+            self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
         names = [name for name in TrainSettings.options() if name not in model]
-        ours, memory = names.index("seed"), names.index("micro_batch")
+        ours, quality, memory = (names.index(name) for name in ("seed", "norm_control", "micro_batch"))
         self._add(names[:ours])
         with gr.Accordion("Seed, loss table and previews", open=False, elem_id="train_more"):
-            self._add(names[ours:memory])
+            self._add(names[ours:quality])
+        with gr.Accordion("Length of the vectors, evaluation and early stop", open=False, elem_id="train_quality"):
+            self._add(names[quality:memory])
         with gr.Accordion("Memory", open=False, elem_id="train_memory"):
             self._add(names[memory:])
         self.form.share(model)
@@ -76,18 +83,14 @@ class TrainTab:
         except UserError as error:
             return str(error)
 
-    def recipe_values(self, dataset_directory: str, embedding: str) -> dict[str, Any]:
-        """The guide's values for this dataset. Raises UserError."""
-        return {
-            name: value
-            for name, value in recipe_train_values(self.desk.workspace, dataset_directory, embedding).items()
-            if name not in ("checkpoint", "width", "height")
-        }
-
     def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
-        """Fill the form as far as possible: without a dataset, everything that does not depend on one waits for it."""
+        """Fill the form as the guide says."""
+        return {**self.fill_preset(dataset_directory, embedding, GUIDE), self.preset: GUIDE}
+
+    def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str) -> Updates:
+        """Fill the form with a preset's values for this dataset, or say what is missing for that."""
         try:
-            values = self.recipe_values(dataset_directory or "", embedding or "")
+            values = preset_values(preset, self.desk.workspace, dataset_directory or "", embedding or "")
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}

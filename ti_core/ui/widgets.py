@@ -30,7 +30,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
     shared = {"label": option.label, "info": option.help, "value": default, "elem_id": elem_id}
     match option.control:
         case "textbox":
-            return gr.Textbox(placeholder=option.placeholder or None, max_lines=3, **shared)
+            return gr.Textbox(placeholder=option.placeholder or None, lines=option.lines, max_lines=max(3, 3 * option.lines), **shared)
         case "number":
             return gr.Number(precision=0 if isinstance(default, int) else None, **shared)
         case "slider":

@@ -1,0 +1,240 @@
+"""Measures how many image passes Textual Inversion needs for a likeness, and how well the result still follows the prompt.
+
+    nice -n 19 python bench/quality.py [--rows known,a1111,ours] [--people 8] [--seeds 3] [--people-seed 1] [--hours 2] [--json]
+
+People without names are drawn from the Portraits model's world, photographed, preprocessed and trained on as a user would. Every run is kept
+as a line of build/quality/runs.jsonl, so that the command may be stopped and given again; `--write` puts table and plot into docs/quality.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # started as a file: find ti_core all the same
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import torch
+
+from bench.portraits import mean_share, scene_prompts, shares, wanted
+from bench.quality_report import likeness, mean_runs, save_report, show
+from bench.quality_rows import POINTS, ROWS, Row
+from ti_core.data.preprocess import preprocess
+from ti_core.embeddings.formats import load_embedding
+from ti_core.events import Evaluated, Event, Started
+from ti_core.files import save_text
+from ti_core.models.checkpoint import load_checkpoint
+from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.portraits.classifier import AttributeClassifier, load_classifier
+from ti_core.portraits.drawing import render_portrait
+from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
+from ti_core.portraits.world import ATTRIBUTES, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.run_folder import RunFolder
+from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.training.create import create_embedding
+from ti_core.training.loop import train
+from ti_core.workspace import REPOSITORY, Workspace
+
+WORK = REPOSITORY / "build" / "quality"
+NAME = "zqx"
+"""The word that is trained: none that the model knows."""
+IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity" and a.name not in ("gender", "brows"))
+OBEDIENCE = ("hat", "shirt", "background", "style")
+STATES = ("hat", "shirt", "background")
+"""What a new scene's prompt says beside its style, which is in its first words."""
+NEW_SCENES = 20
+PHOTOS_IN_STYLES = ("photo",) * 11 + ("sketch",) * 3 + ("neon",) * 3 + ("painting",) * 3
+SAMPLING_STEPS = 10
+"""DPM++ 2M Karras: known names showed 83% identity and 90% obedience in 10 steps, 85% and 91% in 20, 69% and 55% in 6 (100 pictures)."""
+PHOTO_PX = 64
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """What judges a run: the checkpoint that paints and the classifier that reads."""
+
+    sd: StableDiffusion
+    classifier: AttributeClassifier
+
+    def read(self, names: Sequence[str], people: Sequence[Person], new: Sequence[Scene], vectors: Mapping[str, Any]) -> tuple[float, float]:
+        """Identity and obedience of one picture for each scene; a picture's seed is its place, the same for every run."""
+        prompts = scene_prompts(names, new, STATES)
+        pictures = sample_images(self.sd, [SampleRequest(p, seed=500 + i, steps=SAMPLING_STEPS) for i, p in enumerate(prompts)], vectors)
+        goals = [(wanted(p, s, IDENTITY), obeyed(p, s)) for p, s in zip(people, new, strict=True)]
+        return tuple(mean_share(shares(self.classifier, pictures, [goal[i] for goal in goals])) for i in (0, 1))  # type: ignore[return-value]
+
+
+def obeyed(person: Person, scene: Scene) -> dict[str, int]:
+    """What the prompt asked for and the picture can show; nobody asks for no hat."""
+    stated = {"style", "shirt", "background"} | ({"hat"} if scene.hat != "none" else set())
+    return wanted(person, scene, stated)
+
+
+def strangers(people_seed: int, count: int) -> list[Person]:
+    """People without names; the first n of a longer list are always the same."""
+    rng, found = random.Random(f"quality people {people_seed}"), list[Person]()
+    while len(found) < count:
+        person = draw_person(rng)
+        if is_stranger(person):
+            found.append(person)
+    return found
+
+
+def new_scenes() -> list[Scene]:
+    """Scenes that no photo shows, more than half of them photos, the others in the three art styles; half of the heads wear a hat."""
+    rng = random.Random("quality scenes")
+    drawn = [draw_scene(rng, style) for style in PHOTOS_IN_STYLES]
+    hats = ("cap", "none", "beanie", "none", "santa hat", "none", "top hat", "none")
+    return [replace(scene, hat=hats[i % len(hats)]) for i, scene in enumerate(drawn)]
+
+
+def photograph(person: Person, title: str, workspace: Workspace) -> str:
+    """12 photos with captions of the scene alone, preprocessed with mirrored copies; gives the dataset's folder."""
+    photos, dataset = workspace.root / "photos" / title, workspace.datasets / title
+    if not dataset.is_dir():
+        photos.mkdir(parents=True, exist_ok=True)
+        for i, scene in enumerate(scenes(title)):
+            render_portrait(person, scene, PHOTO_PX).save(photos / f"photo{i:02d}.png")
+            save_text(photos / f"photo{i:02d}.txt", caption_of(person, scene))
+        values = {
+            "source_directory": str(photos),
+            "destination_directory": str(dataset),
+            "flip": True,
+            "caption_action": "copy",
+            "width": PHOTO_PX,
+            "height": PHOTO_PX,
+        }
+        preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
+    return str(dataset)
+
+
+def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, points: Sequence[int]) -> dict[str, Any]:
+    """Train one person by one row's recipe and paint the new scenes at each point: `curve` maps image passes to identity, obedience and norm."""
+    began, events, stop = time.monotonic(), list[Event](), threading.Event()
+    with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+        workspace = Workspace(Path(folder))
+        dataset = photograph(person, title, Workspace(WORK))
+        create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace)
+        values = row.train(workspace, dataset, NAME)
+        per_step = row.images_per_step
+        settings = TrainSettings.from_dict({
+            **values, "steps": max(1, points[-1] // per_step), "image_every": 0, "seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX,
+            "save_every": int(np.gcd.reduce([row.evaluate_every, *(p // per_step for p in points if p >= per_step)])), "evaluate_every": row.evaluate_every,
+            "save_optimizer_state": False, "early_stop": 0, "cards": False,
+        })  # fmt: skip
+        train(settings, workspace, events.append, stop)
+        run = RunFolder(Path(next(e.folder for e in events if isinstance(e, Started) and e.folder)), NAME)
+        evaluated = [e for e in events if isinstance(e, Evaluated)]
+        trained_s = time.monotonic() - began
+        steps = {p: p // per_step for p in points if p >= per_step}
+        best = evaluated[-1].best if evaluated else max(steps.values())
+        measured = {step: measure(run.copy(step), person, ruler) for step in sorted({*steps.values(), best})}
+    return {
+        "curve": {str(p): measured[step] for p, step in steps.items()}, "best_step": best, "best_passes": best * per_step, "best": measured[best],
+        "losses": {e.step: round(e.loss, 5) for e in evaluated}, "trained_s": round(trained_s, 1), "all_s": round(time.monotonic() - began, 1),
+    }  # fmt: skip
+
+
+def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
+    embedding, new = load_embedding(file), new_scenes()
+    vectors = dict(zip(ruler.sd.family.encoders, embedding.vectors.values(), strict=True))
+    identity, obedience = ruler.read([NAME] * len(new), [person] * len(new), new, {NAME: vectors})
+    norm = float(np.mean([rows.norm(dim=1).mean() for rows in vectors.values()]))
+    return [round(identity, 4), round(obedience, 4), round(norm, 3)]
+
+
+def measure_known(ruler: Ruler, people_seed: int, count: int) -> dict[str, Any]:
+    """The ceiling: people whom the model knows by name, as many as there are strangers."""
+    rng, known, new = random.Random(f"quality known {people_seed}"), known_people(), new_scenes()
+    found = [ruler.read([name] * len(new), [known[name]] * len(new), new, {}) for name in rng.sample(list(known), count)]
+    identity, obedience = (float(np.mean([f[i] for f in found])) for i in (0, 1))
+    return {"best": [round(identity, 4), round(obedience, 4), None], "curve": {}}
+
+
+class Kept:
+    """The runs that are done, one JSON line each. A run of a recipe that has changed since is done again."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.runs = {tuple(run["key"]): run for line in self._lines() if (run := json.loads(line))}
+
+    def _lines(self) -> list[str]:
+        return self.file.read_text(encoding="utf-8").splitlines() if self.file.is_file() else []
+
+    def add(self, key: Sequence[Any], run: dict[str, Any]) -> None:
+        self.runs[tuple(key)] = {"key": list(key), **run}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": list(key), **run}) + "\n")
+
+
+def fingerprint(row: Row) -> str:
+    """Of everything that a row's result depends on beside person and seed."""
+    workspace = Workspace(WORK)
+    dataset = photograph(strangers(1, 1)[0], "1-0", workspace)
+    values = {**row.train(workspace, dataset, NAME), "dataset_directory": ""} if row.name != "known" else {}
+    said = json.dumps([values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, separated by commas (default: all: %(default)s)")
+    parser.add_argument("--people", type=int, default=8, help="how many people (default: %(default)s)")
+    parser.add_argument("--people-seed", type=int, default=1, help="another number draws other people (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="training seeds for each person (default: %(default)s)")
+    parser.add_argument(
+        "--points", default=",".join(map(str, POINTS)), help="after how many image passes to measure; a row stops at its own last (default: %(default)s)"
+    )
+    parser.add_argument("--hours", type=float, default=1000.0, help="begin no run after so many hours; what is missing is left out (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--write", action="store_true", help="write table and plot into docs/quality.md")
+    args = parser.parse_args()
+    unknown = [name for name in args.rows.split(",") if name not in ROWS]
+    if unknown:
+        parser.error(f"There is no row called {', '.join(unknown)}. Choose from: {', '.join(ROWS)}.")
+    rows = [ROWS[name] for name in args.rows.split(",")]
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    ends, kept = time.monotonic() + args.hours * 3600, Kept(WORK / "runs.jsonl")
+    ruler = Ruler(load_checkpoint(PORTRAITS, Workspace(WORK)), load_classifier())
+    ruler.sd.unet.to(memory_format=torch.channels_last)  # paints a quarter faster on a CPU
+    people, chosen = strangers(args.people_seed, args.people), list[dict[str, Any]]()
+    for seed in range(args.seeds):
+        for number, person in enumerate(people):
+            for row in rows:
+                if row.name == "known" and (seed or number):
+                    continue
+                points = [p for p in map(int, args.points.split(",")) if p <= row.last_point] if row.name != "known" else []
+                who = len(people) if row.name == "known" else number
+                key = (row.name, fingerprint(row), args.people_seed, who, seed, *points)
+                if key not in kept.runs and time.monotonic() < ends:
+                    title = f"{args.people_seed}-{number}"
+                    done = measure_known(ruler, args.people_seed, len(people)) if row.name == "known" else run_row(row, person, title, seed, ruler, points)
+                    kept.add(key, done)
+                    print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
+                if key in kept.runs:
+                    chosen.append(kept.runs[key])
+    results = mean_runs(chosen)
+    results = {name: {**found, **likeness(found, results.get("a1111"))} for name, found in results.items()}
+    print(show(results))
+    if args.write:
+        save_report(results, args.people_seed)
+    if args.json:
+        print(json.dumps({name: {k: v for k, v in found.items() if k != "runs"} for name, found in results.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The rows of bench/quality.py: each a way to train, as settings of the two tabs. What the other trainers ship is in their documentation of 2023 to 2026."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ti_core.recipe import FAST, GUIDE, preset_values
+from ti_core.workspace import Workspace
+
+POINTS = (10, 30, 60, 120, 300, 1000, 3000)
+"""After how many image passes a run is measured."""
+CLASS_WORD = "class word"
+"""Initialization text that stands for the word man or woman."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """`changes` are laid over the preset's values for the Train tab; `initialization` and `vectors` go into the Create tab.
+
+    A row of the other trainers is their published defaults in our loop: rates, images per update, number of vectors. Their schedules with a
+    warm-up are written as steps.
+    """
+
+    name: str
+    title: str
+    preset: str = GUIDE
+    changes: dict[str, Any] = field(default_factory=dict)
+    initialization: str = "*"
+    vectors: int = 1
+    images_per_step: int = 24
+    evaluate_every: int = 10
+    last_point: int = 300
+
+    def create(self, gender: str) -> dict[str, Any]:
+        return {"initialization_text": gender if self.initialization == CLASS_WORD else self.initialization, "vectors": self.vectors}
+
+    def train(self, workspace: Workspace, dataset: str, name: str) -> dict[str, Any]:
+        return {**preset_values(self.preset, workspace, dataset, name), **self.changes}
+
+
+def _alone(name: str, title: str, **changes: Any) -> Row:
+    """One technique laid over A1111's recipe."""
+    return Row(name, f"A1111's recipe, {title}", changes=changes)
+
+
+def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
+    """Another trainer's defaults: one update looks at `images` pictures; no tag is left out or moved."""
+    changes = {
+        "learning_rate": rate,
+        "batch_size": images,
+        "gradient_accumulation_steps": 1,
+        "shuffle_tags": False,
+        "tag_drop_out": 0.0,
+        **more.pop("changes", {}),
+    }
+    return Row(name, title, changes=changes, images_per_step=images, evaluate_every=240 // images, last_point=3000, **more)
+
+
+_ALL = (
+    Row("known", "names that the model knows (ceiling)"),
+    Row("a1111", "A1111's recipe (the guide's)", last_point=3000),
+    _other("diffusers", "diffusers, README: 2e-3, 4 images, class word", "0.002", 4, initialization=CLASS_WORD),
+    _other("kohya", "kohya, documentation: 1e-6, 4 images", "0.000001", 4, initialization=CLASS_WORD),
+    _other("onetrainer", "OneTrainer, preset: 3e-4, 1 image", "0.0003", 1),
+    _other(
+        "invoke", "invoke-training, sample: 4e-3, 1 image, 4 vectors, soft pull", "0.0005:50, 0.002:200, 0.004:1000, 0.002:1500, 0.0005", 1, vectors=4,
+        initialization=CLASS_WORD, changes={"norm_control": "soft pull"},
+    ),
+    _alone("soft", "soft pull of the norm", norm_control="soft pull"),
+    _alone("direction", "direction only", norm_control="direction only"),
+    _alone("even", "even timesteps", noise_spread="even"),
+    _alone("paired", "even timesteps, paired noise", noise_spread="even, paired noise"),
+    _alone("ema", "average of the vectors (0.9)", average_decay=0.9),
+    Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
+    Row("small", "A1111's recipe, 2 images an update", changes={"gradient_accumulation_steps": 1}, images_per_step=2, evaluate_every=20),
+    Row("ours", "Fast and faithful (ours)", FAST, images_per_step=2, evaluate_every=20, initialization=CLASS_WORD, last_point=300),
+)  # fmt: skip
+ROWS: dict[str, Row] = {row.name: row for row in _ALL}

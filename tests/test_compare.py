@@ -1,0 +1,101 @@
+"""The grid of a run, step by prompt by seed: which steps, which prompts, and the pictures that txt2img would paint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from tests.conftest import TINY, Recorder
+from tests.training.test_loop import anna, rows_of, train  # noqa: F401
+from ti_core.compare import best_of, chosen_steps, compare, find_runs, newest_comparison
+from ti_core.embeddings.formats import load_embedding
+from ti_core.errors import Interrupted, SettingsError, UserError
+from ti_core.events import Finished, Progress, Started
+from ti_core.models.checkpoint import load_checkpoint
+from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.settings import CompareSettings
+from ti_core.workspace import Workspace
+
+
+@pytest.fixture
+def run(workspace: Workspace, anna: Path) -> str:  # noqa: F811
+    train(workspace, steps=6, save_every=1, image_every=0)
+    (found,) = find_runs(workspace)
+    return found
+
+
+def grid_of(workspace: Workspace, run: str, **changes: object) -> tuple[object, Recorder]:
+    recorder = Recorder()
+    settings = CompareSettings.from_dict({"run": run, "sampling_steps": 2, "seeds": "3, 4", **changes})
+    return compare(settings, workspace, recorder, recorder.stop), recorder
+
+
+def test_steps_are_all_every_nth_or_the_best_and_its_neighbours() -> None:
+    steps = [10, 20, 30, 40, 50, 60, 70]
+    assert chosen_steps(steps, "all", 3, 0) == steps
+    assert chosen_steps(steps, "every n-th", 3, 0) == [30, 60, 70]
+    assert chosen_steps(steps, "best and neighbours", 3, 40) == [20, 30, 40, 50, 60]
+    assert chosen_steps(steps, "best and neighbours", 3, 10) == [10, 20, 30]
+    with pytest.raises(UserError, match="no evaluation"):
+        chosen_steps(steps, "best and neighbours", 3, 0)
+
+
+def test_each_cell_is_the_picture_that_this_step_paints_alone(workspace: Workspace, run: str) -> None:
+    before = rows_of(workspace.embeddings / "anna.pt")
+    made, recorder = grid_of(workspace, run, steps="every n-th", every_nth=3)
+    assert (made.steps, made.name) == ([3, 6], "anna")
+    assert [row[1] for row in made.rows] == [3, 4, 3, 4]
+    assert "anna" in made.rows[0][0] and made.rows[2][0] == "a sketch of anna"
+    sd = load_checkpoint(TINY, workspace)
+    copy = load_embedding(workspace.root / run / "embeddings" / "anna-3.pt")
+    alone = sample_images(sd, [SampleRequest("a sketch of anna", seed=4, steps=2)], {"anna": copy.vectors})[0]
+    with Image.open(made.cells[3][0]) as cell:
+        assert max(high for _, high in ImageChops.difference(cell.convert("RGB"), alone).getextrema()) <= 1  # a batch may round differently
+    with Image.open(made.grid) as grid:
+        assert grid.width == 2 * 160
+    assert [event.total for event in recorder.of(Started)] == [8] and recorder.of(Progress) and recorder.of(Finished)[0].files == (made.grid,)
+    assert newest_comparison(workspace) == made
+    assert (rows_of(workspace.embeddings / "anna.pt") == before).all()
+
+
+def test_two_grids_of_a_day_lie_side_by_side(workspace: Workspace, run: str) -> None:
+    first, _ = grid_of(workspace, run, steps="every n-th", every_nth=6, seeds="1", prompts="a photo of [name]")
+    second, _ = grid_of(workspace, run, steps="every n-th", every_nth=6, seeds="1", prompts="a photo of [name]")
+    assert Path(first.grid).is_file() and first.grid != second.grid and newest_comparison(workspace) == second
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_loaded(workspace: Workspace, run: str) -> None:
+    with pytest.raises(SettingsError, match="does not contain \\[name\\]"):
+        grid_of(workspace, run, prompts="a sketch")
+    with pytest.raises(SettingsError, match="Seeds are 'x'"):
+        grid_of(workspace, run, seeds="x")
+    with pytest.raises(UserError, match="more than 1000"):
+        grid_of(workspace, run, seeds=", ".join(map(str, range(200))))
+    with pytest.raises(UserError, match="no copies"):
+        grid_of(workspace, "datasets")
+    next((workspace.root / run).glob("settings-*.json")).write_text("{")
+    with pytest.raises(UserError, match="no settings file"):
+        grid_of(workspace, run)
+
+
+def test_interrupt_ends_it_without_a_grid(workspace: Workspace, run: str) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        compare(CompareSettings.from_dict({"run": run}), workspace, lambda event: None, stop)
+    assert newest_comparison(workspace) is None
+
+
+def test_the_best_step_is_read_from_the_runs_events(workspace: Workspace, run: str) -> None:
+    folder = workspace.root / run
+    assert best_of(folder) == 0
+    with (folder / "events.jsonl").open("a") as file:
+        for step, losses in ((2, [0.5, 0.6]), (4, [0.1, 0.2]), (6, [0.5, 0.7])):
+            file.write(json.dumps({"event": "Evaluated", "step": step, "loss": sum(losses) / 2, "losses": losses}) + "\n")
+    assert best_of(folder) == 4
+    made, _ = grid_of(workspace, run, steps="best and neighbours", seeds="1", prompts="[name]")
+    assert (made.best, made.steps) == (4, [2, 3, 4, 5, 6])

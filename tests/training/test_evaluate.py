@@ -1,0 +1,108 @@
+"""The evaluation on fixed inputs: it changes nothing, marks the best step, and may end the run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.training.test_loop import anna, rows_of, train  # noqa: F401
+from ti_core.errors import UserError
+from ti_core.events import Evaluated, Finished, Notice, Started, StepDone
+from ti_core.settings import CreateSettings
+from ti_core.training import loop
+from ti_core.training.create import create_embedding
+from ti_core.training.evaluate import FORWARD_COST, SHARE_OF_TIME
+from ti_core.workspace import Workspace
+
+
+def fresh(workspace: Workspace) -> None:
+    create_embedding(CreateSettings(name="anna", checkpoint="tiny", vectors=2, overwrite=True), workspace)
+
+
+@pytest.fixture
+def many(dataset: Path) -> Path:
+    """Sixteen photos, so that an evaluation of few steps is affordable."""
+    for i in range(4, 16):
+        Image.new("RGB", (16, 16), (10 * i, 200 - 10 * i, 90)).save(dataset / f"{i:05d}-0-photo.png")
+    return dataset
+
+
+def test_evaluation_and_previews_change_nothing_in_the_vectors(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8, evaluate_every=4)
+    assert len(events.of(Evaluated)) == 3
+    with_both = rows_of(anna)
+    fresh(workspace)
+    assert not train(workspace, steps=12, image_every=0, save_every=0, gradient_accumulation_steps=8, evaluate_every=0).of(Evaluated)
+    assert torch.equal(rows_of(anna), with_both)
+
+
+def test_the_same_vectors_have_the_same_loss_and_each_evaluation_is_kept(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    results = []
+    for _ in range(2):
+        fresh(workspace)
+        events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8)
+        results.append([event.losses for event in events.of(Evaluated)])
+    assert results[0] == results[1] and len(results[0]) == 3
+    folder = Path(events.of(Started)[0].folder)
+    with (folder / "textual_inversion_evaluation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    evaluated = events.of(Evaluated)
+    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert [row["best_step"] for row in rows] == [str(event.best) for event in evaluated]
+    low, high = evaluated[0].usual_norms
+    assert 0 < low < high
+    assert f"Best step by the evaluation: {evaluated[-1].best}." in events.of(Finished)[0].text
+    assert any("with fixed noise" in notice.text for notice in events.of(Notice))
+
+
+def test_an_evaluation_costs_less_than_a_tenth_of_the_passes(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    events = train(workspace, steps=120, batch_size=1, gradient_accumulation_steps=1, evaluate_every=10, image_every=0, save_every=0)
+    evaluated = events.of(Evaluated)
+    assert evaluated, "120 steps are enough for one"
+    cost = sum(len(event.losses) for event in evaluated) * FORWARD_COST
+    assert cost <= SHARE_OF_TIME * 120 + 1e-6 and SHARE_OF_TIME < 0.1
+
+
+def test_training_on_goes_on_comparing_with_the_evaluations_before(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    unbroken = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8).of(Evaluated)
+    fresh(workspace)
+    train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
+    resumed = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8).of(Evaluated)
+    assert (resumed[0].loss, resumed[0].best) == (unbroken[2].loss, unbroken[2].best)
+
+
+def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(workspace: Workspace, anna: Path, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    changes = {"learning_rate": "0.0000001", "steps": 40, "image_every": 4, "gradient_accumulation_steps": 8, "preview_steps": 1, "save_every": 0}
+    events = train(workspace, early_stop=2, **changes)
+    last = events.of(StepDone)[-1].step
+    assert last < 40 and events.of(Finished)[0].text.startswith(f"Training finished at {last} steps")
+    assert any("Stopped early at step" in notice.text for notice in events.of(Notice))
+    fresh(workspace)
+    assert train(workspace, **changes).of(StepDone)[-1].step == 40
+
+
+def test_held_out_photos_are_never_trained_on_and_are_what_is_evaluated(
+    workspace: Workspace,
+    anna: Path,  # noqa: F811
+    many: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: set[int] = set()
+    images_of_step = loop.take_gradient.__globals__["images_of_step"]
+
+    def watched(*given: object) -> list[int]:
+        images = images_of_step(*given)
+        seen.update(images)
+        return images
+
+    monkeypatch.setitem(loop.take_gradient.__globals__, "images_of_step", watched)
+    events = train(workspace, steps=8, image_every=8, gradient_accumulation_steps=8, held_out=4)
+    assert seen == set(range(12))
+    assert any("4 held-out pictures" in notice.text for notice in events.of(Notice)) and events.of(Evaluated)
+    fresh(workspace)
+    with pytest.raises(UserError, match="only 16 photos"):
+        train(workspace, held_out=16)

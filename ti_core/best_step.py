@@ -1,0 +1,45 @@
+"""Which evaluated step of a run to keep, and when there is no use in training on. Plain numbers; the evaluation itself is in training/evaluate.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+Losses = Mapping[int, Sequence[float]]
+"""Step -> the loss on each fixed input, always in the same order."""
+
+
+def noise_of(losses: Sequence[float], best: Sequence[float]) -> float:
+    """Standard error of the mean difference: the inputs are the same, so only what differs between the two steps counts."""
+    differences = [a - b for a, b in zip(losses, best, strict=True)]
+    return stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+
+
+def best_step(history: Losses) -> int:
+    """The earliest step whose loss is within noise (one standard error) of the lowest: later ones are no better and more worn."""
+    lowest = min(history, key=lambda step: (fmean(history[step]), step))
+    return min(step for step, losses in history.items() if fmean(losses) - fmean(history[lowest]) <= noise_of(losses, history[lowest]))
+
+
+def evaluations_without_gain(history: Losses) -> int:
+    """How many evaluations came after the best step."""
+    best = best_step(history)
+    return sum(step > best for step in history)
+
+
+def load_history(events_file: Path, inputs: int) -> dict[int, list[float]]:
+    """The evaluations that a run's events.jsonl tells of, those on so many inputs; a run that is trained on goes on comparing with them."""
+    return {found["step"]: found["losses"] for found in evaluations_in(events_file) if len(found["losses"]) == inputs}
+
+
+def evaluations_in(events_file: Path) -> Iterator[dict[str, Any]]:
+    """The `Evaluated` lines of a run's events.jsonl, the oldest first; none if there is no such file."""
+    if not events_file.is_file():
+        return
+    for line in events_file.read_text(encoding="utf-8").splitlines():
+        if line.startswith('{"event": "Evaluated"'):
+            yield json.loads(line)

@@ -1,0 +1,197 @@
+"""A grid of pictures of one run, step by prompt by seed, to choose the step by eye: the job of the Compare tab. torch is loaded when the job runs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ti_core.best_step import best_step, evaluations_in
+from ti_core.errors import UserError
+from ti_core.events import Emit, Finished, Progress, Started
+from ti_core.files import save_atomically, save_text
+from ti_core.library import find_checkpoint
+from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
+from ti_core.use_step import embedding_name, saved_steps
+from ti_core.workspace import Workspace
+
+OUTPUTS = "outputs/compare"
+RUNS = "textual_inversion"
+NEIGHBOURS = 2
+BATCH = 16
+MOST_PICTURES = 1000
+CELL_PX, LABEL_PX, MOST_PX = 160, 22, 16_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished grid. `cells` are the files of the pictures, one list for each row, in the order of `steps`; rows are (prompt, seed)."""
+
+    run: str
+    name: str
+    steps: list[int]
+    best: int
+    rows: list[tuple[str, int]]
+    cells: list[list[str]]
+    grid: str
+
+
+def find_runs(workspace: Workspace) -> list[str]:
+    """Run folders below textual_inversion/ that hold copies, the newest first, as paths relative to the workspace."""
+    found = [path for path in (workspace.root / RUNS).glob("*/*") if saved_steps(path)]
+    return [workspace.shown(path) for path in sorted(found, key=lambda path: (path / "embeddings").stat().st_mtime, reverse=True)]
+
+
+def best_of(run: Path) -> int:
+    """The best step that the run's evaluations tell of; 0 if it was not evaluated."""
+    history = {found["step"]: found["losses"] for found in evaluations_in(run / "events.jsonl")}
+    same = {step: losses for step, losses in history.items() if len(losses) == len(list(history.values())[-1])}
+    return best_step(same) if same else 0
+
+
+def chosen_steps(steps: Sequence[int], which: str, every_nth: int, best: int) -> list[int]:
+    """Of the steps that have a copy, in order. The last one is always shown with every n-th. Raises UserError."""
+    if which == "all":
+        return list(steps)
+    if which == "every n-th":
+        return [step for i, step in enumerate(steps, 1) if i % every_nth == 0 or i == len(steps)]
+    if not best:
+        raise UserError("This run has no evaluation, so its best step is not known.", "Choose all or every n-th.")
+    at = min(range(len(steps)), key=lambda i: (abs(steps[i] - best), i))
+    return list(steps[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1])
+
+
+def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path, list[int], TrainSettings]:
+    """The run, the steps to show, and how it was trained. Raises UserError or SettingsError for what cannot be painted."""
+    settings.check()
+    run = workspace.folder(settings.run, "Run")
+    copies = list(saved_steps(run))
+    if not copies:
+        raise UserError(f"Run '{settings.run}' holds no copies of the embedding.", "Train with Save a copy of embedding every N steps above 0.")
+    steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
+    pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
+    if pictures > MOST_PICTURES:
+        raise UserError(f"That are {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
+    trained = _settings_of(run)
+    find_checkpoint(trained.checkpoint, workspace)
+    return run, steps, trained
+
+
+def _settings_of(run: Path) -> TrainSettings:
+    files = sorted(run.glob("settings-*.json"))
+    try:
+        kept = json.loads(files[-1].read_text(encoding="utf-8"))["settings"]
+        return TrainSettings.from_dict({name: value for name, value in kept.items() if name in TrainSettings.options()})
+    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"Run '{run.name}' has no settings file that can be read.", "Choose a run that this program has trained.") from error
+
+
+def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Comparison:
+    """Paint the grid in batches and save cells, one labelled picture and comparison.json. Raises UserError, and Interrupted with no grid."""
+    run, steps, trained = check_compare(settings, workspace)
+    emit(Progress(f"Loading {trained.checkpoint}", 0, 1))
+    from ti_core.embeddings.formats import load_embedding
+    from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+    from ti_core.models.sampler import SampleRequest, sample_images
+
+    copies = saved_steps(run)
+    name = embedding_name(copies[steps[0]])
+    sd = load_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
+    vectors = {}
+    for step in steps:
+        rows = load_embedding(copies[step]).vectors
+        if [tensor.shape[1] for tensor in rows.values()] != list(sd.widths.values()):
+            raise UserError(f"Step {step} of '{settings.run}' was trained for another model than {sd.file.title}.", "Choose another run.")
+        vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in zip(sd.widths, rows.values(), strict=True)}
+    lines = [_trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name) for line in settings.prompt_lines]
+    rows_shown = [(line, seed) for line in lines for seed in settings.seed_numbers]
+    request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
+    requests = [replace(request, prompt=_named(line, name, step), seed=seed) for line, seed in rows_shown for step in steps]
+    emit(Started(f"Compare {settings.run}", len(requests), plan=f"{len(steps)} steps x {len(lines)} prompts x {len(settings.seed_numbers)} seeds."))
+    pictures: list[Image.Image] = []
+    for start in range(0, len(requests), BATCH):
+        emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
+        pictures.extend(sample_images(sd, requests[start : start + BATCH], vectors, stop, batch=BATCH))
+    best = best_of(run)
+    folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
+    table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]
+    cells = [[_save(folder / f"row-{r + 1:02d}_step-{step}.png", picture) for step, picture in zip(steps, line, strict=True)] for r, line in enumerate(table)]
+    grid = _save(
+        folder / f"{name}-grid.png", labelled_grid(table, [_step_label(step, best) for step in steps], [f"{line}, seed {seed}" for line, seed in rows_shown])
+    )
+    made = Comparison(workspace.shown(run), name, steps, best, rows_shown, cells, grid)
+    save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
+    emit(Finished(f"Painted {len(pictures)} pictures. Saved in {workspace.shown(folder)}.", files=(grid,)))
+    return made
+
+
+def _word(name: str, step: int) -> str:
+    """Each step is a word of its own, so that one batch may hold them all."""
+    return f"{name}-{step}"
+
+
+def _named(line: str, name: str, step: int) -> str:
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda match: _word(name, step), line, flags=re.IGNORECASE)
+
+
+def _trained_prompt(run: Path, name: str) -> str:
+    """The last prompt that the run's events tell of."""
+    prompt = f"a photo of {name}"
+    events = run / "events.jsonl"
+    for line in events.read_text(encoding="utf-8").splitlines() if events.is_file() else []:
+        if '"event": "StepDone"' in line:
+            prompt = json.loads(line)["prompt"]
+    return prompt
+
+
+def _step_label(step: int, best: int) -> str:
+    return f"step {step}" + (" (best)" if step == best else "")
+
+
+def _new_folder(day: Path) -> Path:
+    """Numbered on, so that no comparison is overwritten."""
+    number = 1
+    while (day / f"{number:03d}").exists():
+        number += 1
+    return day / f"{number:03d}"
+
+
+def _save(path: Path, picture: Image.Image) -> str:
+    return str(save_atomically(path, lambda part: picture.save(part, "PNG")))
+
+
+def labelled_grid(table: Sequence[Sequence[Image.Image]], columns: Sequence[str], rows: Sequence[str]) -> Image.Image:
+    """All pictures in one, with the steps above and each row's prompt and seed over it; cells are CELL_PX wide or the pictures' own size if larger."""
+    width, height = table[0][0].size
+    scale = min(max(1.0, CELL_PX / width), MOST_PX / (len(columns) * width), MOST_PX / (len(rows) * height))
+    cell, font = (max(1, round(width * scale)), max(1, round(height * scale))), ImageFont.load_default(14)
+    grid = Image.new("RGB", (len(columns) * cell[0], LABEL_PX + len(rows) * (cell[1] + LABEL_PX)), "white")
+    pen = ImageDraw.Draw(grid)
+    for i, label in enumerate(columns):
+        pen.text((i * cell[0] + 4, 3), label, "black", font)
+    for r, (label, line) in enumerate(zip(rows, table, strict=True)):
+        top = LABEL_PX + r * (cell[1] + LABEL_PX)
+        pen.text((4, top + 3), label, "#444444", font)
+        for i, picture in enumerate(line):
+            grid.paste(picture.resize(cell, Image.Resampling.LANCZOS), (i * cell[0], top + LABEL_PX))
+    return grid
+
+
+def newest_comparison(workspace: Workspace) -> Comparison | None:
+    """The last finished grid, whoever asked for it; None if there is none or its pictures are gone."""
+    for file in sorted((workspace.root / OUTPUTS).glob("*/*/comparison.json"), reverse=True):
+        try:
+            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            found = Comparison(**{**kept, "rows": [(line, seed) for line, seed in kept["rows"]]})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        if Path(found.grid).is_file():
+            return found
+    return None

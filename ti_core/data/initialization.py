@@ -1,0 +1,42 @@
+"""Which words to begin a new embedding with, read off the captions of its pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from ti_core.data.captions import read_caption
+from ti_core.data.images import find_images
+from ti_core.errors import UserError
+from ti_core.workspace import Workspace
+
+CLASS_WORDS = (
+    "woman", "man", "girl", "boy", "lady", "person", "child", "baby", "couple", "face", "dog", "puppy", "cat", "kitten", "horse", "bird", "animal",
+    "car", "motorcycle", "bicycle", "house", "building", "toy", "doll", "robot", "statue", "painting", "drawing", "bottle", "cup", "bag", "shoe", "dress",
+)  # fmt: skip
+SHARE = 0.5
+"""A tag that at least half of the captions have belongs to what is on all pictures, not to one scene."""
+MOST_TAGS = 2
+NO_HINT = "A word for what is on the pictures, such as woman or dog, learns faster than *."
+
+
+def suggest_initialization(captions: Sequence[str]) -> str:
+    """The commonest class word of the captions, then their most frequent tags, such as `woman, red hair`; empty where nothing stands out."""
+    words = Counter(word for text in captions for word in set(re.findall(r"[a-z]+", text.lower())) if word in CLASS_WORDS)
+    tags = Counter(tag for text in captions for tag in {piece.strip().lower() for piece in text.split(",")} if tag)
+    often = [tag for tag, count in tags.most_common() if count >= max(2, SHARE * len(captions)) and not set(tag.split()) & set(CLASS_WORDS)]
+    return ", ".join([*(word for word, _ in words.most_common(1)), *often[:MOST_TAGS]])
+
+
+def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
+    """A sentence for the Create tab, from the first of these folders that has captions."""
+    for folder in folders:
+        try:
+            captions = [text for path in find_images(workspace.folder(folder, "Folder")) if (text := read_caption(path))]
+        except UserError:
+            continue
+        if captions:
+            found = suggest_initialization(captions)
+            return f"The captions in {folder} suggest: {found}" if found else f"The captions in {folder} name no kind of thing. {NO_HINT}"
+    return NO_HINT

@@ -1,0 +1,98 @@
+"""The Compare tab: choose the step of a run by eye, in a grid of pictures, and use it."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.compare import Comparison, check_compare, compare, find_runs, newest_comparison
+from ti_core.errors import UserError
+from ti_core.events import Emit
+from ti_core.settings import CompareSettings
+from ti_core.ui.desk import Desk
+from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.use_step import use_step
+
+HERE = Path(__file__).parent
+IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
+
+
+class CompareTab:
+    """Form, buttons, answer and grid; `page.py` wires them. The grid that is shown is the newest, for every page."""
+
+    def __init__(self, desk: Desk, my_job: Any) -> None:
+        self.desk, self.my_job = desk, my_job
+        self.form = Form(CompareSettings, "compare")
+        for name in CompareSettings.options():
+            if name == "run":
+                self.form.add_refreshed(name, lambda: find_runs(self.desk.workspace))
+            elif name not in self.form.widgets:
+                self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+        with gr.Row(elem_classes="actions"):
+            self.button = gr.Button("Compare", variant="primary", elem_id="compare_run_button")
+            self.interrupt = gr.Button("Interrupt", elem_id="compare_interrupt")
+        self.message = message_box("compare_message")
+        self.grid = gr.HTML(value="", js_on_load=(HERE / "compare.js").read_text(encoding="utf-8"), server_functions=[self._use_step()], elem_id="compare_grid")
+
+    def _use_step(self) -> Any:
+        def use_step_of_run(asked: Any) -> str:
+            return self.use(asked)
+
+        return use_step_of_run
+
+    def use(self, asked: Any) -> str:
+        """What "Use this step" answers. `asked` comes from outside, so it may be anything."""
+        run, step = (asked.get("run"), asked.get("step")) if isinstance(asked, dict) else (None, None)
+        workspace = self.desk.workspace
+        if not isinstance(run, str) or not isinstance(step, int) or run not in find_runs(workspace):
+            return "This run is not there any more. Press refresh."
+        try:
+            return f"Step {step} is now {workspace.shown(use_step(workspace.root / run, step, workspace))}. The former file is kept beside it as a backup."
+        except UserError as error:
+            return str(error)
+
+    def enter(self, run: str | None) -> Updates:
+        """Fresh lists and the newest grid, when the tab is chosen or a job has ended."""
+        runs, newest = find_runs(self.desk.workspace), newest_comparison(self.desk.workspace)
+        chosen = run if run in runs else next(iter(runs), None)
+        return {self.form.widgets["run"]: gr.update(choices=runs, value=chosen), self.grid: self.table(newest) if newest else ""}
+
+    def table(self, made: Comparison) -> str:
+        """The grid as HTML: a column for each step with its button, a row for each prompt and seed."""
+        key = Path(made.grid).parent.name
+
+        def cell(file: str, row: tuple[str, int], step: int) -> str:
+            title = html.escape(f"step {step}: {row[0]}, seed {row[1]}", quote=True)
+            return f'<td><img src="{html.escape(self.desk.url(file, key), quote=True)}" alt="{title}" title="{title}" tabindex="0" role="button" loading="lazy"></td>'
+
+        head = "".join(f'<th class="{"best" if step == made.best else ""}">step {step}{" · best" if step == made.best else ""}</th>' for step in made.steps)
+        body = "".join(
+            f'<tr class="row-name"><td colspan="{len(made.steps)}">{html.escape(row[0])}, seed {row[1]}</td></tr>'
+            f"<tr>{''.join(cell(file, row, step) for file, step in zip(files, made.steps, strict=True))}</tr>"
+            for row, files in zip(made.rows, made.cells, strict=True)
+        )
+        buttons = "".join(f'<td><button type="button" data-step="{step}" aria-label="Use step {step}">Use this step</button></td>' for step in made.steps)
+        run = html.escape(json.dumps(made.run), quote=True)
+        picture = html.escape(self.desk.url(made.grid, key), quote=True)
+        return (
+            f'<div class="comparison" data-run="{run}"><p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a></p>'
+            f'<p class="used" role="status"></p><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}<tr>{buttons}</tr></tbody></table></div>'
+            '<dialog aria-label="Picture"><img alt=""><p></p><button type="button" class="close">Close</button></dialog></div>'
+        )
+
+    def start(self, *given: Any) -> Updates:
+        try:
+            settings = CompareSettings.from_dict(self.form.values(given))
+            check_compare(settings, self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            compare(settings, self.desk.workspace, emit, stop)
+
+        return {self.my_job: self.desk.submit("compare", f"Compare {settings.run}", work), **accepted(self.message)}
