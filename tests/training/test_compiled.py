@@ -42,7 +42,7 @@ def fails(words: Tensor) -> Tensor:
     raise RuntimeError("no compiler found")
 
 
-@pytest.mark.parametrize(("change", "told"), [(lambda words: words.flip(1), "cosine"), (fails, "no compiler found")])
+@pytest.mark.parametrize(("change", "told"), [(lambda words: words.roll(1, -1), "cosine"), (fails, "no compiler found")])
 def test_a_wrong_compiled_unet_is_refused_and_the_run_is_the_plain_one(
     workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor], told: str  # noqa: F811
 ) -> None:  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_right_one_takes_over_after_the_second_step_but_not_in_previews(worksp
     plain, _ = trained(workspace, anna, compile_unet="off")
     monkeypatch.setattr(torch, "compile", compiler := Compiler(lambda words: words))
     rows, events = trained(workspace, anna, compile_unet="on")
-    assert torch.allclose(rows, plain, atol=1e-6) and not events.of(Notice)
+    assert torch.allclose(rows, plain, atol=1e-6) and not [n for n in events.of(Notice) if "compiled" in n.text]
     assert compiler.passes == 3  # its trial, and steps 3 and 4
 
 

@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from ti_core.library import CheckpointFile
 from ti_core.models.families import Family
+from ti_core.models.recompute import save_memory
 
 LATENT_CHANNELS = 4
 TOKENS = 77
@@ -163,6 +164,18 @@ class StableDiffusion:
         for encoder in self.text_encoders:
             encoder.to(self.encoder_device)
         self.unet.to(self.device)
+
+    def rest(self) -> None:
+        """As it came from its files: every network in the computer's memory, nothing switched on for one training."""
+        self.unet.disable_gradient_checkpointing()
+        if self.compiled_unet is not None:
+            self.compiled_unet = None
+            save_memory(self.unet)
+        self.vae.disable_tiling()
+        self.vae.disable_slicing()
+        self.vae_idles_on_cpu, self.encoder_device = False, self.device
+        for network in (self.unet, self.vae, *self.text_encoders):
+            network.to("cpu")
 
 
 def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, StepDone
-from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+from ti_core.models.checkpoint import LoadOptions
+from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import TrainSettings
 from ti_core.training.compiled import try_compiled
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
@@ -31,7 +32,7 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     emit(Progress("Checking the settings and the pictures", 0, 1))
     inputs = prepare(settings, workspace, emit, stop)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
+    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     run = begin_run(settings, inputs, sd, emit, stop)
     with run.log:
         _train_and_save(run, workspace.embeddings / f"{run.name}{inputs.suffix}", workspace)

@@ -69,9 +69,10 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     sd, settings = run.sd, run.settings
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = prompts_of_step(run, images, step)
-    clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
+    latents = run.latents_at(step)
+    clean = clean_latents(latents, images, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread)
-    sizes = torch.tensor([run.latents.sizes[image] for image in images], device=sd.device)
+    sizes = torch.tensor([latents.sizes[image] for image in images], device=sd.device)
     parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
@@ -86,7 +87,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
             raise Interrupted
         x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
         predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes[part])
-        weight = torch.stack([run.latents.weight[images[i]] for i in places])
+        weight = torch.stack([latents.weight[images[i]] for i in places])
         loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / len(images)
         (loss * scale).backward()
         total += loss.detach()
