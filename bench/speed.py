@@ -58,6 +58,7 @@ from ti_core.settings import TrainSettings
 from ti_core.training.norms import norm_control
 from ti_core.training.run import Run, fit_to_device
 from ti_core.training.setup import Prepared
+from ti_core.training.together import Together
 from ti_core.training.update import check_vectors, clip_gradient, copy_of, take_gradient
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS
 
@@ -244,22 +245,9 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None
     fit = fit_to_device(settings, sd, size_px, size_px, images)
-    run = Run(
-        settings,
-        inputs,
-        sd,
-        latents,
-        nothing,
-        vectors,
-        optimizer,
-        0,
-        lambda event: None,
-        threading.Event(),
-        fit,
-        fit.micro_batch * side * side,
-        norm_control(settings.norm_control, sd),
-        {},
-    )  # type: ignore[arg-type]
+    control = norm_control(settings.norm_control, sd)
+    pixels, stop = fit.micro_batch * side * side, threading.Event()
+    run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, stop, fit, pixels, control, {}, Together())  # type: ignore[arg-type]
     return Bench(sd, run, size_px, batch, images)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted
-from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, StepDone
+from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import TrainSettings
@@ -19,6 +19,7 @@ from ti_core.training.run import Run, begin_run
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import save_preview
 from ti_core.training.state import load_state, save_state
+from ti_core.training.together import Together
 from ti_core.training.update import check_vectors, clip_gradient, copy_of, take_gradient
 from ti_core.workspace import Workspace
 
@@ -29,13 +30,22 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     Interrupt saves and ends as Finished(interrupted=True). Raises UserError, with the embedding's last file intact, on bad settings,
     a damaged checkpoint, a full disk, or vectors that stay put or stop being finite.
     """
+    together = Together()
+    if not together.is_first:
+        emit = _tell_nobody
     emit(Progress("Checking the settings and the pictures", 0, 1))
     inputs = prepare(settings, workspace, emit, stop)
+    if not together.is_first:
+        settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    run = begin_run(settings, inputs, sd, emit, stop)
+    run = begin_run(settings, inputs, sd, together, emit, stop)
     with run.log:
         _train_and_save(run, workspace.embeddings / f"{run.name}{inputs.suffix}", workspace)
+
+
+def _tell_nobody(event: Event) -> None:
+    """The events of all processes but the first."""
 
 
 def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
@@ -52,6 +62,10 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
         interrupted = False
     except Interrupted:
         interrupted = True
+    if run.step < run.settings.steps:
+        run.together.leave(run.vectors)
+    if not run.together.is_first:
+        return
     save_embedding(target, run.embedding())
     if keeps_state:
         save_state(target, run.vectors, run.optimizer, run.average)

@@ -21,6 +21,7 @@ from ti_core.settings import TrainSettings
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run_log import RunLog
 from ti_core.training.setup import Prepared
+from ti_core.training.together import Together
 
 CPU_PIXELS_AT_ONCE = 16_384
 COARSE_SIZE = 0.75
@@ -56,6 +57,7 @@ class Run:
     average: dict[str, Tensor]
     """The running average of the vectors (EMA); empty where none is asked for."""
 
+    together: Together
     coarse: Latents | None = None
     """The pictures at COARSE_SIZE of their size, where some of this run's steps train on them."""
 
@@ -88,7 +90,7 @@ class Run:
         return max(1, self.pixels_at_once // (latent.shape[-1] * latent.shape[-2]))
 
 
-def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit: Emit, stop: threading.Event) -> Run:
+def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, emit: Emit, stop: threading.Event) -> Run:
     """Encode the pictures and open the run's folder. Raises UserError, with nothing written, if the embedding is for another model."""
     rows = inputs.embedding.vectors
     if inputs.embedding.widths != sd.widths:
@@ -100,7 +102,7 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
         emit(Notice(note))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
-    fit = fit_to_device(settings, sd, width, height, inputs.plan.images_per_step)
+    fit = fit_to_device(settings, sd, width, height, len(together.own(inputs.plan.images_per_step)))
     if not fit.fits:
         emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     plan = inputs.plan
@@ -125,7 +127,9 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
-    return Run(settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, coarse)
+    return Run(
+        settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together, coarse
+    )
 
 
 def _lengths(widths: dict[str, int]) -> str:
