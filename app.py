@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import dataclasses
 import importlib
+import importlib.util
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
@@ -24,7 +28,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=7860, help="port of the page (default: 7860)")
     parser.add_argument("--listen", action="store_true", help="let other computers of the network in; asks for a password")
     parser.add_argument("--share", action="store_true", help="make a public gradio.live link; asks for a password")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", default="", help="login of the page; without it, --listen and --share make one and print it")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", default="", help="login that may train; without it, --listen and --share make one and print it")
+    parser.add_argument("--auth-look", metavar="USER:PASSWORD", default="", help="a second login that may look at everything and change nothing")
+    parser.add_argument("--allow-pickle", action="store_true", help="on a shared page, let people upload .pt and .bin; they are read without running code")
+    parser.add_argument("--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed")
     add_place_flags(parser)
     parser.add_argument("--ckpt", metavar="NAME_OR_PATH", default=PORTRAITS, help="Stable Diffusion checkpoint that is selected at the start")
     return parser.parse_args(arguments)
@@ -42,13 +49,31 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _uploads_of_others() -> str:
+    """A folder of its own for each start: gradio's addresses of thumbnails contain its path, which should tell nothing of the owner's."""
+    folder = tempfile.mkdtemp(prefix="uploads-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _login(flag: str, text: str) -> tuple[str, str]:
+    """Name and password of a flag. Raises UserError for one without both."""
+    user, _, password = text.partition(":")
+    if text and not (user and password):
+        raise UserError(f"{flag} needs a user and a password with a colon between.", f"For example: {flag} anna:long-password")
+    return user, password
+
+
 def serve(options: argparse.Namespace) -> None:
     """Open the page and stay until Ctrl+C. Raises UserError."""
     if not 0 < options.port < 65536:
         raise UserError(f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860.")
-    user, _, password = options.auth.partition(":")
-    if options.auth and not (user and password):
-        raise UserError("--auth needs a user and a password with a colon between.", "For example: --auth anna:long-password")
+    user, password = _login("--auth", options.auth)
+    look_user, look_password = _login("--auth-look", options.auth_look)
+    if look_user and look_user == user:
+        raise UserError(f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name.")
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        raise UserError("--mcp needs a package that is not installed.", "Install it with: .venv/bin/pip install 'gradio[mcp]==6.31.0'")
     open_to_others = options.share or options.listen
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
@@ -59,15 +84,19 @@ def serve(options: argparse.Namespace) -> None:
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(workspace.root / ".gradio" / "uploads"))
+    os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
     from ti_core.models.device import warm_up
     from ti_core.ui.server import Door, open_public_link, start_page
 
-    if open_to_others and not user:
+    if (open_to_others or look_user) and not user:
         user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
         print(f"Login for this page: {user} / {password}", flush=True)
-    jobs = JobQueue()
-    blocks = start_page(workspace, Door(options.port, options.listen, options.share, user, password), jobs, checkpoint)
+    token = secrets.token_urlsafe(18) if options.mcp else ""
+    if token:
+        print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
+    jobs = JobQueue(workspace)
+    door = Door(options.port, options.listen, options.share, user, password, look_user, look_password, options.allow_pickle, token)
+    blocks = start_page(workspace, door, jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     warm_up(lambda: importlib.import_module("ti_core.training.loop"))
     if options.share:

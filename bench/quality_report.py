@@ -44,8 +44,8 @@ def mean_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         found = row["runs"]
         row["identity"], row["obedience"] = (round(float(np.mean([run["best"][i] for run in found])), 4) for i in (0, 1))
         row["count"] = len(found)
-        points = [p for p in map(str, POINTS) if all(p in run["curve"] for run in found)]
-        row["by_passes"] = {p: _means([run["curve"][p] for run in found]) for p in points}
+        points = [p for p in map(str, POINTS) if any(p in run["curve"] for run in found)]
+        row["by_passes"] = {p: _means([run["curve"][p] for run in found if p in run["curve"]]) for p in points}
         if points:
             row["chosen_passes"] = round(float(np.mean([run["best_passes"] for run in found])), 1)
             row["best_snapshot"] = max(row["by_passes"][p]["identity"] for p in points)
@@ -54,8 +54,9 @@ def mean_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _means(values: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Of the runs that were measured there; `runs` is their number."""
     identity, obedience, norm = (round(float(v), 4) for v in np.mean(values, axis=0))
-    return {"identity": identity, "obedience": obedience, "norm": norm}
+    return {"identity": identity, "obedience": obedience, "norm": norm, "runs": len(values)}
 
 
 def likeness(row: Mapping[str, Any], a1111: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -104,7 +105,10 @@ def show(results: Mapping[str, Mapping[str, Any]]) -> str:
     heads = ["row", "runs", *(f"{p:,}" for p in POINTS), "at the marked step (passes)", "passes to likeness"]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for name, found in results.items():
-        cells = [_pair(found["by_passes"].get(str(p))) for p in POINTS]
+        cells = [
+            _pair(values := found["by_passes"].get(str(p))) + (f" ({values['runs']} runs)" if values and values["runs"] < found["count"] else "")
+            for p in POINTS
+        ]
         chosen = f"{_pair(found)} ({found['chosen_passes']:.0f})" if found["by_passes"] else _pair(found)
         there = f"{found['passes_to_likeness']:.0f} ({found['people_who_got_there']})" if found.get("passes_to_likeness") else ""
         lines.append(_line([ROWS[name].title, str(found["count"]) if found["by_passes"] else "", *cells, chosen, there]))

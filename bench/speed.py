@@ -59,7 +59,7 @@ from ti_core.training.norms import norm_control
 from ti_core.training.run import Run, fit_to_device
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
-from ti_core.training.update import check_vectors, clip_gradient, copy_of, take_gradient
+from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS
 
 VARIANTS = ("floor", "ours", "a1111", "diffusers")
@@ -162,11 +162,13 @@ class Bench:
         save_memory(self.sd.unet)
         self.begin()
         run, before = self.run, copy_of(self.run.vectors)
-        take_gradient(run, run.step + 1)
-        clip_gradient(run, run.step + 1)
-        run.optimizer.step()
-        check_vectors(run, before, run.step + 1)
-        run.step += 1
+        step, rate = run.step + 1, 0.005
+        loss, _ = take_gradient(run, step)
+        clip_gradient(run, step)
+        run.norms.turn_only(run.vectors)
+        take_step(run, before, step, loss, rate)
+        run.step = step
+        check_moved(run, before, rate)
 
     def a1111(self) -> None:
         unet, encoder = self.sd.unet, PromptEncoder(self.sd)

@@ -8,7 +8,23 @@ from pathlib import Path
 
 from ti_core.workspace import REPOSITORY
 
-ROOMS = ("plain", "embeddings", "models", "embedding_files", "txt2img", "compare", "data", "training", "recipe", "jobs", "cli", "ui", "app")
+ROOMS = (
+    "plain",
+    "embeddings",
+    "models",
+    "embedding_files",
+    "txt2img",
+    "compare",
+    "data",
+    "training",
+    "recipe",
+    "job_store",
+    "job_kinds",
+    "jobs",
+    "cli",
+    "ui",
+    "app",
+)
 """Each may import itself and those before it; `data` and `models` may also use each other's lower floors as listed below."""
 PLAIN = {
     "errors",

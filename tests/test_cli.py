@@ -32,8 +32,8 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
     assert f"Embedding: {embedding}" in output
     assert "24 images, effective batch 2 x accumulation 12 = 24 images per step, 1 step per pass over the dataset, 20 steps = 480 image passes" in output
     assert load_pt(embedding).step == 20
-    for place in ("embeddings", "images", "image_embeddings"):
-        assert len(list((folder / place).iterdir())) == 2
+    for place, files in (("embeddings", "*.pt"), ("images", "*.png"), ("image_embeddings", "*.png")):
+        assert len(list((folder / place).glob(files))) == 2
     with (folder / "textual_inversion_loss.csv").open() as file:
         rates = [float(row["learn_rate"]) for row in csv.DictReader(file)]
     assert rates == [0.05] * 10 + [0.02] * 10

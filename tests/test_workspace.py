@@ -7,7 +7,7 @@ import app
 from ti_core import cli
 from ti_core.errors import UserError
 from ti_core.files import save_atomically, save_text
-from ti_core.workspace import SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
+from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,24 @@ def test_a_name_with_nothing_usable_is_refused(typed: str) -> None:
         clean_name(typed)
 
 
-@pytest.mark.parametrize("typed", ["../secret", "/etc", "~/x", "//host/share", "\\\\host\\share", "C:\\x", "datasets/../../x", "link"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "../secret",
+        "/etc",
+        "~/x",
+        "//host/share",
+        "\\\\host\\share",
+        "C:\\x",
+        "datasets/../../x",
+        "link",
+        "datasets/../x",
+        "..\\x",
+        "a:b",
+        "x/. ./..",
+        "link/passwd",
+    ],
+)
 def test_a_shared_page_never_leaves_the_workspace(tmp_path: Path, typed: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -61,6 +78,22 @@ def test_the_sample_photos_are_found_by_their_short_name_from_any_workspace(tmp_
     assert workspace.folder("assets/sample_photos/anna", "Source directory") == SAMPLE_PHOTOS / "anna"
     with pytest.raises(UserError, match="outside the workspace" if confined else "does not exist"):
         workspace.folder("assets/sample_photos/../../nothing", "Source directory")
+
+
+def test_a_shared_page_names_no_folder_of_the_computer(tmp_path: Path) -> None:
+    shared = Workspace(tmp_path, confined=True)
+    assert shared.shown(Path("/etc/passwd")) == "passwd" and Workspace(tmp_path).shown(Path("/etc/passwd")) == "/etc/passwd"
+    told = f"'{tmp_path}/datasets/anna' and {REPOSITORY}/app.py"
+    assert shared.without_paths(told) == "'datasets/anna' and app.py"
+    assert Workspace(tmp_path).without_paths(told) == told
+
+
+@pytest.mark.parametrize("typed", ["x" * 5000, "\udcff", "loop/loop/x", "a\nb"])
+def test_an_odd_path_is_one_sentence(tmp_path: Path, typed: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for confined in (True, False):
+        with pytest.raises(UserError, match="Dataset directory"):
+            Workspace(tmp_path, confined).folder(typed, "Dataset directory")
 
 
 def opened(*flags: str) -> Workspace:

@@ -1,4 +1,4 @@
-"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge | models | download. Flags come from the settings' declarations."""
+"""The command line: python -m ti_core create | preprocess | train | recipe | inspect | convert | merge | resume | models | download. Flags come from the settings' declarations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ti_core.cli_models import add_model_commands
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.recipe import GUIDE, PRESETS
-from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings
 from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _build_parser() -> argparse.ArgumentParser:
     train = command("train", _train, "train an embedding")
     train.add_argument("embedding", help=TrainSettings.options()["embedding"].help)
     _add_flags(train, TrainSettings, leave_out={"embedding", *OF_THE_PAGE_ONLY})
+    resume = command("resume", _resume, "go on with a training that was interrupted or killed, exactly where it was")
+    resume.add_argument("run_folder", metavar="RUN_FOLDER", help=ResumeSettings.options()["run_folder"].help)
     recipe = command("recipe", _recipe, "the whole face recipe: create, preprocess, train")
     recipe.add_argument("photos", metavar="PHOTOS", help="folder with photos of one person")
     recipe.add_argument("name", metavar="NAME", help=CreateSettings.options()["name"].help)
@@ -129,6 +131,20 @@ def _train(args: argparse.Namespace, workspace: Workspace) -> int:
     settings = _settings(TrainSettings, args)
     check_train(settings, workspace)
     return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
+
+
+def _resume(args: argparse.Namespace, workspace: Workspace) -> int:
+    from ti_core.training.checks import check_resume
+
+    settings = ResumeSettings(args.run_folder)
+    check_resume(settings, workspace)
+
+    def work(emit: Callable[[Event], None], stop: threading.Event) -> None:
+        from ti_core.training.loop import resume  # torch takes seconds to import, so a bad folder is told first
+
+        resume(settings, workspace, emit, stop)
+
+    return _watch(work)
 
 
 def _import_train() -> Callable[..., None]:

@@ -25,7 +25,7 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         os.replace(part, path)
     except OSError as error:
         raise UserError(
-            f"'{path.name}' could not be saved in {path.parent}: {reason(error)}.", "Make room or choose another folder, then try again."
+            f"'{path.name}' could not be saved in {path.parent.name}/: {reason(error)}.", "Make room or choose another folder, then try again."
         ) from error
     finally:
         with contextlib.suppress(OSError):  # where it could not be made, it need not be there

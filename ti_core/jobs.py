@@ -1,4 +1,4 @@
-"""The queue of jobs: one worker thread for the one device, first come first served. A job belongs to the server, not to a page.
+"""The line of jobs: one worker thread for the one device. A job belongs to the server, not to a page, and outlives the server on disk.
 
 Everyone who looks gets the same snapshot, folded from the job's events; a cursor makes it hold only what is new to them.
 """
@@ -6,31 +6,47 @@ Everyone who looks gets the same snapshot, folded from the job's events; a curso
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Literal
 
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.job_kinds import KINDS, JobKind, run_folder_of
+from ti_core.job_store import JobStore
+from ti_core.run_folder import saved_step
+from ti_core.workspace import Workspace
 
-State = Literal["waiting", "running", "finished", "interrupted", "failed"]
-Work = Callable[[Emit, threading.Event], None]
+State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
+Work = Callable[[Emit, threading.Event], object]
+ENDED = ("finished", "interrupted", "failed", "cancelled")
 CHART_POINTS = 600
+KEPT_JOBS = 50
+"""Ended jobs that are remembered, in memory and on disk."""
+KEPT_CURVES = 3
+SHOWN_ENDED = 5
+SAVE_EVERY_S = 5.0
+"""How often the step of a running job is written down; the run's own state file says exactly where it can go on."""
 
 
 @dataclass
 class Job:
-    """One job and all that its events have told so far."""
+    """One job and all that its events have told so far. One with `settings` can be kept, cloned and found again; the others are quick."""
 
     id: str
     kind: str
     title: str
     work: Work = field(repr=False)
+    owner: str = ""
+    settings: dict[str, Any] | None = field(default=None, repr=False)
+    result: str = ""
+    place: float = 0.0
+    saved_at: float = field(default=0.0, repr=False)
+    resume_step: int | None = None
     state: State = "waiting"
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
     text: str = ""
@@ -90,33 +106,98 @@ class Job:
         return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
 
 
-class JobQueue:
-    """Jobs in the order they came, and the thread that works on them."""
+KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total")
 
-    def __init__(self) -> None:
+
+class JobQueue:
+    """Jobs in their order, and the thread that works on them. With a workspace the line is kept on disk and taken up again."""
+
+    def __init__(self, workspace: Workspace | None = None, kinds: Mapping[str, JobKind] = KINDS) -> None:
         self._jobs: dict[str, Job] = {}
-        self._lock = threading.RLock()
+        self._workspace, self._kinds = workspace, kinds
+        self._lock, self._writing = threading.Condition(threading.RLock()), threading.Lock()
+        self._unsaved: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
-        self._waiting: queue.Queue[Job] = queue.Queue()
+        self._version = time.time_ns() // 1_000_000  # never one that an open page knows from an earlier server
+        self._latest: Job | None = None
+        self._store = JobStore(workspace.root / "jobs") if workspace else None
+        if self._store:
+            for record in self._store.load():
+                self._take_back(record)
+            self._save()
         threading.Thread(target=self._work_for_ever, name="worker", daemon=True).start()
 
-    def submit(self, kind: str, title: str, work: Work) -> Job:
+    # ---- asking
+
+    def order(self, kind: str, settings: dict[str, Any], owner: str = "") -> Job:
+        """Check the settings and put a job of this kind into the line. Raises UserError."""
+        assert self._workspace is not None, "a job described as data needs a workspace"
+        what = self._kinds.get(kind)
+        if what is None:
+            raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self._kinds)}.")
+        checked = what.settings.from_dict(settings)
+        title, result = what.check(checked, self._workspace)
+        work = partial(what.run, checked, self._workspace)
+        return self.submit(kind, title, work, owner, checked.to_dict(), result)
+
+    def submit(self, kind: str, title: str, work: Work, owner: str = "", settings: dict[str, Any] | None = None, result: str = "") -> Job:
         """Queue `work(emit, stop)`; ids stay unique when the server starts again, so that an open page never mixes two runs."""
         with self._lock:
-            job = Job(f"{kind}-{time.strftime('%m%d-%H%M%S')}-{next(self._numbers)}", kind, title, work)
+            number = next(self._numbers)
+            job = Job(f"{kind}-{time.strftime('%m%d-%H%M%S')}-{number}", kind, title, work, owner, settings, result, time.time() + number / 1e6)
+            while job.id in self._jobs:
+                job.id += "b"
             self._jobs[job.id] = job
-        self._waiting.put(job)
+            self._changed(job)
+            self._lock.notify_all()
+        self._save()
         return job
 
-    def shown_job(self) -> Job | None:
-        """The running job, else the newest."""
-        with self._lock:
-            jobs = list(self._jobs.values())
-            return next((job for job in jobs if job.state == "running"), jobs[-1] if jobs else None)
+    def again(self, job_id: str, owner: str = "") -> Job:
+        """A new job with the settings of another. Raises UserError."""
+        job = self._find(job_id)
+        if job.settings is None:
+            raise UserError(f"'{job.title}' cannot be repeated.", "Use its tab again.")
+        return self.order(job.kind, job.settings, owner)
 
-    def find(self, job_id: str) -> Job | None:
+    def resume(self, job_id: str, owner: str = "") -> Job:
+        """Go on with a training that was interrupted, exactly where its folder says. Raises UserError."""
+        job = self._find(job_id)
+        if self._resumable(job) is None:
+            raise UserError(f"'{job.title}' has nothing to resume.", "Use Again to start it anew.")
+        return self.order("resume", {"run_folder": self._run_folder(job)}, owner)
+
+    def cancel(self, job_id: str) -> str:
+        """Take a waiting job out of the line, or ask a running one to stop. Returns a sentence. Raises UserError."""
         with self._lock:
-            return self._jobs.get(job_id)
+            job = self._find(job_id)
+            if job.state == "waiting":
+                job.state, job.text = "cancelled", "Cancelled before it began."
+                self._changed(job)
+                told = f"Cancelled: {job.title}."
+            elif job.state == "running":
+                job.stop.set()
+                told = f"Stopping: {job.title}."
+            else:
+                told = f"'{job.title}' has ended already."
+        self._save()
+        return told
+
+    def move_up(self, job_id: str) -> str:
+        """Let a waiting job change places with the one before it. Returns a sentence. Raises UserError."""
+        with self._lock:
+            job, line = self._find(job_id), self.line()
+            if job not in line:
+                raise UserError(f"'{job.title}' is not waiting any more.", "Only waiting jobs can be moved.")
+            at = line.index(job)
+            if at == 0:
+                return f"'{job.title}' is next already."
+            before = line[at - 1]
+            job.place, before.place = before.place, job.place
+            self._changed(before)
+            self._changed(job)
+        self._save()
+        return f"Moved up: {job.title}."
 
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
@@ -126,6 +207,23 @@ class JobQueue:
         job.stop.set()
         return f"Stopping: {job.title}."
 
+    # ---- looking
+
+    def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def line(self) -> list[Job]:
+        """The waiting jobs, the next one first."""
+        with self._lock:
+            return sorted((job for job in self._jobs.values() if job.state == "waiting"), key=lambda job: job.place)
+
+    def shown_job(self) -> Job | None:
+        """The running job, else the next one, else the one that ended last."""
+        with self._lock:
+            running = next((job for job in self._jobs.values() if job.state == "running"), None)
+            line = self.line()
+            return running or (line[0] if line else self._latest)
+
     def wait_for(self, job: Job, timeout_s: float = 3600.0) -> Job:
         """Block until the job has ended (for the command line and tests)."""
         end = time.monotonic() + timeout_s
@@ -133,18 +231,35 @@ class JobQueue:
             time.sleep(0.02)
         return job
 
-    def snapshot(self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0, evaluations_from: int = 0) -> dict[str, Any]:
+    def rows(self) -> list[dict[str, Any]]:
+        """What the page shows of the line: the running job, those that wait, and the latest ended ones."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+            running = [job for job in jobs if job.state == "running"]
+            ended = [job for job in reversed(jobs) if job.state in ENDED][:SHOWN_ENDED]
+            return [
+                {
+                    "id": job.id, "title": job.title, "kind": job.kind, "owner": job.owner, "state": job.state, "done": job.done, "total": job.total,
+                    "again": job.settings is not None and job.kind != "resume", "resume": self._resumable(job),
+                }
+                for job in (*running, *self.line(), *ended)
+            ]  # fmt: skip
+
+    def snapshot(
+        self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0, evaluations_from: int = 0, version: int = 0
+    ) -> dict[str, Any]:
         """What a page shows: scalars of the shown job, and the rows after the viewer's cursor.
 
         A cursor of another job counts as none. A first look at a long curve is thinned to about CHART_POINTS rows, and
-        `curve_next` is the cursor to send next time.
+        `curve_next` is the cursor to send next time. The line comes only if it changed since the `version` that the viewer knows.
         """
-        job = self.shown_job()
-        if job is None:
-            return {"job": "", "state": "idle", "waiting": []}
-        if job.id != job_id:
-            curve_from = previews_from = notices_from = evaluations_from = 0
         with self._lock:
+            job = self.shown_job()
+            line = {"version": self._version, **({"line": self.rows()} if version != self._version else {})}
+            if job is None:
+                return {"job": "", "state": "idle", "waiting": [], **line}
+            if job.id != job_id:
+                curve_from = previews_from = notices_from = evaluations_from = 0
             rows = job.curve[curve_from:]
             pace = job.pace() if job.state == "running" else 0.0
             thin = max(1, len(rows) // CHART_POINTS)
@@ -155,18 +270,129 @@ class JobQueue:
                 "evaluations_from": evaluations_from, "evaluations": job.evaluations[evaluations_from:], "best": job.best, "usual_norms": job.usual_norms,
                 "previews_from": previews_from, "previews": job.previews[previews_from:],
                 "notices_from": notices_from, "notices": job.notices[notices_from:],
-                "files": job.files[:12], "waiting": [j.title for j in self._jobs.values() if j.state == "waiting"],
+                "files": job.files[:12], "waiting": [j.title for j in self.line()], **line,
             }  # fmt: skip
+
+    # ---- keeping
+
+    def close(self) -> None:
+        """Let another server have the workspace (tests; the system does it when the program ends)."""
+        if self._store:
+            self._store.close()
+
+    def _find(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise UserError(f"There is no job '{job_id[:60]}'.", "Reload the page: the line shows the jobs that there are.")
+        return job
+
+    def _resumable(self, job: Job) -> int | None:
+        """The step from which the job can go on; None if it cannot, or if another job did so."""
+        if job.state not in ("interrupted", "failed") or job.resume_step is None:
+            return None
+        later, folder = list(self._jobs.values()), self._run_folder(job)
+        later = [other for other in later[later.index(job) + 1 :] if other.kind == "resume" and other.state != "cancelled"]
+        return None if any(self._run_folder(other) == folder for other in later) else job.resume_step
+
+    def _run_folder(self, job: Job) -> str:
+        """The folder of a training as it would be typed; empty for other jobs."""
+        folder = run_folder_of(job.kind, job.settings or {}, job.folder, self._workspace) if self._workspace else None
+        return self._workspace.shown(folder) if folder and self._workspace else ""
+
+    def _changed(self, job: Job) -> None:
+        """Tell the pages, and note the job for `_save`."""
+        self._version += 1
+        if job.state in ENDED:
+            self._note_where_it_can_go_on(job)
+            self._forget_old()
+        job.saved_at = time.monotonic()
+        if self._store and job.settings is not None and job.id in self._jobs:
+            self._unsaved[job.id] = {name: getattr(job, name) for name in KEPT_FIELDS}
+
+    def _save(self) -> None:
+        """Write down what changed. Without the line's lock, because every open page waits for that one, and disks can be slow.
+
+        A disk that takes nothing more must not stop the job; the job itself will say so.
+        """
+        with self._writing:
+            with self._lock:
+                records, self._unsaved = list(self._unsaved.values()), {}
+            for record in records if self._store else ():
+                assert self._store is not None, "only a kept line has something to save"
+                try:
+                    self._store.save(record)
+                except UserError as error:
+                    job = self._jobs.get(record["id"])
+                    if job and str(error) not in job.notices:
+                        job.notices.append(str(error))
+
+    def _note_where_it_can_go_on(self, job: Job) -> None:
+        if self._workspace and job.settings is not None and job.state in ("interrupted", "failed"):
+            folder = self._run_folder(job)
+            job.resume_step = saved_step(self._workspace.root / folder) if folder else None
+
+    def _forget_old(self) -> None:
+        """Memory and disk stay small however long the server runs."""
+        ended = [job for job in self._jobs.values() if job.state in ENDED]
+        for job in ended[:-KEPT_CURVES]:
+            if job is not self._latest:
+                job.curve, job.previews = [], job.previews[-1:]
+        for job in ended[:-KEPT_JOBS]:
+            del self._jobs[job.id]
+            if self._store:
+                self._store.forget(job.id)
+
+    def _take_back(self, record: dict[str, Any]) -> None:
+        """A job of an earlier server: one that waited goes on waiting, one that ran is shown as interrupted, with its step."""
+        assert self._workspace is not None and self._store is not None, "only a kept line is taken back"
+        what = self._kinds.get(str(record.get("kind")))
+        known = {f.name for f in fields(Job)}
+        try:
+            if what is None:
+                return
+            checked = what.settings.from_dict(record["settings"])
+            job = Job(work=partial(what.run, checked, self._workspace), **{key: record[key] for key in KEPT_FIELDS if key in known})
+        except (UserError, KeyError, TypeError, AttributeError):  # written by another version
+            return
+        self._jobs[job.id] = job
+        if job.state == "running":
+            job.state = "interrupted"
+            self._note_where_it_can_go_on(job)
+            at = job.done if job.resume_step is None else job.resume_step
+            go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
+            job.text = f"The server was stopped while this ran, at step {max(job.done, at)} of {job.total}. {go_on}."
+            self._changed(job)
+        elif job.state in ENDED:
+            self._note_where_it_can_go_on(job)
+        if job.state in ENDED:
+            self._latest = job
+
+    # ---- working
 
     def _emit(self, job: Job, event: Event) -> None:
         with self._lock:
             job.fold(event)
+            changed = isinstance(event, Started | Finished | Failed) or time.monotonic() - job.saved_at > SAVE_EVERY_S
+            if changed:
+                self._changed(job)
+        if changed:
+            self._save()
+
+    def _next(self) -> Job:
+        with self._lock:
+            while not (line := self.line()):
+                self._lock.wait()
+            job = line[0]
+            self._latest = job
+            job.fold(Started(job.title, 0))
+            job.state = "running"
+            self._changed(job)
+        self._save()
+        return job
 
     def _work_for_ever(self) -> None:
         while True:
-            job = self._waiting.get()
-            self._emit(job, Started(job.title, 0))
-            job.state = "running"
+            job = self._next()
             try:
                 job.work(partial(self._emit, job), job.stop)
                 if job.state == "running":

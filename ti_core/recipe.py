@@ -28,7 +28,7 @@ _GUIDE_VALUES = {
 }  # fmt: skip
 _FAST_VALUES = {
     "learning_rate": "0.02", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 150, "norm_control": "direction only",
-    "noise_spread": "even", "early_stop": 5,
+    "noise_spread": "even", "early_stop": 2,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
 """What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""
@@ -100,7 +100,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     text = plan.sentence()
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
-    if (workspace.embeddings / f"{settings.embedding}.pt.optim").is_file():
+    if any((workspace.embeddings / f"{settings.embedding}{suffix}.optim").is_file() for suffix in (".pt", ".safetensors")):
         text += " This embedding was trained before: it goes on from its step, so fewer steps are left to do."
     return text + memory_sentence(workspace, settings, plan.images_per_step)
 

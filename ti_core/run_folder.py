@@ -6,7 +6,7 @@ import csv
 import datetime
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from ti_core.events import Evaluated, Event
 from ti_core.files import reason, save_text
 from ti_core.plan import RunPlan
 
+STATE = "state.safetensors"
+MAX_HEADER_BYTES = 2**20
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
@@ -59,6 +61,11 @@ class RunFolder:
         return self.root / "tensorboard"
 
     @property
+    def state(self) -> Path:
+        """Vectors, optimizer, step and settings in one file, so that they always belong together."""
+        return self.root / STATE
+
+    @property
     def events_file(self) -> Path:
         return self.root / "events.jsonl"
 
@@ -86,10 +93,54 @@ class RunFolder:
         writer.writerow(values)
         self._append(path, row.getvalue())
 
+    def cut_back_to(self, step: int) -> None:
+        """Take out of the loss table and the events what came after `step`, and a line that was cut short, before the run goes on from there."""
+        _cut_lines(self.events_file, lambda line: json.loads(line).get("step", 0) <= step)
+        _cut_lines(self.loss_csv, lambda line: line.startswith(CSV_COLUMNS[0]) or (line.count(",") == len(CSV_COLUMNS) - 1 and int(line.split(",")[0]) <= step))
+
     def _append(self, path: Path, text: str) -> None:
+        """Never makes the folder anew: if it was removed, the run must stop and say so."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.write(text)
+        except FileNotFoundError as error:
+            raise UserError(f"The run's folder '{self.root.name}' is not there any more.", "Train again, and leave the folder in its place.") from error
         except OSError as error:
-            raise UserError(f"'{path.name}' could not be written in {path.parent}: {reason(error)}.", "Make room, then train again: it continues.") from error
+            raise UserError(
+                f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then press Resume: it continues."
+            ) from error
+
+
+def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
+    """Keep the whole lines up to the first that does not stay."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = []
+    for line in lines:
+        try:
+            if not line.endswith("\n") or not stays(line):
+                break
+        except (ValueError, AttributeError, TypeError):
+            break
+        kept.append(line)
+    if len(kept) < len(lines):
+        save_text(path, "".join(kept))
+
+
+def saved_facts(folder: Path) -> dict[str, str] | None:
+    """What a run's state file says of itself in its header, read without torch; None if there is no such file, or a damaged one."""
+    try:
+        with (folder / STATE).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            facts = json.loads(file.read(min(length, MAX_HEADER_BYTES)))["__metadata__"]
+        return facts if isinstance(facts, dict) and int(facts["step"]) >= 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def saved_step(folder: Path) -> int | None:
+    """The step from which the run in this folder can go on; None if it cannot."""
+    facts = saved_facts(folder)
+    return int(facts["step"]) if facts else None

@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from ti_core.errors import UserError
 
@@ -21,7 +21,7 @@ PORTRAITS_FOLDER = ASSETS / "portraits"
 
 @dataclass(frozen=True)
 class Workspace:
-    """`confined` is set when the page is shared: then typed paths must stay inside `root` (or among the sample photos).
+    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among the sample photos).
 
     `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and embeddings are used in place:
     what is trained is at once in its list.
@@ -78,17 +78,21 @@ class Workspace:
     def path(self, text: str, what: str) -> Path:
         """The absolute path of a typed one, relative to the root. `what` names the field in the error.
 
-        Raises UserError for an empty or forbidden path. Network and home paths are refused before they are resolved, because
+        Raises UserError for an empty or forbidden path. What is no plain relative path is refused before it is resolved, because
         resolving alone already contacts the other computer on Windows.
         """
         typed = text.strip().strip('"')
         if not typed or "\0" in typed:
             raise UserError(f"{what} is empty.", "Type the path of a folder.")
-        if self.confined and (PureWindowsPath(typed).drive or typed.startswith(("~", "//", "\\"))):
+        if self.confined and not _is_plainly_relative(typed):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         path = Path(os.path.expanduser(typed))
         in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
-        path = (path if path.is_absolute() else (REPOSITORY if in_samples else self.root) / path).resolve()
+        try:
+            path = (path if path.is_absolute() else (REPOSITORY if in_samples else self.root) / path).resolve()
+            path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name longer than the system takes, half a surrogate
+            raise UserError(f"{what} is no path that can be used.", "Check the spelling.") from error
         if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         return path
@@ -103,7 +107,22 @@ class Workspace:
     def shown(self, path: Path) -> str:
         """The path as people should see it: relative to the root where it lies inside."""
         path = path.resolve()
-        return path.relative_to(self.root.resolve()).as_posix() if path.is_relative_to(self.root.resolve()) else str(path)
+        if path.is_relative_to(self.root.resolve()):
+            return path.relative_to(self.root.resolve()).as_posix()
+        return path.name if self.confined else str(path)
+
+    def without_paths(self, text: str) -> str:
+        """A sentence for strangers: on a shared page it names no folder of this computer."""
+        for place in (self.root.resolve(), REPOSITORY, Path.home()) if self.confined else ():
+            if len(place.parts) > 1:
+                text = text.replace(f"{place}{os.sep}", "").replace(str(place), "the workspace")
+        return text
+
+
+def _is_plainly_relative(typed: str) -> bool:
+    """No root, drive, stream, share or home, and no step upwards, by the rules of any system."""
+    pieces = re.split(r"[\\/]", typed)
+    return not (typed.startswith(("~", "/", "\\")) or ":" in typed or ".." in (piece.strip() for piece in pieces) or any(ord(c) < 32 for c in typed))
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +169,7 @@ def clean_name(text: str) -> str:
 
     Letters and digits of any script, dot, underscore, dash and space stay. Raises UserError if nothing is left.
     """
-    name = re.sub(r"[^\w.\- ]", "", text).strip(" .")[:100].strip(" .")
+    name = re.sub(r"[^\w.\- ]", "", text).strip(" .")[:100].encode(errors="ignore")[:180].decode(errors="ignore").strip(" .")
     if not name:
         raise UserError("Name is empty." if not text.strip() else f"Name '{text}' has no letter or digit.", "Type a new word for the person, such as anna-01.")
     if name.split(".")[0].lower() in _RESERVED:

@@ -18,7 +18,7 @@ each_sitter = pytest.mark.parametrize("who", SITTERS, ids=lambda who: who.name)
 def test_there_are_twelve_readable_captioned_photos_of_each_person(who: Sitter) -> None:
     dataset = scan_dataset(SAMPLE_PHOTOS / who.name)
     assert len(dataset.examples) == dataset.originals == PHOTOS_EACH and not dataset.problems
-    expected = [caption_of(sitter(who), scene) for scene in scenes(who)]
+    expected = [caption_of(sitter(who), scene) for scene in scenes(who.name)]
     assert [example.caption for example in dataset.examples] == expected, "run python -m ti_core.portraits.sample_photos again"
 
 

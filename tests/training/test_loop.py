@@ -194,18 +194,50 @@ def test_a_second_fresh_run_of_a_day_does_not_mix_with_the_first(workspace: Work
     assert second == f"{first}-2"
 
 
-def test_vectors_that_stop_being_finite_end_the_run_and_keep_the_last_file(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = rows_of(anna)
+@pytest.mark.parametrize(("bad", "halvings"), [({3}, 1), ({3, 5, 6}, 3)])
+def test_updates_that_are_not_finite_are_refused_and_halve_the_rate(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, bad: set[int], halvings: int
+) -> None:
+    poison(monkeypatch, bad)
+    events = train(workspace, steps=9, save_every=0, image_every=0)
+    done = events.of(StepDone)
+    assert {event.step for event in done} == set(range(1, 10)) - bad
+    assert done[-1].rate == 0.02 / 2**halvings
+    assert sum("halved" in event.text for event in events.of(Notice)) == halvings
+    assert bool(rows_of(anna).isfinite().all()) and load_pt(anna).step == 9
+
+
+def test_a_refused_update_leaves_the_optimizer_as_it_was(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, {3})
+    train(workspace, steps=3, save_every=0, image_every=0)
+    with_refusal = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    train(workspace, steps=2, save_every=0, image_every=0)
+    assert torch.equal(rows_of(anna), with_refusal)
+
+
+def test_when_halving_does_not_help_the_run_fails_with_the_last_good_vectors_saved(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, set(range(3, 99)))
+    events = Recorder()
+    with pytest.raises(UserError, match=r"At step 6 .*finite.*0\.0025.*last good vectors are saved.*lower"):
+        train(workspace, events, steps=9, save_every=0, image_every=0)
+    assert not events.of(Finished)
+    stopped = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    monkeypatch.undo()
+    train(workspace, steps=2, save_every=0, image_every=0)
+    assert torch.equal(rows_of(anna), stopped)
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Noise that is not a number at these steps."""
     noise_of_step = update.noise_of_step
 
     def poisoned(clean: list[torch.Tensor], seed: int, step: int, *spread: str) -> tuple[list[torch.Tensor], torch.Tensor]:
         noise, timesteps = noise_of_step(clean, seed, step, *spread)
-        return [one * (float("nan") if step == 3 else 1) for one in noise], timesteps
+        return [one * (float("nan") if step in steps else 1) for one in noise], timesteps
 
     monkeypatch.setattr(update, "noise_of_step", poisoned)
-    with pytest.raises(UserError, match=r"At step 3 .*finite.*0\.02.*lower"):
-        train(workspace, steps=9, save_every=0, image_every=0)
-    assert torch.equal(rows_of(anna), before)
 
 
 def test_a_template_that_never_names_the_embedding_is_refused(workspace: Workspace, anna: Path) -> None:

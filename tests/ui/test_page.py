@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import subprocess
 import sys
+import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,19 +15,22 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
+import torch
 from PIL import Image
 
 from tests.ui.journey import free_port
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
-from ti_core.events import PreviewSaved, Started, StepDone
+from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
 from ti_core.jobs import JobQueue
-from ti_core.recipe import recipe_train_values
-from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
+from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values, recipe_train_values
+from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
-from ti_core.ui.run_panel import view
+from ti_core.ui.run_panel import use_shown_step, view
 from ti_core.ui.server import Door, start_page
-from ti_core.ui.uploads import keep_photos
+from ti_core.ui.uploads import keep_embedding, keep_photos
 from ti_core.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,11 +38,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(Workspace(tmp_path), JobQueue())
+    workspace = Workspace(tmp_path)
+    return Desk(workspace, JobQueue(workspace))
 
 
 @pytest.mark.parametrize(
-    ("tab", "settings"), [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("txt2img", Txt2ImgSettings)]
+    ("tab", "settings"),
+    [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("compare", CompareSettings), ("txt2img", Txt2ImgSettings)],
 )
 def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk: Desk, tab: str, settings: Any) -> None:
     page = Page(desk)
@@ -76,9 +85,9 @@ def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path:
     job = desk.jobs.submit("train", "Train anna", work)
     desk.jobs.wait_for(job, 10)
     first = view(desk, {})
-    assert first["previews"][0][1] == f"gradio_api/file={(tmp_path / 'run' / 'anna-1.png').as_posix()}?job={job.id}"
+    assert re.fullmatch(rf"files/[0-9a-f]{{16}}/anna-1\.png\?job={job.id}", first["previews"][0][1])
     assert first["previews"][1][1] == ""
-    assert desk.published == [str(tmp_path / "run" / "anna-1.png")]
+    assert list(desk.published.values()) == [tmp_path / "run" / "anna-1.png"]
     later = view(desk, {"job": job.id, "curve": 1, "previews": 2, "notices": 0})
     assert later["previews"] == [] and later["curve"] == []
 
@@ -89,16 +98,41 @@ def test_a_cursor_from_outside_may_be_anything(desk: Desk, cursor: Any) -> None:
     assert view(desk, cursor)["state"] == "finished"
 
 
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG that says its size; there are no pixels."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def test_an_uploaded_embedding_is_read_first_and_a_format_that_can_hold_code_needs_the_owners_word(tmp_path: Path) -> None:
+    workspace, embedding = Workspace(tmp_path / "w"), Embedding("anna", {"clip_l": torch.ones(1, 768)})
+    files = [save_embedding(tmp_path / f"anna{suffix}", embedding) for suffix in (".pt", ".safetensors", ".png")]
+    with pytest.raises(UserError, match="can hold code"):
+        keep_embedding(files[0], workspace, allow_pickle=False)
+    assert keep_embedding(files[0], workspace, allow_pickle=True) == workspace.embeddings / "anna.pt"
+    with pytest.raises(UserError, match="exists already"):
+        keep_embedding(files[1], workspace, allow_pickle=False)
+    (tmp_path / "evil.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
+    for name in ("evil.safetensors", "evil.exe"):
+        with pytest.raises(UserError, match="evil"):
+            keep_embedding(tmp_path / name, workspace, allow_pickle=True)
+
+
 def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "workspace")
     drop = tmp_path / "drop"
     for number, name in enumerate(("a/..photo<1>.JPG", "b/..photo<1>.JPG", "b/page.html", "c/???.png")):
         (drop / name).parent.mkdir(parents=True, exist_ok=True)
-        (drop / name).write_bytes(bytes([number]))
+        if name.endswith("html"):
+            (drop / name).write_bytes(bytes([number]))
+        else:
+            Image.new("RGB", (4, 4), (number, 0, 0)).save(drop / name)
+    (drop / "fake.png").write_bytes(b"MZ no picture")
+    (drop / "bomb.png").write_bytes(png_header(20_000, 20_000))
     files = sorted(drop.rglob("*.*"))
     first, skipped = keep_photos(files, "../anna", workspace)
     second, _ = keep_photos(files, "../anna", workspace)
-    assert skipped == ["page.html"]
+    assert sorted(skipped) == ["bomb.png", "fake.png", "page.html"]
     assert (first, second) == (tmp_path / "workspace" / "uploads" / "anna", tmp_path / "workspace" / "uploads" / "anna-2")
     assert sorted(file.name for file in first.iterdir()) == ["photo.png", "photo1-2.jpg", "photo1.jpg"]
     with pytest.raises(UserError, match=r"page\.html"):
@@ -120,15 +154,6 @@ def test_a_page_with_a_login_shows_strangers_nothing(guarded: tuple[gr.Blocks, s
         assert httpx.get(url + path).status_code in (401, 403, 404), path
     assert httpx.get(url + "/openapi.json").status_code == 404
     assert httpx.post(url + "/login", data={"username": "anna", "password": "wrong"}, timeout=20).status_code == 400
-
-
-def test_a_logged_in_person_gets_no_file_that_was_not_announced(guarded: tuple[gr.Blocks, str, Path]) -> None:
-    blocks, url, root = guarded
-    client = httpx.Client(base_url=url)
-    assert client.post("/login", data={"username": "anna", "password": "right"}, timeout=20).status_code == 200
-    assert client.get(f"/gradio_api/file={root}/secret.txt").status_code == 403
-    blocks.allowed_paths.append(str(root / "secret.txt"))
-    assert client.get(f"/gradio_api/file={root}/secret.txt").text == "secret"
 
 
 def test_a_foreign_host_name_is_refused(guarded: tuple[gr.Blocks, str, Path]) -> None:
@@ -163,3 +188,54 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: D
 
     assert previews(True) == ("anna in neon", 7, 5)
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
+
+
+@pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
+def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
+    page = Page(desk)
+    page.build()
+    assert "not known any more" in use_shown_step(desk, asked) and "not there any more" in page.compare.use(asked)
+
+
+def test_a_step_of_a_running_training_is_not_used(desk: Desk, tmp_path: Path) -> None:
+    running = threading.Event()
+
+    def work(emit: Any, stop: Any) -> None:
+        emit(Started("Training anna", 2, folder=str(tmp_path / "run")))
+        running.set()
+        stop.wait(20)
+
+    job = desk.jobs.submit("train", "Train anna", work)
+    assert running.wait(10)
+    assert "Interrupt the training first" in use_shown_step(desk, {"job": job.id, "step": 10})
+    job.stop.set()
+    desk.jobs.wait_for(job, 10)
+    assert "holds no copy of step 10" in use_shown_step(desk, {"job": job.id, "step": 10})
+
+
+def test_evaluations_reach_every_page_once_with_the_best_step(desk: Desk) -> None:
+    def work(emit: Any, stop: Any) -> None:
+        emit(StepDone(10, 0.1, 0.005, "a photo of anna", 0.1))
+        emit(Evaluated(10, 0.2, 0.5, 10, [0.2], (0.2, 0.4)))
+        emit(Evaluated(20, 0.1, 0.6, 20, [0.1], (0.2, 0.4)))
+
+    job = desk.jobs.submit("train", "Train anna", work)
+    desk.jobs.wait_for(job, 10)
+    first = view(desk, {})
+    assert (first["evaluations"], first["best"], first["usual_norms"]) == ([(10, 0.2, 0.5), (20, 0.1, 0.6)], 20, (0.2, 0.4))
+    assert view(desk, {"job": job.id, "evaluations": 2})["evaluations"] == []
+
+
+def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk: Desk) -> None:
+    folder = desk.workspace.datasets / "anna"
+    folder.mkdir(parents=True)
+    for i in range(40):
+        Image.new("RGB", (8, 8)).save(folder / f"{i:05d}-0-a.png")
+    made = {preset: TrainSettings.from_dict(preset_values(preset, desk.workspace, "datasets/anna", "anna")) for preset in PRESETS}
+    assert not any(settings.problems() for settings in made.values())
+    assert made[A1111] == TrainSettings(embedding="anna", dataset_directory="datasets/anna")
+    guide, fast = made[GUIDE], made[FAST]
+    assert (guide.norm_control, guide.early_stop, guide.held_out, guide.gradient_accumulation_steps) == ("none", 0, 0, 40)
+    assert fast.norm_control == "direction only" and fast.early_stop > 0 and fast.held_out == 4
+    with pytest.raises(UserError, match="no preset called 'x'"):
+        preset_values("x", desk.workspace, "datasets/anna", "anna")

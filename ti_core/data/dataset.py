@@ -41,7 +41,7 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     Interrupted.
     """
     if not folder.is_dir():
-        raise UserError(f"Dataset directory '{folder}' does not exist.", "Check the spelling, or preprocess your photos first.")
+        raise UserError(f"Dataset directory '{folder.name}' does not exist.", "Check the spelling, or preprocess your photos first.")
     examples: list[Example] = []
     problems: list[Problem] = []
     paths = find_images(folder)
@@ -57,7 +57,7 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
                 emit(Notice(found.sentence()))
     if not examples:
         what = "None of its pictures can be used: " + " ".join(p.sentence() for p in problems) if problems else "It holds no pictures."
-        raise UserError(f"Dataset directory '{folder}' cannot be trained on. {what}", "Preprocess your photos into it first.")
+        raise UserError(f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first.")
     return Dataset(examples, problems, count_originals(example.path for example in examples))
 
 

@@ -56,7 +56,7 @@ def find_images(folder: Path) -> list[Path]:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(f"Folder '{folder}' cannot be read: {error.strerror}.", "Choose another folder.") from error
+        raise UserError(f"Folder '{folder.name}' cannot be read: {error.strerror}.", "Choose another folder.") from error
     return [path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()]
 
 

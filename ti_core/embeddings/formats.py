@@ -43,7 +43,7 @@ def load_embedding(path: Path, second: Path | None = None, *, name: str = "") ->
 def load_embeddings(path: Path) -> list[Embedding]:
     """All embeddings in a file: one, but for a LoRA that bundles several. Raises UserError."""
     if not path.is_file():
-        raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Check the path.")
+        raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
     if path.suffix.lower() not in CONTAINER_OF_SUFFIX:
         raise UserError(f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(CONTAINER_OF_SUFFIX)}.")
     match _container(path):

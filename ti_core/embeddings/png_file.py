@@ -192,7 +192,7 @@ def load_picture(path: Path) -> Embedding:
                 return _parsed(_from_base64(text, path.name), path.name)
             data = _hidden_data(picture, path.name)
     except FileNotFoundError:
-        raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Check the spelling.") from None
+        raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the spelling.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"'{path.name}' cannot be opened as a PNG or WebP picture.", _ANOTHER) from error
     if data is None:

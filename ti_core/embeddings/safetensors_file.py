@@ -43,7 +43,7 @@ def load_safetensors(path: Path) -> list[Embedding]:
         _check_header(path)
         tensors, metadata = _read(path)
     except FileNotFoundError:
-        raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Check the path.") from None
+        raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.") from None
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:

@@ -43,7 +43,7 @@ def load_torch_file(path: Path) -> Any:
         with path.open("rb") as file, _ALLOWING, torch.serialization.safe_globals(allowed):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Create it first.") from None
+        raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Create it first.") from None
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:

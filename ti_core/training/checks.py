@@ -6,7 +6,8 @@ from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
 from ti_core.library import find_checkpoint, find_embedding, find_embeddings
 from ti_core.prompts import find_template, load_template
-from ti_core.settings import TrainSettings
+from ti_core.run_folder import RunFolder, saved_facts
+from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.workspace import Workspace, clean_name
 
 
@@ -20,6 +21,16 @@ def check_train(settings: TrainSettings, workspace: Workspace) -> None:
             problems.append(str(error))
     if problems:
         raise SettingsError(problems)
+
+
+def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
+    """The run that would go on, by what its state file says. Raises UserError if it cannot."""
+    settings.check()
+    folder = workspace.folder(settings.run_folder, "Run folder")
+    facts = saved_facts(folder)
+    if facts is None:
+        raise UserError(f"Run folder '{settings.run_folder}' holds no state to go on from.", "Choose the folder of an interrupted run, or train again.")
+    return RunFolder(folder, clean_name(facts.get("name", "")))
 
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:

@@ -11,37 +11,57 @@ from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.warm import warm_checkpoint
-from ti_core.settings import TrainSettings
+from ti_core.settings import ResumeSettings, TrainSettings
+from ti_core.training.checks import check_resume
 from ti_core.training.compiled import try_compiled
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
+from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import save_preview
 from ti_core.training.state import load_state, save_state
 from ti_core.training.together import Together
-from ti_core.training.update import check_vectors, clip_gradient, copy_of, take_gradient
+from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
+
+STATE_EVERY_STEPS, STATE_EVERY_S = 10, 20.0
+"""At least so often, and with every copy and preview, the run's state is saved: no more than this is lost when the power fails."""
 
 
 def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
     """Train an embedding and save it in embeddings/; the one entry for page, command line and tests.
 
     Interrupt saves and ends as Finished(interrupted=True). Raises UserError, with the embedding's last file intact, on bad settings,
-    a damaged checkpoint, a full disk, or vectors that stay put or stop being finite.
+    a damaged checkpoint, a full disk, a folder that went away, or vectors that stay put. When the numbers stop being finite in spite of
+    lower rates, the last good vectors are saved before the error.
     """
+    _train(settings, workspace, emit, stop)
+
+
+def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
+    """Go on with a run that was interrupted or killed; on a CPU the result is bit for bit that of an unbroken run. Raises like `train`."""
+    saved = load_run_state(check_resume(asked, workspace))
+    _train(saved.settings, workspace, emit, stop, saved)
+
+
+def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None = None) -> None:
     together = Together()
     if not together.is_first:
         emit = _tell_nobody
     emit(Progress("Checking the settings and the pictures", 0, 1))
-    inputs = prepare(settings, workspace, emit, stop)
+    inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
     if not together.is_first:
         settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    run = begin_run(settings, inputs, sd, together, emit, stop)
+    run = begin_run(settings, inputs, sd, together, emit, stop, saved)
+    target = workspace.embeddings / f"{run.name}{inputs.suffix}"
     with run.log:
-        _train_and_save(run, workspace.embeddings / f"{run.name}{inputs.suffix}", workspace)
+        run.log(run.started)
+        if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
+            run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
+        _train_and_save(run, target, workspace)
 
 
 def _tell_nobody(event: Event) -> None:
@@ -49,60 +69,75 @@ def _tell_nobody(event: Event) -> None:
 
 
 def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
-    keeps_state = run.settings.save_optimizer_state
-    run.log(run.started)
-    if run.step and keeps_state and not load_state(target, run.vectors, run.optimizer):
-        run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
     rate, ends = run.inputs.schedule.pieces[-1]
     if ends < run.settings.steps:
         run.log(Notice(f"The learning rates end at step {ends:g}; the last one, {rate:g}, goes on until step {run.settings.steps}."))
-    evaluation = plan_evaluation(run)
+    evaluation, interrupted = plan_evaluation(run), False
     try:
         _train_steps(run, evaluation)
-        interrupted = False
     except Interrupted:
         interrupted = True
+    except NotFinite:
+        _save(run, target)
+        raise
     if run.step < run.settings.steps:
         run.together.leave(run.vectors)
-    if not run.together.is_first:
-        return
-    save_embedding(target, run.embedding())
-    if keeps_state:
-        save_state(target, run.vectors, run.optimizer, run.average)
+    _save(run, target)
     run.log(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
     run.log(Finished(f"Training {verb} at {run.step} steps. Embedding saved to {workspace.shown(target)}.{evaluation.sentence()}", interrupted, (str(target),)))
 
 
+def _save(run: Run, target: Path) -> None:
+    if not run.together.is_first:
+        return
+    save_run_state(run)
+    save_embedding(target, run.embedding())
+    if run.settings.save_optimizer_state:
+        save_state(target, run.vectors, run.optimizer, run.average)
+
+
 def _train_steps(run: Run, evaluation: Evaluation) -> None:
     settings, plan = run.settings, run.inputs.plan
     good = copy_of(run.vectors)
+    save_run_state(run)
+    saved_step, saved_s = run.step, time.monotonic()
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()
-        rate = run.inputs.schedule.rate_at(step)
+        rate = run.inputs.schedule.rate_at(step) * run.rate_factor
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         loss, prompt = take_gradient(run, step)
         clip_gradient(run, step)
         run.norms.turn_only(run.vectors)
-        run.optimizer.step()
-        check_vectors(run, good, step)
-        run.norms.hold(run.vectors)
-        move_average(run.average, run.vectors, settings.average_decay, step)
-        good, run.step = copy_of(run.vectors), step
-        elapsed_s = time.perf_counter() - began
-        run.log(StepDone(step, loss, rate, prompt, elapsed_s))
-        if settings.save_every and step % settings.save_every == 0:
-            copy = run.folder.copy(step)
-            run.log(EmbeddingSaved(step, str(save_embedding(copy, run.embedding(copy.stem)))))
-            if settings.save_optimizer_state:
-                save_state(copy, run.vectors, run.optimizer, run.average)
+        is_good = take_step(run, good, step, loss, rate)
+        run.step = step
+        if is_good:
+            check_moved(run, good, rate)
+            run.norms.hold(run.vectors)
+            move_average(run.average, run.vectors, settings.average_decay, step)
+            good = copy_of(run.vectors)
+            elapsed_s = time.perf_counter() - began
+            run.log(StepDone(step, loss, rate, prompt, elapsed_s))
+            if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
+                try_compiled(run, elapsed_s * (plan.steps - step))
+        copies, paints = (every and step % every == 0 for every in (settings.save_every, settings.image_every))
+        if copies:
+            _save_copy(run)
         if evaluation.is_due(step):
             evaluate(run, evaluation)
-        if settings.image_every and step % settings.image_every == 0:
+        if paints:
             save_preview(run, prompt)
-        if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
-            try_compiled(run, elapsed_s * (plan.steps - step))
+        if copies or paints or step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S:
+            save_run_state(run)
+            saved_step, saved_s = step, time.monotonic()
         if step < plan.steps and evaluation.is_due(step) and evaluation.should_stop(settings.early_stop):
             run.log(Notice(f"Stopped early at step {step}: nothing has improved for {settings.early_stop} evaluations."))
             break
+
+
+def _save_copy(run: Run) -> None:
+    copy = run.folder.copy(run.step)
+    run.log(EmbeddingSaved(run.step, str(save_embedding(copy, run.embedding(copy.stem)))))
+    if run.settings.save_optimizer_state:
+        save_state(copy, run.vectors, run.optimizer, run.average)

@@ -20,6 +20,7 @@ from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run_log import RunLog
+from ti_core.training.run_state import RunState, describe_pictures
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
 
@@ -56,8 +57,8 @@ class Run:
     norms: NormControl
     average: dict[str, Tensor]
     """The running average of the vectors (EMA); empty where none is asked for."""
-
     together: Together
+    refusals: int = 0
     coarse: Latents | None = None
     """The pictures at COARSE_SIZE of their size, where some of this run's steps train on them."""
 
@@ -69,6 +70,11 @@ class Run:
     def shown(self) -> dict[str, Tensor]:
         """The vectors as they are saved, previewed and evaluated: the average, where one is kept."""
         return self.average or {encoder: rows.detach() for encoder, rows in self.vectors.items()}
+
+    @property
+    def rate_factor(self) -> float:
+        """Each refused update halves the rate of those after it."""
+        return 0.5**self.refusals
 
     @property
     def name(self) -> str:
@@ -90,8 +96,13 @@ class Run:
         return max(1, self.pixels_at_once // (latent.shape[-1] * latent.shape[-2]))
 
 
-def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, emit: Emit, stop: threading.Event) -> Run:
-    """Encode the pictures and open the run's folder. Raises UserError, with nothing written, if the embedding is for another model."""
+def begin_run(
+    settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, emit: Emit, stop: threading.Event, saved: RunState | None = None
+) -> Run:
+    """Encode the pictures and open the run's folder, or that of the `saved` run, which goes on.
+
+    Raises UserError, with nothing written, if the embedding is for another model.
+    """
     rows = inputs.embedding.vectors
     if inputs.embedding.widths != sd.widths:
         raise UserError(
@@ -111,7 +122,8 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, to
     latents = encode(size=size)
     coarse = encode(size=replace(size, share=COARSE_SIZE)) if plan.first_step < last_coarse_step(settings) else None
     _bring_to_device(sd, fit)
-    folder = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    folder = saved.folder if saved and together.is_first else fresh
     facts = {
         "model_name": sd.name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
@@ -121,15 +133,32 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, to
 
     vectors = {encoder: tensor.to(sd.device).clone().requires_grad_(True) for encoder, tensor in rows.items()}
     norms = norm_control(settings.norm_control, sd)
-    if not plan.first_step:
+    if not plan.first_step and not saved:
         norms.hold(vectors)
-    average = {encoder: rows.detach().clone() for encoder, rows in vectors.items()} if settings.average_decay else {}
+    averaged = (saved.average if saved else None) or vectors
+    average = {encoder: rows.detach().to(sd.device).clone() for encoder, rows in averaged.items()} if settings.average_decay else {}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
+    if saved:
+        _check_unchanged(saved, inputs, sd, emit)
+        saved.fill(optimizer)
+        folder.cut_back_to(plan.first_step)
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
-        settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together, coarse
-    )
+        settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together,
+        saved.refusals if saved else 0, coarse,
+    )  # fmt: skip
+
+
+def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emit: Emit) -> None:
+    """Going on exactly needs the same checkpoint, and the same pictures and captions. Raises UserError for another checkpoint."""
+    if saved.checkpoint_hash != (sd.hash or ""):
+        raise UserError(
+            f"The checkpoint {sd.file.title} is another one than this run began with ({sd.hash}, not {saved.checkpoint_hash}).",
+            "Put the old one back, or train on from the run's latest copy.",
+        )
+    if saved.pictures != describe_pictures(inputs.dataset.examples):
+        emit(Notice("The pictures or captions were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
 
 
 def _lengths(widths: dict[str, int]) -> str:

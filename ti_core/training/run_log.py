@@ -45,7 +45,7 @@ class RunLog:
         if self.settings.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder.tensorboard), flush_secs=self.settings.tensorboard_flush_s)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(self.folder.tensorboard), flush_secs=self.settings.tensorboard_flush_s, purge_step=self.plan.first_step + 1)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -47,17 +47,20 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
     return replace(found, name=name, vectors=vectors)
 
 
-def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Prepared:
-    """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice."""
+def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None) -> Prepared:
+    """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice.
+
+    `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
+    """
     check_train(settings, workspace)
     checkpoint = find_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
-    embedding = _load_for_training(clean_name(settings.embedding), family, checkpoint.title, workspace)
+    embedding = resumed or _load_for_training(clean_name(settings.embedding), family, checkpoint.title, workspace)
     dataset = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
     first_step = embedding.step or 0
-    if first_step >= settings.steps:
+    if first_step >= settings.steps and not resumed:
         raise UserError(
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",

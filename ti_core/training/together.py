@@ -6,6 +6,7 @@ first process writes. As images, prompts and noise are functions of (seed, step,
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ class Together:
     """This process among those of the training. Where it is the only one, nothing is sent and nothing differs."""
 
     def __init__(self) -> None:
-        state = PartialState()
+        alone = "LOCAL_RANK" not in os.environ  # what every launcher sets
+        state = PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())  # several on CPUs only if it is told so
         self.place, self.count = state.process_index, state.num_processes
         self._parted = self.count == 1
 

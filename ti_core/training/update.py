@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
@@ -23,6 +26,7 @@ from ti_core.training.diffusion import (
 )
 from ti_core.training.run import Run
 
+MAX_REFUSALS = 3
 FP16_LOSS_SCALE = 1024.0
 """Constant: the gradient of a mean loss is subnormal in fp16 without it (stack notes 3)."""
 
@@ -145,17 +149,39 @@ def copy_of(vectors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {encoder: rows.detach().clone() for encoder, rows in vectors.items()}
 
 
-def check_vectors(run: Run, before: dict[str, Tensor], step: int) -> None:
-    """After every update the vectors must be finite, and after the first they must have moved; else the good ones are put back."""
-    rate = run.inputs.schedule.rate_at(step)
-    if not all(bool(rows.isfinite().all()) for rows in run.vectors.values()):
+class NotFinite(UserError):
+    """The numbers of a run stopped being finite, and lower rates did not help. The vectors are the last good ones."""
+
+
+def take_step(run: Run, good: dict[str, Tensor], step: int, loss: float, rate: float) -> bool:
+    """Let the optimizer move the vectors. Where numbers are not finite, nothing moves, and the rate is halved for what follows: False.
+
+    Raises NotFinite after MAX_REFUSALS of them.
+    """
+    gradients = [rows.grad for rows in run.vectors.values() if rows.grad is not None]
+    if math.isfinite(loss) and all(bool(gradient.isfinite().all()) for gradient in gradients):
+        before = copy.deepcopy(run.optimizer.state_dict())
+        run.optimizer.step()
+        if all(bool(rows.isfinite().all()) for rows in run.vectors.values()):
+            return True
+        run.optimizer.load_state_dict(before)
         with torch.no_grad():
             for encoder, rows in run.vectors.items():
-                rows.copy_(before[encoder])
-        raise UserError(
-            f"At step {step} the vectors stopped being finite numbers; the learning rate was {rate:g}.", "Train again with a lower Embedding Learning rate."
+                rows.copy_(good[encoder])
+    if run.refusals == MAX_REFUSALS:
+        raise NotFinite(
+            f"At step {step} the numbers stopped being finite for the {MAX_REFUSALS + 1}th time; the learning rate was {rate:g}. "
+            f"The last good vectors are saved.",
+            "Train again with a lower Embedding Learning rate, or with Precision float32.",
         )
-    if step == run.inputs.plan.first_step + 1 and all(torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()):
+    run.refusals += 1
+    run.log(Notice(f"At step {step} the numbers were not finite, so this step was left out. From here the learning rates are halved, to {rate / 2:g} now."))
+    return False
+
+
+def check_moved(run: Run, before: dict[str, Tensor], rate: float) -> None:
+    """After the first update the vectors must have moved. Raises UserError."""
+    if run.step == run.inputs.plan.first_step + 1 and all(torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()):
         raise UserError(
             "The first update did not change the embedding, so training would learn nothing.",
             f"Check that the Prompt template contains [name] and that the learning rate {rate:g} is not too small.",

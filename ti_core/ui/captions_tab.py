@@ -23,6 +23,7 @@ from ti_core.data.caption_edits import (
 from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
@@ -96,6 +97,7 @@ class CaptionsTab:
 
     # ---- one folder
 
+    @looks
     def enter(self, opened: tuple[str, str, str], folder: str | None) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
         folders = dataset_folders(self.desk.workspace)
@@ -106,6 +108,7 @@ class CaptionsTab:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
+    @looks
     def open(self, folder: str | None, text: str = "") -> Updates:
         """Read the whole folder and show its first picture. `text` is told in the message box."""
         try:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ti_core.compare import Comparison, check_compare, compare, find_runs, newest_comparison
+from ti_core.compare import Comparison, find_runs, newest_comparison
 from ti_core.errors import UserError
-from ti_core.events import Emit
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import check_may_train, looks
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 from ti_core.use_step import use_step
 
@@ -49,13 +48,18 @@ class CompareTab:
         """What "Use this step" answers. `asked` comes from outside, so it may be anything."""
         run, step = (asked.get("run"), asked.get("step")) if isinstance(asked, dict) else (None, None)
         workspace = self.desk.workspace
+        try:
+            check_may_train()
+        except UserError as error:
+            return str(error)
         if not isinstance(run, str) or not isinstance(step, int) or run not in find_runs(workspace):
             return "This run is not there any more. Press refresh."
         try:
             return f"Step {step} is now {workspace.shown(use_step(workspace.root / run, step, workspace))}. The former file is kept beside it as a backup."
         except UserError as error:
-            return str(error)
+            return workspace.without_paths(str(error))
 
+    @looks
     def enter(self, run: str | None) -> Updates:
         """Fresh lists and the newest grid, when the tab is chosen or a job has ended."""
         runs, newest = find_runs(self.desk.workspace), newest_comparison(self.desk.workspace)
@@ -87,12 +91,7 @@ class CompareTab:
 
     def start(self, *given: Any) -> Updates:
         try:
-            settings = CompareSettings.from_dict(self.form.values(given))
-            check_compare(settings, self.desk.workspace)
+            job = self.desk.order("compare", CompareSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return refused(error, self.message)
-
-        def work(emit: Emit, stop: threading.Event) -> None:
-            compare(settings, self.desk.workspace, emit, stop)
-
-        return {self.my_job: self.desk.submit("compare", f"Compare {settings.run}", work), **accepted(self.message)}
+        return {self.my_job: job, **accepted(self.message)}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import gradio as gr
 
 from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.errors import UserError
-from ti_core.events import Emit, Finished, Progress
 from ti_core.settings import CreateSettings
-from ti_core.training.create import check_create, create_embedding
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 
 
@@ -32,6 +30,7 @@ class CreateTab:
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")
 
+    @looks
     def suggested(self, *folders: str | None) -> str:
         """What the captions of the pictures say about the initialization text."""
         return initialization_hint([folder for folder in folders if folder], self.desk.workspace)
@@ -39,15 +38,7 @@ class CreateTab:
     def start(self, *given: Any) -> Updates:
         """Queue the job and remember its id in the browser that asked for it."""
         try:
-            settings = CreateSettings.from_dict(self.form.values(given))
-            name = check_create(settings, self.desk.workspace).stem
+            job = self.desk.order("create", CreateSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return refused(error, self.message)
-
-        def work(emit: Emit, stop: threading.Event) -> None:
-            emit(Progress("Reading the checkpoint's words", 0, 1))
-            path = create_embedding(settings, self.desk.workspace)
-            emit(Progress("Created", 1, 1))
-            emit(Finished(f"Created: {self.desk.workspace.shown(path)}", files=(str(path),)))
-
-        return {self.my_job: self.desk.submit("create", f"Create embedding {name}", work, result=name), **accepted(self.message)}
+        return {self.my_job: job, **accepted(self.message)}

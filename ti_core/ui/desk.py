@@ -1,56 +1,57 @@
-"""What the tabs share: the workspace, the queue of jobs, their outcomes, and the files that may be fetched through the page."""
+"""What the tabs share: the workspace, the line of jobs, and the files that may be fetched through the page."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
 
-from ti_core.jobs import Job, JobQueue, Work
+from ti_core.jobs import JobQueue, Work
+from ti_core.options import Settings
+from ti_core.ui.roles import who
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
-
-
-@dataclass
-class Outcome:
-    """A job and what it makes if it finishes: an embedding's name, a dataset's folder."""
-
-    job: Job
-    result: str
+MAX_PUBLISHED = 20_000
+"""The oldest ones can no more be fetched, so that memory stays flat however long the server runs."""
 
 
 @dataclass
 class Desk:
-    """`published` is handed to gradio as its list of allowed paths, and grows only by files that a job has announced.
+    """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name that tells no path.
 
-    Gradio serves everything below an allowed folder inline, so no folder ever gets into the list.
+    `allow_pickle` lets people upload formats that can hold code. They are read without running it, but the owner decides.
     """
 
     workspace: Workspace
     jobs: JobQueue
-    published: list[str] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    _known: set[str] = field(default_factory=set, repr=False)
+    allow_pickle: bool = True
+    published: dict[str, Path] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def order(self, kind: str, settings: Settings) -> str:
+        """Put a job of this kind into the line for the person who asks. Gives its id. Raises UserError."""
+        return self.jobs.order(kind, settings.to_dict(), who().name).id
+
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
-        """Queue `work`; `result` is what it will have made, for the page that asked. Gives the job's id."""
-        job = self.jobs.submit(kind, title, work)
-        self.outcomes[job.id] = Outcome(job, result)
-        return job.id
+        """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked. Gives the job's id."""
+        return self.jobs.submit(kind, title, work, who().name, result=result).id
 
     def is_stopping(self, job_id: str) -> bool:
-        outcome = self.outcomes.get(job_id)
-        return outcome is not None and outcome.job.stop.is_set()
+        job = self.jobs.get(job_id)
+        return job is not None and job.stop.is_set()
 
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
         path = (self.workspace.root / file).resolve()
         if path.suffix.lower() not in FETCHABLE:
             return ""
+        key = hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:16]
         with self._lock:
-            if str(path) not in self._known:
-                self._known.add(str(path))
-                self.published.append(str(path))
-        return f"gradio_api/file={quote(path.as_posix(), safe='/:')}?job={quote(job_id)}"
+            self.published.pop(key, None)
+            self.published[key] = path
+            while len(self.published) > MAX_PUBLISHED:
+                del self.published[next(iter(self.published))]
+        return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"

@@ -13,6 +13,8 @@ from ti_core import embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
+from ti_core.ui.uploads import PICKLE_BEARING, keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 FORMATS = (".pt", ".safetensors", ".png")
@@ -40,6 +42,7 @@ class EmbeddingsTab:
         self.message = message_box("embeddings_message")
         self._build_actions()
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
+        self.drop.upload(self.take, [self.drop, self.checkpoint], self.shown, **QUEUED)
         self.refresh.click(self.enter, [self.chosen, self.checkpoint], self.shown, **QUEUED)
         self.table.select(self.pick, self.checkpoint, self.shown, **QUEUED)
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
@@ -51,6 +54,9 @@ class EmbeddingsTab:
                 info=".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the embedding.",
             )  # fmt: skip
             convert = gr.Button("Convert", elem_id="embeddings_convert")
+        with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
+            kinds = [suffix for suffix in embedding_files.SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING]
+            self.drop = gr.File(label=f"Drop an embedding here ({', '.join(kinds)})", file_types=kinds, height=110, elem_id="embeddings_drop")
         with gr.Accordion("Rename", open=False, elem_id="embeddings_rename_part"):
             self.new_name = gr.Textbox(label="New name", info="The new word for prompts. A name that exists is refused.", elem_id="embeddings_new_name")
             rename = gr.Button("Rename", elem_id="embeddings_rename")
@@ -81,6 +87,7 @@ class EmbeddingsTab:
 
     # ---- looking
 
+    @looks
     def enter(self, chosen: str | None, checkpoint: str) -> Updates:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
         rows = embedding_files.table_rows(self.desk.workspace, checkpoint)
@@ -89,9 +96,11 @@ class EmbeddingsTab:
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
         return {self.table: gr.update(value=rows), self.merged: gr.update(choices=files), **looked, self.chosen: gr.update(choices=files, value=chosen)}
 
+    @looks
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
         return self.look(str(event.row_value[0]), checkpoint)
 
+    @looks
     def look(self, chosen: str | None, checkpoint: str) -> Updates:
         """The nearest words of each vector, or why there are none."""
         try:
@@ -109,6 +118,14 @@ class EmbeddingsTab:
             [number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for (number, norm), words in zip(numbers, nearest, strict=True)
         ]
         return {self.chosen: chosen, self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"), **accepted(self.message)}
+
+    def take(self, file: str | None, checkpoint: str) -> Updates:
+        """Keep a dropped embedding, and look at it."""
+        try:
+            path = keep_embedding(Path(file or ""), self.desk.workspace, self.desk.allow_pickle)
+        except UserError as error:
+            return refused(error, self.message)
+        return {**self.enter(path.name, checkpoint), **accepted(self.message, f"Saved: {self.desk.workspace.shown(path)}")}
 
     # ---- jobs
 

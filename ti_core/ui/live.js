@@ -2,7 +2,7 @@
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
-let cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
+let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
 
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
 const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
@@ -22,7 +22,7 @@ function drawHead(d) {
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
   put(".count", [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
   put(".text", d.job ? d.text || "" : "Nothing is running. New here? Press the button above, then the orange button of each tab. What happens is shown here, for everyone who opens this page.");
-  put(".plan", d.plan || ""); put(".waiting", d.waiting.length ? "Waiting: " + d.waiting.join(", ") : "");
+  put(".plan", d.plan || ""); put(".waiting", d.you && !d.you.may_train ? `You are signed in as ${d.you.name} and may look, not change.` : "");
   find(".prompt").hidden = !d.prompt; put(".prompt .words", d.prompt || "");
 }
 
@@ -118,7 +118,42 @@ function drawFiles(d) {
   }));
 }
 
+function lineButton(row, action, text, label) {
+  const button = document.createElement("button");
+  button.type = "button"; button.textContent = text; button.dataset.key = `${action} ${row.id}`; button.setAttribute("aria-label", label);
+  button.onclick = async () => {
+    button.disabled = true;
+    try { put(".line-note", await server.change_line({ job: row.id, action })); } catch (problem) { put(".line-note", "The server does not answer. Try again."); }
+    button.disabled = false; hurry = Date.now() + 3000; tick();
+  };
+  return button;
+}
+
+function drawLine(d) {  // comes only when something changed; the focus stays where it was, so that the keyboard can go on
+  if (!d.line) return;
+  version = d.version;
+  const focused = document.activeElement && document.activeElement.dataset.key, may = !d.you || d.you.may_train;
+  let place = 0;
+  find(".line").hidden = !d.line.length;
+  find(".jobs").replaceChildren(...d.line.map(row => {
+    const item = document.createElement("li"), what = document.createElement("span"), buttons = document.createElement("span"), waits = row.state === "waiting";
+    const step = row.total > 1 && ["interrupted", "failed"].includes(row.state) ? ` at ${Math.max(row.done, row.resume || 0)} / ${row.total}` : "";
+    place += waits;
+    what.textContent = `${row.title}${row.owner && row.owner !== "local" ? ` (${row.owner})` : ""}: ${waits ? `waiting, number ${place}` : (NAMES[row.state] || row.state) + step}`;
+    item.dataset.state = row.state; buttons.className = "acts"; item.append(what, buttons);
+    if (!may) return item;
+    if (waits && place > 1) buttons.append(lineButton(row, "up", "Up", `Move up: ${row.title}`));
+    if (waits || row.state === "running") buttons.append(lineButton(row, "cancel", waits ? "Cancel" : "Stop", `${waits ? "Cancel" : "Stop"}: ${row.title}`));
+    if (row.resume !== null) buttons.append(lineButton(row, "resume", "Resume", `Resume from step ${row.resume}: ${row.title}`));
+    if (row.again) buttons.append(lineButton(row, "again", "Again", `Again, with the same settings: ${row.title}`));
+    return item;
+  }));
+  const again = focused && [...find(".jobs").querySelectorAll("button")].find(button => button.dataset.key === focused);
+  if (again) again.focus();
+}
+
 function draw(d) {
+  drawLine(d);
   if (d.job !== cursor.job) startJob(d.job);
   kind = d.kind || "";
   over = ["finished", "interrupted", "failed"].includes(d.state);
@@ -146,7 +181,7 @@ async function tick() {
   busy = true; again = false;
   let wait = 3000;
   try {
-    const d = await server.poll(cursor);
+    const d = await server.poll({ ...cursor, version });
     draw(d); tellEnd(d);
     wait = Date.now() < hurry ? POLL_MS / 3 : d.state === "running" || d.state === "waiting" ? POLL_MS : 2 * POLL_MS;
   } catch (problem) {

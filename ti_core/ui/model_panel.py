@@ -14,6 +14,7 @@ from ti_core.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
 
 HOW_LOADED = ("vae", "clip_skip", "prediction_type", "precision")
@@ -58,6 +59,7 @@ class ModelPanel:
     def vaes(self) -> list[str]:
         return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.desk.workspace))]
 
+    @looks
     def read_again(self, choice: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
         return {
@@ -66,6 +68,7 @@ class ModelPanel:
             self.facts: self.described(choice),
         }
 
+    @looks
     def described(self, choice: str | None) -> str:
         """Family, size, precision, file size and hash of the chosen checkpoint, or why it cannot be used."""
         try:

@@ -11,6 +11,7 @@ from ti_core.errors import UserError
 from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
+from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import NOTHING, CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
@@ -18,6 +19,7 @@ from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
+from ti_core.ui.roles import guard_handlers, looks, who
 from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
@@ -41,6 +43,7 @@ class Page:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+            build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
@@ -69,6 +72,7 @@ class Page:
             self._wire_lists()
             self._wire_forms()
             self._wire_reload(blocks)
+            guard_handlers(blocks)
         return blocks
 
     # ---- layout
@@ -161,7 +165,7 @@ class Page:
         told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
         gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
         tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
-        templates.saved.then(lambda: self.train.filled({}), None, self._train_outputs(), **DIRECT)
+        templates.saved.then(looks(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
         tabs["embeddings"].select(embeddings.enter, [embeddings.chosen, self.checkpoint], embeddings.shown, **waited_for)
 
@@ -176,7 +180,7 @@ class Page:
             **DIRECT,
         )
         sizes = [widgets["width"], widgets["height"], painted["width"], painted["height"]]
-        self.checkpoint.input(lambda choice: self._own_size(choice) * 2, self.checkpoint, sizes, **DIRECT)
+        self.checkpoint.input(looks(lambda choice: self._own_size(choice) * 2), self.checkpoint, sizes, **DIRECT)
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
@@ -187,13 +191,14 @@ class Page:
         started = json.dumps({"started_with": self.chosen_checkpoint})
         keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
 
+        @looks
         def put_back(values: Any) -> Updates:
             return self._put_back(values if isinstance(values, dict) else {}, fields)
 
         for tab in self.all_tabs:
             # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
             tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
-        restored = blocks.load(lambda tab: gr.update(selected=tab if tab in TAB_IDS else TAB_IDS[0]), self.kept_tab, self.tabs, **DIRECT)
+        restored = blocks.load(looks(lambda tab: gr.update(selected=tab if tab in TAB_IDS else TAB_IDS[0])), self.kept_tab, self.tabs, **DIRECT)
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
         loaded = blocks.load(put_back, kept, list(fields.values()), **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
@@ -229,6 +234,7 @@ class Page:
         """The strip tells what comes of it, in every open page."""
         self.desk.jobs.interrupt()
 
+    @looks
     def _fill_sample(self, person: str | None) -> Updates:
         """The three forms for a sample person; what depends on the finished pictures follows when they are there."""
         if person not in SAMPLE_PEOPLE:
@@ -239,26 +245,26 @@ class Page:
         filled[self.train.form.widgets["dataset_directory"]] = directory
         return filled
 
+    @looks
     def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None) -> Updates:
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
-        outcome = self.desk.outcomes.get(my_job or "")
-        if outcome is None or outcome.job.state in ("waiting", "running"):
+        job = self.desk.jobs.get(my_job or "")
+        if job is None or job.state in ("waiting", "running") or not who().may_train:
             return updates
-        job = outcome.job
         updates[self.my_job] = ""
         if job.state == "failed":
-            asked: Any = getattr(self, job.kind)  # a job's kind is the name of its tab
+            asked: Any = getattr(self, "train" if job.kind == "resume" else job.kind)  # a job's kind is the name of its tab
             return {**updates, **refused(UserError(job.text), asked.message)}
         if job.state == "finished" and job.kind == "create":
-            updates.update(self._after_create(outcome.result, follow, destination))
+            updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
-            updates.update(self._after_preprocess(outcome.result, follow, embedding))
+            updates.update(self._after_preprocess(job.result, follow, embedding))
         elif job.state == "finished" and job.kind == "download":
             updates[self.checkpoint] = gr.update(choices=self.download.titles())
             updates.update(accepted(self.download.message, f"{job.text} Choose it in the list."))
         elif job.state == "finished" and job.kind == "embeddings":
-            updates.update({**self.embeddings.enter(outcome.result or chosen, checkpoint), **accepted(self.embeddings.message, job.text)})
+            updates.update({**self.embeddings.enter(job.result or chosen, checkpoint), **accepted(self.embeddings.message, job.text)})
         return updates
 
     def _open(self, tab: str) -> Updates:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.errors import UserError
-from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.uploads import TAKEN, keep_photos
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
@@ -66,7 +64,7 @@ class PreprocessTab:
                         gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
                     for each in group:
                         self.form.add(each)
-                self.form.widgets[checkbox].change(lambda ticked: gr.update(visible=bool(ticked)), self.form.widgets[checkbox], fields, **DIRECT)
+                self.form.widgets[checkbox].change(looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT)
                 return
         self.form.add(name)
 
@@ -79,23 +77,15 @@ class PreprocessTab:
             folder, skipped = keep_photos([Path(file) for file in files], name, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
-        text = f"Left out, because they are not photos: {', '.join(skipped)}." if skipped else ""
+        text = f"Left out, because they are not photos, or larger than 100 megapixels: {', '.join(skipped)}." if skipped else ""
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
         try:
-            settings = PreprocessSettings.from_dict(self.form.values(given))
-            photos, _ = check_preprocess(settings, self.desk.workspace)
+            job = self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return refused(error, self.message)
-
-        def work(emit: Emit, stop: threading.Event) -> None:
-            preprocess(settings, self.desk.workspace, emit, stop)
-
-        return {
-            self.my_job: self.desk.submit("preprocess", f"Preprocess {photos[0].parent.name}", work, result=settings.destination_directory),
-            **accepted(self.message),
-        }
+        return {self.my_job: job, **accepted(self.message)}
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""

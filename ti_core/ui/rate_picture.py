@@ -7,10 +7,12 @@ import math
 
 from ti_core.errors import SettingsError
 from ti_core.schedule import parse_schedule
+from ti_core.ui.roles import looks
 
 _WIDTH, _HEIGHT, _EDGE = 600, 70, 6
 
 
+@looks
 def rate_picture(text: str | None, max_steps: float | None) -> str:
     """HTML: stairs of the rate (logarithmic) up to the last step, with its numbers; or the sentence that says which piece is wrong."""
     try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
+import os
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,44 +17,64 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.settings import PORTRAITS
+from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.desk import Desk
+from ti_core.ui.files import file_routes
+from ti_core.ui.gate import Gate
 from ti_core.ui.page import TITLE, Page
+from ti_core.ui.roles import Login, Logins
 from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent / "style.css"
 MAX_PHOTO_SIZE = "64mb"
-FAILED_LOGINS_A_MINUTE = 20
+WRONG_PASSWORD_S = 1.0
 
 
 @dataclass(frozen=True)
 class Door:
-    """How the page is reached. Empty `user` means no login, which is for this computer alone."""
+    """How the page is reached. Empty `user` means no login, which is for this computer alone; `look_user` may look only.
+
+    `mcp_token` opens the page's functions to assistants.
+    """
 
     port: int = 7860
     listen: bool = False
     share: bool = False
     user: str = ""
     password: str = ""
+    look_user: str = ""
+    look_password: str = ""
+    allow_pickle: bool = False
+    mcp_token: str = ""
+
+    @property
+    def logins(self) -> Logins:
+        trains = {self.user: Login(self.password, may_train=True)} if self.user else {}
+        return Logins({self.look_user: Login(self.look_password, may_train=False), **trains} if self.look_user and trains else trains)
 
 
 def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str = PORTRAITS) -> gr.Blocks:
     """Open the page and return at once; raises UserError if the port is taken."""
-    desk = Desk(workspace, jobs)
+    desk = Desk(workspace, jobs, allow_pickle=door.allow_pickle or not workspace.confined)
     blocks = Page(desk, checkpoint).build()
+    uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
+    gate = Middleware(Gate, logins=door.logins, uploads=uploads, token=door.mcp_token)
     _calm(blocks)
     hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if door.share else [])]
     try:
         blocks.launch(
             server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,
-            auth=login_check(door.user, door.password) if door.user else None, auth_message=TITLE,
+            auth=login_check(door.logins) if door.logins else None, auth_message=TITLE,
             theme=_theme(), css_paths=[STYLE],
             max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
-            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
-            app_kwargs={"openapi_url": None, "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]},
+            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
+            app_kwargs={
+                "openapi_url": None, "routes": [*file_routes(desk), *a1111_routes(desk, checkpoint)],
+                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), gate],
+            },
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"Port {door.port} is taken by another program.", f"Choose another one: --port {door.port + 1}") from error
-    blocks.allowed_paths = desk.published  # gradio reads this list at each request; given to launch(), an empty one is thrown away
     return blocks
 
 
@@ -76,21 +95,16 @@ def _calm(blocks: gr.Blocks) -> None:
             setattr(blocks._queue, name, pause_s)
 
 
-def login_check(user: str, password: str) -> Callable[[str, str], Awaitable[bool]]:
-    """Compares without telling by its duration how much was right, and slows guessing down.
+def login_check(logins: Logins) -> Callable[[str, str], Awaitable[bool]]:
+    """Gradio's question whether a name and a password fit. A wrong answer takes its time, and the gate counts it.
 
     It is async because gradio calls it inside its event loop, where a sleeping function would stop every page.
     """
-    failures: list[float] = []
 
-    async def check(given_user: str, given_password: str) -> bool:
-        right = hmac.compare_digest(given_user.encode(), user.encode()) & hmac.compare_digest(given_password.encode(), password.encode())
-        now = time.monotonic()
-        failures[:] = [then for then in failures if now - then < 60]
-        if right and len(failures) <= FAILED_LOGINS_A_MINUTE:
+    async def check(name: str, password: str) -> bool:
+        if logins.fits(name, password):
             return True
-        failures.append(now)
-        await asyncio.sleep(min(5.0, 0.5 * len(failures)))
+        await asyncio.sleep(WRONG_PASSWORD_S)
         return False
 
     return check

@@ -14,6 +14,7 @@ from ti_core.library import find_embeddings
 from ti_core.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
 from ti_core.settings import TrainSettings
 from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 DROP_OUT = TrainSettings.options()["tag_drop_out"]
@@ -78,6 +79,7 @@ class TemplatesTab:
         gr.on([widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT)
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
 
+    @looks
     def enter(self, folder: str | None, embedding: str | None, *facts: Any) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset and embedding where nothing is chosen yet."""
         workspace = self.desk.workspace
@@ -89,6 +91,7 @@ class TemplatesTab:
             self.prompts: self.preview(*facts) if facts else gr.update(),
         }
 
+    @looks
     def open(self, name: str | None) -> Updates:
         try:
             text = read_template(name or "", self.desk.workspace)
@@ -98,6 +101,7 @@ class TemplatesTab:
         told = f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy." if is_shipped(path) else ""
         return {self.opened: path.name, self.text: text, self.name: path.name, **accepted(self.message, told)}
 
+    @looks
     def start_new(self) -> Updates:
         return {self.opened: "", self.template: None, self.text: f"{RECIPE_TEMPLATE_LINE}\n", self.name: "", **accepted(self.message)}
 
@@ -112,9 +116,11 @@ class TemplatesTab:
             **accepted(self.message, f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the Train tab."),
         }  # fmt: skip
 
+    @looks
     def draw_again(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> str:
         return self.preview(text, folder, embedding, shuffle, drop_out, random.randrange(2**32))
 
+    @looks
     def preview(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float, seed: int = 0) -> str:
         """Five prompts, or what is wrong: while somebody types, a toast would be in the way."""
         try:

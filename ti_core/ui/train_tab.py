@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.events import Emit
 from ti_core.library import find_embeddings
 from ti_core.prompts import list_templates
 from ti_core.recipe import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.settings import TrainSettings
-from ti_core.training.checks import check_train
 from ti_core.txt2img import preview_values
 from ti_core.ui.desk import Desk
 from ti_core.ui.rate_picture import rate_picture
+from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
@@ -76,6 +74,7 @@ class TrainTab:
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
 
+    @looks
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
@@ -114,14 +113,7 @@ class TrainTab:
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
         try:
-            settings = self.settings_of(given)
-            check_train(settings, self.desk.workspace)
+            job = self.desk.order("train", self.settings_of(given))
         except UserError as error:
             return refused(error, self.message)
-
-        def work(emit: Emit, stop: threading.Event) -> None:
-            from ti_core.training.loop import train  # loads torch
-
-            train(settings, self.desk.workspace, emit, stop)
-
-        return {self.my_job: self.desk.submit("train", f"Train {settings.embedding}", work), **accepted(self.message)}
+        return {self.my_job: job, **accepted(self.message)}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.events import Emit
 from ti_core.settings import Txt2ImgSettings
-from ti_core.txt2img import check_txt2img, txt2img
 from ti_core.ui.desk import Desk
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
 
@@ -34,12 +31,7 @@ class Txt2ImgTab:
 
     def start(self, *given: Any) -> Updates:
         try:
-            settings = Txt2ImgSettings.from_dict(self.form.values(given))
-            check_txt2img(settings, self.desk.workspace)
+            job = self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return refused(error, self.message)
-
-        def work(emit: Emit, stop: threading.Event) -> None:
-            txt2img(settings, self.desk.workspace, emit, stop)
-
-        return {self.my_job: self.desk.submit("txt2img", f"txt2img: {settings.prompt.strip()[:60]}", work), **accepted(self.message)}
+        return {self.my_job: job, **accepted(self.message)}

@@ -1,4 +1,4 @@
-"""Photos dropped on the page are copied into the workspace, under safe names, each drop into a folder of its own."""
+"""What people drop on the page is looked at first, and then copied into the workspace under safe names."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from PIL import Image
+
+from ti_core.data.images import readable_suffixes
+from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.workspace import Workspace, clean_name
 
+MAX_PICTURE_PIXELS = 100_000_000
+MAX_CAPTION_BYTES = 64 * 2**10
+PICKLE_BEARING = (".pt", ".bin")
 TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".txt"}
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
-    """Copy photos and captions to uploads/<name>; returns the folder and the names of files that are neither.
+    """Copy photos and captions to uploads/<name>; returns the folder and the names of files that are neither, or too large.
 
     A second drop gets a folder with a number, so that two sets of photos never mix. Raises UserError when nothing is left.
     """
-    wanted = [file for file in files if file.suffix.lower() in TAKEN]
-    skipped = [file.name for file in files if file.suffix.lower() not in TAKEN]
+    wanted = [file for file in files if _is_photo_or_caption(file)]
+    skipped = [file.name for file in files if file not in wanted]
     if not wanted:
         raise UserError(f"None of the dropped files is a photo: {', '.join(skipped)}.", "Drop JPG, PNG or WebP files.")
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
@@ -32,6 +39,36 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
             target = target.with_stem(f"{_clean_stem(file.stem)}-{number}")
         save_atomically(target, partial(shutil.copyfile, file))
     return folder, skipped
+
+
+def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path:
+    """Put a dropped embedding into embeddings/ if it can be read. Raises UserError; a name that exists is never replaced."""
+    from ti_core.embeddings.formats import load_embedding
+
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"'{file.name}' is no embedding file.", f"Choose one of: {', '.join(SUFFIXES)}.")
+    if suffix in PICKLE_BEARING and not allow_pickle:
+        raise UserError(
+            f"'{file.name}' is of a format that can hold code, which this shared page does not take.",
+            "Convert it to .safetensors, or ask the owner to start with --allow-pickle.",
+        )
+    found = load_embedding(file)
+    name = new_embedding_name(found.name if suffix in PICTURES and found.name else file.stem, workspace)
+    return save_atomically(workspace.embeddings / f"{name}{suffix}", partial(shutil.copyfile, file))
+
+
+def _is_photo_or_caption(file: Path) -> bool:
+    """By the beginning of the file, not only by its name: a bomb says its size there, and nothing is decoded."""
+    if file.suffix.lower() not in TAKEN:
+        return False
+    try:
+        if file.suffix.lower() == ".txt":
+            return file.stat().st_size <= MAX_CAPTION_BYTES
+        with Image.open(file, formats=sorted(set(readable_suffixes().values()))) as picture:
+            return picture.width * picture.height <= MAX_PICTURE_PIXELS
+    except Exception:  # noqa: BLE001 - whatever a decoder stumbles over, it is no photo
+        return False
 
 
 def _clean_stem(stem: str) -> str:

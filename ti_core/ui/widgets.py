@@ -12,6 +12,7 @@ import gradio as gr
 from ti_core.errors import SettingsError, UserError
 from ti_core.options import Option, Settings
 from ti_core.settings import OWN_SIZE
+from ti_core.ui.roles import looks
 
 Updates = dict[Any, Any]
 
@@ -76,7 +77,7 @@ class Form:
             self.add(name)
             label = self.settings.options()[name].label
             button = gr.Button(f"{label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id=f"{self.prefix}_{name}_refresh")
-        button.click(lambda: gr.update(choices=list(choices())), None, self.widgets[name], **DIRECT)
+        button.click(looks(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
 
     def share(self, widgets: dict[str, Any]) -> None:
         """Take widgets that were made elsewhere, and put all into the order of the settings."""

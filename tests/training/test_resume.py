@@ -1,0 +1,205 @@
+"""A run that was interrupted at any moment goes on as if nothing had been, and a failed write leaves the last good file."""
+# ruff: noqa: F811 - pytest takes fixtures by the names of parameters
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY, Recorder
+from tests.training.test_loop import anna, poison, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
+from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
+from ti_core.embeddings.pt_file import load_pt
+from ti_core.errors import UserError
+from ti_core.events import Finished, Notice, Started, StepDone
+from ti_core.jobs import JobQueue
+from ti_core.run_folder import RunFolder, saved_step
+from ti_core.settings import CreateSettings, ResumeSettings
+from ti_core.training import loop
+from ti_core.training.create import create_embedding
+from ti_core.workspace import Workspace
+
+
+class PowerCut(BaseException):
+    """Nothing of ours catches it: the run ends where it is, as if it had been killed."""
+
+
+def cut_at(workspace: Workspace, step: int, **more: object) -> Path:
+    """A run that dies right after the event of `step`; gives its folder."""
+    recorder = Recorder()
+
+    def die(event: object) -> None:
+        recorder(event)  # type: ignore[arg-type]
+        if isinstance(event, StepDone) and event.step == step:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        loop.train(settings_for(**more), workspace, die, recorder.stop)
+    return Path(recorder.of(Started)[0].folder)  # type: ignore[attr-defined]
+
+
+def go_on(workspace: Workspace, folder: Path) -> Recorder:
+    recorder = Recorder()
+    loop.resume(ResumeSettings(str(folder)), workspace, recorder, recorder.stop)
+    return recorder
+
+
+def anew(workspace: Workspace) -> None:
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+
+
+@pytest.mark.parametrize("at", [1, 4, 5, 12])
+def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_twice(workspace: Workspace, anna: Path, at: int) -> None:
+    values = {"steps": 13, "save_every": 4, "image_every": 0}
+    train(workspace, **values)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    folder = cut_at(workspace, at, **values)
+    begun = load_pt(anna).step
+    assert begun is None or begun == 0  # the file in embeddings/ is still the one before the run
+    step = saved_step(folder)
+    assert step is not None and at - loop.STATE_EVERY_STEPS <= step < at
+    events = go_on(workspace, folder)
+    assert torch.equal(rows_of(anna), unbroken) and load_pt(anna).step == 13
+    assert [event.step for event in events.of(StepDone)] == list(range(step + 1, 14))  # type: ignore[attr-defined]
+    rows = (folder / "textual_inversion_loss.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", *map(str, range(1, 14))]
+    kept = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in kept if event["event"] == "StepDone"] == list(range(1, 14))
+    assert sorted(p.name for p in (folder / "embeddings").iterdir()) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
+
+
+def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, {2})
+    values = {"steps": 6, "save_every": 3, "image_every": 0}
+    train(workspace, **values)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    go_on(workspace, cut_at(workspace, 5, **values))
+    assert torch.equal(rows_of(anna), unbroken)
+
+
+def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> None:
+    train(workspace, steps=6, image_every=0)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    folder = Path(train(workspace, Recorder(stop_at=3), steps=6, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
+    assert saved_step(folder) == 3
+    assert main(["resume", "--workspace", str(workspace.root), str(folder)]) == EXIT_OK
+    assert torch.equal(rows_of(anna), unbroken)
+
+
+def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, anna: Path) -> None:
+    folder = Path(train(workspace, steps=2, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
+    unbroken = rows_of(anna)
+    anew(workspace)
+    events = go_on(workspace, folder)
+    assert not events.of(StepDone) and torch.equal(rows_of(anna), unbroken)
+
+
+def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path) -> None:
+    folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
+    for name, half in (("events.jsonl", '{"event": "StepDo'), ("textual_inversion_loss.csv", "4,3,0")):
+        with (folder / name).open("a") as file:
+            file.write(half)
+    go_on(workspace, folder)
+    assert all(json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines())
+    assert [row.split(",")[0] for row in (folder / "textual_inversion_loss.csv").read_text().splitlines()] == ["step", "1", "2", "3", "4"]
+
+
+def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:
+    folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
+    next(dataset.glob("*.txt")).write_text("something else")
+    assert any("were changed" in event.text for event in go_on(workspace, folder).of(Notice))  # type: ignore[attr-defined]
+    anew(workspace)
+    folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
+    link = workspace.checkpoints / TINY
+    copy = shutil.copytree(link, tmp_path / "other")
+    weights = next(copy.glob("unet/*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    link.unlink()
+    link.symlink_to(copy)
+    with pytest.raises(UserError, match="is another one than this run began with"):
+        go_on(workspace, folder)
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"x" * 40), lambda f: f.write_bytes(f.read_bytes()[:-9])])
+def test_a_state_that_is_missing_or_damaged_is_one_sentence(workspace: Workspace, anna: Path, damage: object, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
+    damage(RunFolder(folder, "anna").state)  # type: ignore[operator]
+    assert main(["resume", "--workspace", str(workspace.root), str(folder)]) == EXIT_USER_ERROR
+    assert "state" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("broken", ["state.safetensors", "anna-2.pt", "anna.pt", "anna.pt.optim"])
+def test_every_write_that_fails_ends_the_run_with_a_sentence_and_the_last_good_files(
+    workspace: Workspace,
+    anna: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    broken: str,
+) -> None:
+    replace, before = os.replace, rows_of(anna)
+    calls = []
+
+    def failing(part: object, path: Path) -> None:
+        calls.append(1) if Path(path).name == broken else None
+        if Path(path).name == broken and (broken != "state.safetensors" or len(calls) > 1):
+            raise OSError(number, os.strerror(number))
+        replace(part, path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ti_core.files.os.replace", failing)
+    events = Recorder()
+    with pytest.raises(UserError, match="disk is full" if number == errno.ENOSPC else "not allowed"):
+        train(workspace, events, steps=3, save_every=2, image_every=0)
+    monkeypatch.undo()
+    assert not events.of(Finished)
+    folder = Path(events.of(Started)[0].folder)  # type: ignore[attr-defined]
+    assert broken == "anna.pt.optim" or torch.equal(rows_of(anna), before)
+    assert not list(workspace.root.rglob("*.part"))
+    go_on(workspace, folder)
+    resumed = rows_of(anna)
+    anew(workspace)
+    train(workspace, steps=3, save_every=2, image_every=0)
+    assert torch.equal(rows_of(anna), resumed)
+
+
+def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace: Workspace, anna: Path) -> None:
+    recorder = Recorder()
+
+    def remove(event: object) -> None:
+        recorder(event)  # type: ignore[arg-type]
+        if isinstance(event, StepDone) and event.step == 2:
+            shutil.rmtree(recorder.of(Started)[0].folder)  # type: ignore[attr-defined]
+
+    before = rows_of(anna)
+    with pytest.raises(UserError, match="folder 'anna' is not there any more"):
+        loop.train(settings_for(steps=9, save_every=0, image_every=0), workspace, remove, recorder.stop)
+    assert torch.equal(rows_of(anna), before)
+    assert not Path(recorder.of(Started)[0].folder).exists()  # type: ignore[attr-defined]
+
+
+def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, anna: Path) -> None:
+    train(workspace, steps=200, image_every=0, save_every=0)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    jobs = JobQueue(Workspace(workspace.root, confined=True))
+    job = jobs.order("train", settings_for(steps=200, image_every=0, save_every=0).to_dict(), "anna")
+    while job.done < 3 and job.state in ("waiting", "running"):
+        time.sleep(0.002)
+    jobs.cancel(job.id)
+    assert jobs.wait_for(job, 60).state == "interrupted"
+    row = jobs.rows()[0]
+    assert row["resume"] == job.done
+    resumed = jobs.wait_for(jobs.resume(job.id, "boris"), 60)
+    assert (resumed.state, resumed.owner) == ("finished", "boris")
+    assert torch.equal(rows_of(anna), unbroken)
+    assert all(row["resume"] is None for row in jobs.rows())

@@ -1,0 +1,147 @@
+"""Programs do what the page does: gradio's API with plain names, and A1111's own addresses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from tests.conftest import TINY
+from tests.ui.journey import free_port
+from ti_core.embeddings.pt_file import load_pt
+from ti_core.jobs import JobQueue
+from ti_core.ui.server import Door, start_page
+from ti_core.workspace import Workspace
+
+
+@dataclass
+class Served:
+    url: str
+    jobs: JobQueue
+    workspace: Workspace
+    client: Client
+    a1111: httpx.Client
+
+    def wait(self, job: str) -> str:
+        found = self.jobs.get(job)
+        assert found, job
+        return self.jobs.wait_for(found, 120).state
+
+
+@pytest.fixture
+def served(workspace: Workspace, dataset: Path) -> Iterator[Served]:
+    shared = Workspace(workspace.root, confined=True)
+    jobs = JobQueue(shared)
+    blocks = start_page(shared, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs, TINY)
+    url = f"http://127.0.0.1:{blocks.server_port}"
+    yield Served(url, jobs, shared, Client(url, auth=("anna", "right"), verbose=False), httpx.Client(base_url=url, auth=("anna", "right"), timeout=120))
+    blocks.close()
+    jobs.close()
+
+
+TRAIN = {"embedding": "anna", "dataset_directory": "datasets/anna", "checkpoint": TINY, "steps": 3, "image_every": 0}
+
+
+def test_a_program_creates_trains_watches_and_repeats_with_the_settings_own_names(served: Served) -> None:
+    call = served.client.predict
+    job = call(name="anna", vectors=2, checkpoint=TINY, api_name="/create_embedding")
+    assert served.wait(job) == "finished" and call(api_name="/embeddings") == ["anna"]
+    assert TINY in call(api_name="/checkpoints")
+    job = call(**TRAIN, template_file="subject_filewords.txt", api_name="/train")
+    assert served.wait(job) == "finished"
+    status = call(job, api_name="/status")
+    assert (status["state"], status["done"], status["total"], status["owner"]) == ("finished", 3, 3, "anna")
+    assert status["loss"] > 0 and "anna.pt" in status["files"]
+    assert load_pt(served.workspace.embeddings / "anna.pt").step == 3
+    assert [row["state"] for row in call(api_name="/line")] == ["finished", "finished"]
+    again = call(job, api_name="/again")
+    assert served.wait(again) == "failed" and "has 3 steps already" in call(again, api_name="/status")["text"]
+    assert call(api_name="/interrupt") == "Nothing is running."
+
+
+def test_a_mistake_of_a_program_is_the_same_sentence_as_on_the_page(served: Served) -> None:
+    call = served.client.predict
+    for name, values, part in (
+        ("train", {**TRAIN, "embedding": "nobody", "steps": 0}, "Max steps is 0"),
+        ("train", {**TRAIN, "dataset_directory": "../x"}, "outside the workspace"),
+        ("create_embedding", {"name": "///"}, "has no letter or digit"),
+        ("cancel", {"job": "x"}, "There is no job 'x'"),
+        ("resume", {"run_folder": "datasets/anna"}, "no state to go on from"),
+    ):
+        with pytest.raises(AppError, match=part):
+            call(**values, api_name=f"/{name}")
+    assert not served.jobs.rows()
+
+
+def test_only_plain_names_are_public(served: Served) -> None:
+    names = set(served.client.view_api(return_format="dict", print_info=False)["named_endpoints"])  # type: ignore[index]
+    orders = {"/create_embedding", "/preprocess", "/train", "/resume", "/generate"}
+    assert names == orders | {"/status", "/line", "/embeddings", "/checkpoints", "/interrupt", "/cancel", "/move_up", "/again"}
+
+
+def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(served: Served) -> None:
+    post = lambda path, **values: served.a1111.post(f"/sdapi/v1/{path}", json=values)  # noqa: E731
+    body = {"name": "anna", "num_vectors_per_token": 2, "overwrite_old": False, "init_text": "*", "checkpoint": TINY}
+    assert post("create/embedding", **body).json() == {"info": "create embedding filename: embeddings/anna.pt"}
+    assert "create embedding error: An embedding called 'anna' exists already" in post("create/embedding", **body).json()["info"]
+    seen = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        with httpx.Client(base_url=served.url, auth=("eve", "looks")) as viewer:
+            while not stop.is_set():
+                seen.append(viewer.get("/sdapi/v1/progress").json())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    trained = post(
+        "train/embedding", id_task="task(1)", embedding_name="anna", learn_rate="0.005", batch_size=1, gradient_step=1, data_root="datasets/anna",
+        log_directory="textual_inversion", training_width=0, training_height=0, varsize=False, steps=3, clip_grad_mode="disabled", clip_grad_value="0.1",
+        shuffle_tags=False, tag_drop_out=0, latent_sampling_method="once", use_weight=False, create_image_every=0, save_embedding_every=0,
+        template_filename="subject_filewords.txt", save_image_with_stored_embedding=True, preview_from_txt2img=False, preview_prompt="something else",
+        preview_sampler_name="Euler", checkpoint=TINY,
+    )  # fmt: skip
+    stop.set()
+    watcher.join()
+    assert trained.json() == {"info": "train embedding complete: filename: embeddings/anna.pt error: None"}
+    listed = served.a1111.get("/sdapi/v1/embeddings").json()
+    assert listed["loaded"]["anna"].items() >= {"step": 3, "sd_checkpoint_name": TINY, "shape": 32, "vectors": 2}.items() and listed["skipped"] == {}
+    assert any(told["state"]["job"] == "train" and told["state"]["job_count"] == 1 for told in seen)
+    idle = served.a1111.get("/sdapi/v1/progress").json()
+    assert (idle["progress"], idle["eta_relative"], idle["state"]["job_count"], idle["current_image"]) == (0.0, 0.0, 0, None)
+    assert post("interrupt").json() == {}
+    wrong = post("train/embedding", embedding_name="nobody", data_root="nothing", learn_rate="", steps=0, nonsense=1).json()["info"]
+    assert wrong.startswith("train embedding error: ") and "nonsense" in wrong
+
+
+def test_a1111s_preprocess_crops_a_folder(served: Served) -> None:
+    values = {
+        "process_src": "datasets/anna",
+        "process_dst": "datasets/small",
+        "process_width": 64,
+        "process_height": 64,
+        "preprocess_txt_action": "copy",
+        "process_flip": True,
+    }
+    assert served.a1111.post("/sdapi/v1/preprocess", json={"id_task": None, **values}).json() == {"info": "preprocess complete"}
+    assert len(list((served.workspace.datasets / "small").glob("*.png"))) == 8
+    assert "preprocess error" in served.a1111.post("/sdapi/v1/preprocess", json={**values, "process_src": "/etc"}).json()["info"]
+
+
+def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Served) -> None:
+    path = f"{served.url}/sdapi/v1/create/embedding"
+    body = {"name": "boris", "checkpoint": TINY}
+    assert httpx.get(f"{served.url}/sdapi/v1/progress").status_code == 401
+    assert httpx.post(path, json=body).status_code == 401
+    assert httpx.post(path, json=body, auth=("anna", "wrong")).status_code == 401
+    assert httpx.post(path, json=body, auth=("eve", "looks")).status_code == 403
+    assert httpx.post(path, json=body, auth=("anna", "right"), headers={"Origin": "https://evil.example"}).status_code == 403
+    assert "application/json" in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right")).json()["info"]
+    assert "error" in httpx.post(path, content="[" * 100_000, auth=("anna", "right"), headers={"content-type": "application/json"}).json()["info"]
+    assert not served.jobs.rows()

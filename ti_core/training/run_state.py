@@ -1,0 +1,86 @@
+"""Where a run is, in one file of its folder: vectors, optimizer, step, rate and settings, written atomically, so that it goes on exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ti_core.data.dataset import Example
+from ti_core.embeddings.embedding import Embedding
+from ti_core.errors import SettingsError, UserError
+from ti_core.files import save_atomically
+from ti_core.run_folder import RunFolder, saved_facts
+from ti_core.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from ti_core.training.run import Run
+
+VECTORS, AVERAGE, OPTIMIZER = "vectors.", "average.", "optimizer."
+AVERAGES = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What `save_run_state` wrote; `average` is empty where none is kept. `refusals` counts the updates that were refused because their numbers were not finite."""
+
+    folder: RunFolder
+    settings: TrainSettings
+    embedding: Embedding
+    average: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    refusals: int
+    checkpoint_hash: str
+    pictures: str
+
+    def fill(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put the averages back; the rate is the schedule's."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in self.optimizer.items():
+            index, _, name = key.partition(".")
+            state.setdefault(int(index), {})[name] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def save_run_state(run: Run) -> None:
+    """Raises UserError, with the state before it intact, if the disk is full or the folder may not be written."""
+    kept = ((VECTORS, run.vectors), (AVERAGE, run.average))
+    tensors = {prefix + encoder: rows.detach().cpu().clone().contiguous() for prefix, vectors in kept for encoder, rows in vectors.items()}
+    for index, averages in run.optimizer.state_dict()["state"].items():
+        for name in AVERAGES:
+            tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
+    facts = {
+        "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
+        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.dataset.examples),
+    }  # fmt: skip
+    save_atomically(run.folder.state, lambda part: save_file(tensors, part, metadata=facts))
+
+
+def load_run_state(folder: RunFolder) -> RunState:
+    """Raises UserError for a file that is missing, damaged, or of settings that this version does not know."""
+    facts = saved_facts(folder.root)
+    try:
+        tensors = load_file(folder.state)
+        assert facts is not None, "load_file reads the same header"
+        settings = TrainSettings.from_dict(json.loads(facts["settings"]))
+        folder = RunFolder(folder.root, facts["name"], facts["suffix"])
+        vectors, average, optimizer = (
+            {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)} for prefix in (VECTORS, AVERAGE, OPTIMIZER)
+        )
+        embedding = Embedding(folder.name, vectors, int(facts["step"]))
+        return RunState(folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["pictures"])
+    except SettingsError as error:
+        raise UserError(f"The run '{folder.root.name}' was begun by another version of this program.", "Train on from its latest copy instead.") from error
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError) as error:
+        raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error
+
+
+def describe_pictures(examples: Sequence[Example]) -> str:
+    """Names and captions, by which a dataset that was changed in between is noticed."""
+    return json.dumps([[example.path.name, example.caption] for example in examples], ensure_ascii=True)

@@ -1,0 +1,179 @@
+"""A1111's own addresses for its Train tab (reference 5.3), answering as they do there, so that old scripts go on working.
+
+As there, a call that trains or preprocesses answers when the work has ended, and a mistake is told in `info` with status 200.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ti_core.embedding_files import stored_embeddings, vocabulary_norms
+from ti_core.errors import UserError
+from ti_core.job_kinds import KINDS
+from ti_core.jobs import Job
+from ti_core.ui.desk import Desk
+from ti_core.ui.roles import STRANGER
+from ti_core.workspace import clean_name
+
+ALSO_CALLED = {
+    "template_filename": "template_file",
+    "preview_sampler_index": "",
+    "preview_sampler_name": "",
+    "preview_width": "",
+    "preview_height": "",
+    "id_task": "",
+}
+"""Names that only A1111's functions have; the empty ones have nothing to set here."""
+LOOK_AGAIN_S = 0.2
+MAX_BODY_BYTES = 2**20
+
+Answer = Callable[[dict[str, Any], str], Awaitable[str]]
+
+
+def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
+    """The gate has asked for name and password (HTTP Basic, as A1111's --api-auth) before. `checkpoint` is the one the server started with."""
+
+    async def run(kind: str, values: dict[str, Any], owner: str) -> Job:
+        job = await run_in_threadpool(desk.jobs.order, kind, _settings(kind, values), owner)
+        while job.state in ("waiting", "running"):
+            await asyncio.sleep(LOOK_AGAIN_S)
+        if job.state in ("failed", "cancelled"):
+            raise UserError(job.text)
+        return job
+
+    async def create(values: dict[str, Any], owner: str) -> str:
+        job = await run("create", values, owner)
+        return f"create embedding filename: embeddings/{job.result}.pt"
+
+    async def train(values: dict[str, Any], owner: str) -> str:
+        await run("train", values, owner)
+        return f"train embedding complete: filename: embeddings/{clean_name(str(values['embedding_name']))}.pt error: None"
+
+    async def preprocess(values: dict[str, Any], owner: str) -> str:
+        await run("preprocess", values, owner)
+        return "preprocess complete"
+
+    def posting(what: str, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        async def post(request: Request) -> Response:
+            if refused := _refused(request):
+                return refused
+            try:
+                info = await answer(await _body(request), request.scope["person"].name)
+            except UserError as error:
+                info = f"{what} error: {desk.workspace.without_paths(str(error))}"
+            return JSONResponse({"info": info})
+
+        return post
+
+    async def interrupt(request: Request) -> Response:
+        refused = _refused(request)
+        if not refused:
+            desk.jobs.interrupt()
+        return refused or JSONResponse({})
+
+    def embeddings(request: Request) -> Response:
+        return JSONResponse(_embeddings(desk, checkpoint))
+
+    def progress(request: Request) -> Response:
+        return JSONResponse(_progress(desk.jobs.shown_job(), request.query_params.get("skip_current_image", "").lower() in ("true", "1")))
+
+    return [
+        Route("/sdapi/v1/create/embedding", posting("create embedding", create), methods=["POST"]),
+        Route("/sdapi/v1/train/embedding", posting("train embedding", train), methods=["POST"]),
+        Route("/sdapi/v1/preprocess", posting("preprocess", preprocess), methods=["POST"]),
+        Route("/sdapi/v1/interrupt", interrupt, methods=["POST"]),
+        Route("/sdapi/v1/embeddings", embeddings, methods=["GET"]),
+        Route("/sdapi/v1/progress", progress, methods=["GET"]),
+    ]
+
+
+def _refused(request: Request) -> Response | None:
+    """Looking is not enough to change something, and no other web site may send its visitors here."""
+    if not request.scope.get("person", STRANGER).may_train:
+        return JSONResponse({"error": "Forbidden", "detail": "You may look, but change nothing here."}, 403)
+    origin = request.headers.get("origin")
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        return JSONResponse({"error": "Forbidden", "detail": "This address is for programs and for its own page."}, 403)
+    return None
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent. Raises UserError."""
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise UserError("The request is not of the type application/json.", "Send the parameters as one JSON object.")
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY_BYTES:
+            raise UserError("The request is too long.")
+    try:
+        values = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise UserError("The request is no JSON.", "Send the parameters as one JSON object.") from None
+    if not isinstance(values, dict):
+        raise UserError("The request is no JSON object.", "Send the parameters by name.")
+    return values
+
+
+def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """A1111's parameters under our names; our own names are taken too. Previews' values count only where A1111 reads them."""
+    settings = KINDS[kind].settings
+    names = {option.a1111: name for name, option in settings.options().items() if option.a1111} | ALSO_CALLED
+    given = {names.get(key, key): value for key, value in values.items()}
+    given.pop("", None)
+    if kind == "train" and not given.get("preview_from_txt2img"):
+        given = {name: value for name, value in given.items() if not name.startswith("preview_")}
+    given.pop("preview_from_txt2img", None)
+    return given
+
+
+def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
+    """By name: those that fit the server's checkpoint, and those that do not."""
+    try:
+        widths = sorted(width for _, width in vocabulary_norms(checkpoint, desk.workspace).values())
+    except UserError:
+        widths = []
+    told: dict[str, Any] = {"loaded": {}, "skipped": {}}
+    for stored in stored_embeddings(desk.workspace):
+        found = stored.embedding
+        if found is not None:
+            fits = not widths or sorted(found.widths.values()) == widths
+            told["loaded" if fits else "skipped"].setdefault(
+                stored.name,
+                {
+                    "step": found.step, "sd_checkpoint": found.checkpoint_hash, "sd_checkpoint_name": found.checkpoint_name,
+                    "shape": sum(found.widths.values()), "vectors": found.count,
+                },
+            )  # fmt: skip
+    return told
+
+
+def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:
+    """The shown job while it runs; zeros while nothing does."""
+    running = job if job and job.state in ("running", "waiting") else None
+    done, total, pace = (running.done, running.total, running.pace()) if running else (0, 0, 0.0)
+    state = {
+        "skipped": False, "interrupted": bool(running and running.stop.is_set()), "stopping_generation": False, "job": running.kind if running else "",
+        "job_count": 1 if running else 0, "job_timestamp": running.id if running else "0", "job_no": 0, "sampling_step": done, "sampling_steps": total,
+    }  # fmt: skip
+    image = None
+    if running and running.previews and not skip_image:
+        try:
+            image = base64.b64encode(Path(running.previews[-1][1]).read_bytes()).decode()
+        except OSError:
+            image = None
+    return {
+        "progress": done / total if total else 0.0, "eta_relative": (total - done) / pace if pace else 0.0, "state": state, "current_image": image,
+        "textinfo": running.text or None if running else None,
+    }  # fmt: skip

@@ -1,0 +1,163 @@
+"""What the page does, for programs: gradio's API and, with --mcp, tools for assistants. Plain names, and the settings' own parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.errors import UserError
+from ti_core.job_kinds import KINDS
+from ti_core.library import find_checkpoints, find_embeddings
+from ti_core.ui.desk import Desk
+from ti_core.ui.roles import looks, who
+
+ORDERS = {
+    "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
+    "preprocess": ("preprocess", "Put the preparation of photos for training into the line of jobs."),
+    "train": ("train", "Put the training of an embedding into the line of jobs."),
+    "resume": ("resume", "Put the rest of a training that was interrupted into the line of jobs."),
+    "generate": ("txt2img", "Put the painting of pictures from a prompt into the line of jobs."),
+}
+"""Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
+SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result")
+
+
+def build_api(desk: Desk) -> None:
+    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first."""
+    for name, (kind, text) in ORDERS.items():
+        gr.api(_clear_errors(_ordering(desk, name, kind, text), desk), api_name=name, queue=False)
+    for function in (_status, _line, _embeddings, _checkpoints):
+        gr.api(looks(_bound(function, desk)), api_name=function.__name__.strip("_"), queue=False)
+    for change in (_interrupt, _cancel, _move_up, _again):
+        gr.api(_bound(change, desk), api_name=change.__name__.strip("_"), queue=False)
+
+
+def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]:
+    """A function with one parameter for each setting: gradio, its clients and assistants read names, types, defaults and help from it."""
+    settings = KINDS[kind].settings
+    options = settings.options()
+
+    parameters = [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if options[key].required and default == "" else default,
+            annotation=type(default),
+        )
+        for key, default in settings.defaults().items()
+    ]
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+    def order(*given: Any, **named: Any) -> str:
+        values = {parameter.name: value for parameter, value in zip(parameters, given, strict=False)} | named
+        return desk.order(kind, settings.from_dict(values))
+
+    helps = [f"    {key}: {option.label}. {option.help}" for key, option in options.items()]
+    doc = "\n".join([text, "", "Args:", *helps, "", "Returns:", "    The job's id."])
+    return _described(order, name, doc, inspect.Signature(parameters, return_annotation=str))
+
+
+def _described(function: Callable[..., Any], name: str, doc: str | None, signature: inspect.Signature) -> Callable[..., Any]:
+    """The function as gradio should see it."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__annotations__ = {key: p.annotation for key, p in signature.parameters.items()} | {"return": signature.return_annotation}
+    return function
+
+
+def _bound(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
+    """Without its first parameter, the desk."""
+    signature = inspect.signature(function, eval_str=True)
+
+    def call(*given: Any, **named: Any) -> Any:
+        return function(desk, *given, **named)
+
+    signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return _clear_errors(_described(call, function.__name__.strip("_"), function.__doc__, signature), desk)
+
+
+def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
+    """A UserError reaches the caller with its sentence, and without the server's folders."""
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except UserError as error:
+            raise gr.Error(desk.workspace.without_paths(str(error)), print_exception=False) from None
+
+    return call
+
+
+# ---- what they do; the docstrings are what programs and assistants read
+
+
+def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
+    """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of steps, loss, text, files.
+
+    Args:
+        job: the job's id; empty means the running one, else the latest
+    """
+    found = desk.jobs.get(job) if job else desk.jobs.shown_job()
+    if found is None:
+        if job:
+            raise UserError(f"There is no job '{job[:60]}'.", "Ask for the line to see those that there are.")
+        return {"state": "idle"}
+    told: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
+    told["loss"] = found.curve[-1][1] if found.curve else None
+    told["notices"] = [desk.workspace.without_paths(text) for text in found.notices]
+    told["files"] = {Path(file).name: url for file in found.files[:12] if (url := desk.url(file, found.id))}
+    return {key: desk.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()}
+
+
+def _line(desk: Desk) -> list:  # type: ignore[type-arg]
+    """The jobs: the running one, those that wait in their order, and the latest ended ones."""
+    return desk.jobs.rows()
+
+
+def _embeddings(desk: Desk) -> list:  # type: ignore[type-arg]
+    """Names of the embeddings that can be trained."""
+    return find_embeddings(desk.workspace)
+
+
+def _checkpoints(desk: Desk) -> list:  # type: ignore[type-arg]
+    """Titles of the checkpoints, as the setting checkpoint takes them."""
+    return [checkpoint.title for checkpoint in find_checkpoints(desk.workspace)]
+
+
+def _interrupt(desk: Desk) -> str:
+    """Stop the running job after its current step; what is trained is saved."""
+    return desk.jobs.interrupt()
+
+
+def _cancel(desk: Desk, job: str) -> str:
+    """Take a waiting job out of the line, or stop a running one.
+
+    Args:
+        job: the job's id
+    """
+    return desk.jobs.cancel(job)
+
+
+def _move_up(desk: Desk, job: str) -> str:
+    """Let a waiting job change places with the one before it.
+
+    Args:
+        job: the job's id
+    """
+    return desk.jobs.move_up(job)
+
+
+def _again(desk: Desk, job: str) -> str:
+    """Put a job with the same settings into the line; returns the new job's id.
+
+    Args:
+        job: the id of the job to repeat
+    """
+    return desk.jobs.again(job, who().name).id

@@ -1,0 +1,26 @@
+"""The files that a job has announced, under addresses that tell nothing of the server's folders."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ti_core.ui.desk import Desk
+
+SHOWN_IN_PAGE = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
+
+
+def file_routes(desk: Desk) -> list[Route]:
+    """`files/<key>/<name>`; the gate has asked for the login before."""
+
+    def fetch(request: Request) -> Response:
+        path = desk.published.get(request.path_params["key"])
+        if path is None or path.name != request.path_params["name"] or not path.is_file():
+            return PlainTextResponse("This file is not there any more.", 404)
+        kind = SHOWN_IN_PAGE.get(path.suffix.lower())
+        if kind:
+            return FileResponse(path, media_type=kind)
+        return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+
+    return [Route("/files/{key}/{name}", fetch, methods=["GET"])]
