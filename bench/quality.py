@@ -170,17 +170,23 @@ class Kept:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.runs = {tuple(run["key"]): run for line in self._lines() if (run := json.loads(line))}
 
-    def _lines(self) -> list[str]:
-        return self.file.read_text(encoding="utf-8").splitlines() if self.file.is_file() else []
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """Read anew each time, because several commands may share the work."""
+        return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()] if self.file.is_file() else []
 
     def find(self, key: Sequence[Any]) -> dict[str, Any] | None:
-        """The run of this row, recipe, person and seed (the first five of the key) that was measured at these points, or at more."""
-        return next((run for kept, run in self.runs.items() if kept[:5] == tuple(key[:5]) and set(key[5:]) <= set(kept[5:])), None)
+        """What is known of this row, recipe, person and seed (the first five of the key), if it was measured at these points at least.
+
+        The longest run tells the marked step. Shorter ones pass through the same vectors, so their points may be added to its curve.
+        """
+        runs = sorted((run for run in self.runs if run["key"][:5] == list(key[:5])), key=lambda run: max(run["key"][5:], default=0))
+        if not runs or not set(key[5:]) <= {point for run in runs for point in run["key"][5:]}:
+            return None
+        return {**runs[-1], "curve": {point: values for run in runs for point, values in run["curve"].items()}}
 
     def add(self, key: Sequence[Any], run: dict[str, Any]) -> None:
-        self.runs[tuple(key)] = {"key": list(key), **run}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": list(key), **run}) + "\n")

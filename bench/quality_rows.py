@@ -74,6 +74,6 @@ _ALL = (
     _alone("ema", "average of the vectors (0.9)", average_decay=0.9),
     Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
     Row("small", "A1111's recipe, 2 images an update", changes={"gradient_accumulation_steps": 1}, images_per_step=2, evaluate_every=20),
-    Row("ours", "Fast and faithful (ours)", FAST, images_per_step=2, evaluate_every=20, initialization=CLASS_WORD, last_point=300),
+    Row("ours", "Fast and faithful (ours)", FAST, images_per_step=2, initialization=CLASS_WORD, last_point=300),
 )  # fmt: skip
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}

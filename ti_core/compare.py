@@ -115,11 +115,12 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     rows_shown = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, step), seed=seed) for line, seed in rows_shown for step in steps]
-    emit(Started(f"Compare {settings.run}", len(requests), plan=f"{len(steps)} steps x {len(lines)} prompts x {len(settings.seed_numbers)} seeds."))
+    emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
     pictures: list[Image.Image] = []
     for start in range(0, len(requests), BATCH):
         emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
         pictures.extend(sample_images(sd, requests[start : start + BATCH], vectors, stop, batch=BATCH))
+    emit(Progress("Saving the grid", len(requests), len(requests)))
     best = best_of(run)
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
     table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]

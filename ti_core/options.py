@@ -63,7 +63,7 @@ class Settings:
             value = values.get(name, default)
             try:
                 kept[name] = _converted(value, default)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 kind = "a whole number" if type(default) is int else "a number"
                 problems.append(f"{cls.options()[name].label}: '{value}' is not {kind}.")
         if problems:

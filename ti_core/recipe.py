@@ -27,7 +27,7 @@ _GUIDE_VALUES = {
     "shuffle_tags": True, "tag_drop_out": TAG_DROP_OUT, "latent_sampling_method": "deterministic",
 }  # fmt: skip
 _FAST_VALUES = {
-    "learning_rate": "0.02", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 150, "norm_control": "direction only",
+    "learning_rate": "0.02:15, 0.01:40, 0.005:100, 0.002", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 150, "norm_control": "direction only",
     "noise_spread": "even", "early_stop": 2,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}

@@ -52,7 +52,7 @@ def test_likeness_is_measured_against_the_best_that_a1111_reaches_on_the_same_pe
 def test_runs_are_kept_and_found_again(tmp_path) -> None:  # type: ignore[no-untyped-def]
     kept = Kept(tmp_path / "runs.jsonl")
     kept.add(("ours", "abc", 1, 0, 0, 30), {"best": [0.5, 0.9, 0.3], "curve": {}})
-    assert Kept(tmp_path / "runs.jsonl").runs[("ours", "abc", 1, 0, 0, 30)]["best"] == [0.5, 0.9, 0.3]
+    assert [run["best"] for run in Kept(tmp_path / "runs.jsonl").runs] == [[0.5, 0.9, 0.3]]
 
 
 def test_every_row_is_a_form_that_can_be_trained(workspace, dataset) -> None:  # type: ignore[no-untyped-def]
@@ -62,3 +62,12 @@ def test_every_row_is_a_form_that_can_be_trained(workspace, dataset) -> None:  #
         settings = TrainSettings.from_dict(row.train(workspace, "datasets/anna", "zqx"))
         assert not settings.problems(), name
         assert settings.batch_size * settings.gradient_accumulation_steps in (row.images_per_step, 8), name  # 4 photos here, 12 in the bench
+
+
+def test_a_longer_run_adds_its_points_to_a_shorter_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    kept = Kept(tmp_path / "runs.jsonl")
+    kept.add(("ours", "abc", 1, 0, 0, 1000), {"best": [0.6, 0.9, 0.3], "curve": {"1000": [0.6, 0.9, 0.3]}})
+    kept.add(("ours", "abc", 1, 0, 0, 30), {"best": [0.5, 0.9, 0.3], "curve": {"30": [0.5, 0.9, 0.3]}})
+    found = kept.find(("ours", "abc", 1, 0, 0, 30, 1000))
+    assert found is not None and found["best"][0] == 0.6 and set(found["curve"]) == {"30", "1000"}
+    assert kept.find(("ours", "abc", 1, 0, 0, 120)) is None and kept.find(("ours", "abc", 1, 1, 0, 30)) is None

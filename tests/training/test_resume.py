@@ -73,7 +73,7 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     assert [row.split(",")[0] for row in rows] == ["step", *map(str, range(1, 14))]
     kept = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["step"] for event in kept if event["event"] == "StepDone"] == list(range(1, 14))
-    assert sorted(p.name for p in (folder / "embeddings").iterdir()) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
+    assert sorted(p.name for p in (folder / "embeddings").glob("*.pt")) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
 
 
 def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:

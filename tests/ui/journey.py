@@ -80,7 +80,7 @@ def open_page(browser: Browser, url: str, requests: list[str] | None = None, **c
     if requests is not None:
         page.on("request", lambda request: requests.append(request.url))
     page.goto(url)
-    expect(state(page)).not_to_have_text("connecting")
+    expect(state(page)).not_to_have_text("connecting", timeout=START_S * 1000)
     return page
 
 

@@ -81,8 +81,8 @@ def test_a_mistake_of_a_program_is_the_same_sentence_as_on_the_page(served: Serv
 
 def test_only_plain_names_are_public(served: Served) -> None:
     names = set(served.client.view_api(return_format="dict", print_info=False)["named_endpoints"])  # type: ignore[index]
-    orders = {"/create_embedding", "/preprocess", "/train", "/resume", "/generate"}
-    assert names == orders | {"/status", "/line", "/embeddings", "/checkpoints", "/interrupt", "/cancel", "/move_up", "/again"}
+    orders = {"/create_embedding", "/preprocess", "/train", "/resume", "/compare", "/generate"}
+    assert names == orders | {"/status", "/line", "/embeddings", "/checkpoints", "/runs", "/interrupt", "/cancel", "/move_up", "/again", "/use_step"}
 
 
 def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(served: Served) -> None:

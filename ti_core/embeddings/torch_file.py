@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import threading
 import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from ti_core.files import reason
 MAX_FILE_BYTES = 64 * 2**20
 _DAMAGED = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, OverflowError,
-    MemoryError, zipfile.BadZipFile,
+    MemoryError, struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 """What torch's reader raises for bytes that are no file of torch, or that ask for code."""
 _ALLOWING = threading.Lock()
@@ -34,13 +37,23 @@ class _Parameters:
         self.parameters = state.get("_parameters") if isinstance(state, dict) else None
 
 
+@contextmanager
+def allowing(classes: Sequence[Any]) -> Iterator[None]:
+    """Let torch's reader take these classes for a while, by one thread at a time; none need no waiting."""
+    if not classes:
+        yield
+        return
+    with _ALLOWING, torch.serialization.safe_globals(list(classes)):
+        yield
+
+
 def load_torch_file(path: Path) -> Any:
     """The dicts, lists, texts, numbers and tensors in the file. Raises UserError that says why it cannot be read."""
     try:
         _check_size(path)
         allowed: list[Any] = [(_Parameters, "torch.nn.modules.container.ParameterDict")]
         # An open file, because torch.load goes by the suffix when it is given a path.
-        with path.open("rb") as file, _ALLOWING, torch.serialization.safe_globals(allowed):
+        with path.open("rb") as file, allowing(allowed):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Create it first.") from None

@@ -18,10 +18,10 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, Sta
 from diffusers.loaders.single_file_utils import SingleFileComponentError, create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.serialization import safe_globals
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ti_core.checkpoint_facts import facts_of
+from ti_core.embeddings.torch_file import allowing
 from ti_core.errors import UserError
 from ti_core.events import Emit, Progress
 from ti_core.file_hashes import short_hash
@@ -78,7 +78,7 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     try:
         load = _load_folder if file.path.is_dir() else _load_single_file
         classes = (*file.facts.trainer_classes, *(facts_of(own_vae).trainer_classes if own_vae else ()))
-        with safe_globals(stand_ins(classes)):
+        with allowing(stand_ins(classes)):
             tokenizers, encoders, unet, scheduler = load(file, family, weights)
             vae = _load_vae(own_vae or file.path, family, weights)
         if family.name == "sdxl" and vae.config.force_upcast and weights is torch.float16:
@@ -254,7 +254,7 @@ def _table_in(path: Path, prefix: str) -> Tensor:
     if path.suffix == ".safetensors":
         with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
             return file.get_tensor(next(key for key in file.keys() if is_table(key))).float()  # noqa: SIM118
-    with safe_globals(stand_ins(facts_of(path).trainer_classes)):
+    with allowing(stand_ins(facts_of(path).trainer_classes)):
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     while "state_dict" in content:
         content = content["state_dict"]

@@ -54,7 +54,7 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
 
     async def create(values: dict[str, Any], owner: str) -> str:
         job = await run("create", values, owner)
-        return f"create embedding filename: embeddings/{job.result}.pt"
+        return f"create embedding filename: embeddings/{Path(job.files[0]).name}"
 
     async def train(values: dict[str, Any], owner: str) -> str:
         await run("train", values, owner)

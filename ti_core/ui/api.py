@@ -10,31 +10,40 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.compare import find_runs
 from ti_core.errors import UserError
 from ti_core.job_kinds import KINDS
 from ti_core.library import find_checkpoints, find_embeddings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks, who
+from ti_core.use_step import use_step
 
 ORDERS = {
     "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
     "preprocess": ("preprocess", "Put the preparation of photos for training into the line of jobs."),
     "train": ("train", "Put the training of an embedding into the line of jobs."),
     "resume": ("resume", "Put the rest of a training that was interrupted into the line of jobs."),
+    "compare": ("compare", "Put a grid of pictures of a run, step by prompt by seed, into the line of jobs."),
     "generate": ("txt2img", "Put the painting of pictures from a prompt into the line of jobs."),
 }
 """Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
 SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result")
 
 
-def build_api(desk: Desk) -> None:
-    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first."""
-    for name, (kind, text) in ORDERS.items():
-        gr.api(_clear_errors(_ordering(desk, name, kind, text), desk), api_name=name, queue=False)
-    for function in (_status, _line, _embeddings, _checkpoints):
-        gr.api(looks(_bound(function, desk)), api_name=function.__name__.strip("_"), queue=False)
-    for change in (_interrupt, _cancel, _move_up, _again):
-        gr.api(_bound(change, desk), api_name=change.__name__.strip("_"), queue=False)
+def build_api(desk: Desk) -> list[str]:
+    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the names."""
+    functions: list[tuple[str, Callable[..., Any]]] = [
+        *((name, _clear_errors(_ordering(desk, name, kind, text), desk)) for name, (kind, text) in ORDERS.items()),
+        *((_plain_name(function), looks(_bound(function, desk))) for function in (_status, _line, _embeddings, _checkpoints, _runs)),
+        *((_plain_name(function), _bound(function, desk)) for function in (_interrupt, _cancel, _move_up, _again, _use_step)),
+    ]
+    for name, function in functions:
+        gr.api(function, api_name=name, queue=False)
+    return [name for name, _ in functions]
+
+
+def _plain_name(function: Callable[..., Any]) -> str:
+    return function.__name__.strip("_")
 
 
 def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]:
@@ -79,7 +88,7 @@ def _bound(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
         return function(desk, *given, **named)
 
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return _clear_errors(_described(call, function.__name__.strip("_"), function.__doc__, signature), desk)
+    return _clear_errors(_described(call, _plain_name(function), function.__doc__, signature), desk)
 
 
 def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
@@ -129,6 +138,21 @@ def _embeddings(desk: Desk) -> list:  # type: ignore[type-arg]
 def _checkpoints(desk: Desk) -> list:  # type: ignore[type-arg]
     """Titles of the checkpoints, as the setting checkpoint takes them."""
     return [checkpoint.title for checkpoint in find_checkpoints(desk.workspace)]
+
+
+def _runs(desk: Desk) -> list:  # type: ignore[type-arg]
+    """Folders of the trainings that hold copies of their steps, the newest first."""
+    return find_runs(desk.workspace)
+
+
+def _use_step(desk: Desk, run: str, step: int) -> str:
+    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns the embedding's file.
+
+    Args:
+        run: the run's folder, as runs gives it
+        step: a step that the run holds a copy of
+    """
+    return desk.workspace.shown(use_step(desk.workspace.folder(run, "Run"), int(step), desk.workspace))
 
 
 def _interrupt(desk: Desk) -> str:

@@ -30,6 +30,8 @@ MAX_UPLOAD_BYTES = 512 * 2**20
 MAX_UPLOADS_BYTES = 4 * 2**30
 """Of everything that was dropped and not yet cleared away."""
 GUESSES_A_MINUTE = 10
+MAX_LOGINS = 5000
+"""Gradio never forgets a login; the oldest ones have to log in again."""
 
 
 @dataclass
@@ -63,6 +65,10 @@ class Gate:
                 ]
                 if scope["path"].rstrip("/") == LOGIN and message["status"] == 400:
                     self._note_guess(scope)
+                if scope["path"].rstrip("/") == LOGIN and message["status"] == 200:
+                    tokens = scope["app"].tokens
+                    while len(tokens) > MAX_LOGINS:
+                        del tokens[next(iter(tokens))]
             await send(message)
 
         await self.app(scope, receive, watched)

@@ -113,7 +113,7 @@ function drawFiles(d) {
   find(".saved").hidden = !files.length;
   list.replaceChildren(...files.map(([name, url]) => {
     const item = document.createElement("li"), isPicture = /\.(png|webp|jpg)$/.test(name);
-    item.append(["preprocess", "txt2img"].includes(d.kind) && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
+    item.append(["preprocess", "txt2img", "compare"].includes(d.kind) && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
     return item;
   }));
 }

@@ -32,7 +32,7 @@ class ModelPanel:
             self.refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh")
         self.widgets: dict[str, Any] = {"checkpoint": checkpoint}
         self.facts = gr.Textbox(
-            label="This checkpoint", value=lambda: self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
+            label="This checkpoint", value=self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
         )
         with gr.Accordion("VAE, clip skip, precision, download", open=False, elem_id="model_more"):
             vae = options["vae"]

@@ -43,7 +43,7 @@ class Page:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
-            build_api(self.desk)
+            api_names = build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
@@ -72,7 +72,7 @@ class Page:
             self._wire_lists()
             self._wire_forms()
             self._wire_reload(blocks)
-            guard_handlers(blocks)
+            guard_handlers(blocks, api_names)
         return blocks
 
     # ---- layout

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hmac
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -111,8 +111,10 @@ def _refuse_lookers() -> None:
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def guard_handlers(blocks: gr.Blocks) -> None:
-    """Put the check before every handler of the page that is not marked with `looks`."""
+def guard_handlers(blocks: gr.Blocks, public: Collection[str] = ()) -> None:
+    """Put the check before every handler of the page that is not marked with `looks`; only what stands in the API is shown to programs."""
     for event in blocks.fns.values():
+        if event.api_name not in public:
+            event.api_visibility = "private"
         if event.fn and not getattr(event.fn, "may_look", False):
             event.fn = for_trainers(event.fn)

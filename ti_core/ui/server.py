@@ -27,6 +27,8 @@ from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent / "style.css"
 MAX_PHOTO_SIZE = "64mb"
+SESSIONS = 1000
+"""Open tabs whose state gradio remembers; the longest unused goes first, so that memory stays flat."""
 WRONG_PASSWORD_S = 1.0
 
 
@@ -67,7 +69,7 @@ def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str
             auth=login_check(door.logins) if door.logins else None, auth_message=TITLE,
             theme=_theme(), css_paths=[STYLE],
             max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
-            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
+            state_session_capacity=SESSIONS, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
             app_kwargs={
                 "openapi_url": None, "routes": [*file_routes(desk), *a1111_routes(desk, checkpoint)],
                 "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), gate],

@@ -1,0 +1,90 @@
+"""The line of jobs in a real browser: ordered by keyboard, on a phone, and there again after the server was ended at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from playwright.sync_api import Page, expect
+
+from tests.ui.journey import SLOW_MS, open_chromium, open_page, running_app, state
+from ti_core.workspace import SHOWN_SAMPLE_PHOTOS
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+TRAIN = {
+    "embedding": "anna",
+    "dataset_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna",
+    "template_file": "subject.txt",
+    "steps": 100_000,
+    "image_every": 0,
+    "save_every": 5,
+}
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator("#live .jobs li > span:first-child").all_inner_texts()
+
+
+def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(tmp_path: Path) -> None:
+    with open_chromium() as browser:
+        with running_app(tmp_path) as (url, _):
+            program = Client(url, verbose=False)
+            created = program.predict(name="anna", api_name="/create_embedding")
+            while program.predict(created, api_name="/status")["state"] != "finished":
+                time.sleep(0.2)
+            program.predict(**TRAIN, api_name="/train")
+            for name in ("second", "third"):
+                program.predict(name=name, api_name="/create_embedding")
+            page = open_page(browser, url)
+            expect(page.locator("#live .jobs li")).to_have_count(4, timeout=SLOW_MS)
+            assert rows(page)[1:3] == ["Create embedding second: waiting, number 1", "Create embedding third: waiting, number 2"]
+            up = page.get_by_role("button", name="Move up: Create embedding third")
+            up.focus()
+            page.keyboard.press("Enter")
+            expect(page.locator("#live .jobs li > span:first-child").nth(1)).to_have_text("Create embedding third: waiting, number 1")
+
+            phone = open_page(browser, url, **PHONE)
+            assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+            phone.get_by_role("button", name="Cancel: Create embedding second").tap()
+            expect(page.locator("#live .jobs li").filter(has_text="second")).to_contain_text("cancelled")
+            page.get_by_role("button", name="Again, with the same settings: Create embedding second").click()
+            expect(page.locator("#live .jobs li").filter(has_text="second: waiting")).to_have_count(1)
+            expect(page.locator("#live .count")).to_contain_text(re.compile(r"step ([6-9]|\d\d)"), timeout=SLOW_MS)
+            # running_app ends the server by SIGTERM, which stops it at once: nothing is tidied up
+        with running_app(tmp_path) as (url, _):
+            page = open_page(browser, url)
+            training = page.locator("#live .jobs li").filter(has_text="Training anna")
+            expect(training).to_contain_text(re.compile(r"interrupted at \d+ / 100000"), timeout=SLOW_MS)
+            expect(page.locator("#live .jobs li").filter(has_text="Create embedding third")).to_contain_text("finished", timeout=SLOW_MS)
+            page.get_by_role("button", name=re.compile("Resume from step [0-9]+: Training anna")).click()
+            expect(page.locator("#live .jobs li").filter(has_text="running")).to_have_count(1, timeout=SLOW_MS)
+            expect(state(page)).to_have_text("running")
+            page.get_by_role("button", name=re.compile("^Stop: ")).click()
+            expect(state(page)).to_have_text("interrupted", timeout=SLOW_MS)
+
+
+@pytest.mark.parametrize("flags", [("--auth-look", "eve"), ("--auth", "anna:a", "--auth-look", "anna:b")])
+def test_logins_that_cannot_be_are_refused_with_a_sentence(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    import app
+
+    assert app.main(["--port", "7999", *flags]) == 2
+    assert "--auth-look" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the package is there")
+def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
+    import app
+
+    assert app.main(["--port", "7999", "--mcp"]) == 2
+    assert "gradio[mcp]==6.31.0" in capsys.readouterr().err
+
+
+def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
+    with running_app(tmp_path) as (url, _):
+        for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
+            assert httpx.post(url + path, headers={"authorization": "Bearer "}).status_code == 401
