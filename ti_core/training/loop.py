@@ -19,7 +19,7 @@ from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
-from ti_core.training.snapshots import save_preview
+from ti_core.training.snapshots import advise_interval, save_preview
 from ti_core.training.state import load_state, save_state
 from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
@@ -127,7 +127,12 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
         if evaluation.is_due(step):
             evaluate(run, evaluation)
         if paints:
+            painting = time.perf_counter()
             save_preview(run, prompt)
+            if is_good and step - plan.first_step <= settings.image_every:  # the first one tells how long they take
+                advice = advise_interval(time.perf_counter() - painting, elapsed_s, settings.image_every, plan.steps - step)
+                if advice:
+                    run.log(Notice(advice))
         if copies or paints or step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S:
             save_run_state(run)
             saved_step, saved_s = step, time.monotonic()
