@@ -98,12 +98,13 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     run, steps, trained = check_compare(settings, workspace)
     emit(Progress(f"Loading {trained.checkpoint}", 0, 1))
     from ti_core.embeddings.formats import load_embedding
-    from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+    from ti_core.models.checkpoint import LoadOptions
     from ti_core.models.sampler import SampleRequest, sample_images
+    from ti_core.models.warm import warm_checkpoint
 
     copies = saved_steps(run)
     name = embedding_name(copies[steps[0]])
-    sd = load_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
+    sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
     vectors = {}
     for step in steps:
         rows = load_embedding(copies[step]).vectors

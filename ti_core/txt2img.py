@@ -47,10 +47,11 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     """
     check_txt2img(settings, workspace)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+    from ti_core.models.checkpoint import LoadOptions
     from ti_core.models.sampler import SampleRequest, sample_images
+    from ti_core.models.warm import warm_checkpoint
 
-    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
+    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     sd.place()
     vectors, hashes, left_out = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
     first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)

@@ -67,6 +67,11 @@ class Workspace:
         """Cache of the checkpoints' hashes."""
         return self.root / "models" / "hashes.json"
 
+    @property
+    def latent_cache(self) -> Path:
+        """Encoded pictures of earlier trainings; may be deleted at any time."""
+        return self.root / ".cache" / "latents"
+
     def _of_a1111(self, place: str) -> tuple[Path, ...]:
         return (self.a1111_dir / place,) if self.a1111_dir else ()
 

@@ -88,7 +88,7 @@ def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Wor
 
 def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(loop, "load_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0])
+    monkeypatch.setattr(loop, "warm_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0])
     train(workspace)
     fresh = checkpoint.load_checkpoint(TINY, workspace)
     for trained, untouched in ((loaded[0].unet, fresh.unet), (loaded[0].text_encoders[0], fresh.text_encoders[0]), (loaded[0].vae, fresh.vae)):

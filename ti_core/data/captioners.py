@@ -49,7 +49,9 @@ def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit
 
     def blip() -> Captioner:
         from ti_core.data.blip import Blip
+        from ti_core.models.warm import forget
 
+        forget()  # the last training's model makes room
         return Blip(settings, workspace)
 
     def tagger() -> Captioner:

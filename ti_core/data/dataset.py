@@ -12,7 +12,8 @@ import numpy as np
 from ti_core.data.captions import read_caption, words_of_file_name
 from ti_core.data.images import Problem, cover, find_images, find_problem, open_rgb
 from ti_core.data.preprocess import OUTPUT_NAME
-from ti_core.errors import Interrupted, UserError
+from ti_core.data.read_ahead import read_ahead
+from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 
 
@@ -44,12 +45,9 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     examples: list[Example] = []
     problems: list[Problem] = []
     paths = find_images(folder)
-    for number, path in enumerate(paths):
-        if stop is not None and stop.is_set():
-            raise Interrupted
+    for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop), strict=True)):
         if emit is not None:
             emit(Progress(f"Checking {path.name}", number, len(paths)))
-        found = find_problem(path)
         if found is None:
             caption, found = _caption(path, word_regex, join)
             examples.append(Example(path, caption))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ti_core.data.images import cover, open_alpha, open_rgb
-from ti_core.errors import Interrupted
+from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
+from ti_core.data.read_ahead import read_ahead
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.stable_diffusion import StableDiffusion, size_of
 
@@ -39,59 +39,83 @@ class Latents:
 
 @dataclass(frozen=True)
 class PictureSize:
-    """How pictures are brought to size: covered to width x height, or kept, and then cropped to multiples of `factor`."""
+    """How pictures are brought to size: covered to width x height, or kept; then that times `share`, cropped to multiples of `factor`."""
 
     width: int
     height: int
     factor: int
     keep: bool = False
+    share: float = 1.0
 
     def of(self, image: Image.Image) -> tuple[int, int]:
-        if not self.keep:
-            return self.width, self.height
-        return max(self.factor, image.width // self.factor * self.factor), max(self.factor, image.height // self.factor * self.factor)
+        wanted = image.size if self.keep else (self.width, self.height)
+        width, height = (max(self.factor, int(side * self.share) // self.factor * self.factor) for side in wanted)
+        return width, height
 
 
-def encode_images(sd: StableDiffusion, paths: Sequence[Path], size: PictureSize, alpha_as_weight: bool, emit: Emit, stop: threading.Event) -> Latents:
-    """Latents of the pictures; files are read ahead by threads, off the training thread. Raises Interrupted between pictures."""
+def encode_images(
+    sd: StableDiffusion, paths: Sequence[Path], size: PictureSize, alpha_as_weight: bool, emit: Emit, stop: threading.Event, cache_folder: Path | None = None
+) -> Latents:
+    """Latents of the pictures; files are read ahead by all cores, off the training thread. Raises Interrupted between pictures.
+
+    With `cache_folder`, those that were encoded before in the same way are read from there, and the others are kept there.
+    """
     latents, cropped = Latents(), 0
-    with ThreadPoolExecutor(max_workers=2) as readers, sd.vae_at_work():
-        for done, picture in enumerate(readers.map(lambda path: _read(path, size, alpha_as_weight), paths)):
-            if stop.is_set():
-                readers.shutdown(cancel_futures=True)
-                raise Interrupted
-            image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
-            mean, deviation = sd.encode(image.float() / 127.5 - 1)
-            latents.mean.append(mean[0])
-            latents.deviation.append(deviation[0])
-            latents.weight.append(loss_weight(picture.alpha, mean.shape[-2:]).to(sd.device))
-            latents.sizes.append(picture.told)
-            cropped += picture.cropped
-            emit(Progress("Preparing the pictures", done + 1, len(paths)))
+    how = f"1 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
+    cache = LatentCache(cache_folder, how) if cache_folder else None
+    for done, picture in enumerate(read_ahead(lambda path: _read(path, size, alpha_as_weight, cache), paths, stop)):
+        found = picture.latents or _encode(sd, picture)
+        if picture.file and not picture.latents:
+            save_latents(picture.file, found)
+        for name in ("mean", "deviation", "weight"):
+            getattr(latents, name).append(found[name].to(sd.device))
+        latents.sizes.append(found["told"].tolist())
+        cropped += bool(found["cropped"])
+        emit(Progress("Preparing the pictures", done + 1, len(paths)))
+    if cache_folder:
+        keep_below(LIMIT_BYTES, cache_folder)
     if cropped:
         emit(Notice(f"{cropped} of {len(paths)} pictures were cropped by a few pixels, because their sizes must be multiples of {size.factor}."))
     return latents
 
 
 class _Picture(NamedTuple):
-    """uint8 pixels [h, w, 3] and alpha [h, w]; `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut."""
+    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `file` is its place in the cache.
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None
-    told: list[int]
-    cropped: bool
+    `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut.
+    """
+
+    file: Path | None
+    latents: dict[str, Tensor] | None
+    pixels: np.ndarray | None = None
+    alpha: np.ndarray | None = None
+    told: list[int] | None = None
+    cropped: bool = False
 
 
-def _read(path: Path, size: PictureSize, alpha_as_weight: bool) -> _Picture:
+def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCache | None) -> _Picture:
+    file = cache.file(path) if cache else None
+    if file and (found := load_latents(file)):
+        return _Picture(file, found)
     image = open_rgb(path)
     width, height = size.of(image)
     alpha = open_alpha(path) if alpha_as_weight else None
     scale = max(width / image.width, height / image.height)
     crop = round((image.width * scale - width) / 2), round((image.height * scale - height) / 2)
     return _Picture(
-        np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)),
-        size_of(width, height, image.size, crop), size.keep and (width, height) != image.size,
+        file, None, np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)),
+        size_of(width, height, image.size, crop), size.keep and size.share == 1 and (width, height) != image.size,
     )  # fmt: skip
+
+
+def _encode(sd: StableDiffusion, picture: _Picture) -> dict[str, Tensor]:
+    """What is kept of a picture, as tensors."""
+    assert picture.pixels is not None and picture.told is not None
+    with sd.vae_at_work():
+        image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
+        mean, deviation = sd.encode(image.float() / 127.5 - 1)
+    told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
+    return {"mean": mean[0], "deviation": deviation[0], "weight": loss_weight(picture.alpha, mean.shape[-2:]), "told": told, "cropped": cropped}
 
 
 def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from ti_core.library import CheckpointFile
 from ti_core.models.families import Family
+from ti_core.models.recompute import save_memory
 
 LATENT_CHANNELS = 4
 TOKENS = 77
@@ -71,9 +72,18 @@ class StableDiffusion:
     clip_skip: int = 1
     vae_idles_on_cpu: bool = False
     encoder_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    compiled_unet: Callable[..., Any] | None = None
+    """Stands in for the UNet where a gradient is wanted."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about choices that were made while loading."""
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """The words stay float32 until each layer reads them, so that their gradient is summed in float32: the error of a bf16 gradient was
+        1.12% instead of 1.26% on the Portraits model, and SDXL sums over 140 readings."""
+        for name, module in self.unet.named_modules():
+            if name.endswith(("attn2.to_k", "attn2.to_v")):
+                module.register_forward_pre_hook(lambda module, args: (args[0].to(module.weight.dtype), *args[1:]))
 
     @property
     def widths(self) -> dict[str, int]:
@@ -100,12 +110,16 @@ class StableDiffusion:
         return torch.autocast(self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None)
 
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it."""
+        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it.
+
+        All in the precision of its weights, without autocast, which on CUDA would keep float32 copies of what goes into every norm: 20% more
+        memory for the same gradient error.
+        """
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
         added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
-        with self.autocast():
-            return self.unet(latents, timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
+        unet = self.compiled_unet if self.compiled_unet is not None and torch.is_grad_enabled() else self.unet
+        return unet(latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
 
     def _blank_channels(self, latents: Tensor) -> Tensor:
         """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the picture is given (reference 2.3)."""
@@ -150,6 +164,18 @@ class StableDiffusion:
         for encoder in self.text_encoders:
             encoder.to(self.encoder_device)
         self.unet.to(self.device)
+
+    def rest(self) -> None:
+        """As it came from its files: every network in the computer's memory, nothing switched on for one training."""
+        self.unet.disable_gradient_checkpointing()
+        if self.compiled_unet is not None:
+            self.compiled_unet = None
+            save_memory(self.unet)
+        self.vae.disable_tiling()
+        self.vae.disable_slicing()
+        self.vae_idles_on_cpu, self.encoder_device = False, self.device
+        for network in (self.unet, self.vae, *self.text_encoders):
+            network.to("cpu")
 
 
 def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:

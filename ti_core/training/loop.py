@@ -8,17 +8,20 @@ from pathlib import Path
 
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted
-from ti_core.events import EmbeddingSaved, Emit, Finished, Notice, Progress, StepDone
-from ti_core.models.checkpoint import LoadOptions, load_checkpoint
+from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
+from ti_core.models.checkpoint import LoadOptions
+from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
+from ti_core.training.compiled import try_compiled
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
-from ti_core.training.snapshots import save_preview
+from ti_core.training.snapshots import advise_interval, save_preview
 from ti_core.training.state import load_state, save_state
+from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
 
@@ -43,17 +46,26 @@ def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: thread
 
 
 def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None = None) -> None:
+    together = Together()
+    if not together.is_first:
+        emit = _tell_nobody
     emit(Progress("Checking the settings and the pictures", 0, 1))
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    if not together.is_first:
+        settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    sd = load_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    run = begin_run(settings, inputs, sd, emit, stop, saved)
+    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
+    run = begin_run(settings, inputs, sd, together, emit, stop, saved)
     target = workspace.embeddings / f"{run.name}{inputs.suffix}"
     with run.log:
         run.log(run.started)
         if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
             run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
         _train_and_save(run, target, workspace)
+
+
+def _tell_nobody(event: Event) -> None:
+    """The events of all processes but the first."""
 
 
 def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
@@ -68,6 +80,8 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
     except NotFinite:
         _save(run, target)
         raise
+    if run.step < run.settings.steps:
+        run.together.leave(run.vectors)
     _save(run, target)
     run.log(EmbeddingSaved(run.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
@@ -75,6 +89,8 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
 
 
 def _save(run: Run, target: Path) -> None:
+    if not run.together.is_first:
+        return
     save_run_state(run)
     save_embedding(target, run.embedding())
     if run.settings.save_optimizer_state:
@@ -101,14 +117,22 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
             run.norms.hold(run.vectors)
             move_average(run.average, run.vectors, settings.average_decay, step)
             good = copy_of(run.vectors)
-            run.log(StepDone(step, loss, rate, prompt, time.perf_counter() - began))
+            elapsed_s = time.perf_counter() - began
+            run.log(StepDone(step, loss, rate, prompt, elapsed_s))
+            if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
+                try_compiled(run, elapsed_s * (plan.steps - step))
         copies, paints = (every and step % every == 0 for every in (settings.save_every, settings.image_every))
         if copies:
             _save_copy(run)
         if evaluation.is_due(step):
             evaluate(run, evaluation)
         if paints:
+            painting = time.perf_counter()
             save_preview(run, prompt)
+            if is_good and step - plan.first_step <= settings.image_every:  # the first one tells how long they take
+                advice = advise_interval(time.perf_counter() - painting, elapsed_s, settings.image_every, plan.steps - step)
+                if advice:
+                    run.log(Notice(advice))
         if copies or paints or step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S:
             save_run_state(run)
             saved_step, saved_s = step, time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
 from ti_core.models.device import device_state
-from ti_core.models.memory import FitPlan, Wishes, choose_fit, facts_of
+from ti_core.models.memory import TILE_PX, FitPlan, Wishes, choose_fit, facts_of
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
@@ -21,8 +22,16 @@ from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run_log import RunLog
 from ti_core.training.run_state import RunState, describe_pictures
 from ti_core.training.setup import Prepared
+from ti_core.training.together import Together
 
 CPU_PIXELS_AT_ONCE = 16_384
+COARSE_SIZE = 0.75
+"""Of both sides. A pass then costs half (0.52 from 512 to 384 px, stack notes 3), and Stable Diffusion still draws whole faces, which it does not at half the size."""
+
+
+def last_coarse_step(settings: TrainSettings) -> int:
+    """The last step that trains on the smaller pictures; 0 where none does."""
+    return int(settings.coarse_share * settings.steps)
 
 
 @dataclass
@@ -48,7 +57,14 @@ class Run:
     norms: NormControl
     average: dict[str, Tensor]
     """The running average of the vectors (EMA); empty where none is asked for."""
+    together: Together
     refusals: int = 0
+    coarse: Latents | None = None
+    """The pictures at COARSE_SIZE of their size, where some of this run's steps train on them."""
+
+    def latents_at(self, step: int) -> Latents:
+        """What is trained on at a step: by the step alone, so that a resumed run goes on as an unbroken one."""
+        return self.coarse if self.coarse is not None and step <= last_coarse_step(self.settings) else self.latents
 
     @property
     def shown(self) -> dict[str, Tensor]:
@@ -80,7 +96,9 @@ class Run:
         return max(1, self.pixels_at_once // (latent.shape[-1] * latent.shape[-2]))
 
 
-def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, emit: Emit, stop: threading.Event, saved: RunState | None = None) -> Run:
+def begin_run(
+    settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, emit: Emit, stop: threading.Event, saved: RunState | None = None
+) -> Run:
     """Encode the pictures and open the run's folder, or that of the `saved` run, which goes on.
 
     Raises UserError, with nothing written, if the embedding is for another model.
@@ -95,13 +113,17 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
         emit(Notice(note))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
-    fit = _fit(settings, sd, width, height, inputs.plan.images_per_step)
+    fit = fit_to_device(settings, sd, width, height, len(together.own(inputs.plan.images_per_step)))
     if not fit.fits:
         emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
-    latents = encode_images(sd, [e.path for e in inputs.dataset.examples], size, settings.alpha_as_weight, emit, stop)
-    _bring_to_device(sd, fit)
     plan = inputs.plan
-    folder = saved.folder if saved else RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    encode = partial(encode_images, sd, [e.path for e in inputs.dataset.examples], alpha_as_weight=settings.alpha_as_weight, emit=emit, stop=stop,
+                     cache_folder=inputs.latent_cache)  # fmt: skip
+    latents = encode(size=size)
+    coarse = encode(size=replace(size, share=COARSE_SIZE)) if plan.first_step < last_coarse_step(settings) else None
+    _bring_to_device(sd, fit)
+    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    folder = saved.folder if saved and together.is_first else fresh
     facts = {
         "model_name": sd.name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
@@ -123,22 +145,9 @@ def begin_run(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, em
     log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
-        settings,
-        inputs,
-        sd,
-        latents,
-        folder,
-        vectors,
-        optimizer,
-        plan.first_step,
-        log,
-        stop,
-        fit,
-        fit.micro_batch * largest,
-        norms,
-        average,
-        saved.refusals if saved else 0,
-    )
+        settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together,
+        saved.refusals if saved else 0, coarse,
+    )  # fmt: skip
 
 
 def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emit: Emit) -> None:
@@ -156,7 +165,7 @@ def _lengths(widths: dict[str, int]) -> str:
     return " + ".join(str(width) for width in widths.values())
 
 
-def _fit(settings: TrainSettings, sd: StableDiffusion, width: int, height: int, images: int) -> FitPlan:
+def fit_to_device(settings: TrainSettings, sd: StableDiffusion, width: int, height: int, images: int) -> FitPlan:
     """The fastest way that fits the free memory. A CPU gains nothing from more than a few thousand latent pixels at once."""
     wishes = Wishes.of(settings)
     if sd.device.type == "cpu" and not wishes.micro_batch:
@@ -172,3 +181,5 @@ def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
     if fit.vae_slicing:
         sd.vae.enable_slicing()
         sd.vae.enable_tiling()
+        sd.vae.tile_sample_min_size = min(sd.vae.tile_sample_min_size, TILE_PX)  # SDXL's own tiles are as large as its pictures
+        sd.vae.tile_latent_min_size = sd.vae.tile_sample_min_size // sd.latent_factor

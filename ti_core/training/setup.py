@@ -32,6 +32,7 @@ class Prepared:
     log_directory: Path
     plan: RunPlan
     suffix: str
+    latent_cache: Path | None = None
 
 
 def _load_for_training(name: str, family: Family, title: str, workspace: Workspace) -> Embedding:
@@ -68,5 +69,5 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     plan = plan_run(len(dataset.examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
         embedding, dataset, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
-        workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders),
+        workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,18 @@ from ti_core.models.sampler import SampleRequest, sample_images
 
 if TYPE_CHECKING:
     from ti_core.training.run import Run
+
+
+MOST_OF_THE_TIME, WORTH_A_WORD_S = 0.1, 60
+
+
+def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int) -> str:
+    """A sentence for the user where previews eat more than a tenth of the time, and a minute of what is left; else nothing."""
+    share = preview_s / (preview_s + every * step_s)
+    if share <= MOST_OF_THE_TIME or preview_s * (steps_left // every) < WORTH_A_WORD_S:
+        return ""
+    better = math.ceil(preview_s * (1 / MOST_OF_THE_TIME - 1) / step_s)
+    return f"A preview takes {preview_s:.1f} s, as long as {preview_s / step_s:.0f} steps, so previews take {share:.0%} of the time. One every {better} steps would be a tenth."
 
 
 def save_preview(run: Run, training_prompt: str) -> None:

@@ -32,11 +32,20 @@ FP16_LOSS_SCALE = 1024.0
 
 
 def take_gradient(run: Run, step: int) -> tuple[float, str]:
-    """Leave the gradient of update `step` on the vectors; returns its mean loss and one of its prompts.
+    """Leave the gradient of update `step` on the vectors, summed over all processes; returns its mean loss and one of its prompts.
 
     When memory runs out, the same update is done again with fewer images at once, which gives the same gradient. Raises Interrupted, and
     UserError when nothing smaller is left to try.
     """
+    loss, prompt, stopped = 0.0, "", False
+    try:
+        loss, prompt = _take_own_gradient(run, step)
+    except Interrupted:
+        stopped = True
+    return run.together.sum(run.vectors, loss, stopped), prompt
+
+
+def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
     while True:
         try:
             return _accumulate(run, step)
@@ -67,12 +76,23 @@ def _make_room(run: Run) -> None:
 def _accumulate(run: Run, step: int) -> tuple[float, str]:
     """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass of the text encoders
     takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
+
+    Nothing between the first micro-batch and the last waits for the device: what they need is there before, and the loss is read at the end.
     """
     sd, settings = run.sd, run.settings
     images = images_of_step(run.inputs.plan, settings.seed, step)
     prompts = prompts_of_step(run, images, step)
-    clean = clean_latents(run.latents, images, settings.latent_sampling_method, settings.seed, step)
+    latents = run.latents_at(step)
+    clean = clean_latents(latents, images, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread)
+    own = run.together.own(len(images))
+    total_images, images, prompts = len(images), [images[i] for i in own], [prompts[i] for i in own]
+    clean, noise, timesteps = [clean[i] for i in own], [noise[i] for i in own], timesteps[own]
+    run.optimizer.zero_grad()
+    if not own:
+        return 0.0, ""
+    sizes = torch.tensor([latents.sizes[image] for image in images], device=sd.device)
+    parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
     encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
@@ -81,17 +101,15 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
         conditioning = encoder.encode(prompts, vectors)
     leaf = conditioning.leaf()
     total = torch.zeros((), device=sd.device)
-    for part in parts_of_one_shape(clean, run.micro_batch):
+    for places, part in parts:
         if run.stop.is_set():
             raise Interrupted
-        x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
-        sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes)
-        weight = torch.stack([run.latents.weight[images[i]] for i in part])
-        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / len(images)
+        x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
+        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes[part])
+        weight = torch.stack([latents.weight[images[i]] for i in places])
+        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / total_images
         (loss * scale).backward()
         total += loss.detach()
-    run.optimizer.zero_grad()
     if len(prompts) <= at_once:
         conditioning.backward(leaf, scale)
     else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts

@@ -1,0 +1,402 @@
+"""Times a training step against the least it could cost, and against what other trainers do, in one run on this machine.
+
+    python bench/speed.py [--family sd1|sdxl] [--size PX] [--batch N] [--repeats N] [--parts steps previews page] [--tiny] [--json]
+
+Real architecture, random weights, so that no checkpoint is needed. Every variant takes the same number of images through the same UNet;
+variants take turns, and ratios are those of one turn, because machines are noisy. What the variants do:
+
+  floor      forward and backward of the UNet to the conditioning alone, with as many images together as ours, and nothing else
+  ours       ti_core's own update: draws, prompts, text encoder, UNet, loss, backward, clipping, AdamW, checks
+  a1111      as AUTOMATIC1111 1.10.1: gradient checkpointing always on, UNet not frozen, so that weight gradients are computed too, prompts
+             encoded with every micro-batch of `--batch` images, latents cached
+  diffusers  as the textual_inversion.py example in bf16: the picture through the VAE at every pass, the whole token table in AdamW with
+             weight decay, its other rows restored after every pass
+
+The last two are written here anew from what the programs were read to do; they were not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # started as a file: find ti_core all the same
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from accelerate import PartialState
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from ti_core.data.dataset import Dataset, Example
+from ti_core.data.latents import Latents
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.formats import save_embedding
+from ti_core.library import CheckpointFile
+from ti_core.models.checkpoint import autocast_dtype
+from ti_core.models.families import FAMILIES, load_tokenizers
+from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.recompute import keep_all, save_memory
+from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.plan import plan_run
+from ti_core.schedule import parse_schedule
+from ti_core.settings import TrainSettings
+from ti_core.training.norms import norm_control
+from ti_core.training.run import Run, fit_to_device
+from ti_core.training.setup import Prepared
+from ti_core.training.together import Together
+from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
+from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS
+
+VARIANTS = ("floor", "ours", "a1111", "diffusers")
+RECIPE_PASSES, RECIPE_PREVIEWS = 3000, 15
+"""The guide's recipe for 20 photos: 150 updates of 20 images, a preview and a copy every 10."""
+PREVIEW_STEPS = {"ours": TrainSettings.defaults()["preview_steps"], "a1111": 20, "diffusers": 25}
+"""Each program's own default; one picture a preview for all, though diffusers paints four."""
+NAME = "anna-01"
+CAPTION = "smiling, long red hair, green shirt, a garden in the background"
+
+
+# ---- a checkpoint of the real architecture with random weights
+
+
+def random_checkpoint(family_name: str, tiny: bool) -> StableDiffusion:
+    family, device = FAMILIES[family_name], PartialState().device
+    dtype = autocast_dtype(device)
+    weights = dtype or torch.float32
+
+    def config(part: str) -> dict[str, Any]:
+        read = dict(json.loads((family.configs / part / "config.json").read_text(encoding="utf-8")))
+        return read | (_tiny_changes(read) if tiny else {})
+
+    unet = _random(UNet2DConditionModel, config("unet"), weights, device)
+    vae = _random(AutoencoderKL, config("vae"), weights, device)
+    names = ("text_encoder", "text_encoder_2")[: len(family.encoders)]
+    kinds = (CLIPTextModel, CLIPTextModelWithProjection)
+    encoders = tuple(_random(kind, config(name), torch.float32, device) for kind, name in zip(kinds, names, strict=False))
+    scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
+    save_memory(unet)
+    return StableDiffusion(
+        CheckpointFile("random", Path("random")), "0" * 10, family, load_tokenizers(family), encoders, unet, vae, dict(scheduler.config),
+        scheduler.alphas_cumprod.to(device, torch.float32), scheduler.config.prediction_type, device, dtype, encoder_device=device,
+    )  # fmt: skip
+
+
+def _tiny_changes(config: dict[str, Any]) -> dict[str, Any]:
+    """The same blocks, a few channels wide; widths that meet stay equal (32 for each text encoder)."""
+    if "cross_attention_dim" in config:
+        count = len(config["block_out_channels"])
+        pooled = {"projection_class_embeddings_input_dim": 32 + 6 * 8, "addition_time_embed_dim": 8} if config.get("addition_embed_type") else {}
+        return {"block_out_channels": [32] * count, "cross_attention_dim": 64 if pooled else 32, "attention_head_dim": 4, "layers_per_block": 1,
+                "transformer_layers_per_block": 1, **pooled}  # fmt: skip
+    if "block_out_channels" in config:
+        return {"block_out_channels": [32] * len(config["block_out_channels"]), "layers_per_block": 1}
+    return {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 32}
+
+
+def _random(kind: Any, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> Any:
+    """Made without memory and filled once; the usual initialisation of a billion numbers takes minutes."""
+    with torch.device("meta"):
+        made: nn.Module = kind(CLIPTextConfig.from_dict(config)) if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection) else kind.from_config(config)
+    made = made.to(dtype).to_empty(device=device).requires_grad_(False).eval()
+    for name, tensor in (*made.named_parameters(), *made.named_buffers()):
+        if name.endswith("position_ids"):
+            tensor.copy_(torch.arange(tensor.shape[-1]).expand(tensor.shape))
+        elif tensor.ndim < 2:
+            tensor.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        else:
+            tensor.uniform_(-1, 1).mul_((3 / tensor[0].numel()) ** 0.5)
+    return made
+
+
+# ---- the variants
+
+
+@dataclass
+class Bench:
+    """`images` pictures a turn, `batch` together where the program itself decides nothing."""
+
+    sd: StableDiffusion
+    run: Run
+    size_px: int
+    batch: int
+    images: int
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Latents, noise, timesteps, and what SDXL is told of the sizes."""
+        device, side = self.sd.device, self.size_px // self.sd.latent_factor
+        latents, noise = torch.randn(2, count, 4, side, side, device=device)
+        return latents, noise, torch.randint(0, 1000, (count,), device=device), torch.tensor([size_of(self.size_px, self.size_px)] * count, device=device)
+
+    def prompts(self, count: int) -> list[str]:
+        return [f"a photo of {NAME}, {CAPTION}, number {i}" for i in range(count)]
+
+    # ---- each is one turn
+
+    def floor(self) -> None:
+        keep_all(self.sd.unet)
+        together = min(self.images, self.run.micro_batch(self.run.latents.mean[0]))
+        with torch.no_grad():
+            told = PromptEncoder(self.sd).encode(self.prompts(together), {NAME: self.run.vectors})
+        self.begin()
+        for _ in range(self.images // together):
+            x, noise, t, sizes = self.draw(together)
+            loss = (self.sd.predict(x, t, told.leaf(), sizes).float() - noise).square().mean()
+            loss.backward()
+
+    def ours(self) -> None:
+        save_memory(self.sd.unet)
+        self.begin()
+        run, before = self.run, copy_of(self.run.vectors)
+        step, rate = run.step + 1, 0.005
+        loss, _ = take_gradient(run, step)
+        clip_gradient(run, step)
+        run.norms.turn_only(run.vectors)
+        take_step(run, before, step, loss, rate)
+        run.step = step
+        check_moved(run, before, rate)
+
+    def a1111(self) -> None:
+        unet, encoder = self.sd.unet, PromptEncoder(self.sd)
+        keep_all(unet)
+        unet.enable_gradient_checkpointing()
+        unet.requires_grad_(True)
+        self.begin()
+        for _ in range(self.images // self.batch):
+            x, noise, t, sizes = self.draw(self.batch)
+            with self.sd.autocast():
+                told = encoder.encode(self.prompts(self.batch), {NAME: self.run.vectors})
+            loss = (self.sd.predict(x, t, told, sizes).float() - noise).square().mean()
+            (loss / (self.images // self.batch)).backward()
+        self.run.optimizer.step()
+        self.run.optimizer.zero_grad()
+        unet.disable_gradient_checkpointing()
+        unet.requires_grad_(False)
+        for weight in unet.parameters():
+            weight.grad = None
+
+    def diffusers(self) -> None:
+        sd, encoder = self.sd, PromptEncoder(self.sd)
+        keep_all(sd.unet)
+        tables = [e.get_input_embeddings().weight.requires_grad_(True) for e in sd.text_encoders]
+        kept = [table.detach().clone() for table in tables]
+        optimizer = torch.optim.AdamW(tables, lr=1e-4, weight_decay=1e-2)
+        pixels = torch.zeros(self.batch, 3, self.size_px, self.size_px, device=sd.device)
+        self.begin()
+        for _ in range(self.images // self.batch):
+            _, noise, t, sizes = self.draw(self.batch)
+            x, _ = sd.encode(pixels)
+            with sd.autocast():
+                told = encoder.encode(self.prompts(self.batch), {})
+            loss = (sd.predict(x, t, told, sizes).float() - noise).square().mean()
+            (loss / (self.images // self.batch)).backward()
+            with torch.no_grad():
+                for table, before in zip(tables, kept, strict=True):
+                    table[:-1] = before[:-1]
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            for table, before in zip(tables, kept, strict=True):
+                table.copy_(before)
+                table.requires_grad_(False)
+
+    def begin(self) -> None:
+        """Everything before this belongs to switching between variants, and is not timed."""
+        self.sd.vae.to(self.sd.device)
+        _wait(self.sd.device)
+        self.began = time.perf_counter()
+
+    def time(self, variant: str) -> float:
+        """Seconds of one image pass."""
+        getattr(self, variant)()
+        _wait(self.sd.device)
+        return (time.perf_counter() - self.began) / self.images
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Bench:
+    """A run in the state in which the loop finds it, with latents of noise and nothing on disk."""
+    images, side = 2 * batch, size_px // sd.latent_factor
+    embedding = Embedding(NAME, {name: torch.randn(2, width) * 0.01 for name, width in sd.widths.items()})
+    plan = plan_run(images, batch, 2, updates)
+    dataset = Dataset([Example(Path(f"{i}.png"), f"{CAPTION}, number {i}") for i in range(images)], [], images)
+    inputs = Prepared(embedding, dataset, ["a photo of [name], [filewords]"], parse_schedule("0.005"), Path("."), plan, ".pt")
+    latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
+    latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
+    latents.sizes = [size_of(size_px, size_px)] * images
+    vectors = {name: rows.to(sd.device).requires_grad_(True) for name, rows in embedding.vectors.items()}
+    optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
+    settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
+    nothing: Any = None
+    fit = fit_to_device(settings, sd, size_px, size_px, images)
+    control = norm_control(settings.norm_control, sd)
+    pixels, stop = fit.micro_batch * side * side, threading.Event()
+    run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, stop, fit, pixels, control, {}, Together())  # type: ignore[arg-type]
+    return Bench(sd, run, size_px, batch, images)
+
+
+# ---- the parts
+
+
+def time_steps(bench: Bench, repeats: int) -> dict[str, Any]:
+    """Seconds an image pass of every variant, and the ratios, by turns."""
+    bench.ours()  # the first pass of a process warms caches
+    turns = [{variant: bench.time(variant) for variant in VARIANTS} for _ in range(repeats)]
+    found: dict[str, Any] = {f"{variant}_s": statistics.median(turn[variant] for turn in turns) for variant in VARIANTS}
+    for name, above, below in (("step_over_floor", "ours", "floor"), ("a1111_over_ours", "a1111", "ours"), ("diffusers_over_ours", "diffusers", "ours")):
+        ratios = [turn[above] / turn[below] for turn in turns]
+        found |= {name: statistics.median(ratios), f"{name}_spread": [min(ratios), max(ratios)]}
+    found["pass_in_cfg_iterations"] = found["ours_s"] / time_of(lambda: _forward(bench, 2), bench)
+    return found
+
+
+@torch.no_grad()
+def _forward(bench: Bench, count: int) -> None:
+    x, _, t, sizes = bench.draw(count)
+    bench.sd.predict(x, t, PromptEncoder(bench.sd).encode(bench.prompts(count), {NAME: bench.run.vectors}), sizes)
+
+
+def time_of(action: Callable[[], Any], bench: Bench, repeats: int = 2) -> float:
+    seconds = []
+    for _ in range(repeats):
+        bench.begin()
+        action()
+        _wait(bench.sd.device)
+        seconds.append(time.perf_counter() - bench.began)
+    return min(seconds)
+
+
+def time_previews(bench: Bench) -> dict[str, Any]:
+    """A preview is so many steps of guidance and one decoding: both measured, the rest is multiplication."""
+    vectors = {NAME: {name: rows.detach() for name, rows in bench.run.vectors.items()}}
+
+    def paint(steps: int) -> float:
+        request = SampleRequest(bench.prompts(1)[0], steps=steps, width=bench.size_px, height=bench.size_px)
+        return time_of(lambda: sample_images(bench.sd, [request], vectors), bench, 1)
+
+    paint(1)
+    one, four = paint(1), paint(4)
+    step = (four - one) / 3
+    found: dict[str, Any] = {"preview_step_s": step, "preview_rest_s": max(0.0, one - step)}
+    for program, steps in PREVIEW_STEPS.items():
+        found[f"{program}_preview_s"] = found["preview_rest_s"] + steps * step
+    with tempfile.TemporaryDirectory() as folder:
+        found["snapshot_s"] = time_of(lambda: save_embedding(Path(folder) / "a.pt", bench.run.embedding()), bench)
+    return found
+
+
+def whole_recipe(found: dict[str, Any]) -> dict[str, Any]:
+    """Composed, not run: passes, previews and copies of the recipe from the parts above."""
+    whole = {
+        program: RECIPE_PASSES * found[f"{program}_s"] + RECIPE_PREVIEWS * (found[f"{program}_preview_s"] + found["snapshot_s"]) for program in PREVIEW_STEPS
+    }
+    return {f"recipe_{program}_over_ours": seconds / whole["ours"] for program, seconds in whole.items() if program != "ours"} | {"recipe_s": whole["ours"]}
+
+
+FIRST_STEP = """
+import sys, threading, time
+from pathlib import Path
+from ti_core.jobs import JobQueue
+from ti_core.settings import TrainSettings
+from ti_core.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]))
+def click(name):
+    began, first, jobs = time.perf_counter(), [], JobQueue()
+    def work(emit, stop):
+        from ti_core.training.create import create_embedding
+        from ti_core.settings import CreateSettings
+        create_embedding(CreateSettings(name=name), workspace)
+        from ti_core.training.loop import train
+        def watch(event):
+            if type(event).__name__ == "StepDone" and not first:
+                first.append(time.perf_counter() - began)
+            emit(event)
+        settings = TrainSettings(embedding=name, dataset_directory=sys.argv[2], steps=2, template_file=sys.argv[3], image_every=0, batch_size=4)
+        train(settings, workspace, watch, stop)
+    jobs.wait_for(jobs.submit("train", name, work), 600)
+    return first[0]
+print(click("cold"), click("warm"))
+"""
+
+
+def time_page() -> dict[str, Any]:
+    """The page and the first step of a training of the built-in model, each in a fresh process."""
+    from tests.ui.journey import running_app
+    from ti_core.data.preprocess import preprocess
+    from ti_core.recipe import preprocess_values
+    from ti_core.settings import PreprocessSettings
+    from ti_core.workspace import Workspace
+
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        with running_app(Path(folder)) as (address, _):
+            found = {"page_open_s": time.perf_counter() - began}
+            times = []
+            for _ in range(3):
+                began = time.perf_counter()
+                urllib.request.urlopen(address).read()
+                times.append(time.perf_counter() - began)
+            found |= {"page_first_request_s": times[0], "page_request_s": statistics.median(times)}
+        workspace = Workspace(Path(folder))
+        person = sorted(p.name for p in SAMPLE_PHOTOS.iterdir() if p.is_dir())[0]
+        values = preprocess_values(str(SAMPLE_PHOTOS / person), person)
+        preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
+        command = [sys.executable, "-c", FIRST_STEP, folder, str(Path(folder) / values["destination_directory"]), "style_filewords.txt"]
+        printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
+        return found | {"first_step_cold_s": float(printed[-2]), "first_step_warm_s": float(printed[-1])}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="sd1", choices=list(FAMILIES))
+    parser.add_argument("--size", type=int, default=0, metavar="PX", help="picture size (default: the family's own on a GPU, 256 on a CPU)")
+    parser.add_argument("--batch", type=int, default=2, metavar="N", help="images together in the variants that do not choose it; two such batches a turn")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N")
+    parser.add_argument("--parts", nargs="+", default=["steps", "previews", "page"], choices=["steps", "previews", "page"])
+    parser.add_argument("--tiny", action="store_true", help="a few channels instead of the real width: tests the bench, measures nothing")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    args = parser.parse_args()
+    found: dict[str, Any] = {}
+    if {"steps", "previews"} & set(args.parts):
+        torch.manual_seed(0)
+        sd = random_checkpoint(args.family, args.tiny)
+        size_px = args.size or (FAMILIES[args.family].size_px if sd.device.type == "cuda" else 256)
+        bench = prepare(sd, size_px, args.batch, args.repeats + 9)
+        found |= {"device": torch.cuda.get_device_name() if sd.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads", "family": args.family}
+        found |= {"size_px": size_px, "batch": args.batch, "precision": str(sd.autocast_dtype or torch.float32).removeprefix("torch.")}
+        if "steps" in args.parts:
+            found |= time_steps(bench, args.repeats)
+        if "previews" in args.parts:
+            found |= time_previews(bench)
+        if {"steps", "previews"} <= set(args.parts):
+            found |= whole_recipe(found)
+        peak = torch.cuda.max_memory_allocated() if sd.device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        found["peak_mib_of_all_variants"] = peak / 2**20
+    if "page" in args.parts:
+        found |= time_page()
+    for name, value in found.items():
+        print(f"{name:<32}{f'{value:.3f}' if isinstance(value, float) else value}")
+    if args.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

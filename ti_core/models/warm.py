@@ -1,0 +1,47 @@
+"""Keeps the checkpoint of the last job loaded, so that the next job with the same one starts at once."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils.memory import clear_device_cache
+
+from ti_core.events import Emit
+from ti_core.library import find_checkpoint, find_vae, state_of
+from ti_core.models import checkpoint
+from ti_core.models.checkpoint import LoadOptions
+from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.workspace import Workspace
+
+_kept: dict[Any, StableDiffusion] = {}
+"""At most one: what decides how it is loaded -> the model. Jobs run one after the other, so nobody else has it."""
+
+
+def warm_checkpoint(choice: str, workspace: Workspace, options: LoadOptions, emit: Emit | None = None) -> StableDiffusion:
+    """As `load_checkpoint`, but without loading if the last job had the same choices and the files are as they were.
+
+    It comes as if loaded: off the device, with nothing switched on. Another model is freed before this one is loaded.
+    """
+    key = _key(choice, workspace, options)
+    if key not in _kept:
+        forget()
+        _kept[key] = checkpoint.load_checkpoint(choice, workspace, options, emit)
+    _kept[key].rest()
+    clear_device_cache()
+    return _kept[key]
+
+
+def _key(choice: str, workspace: Workspace, options: LoadOptions) -> Any:
+    file, device = find_checkpoint(choice, workspace), PartialState().device
+    states = [(str(path), state_of(path)) for path in (file.path, find_vae(options.vae, workspace, file)) if path]
+    return tuple(states), options, str(device), checkpoint.autocast_dtype(device)
+
+
+def forget() -> None:
+    """Free the memory of the model that is kept, if there is one."""
+    if _kept:
+        _kept.clear()
+        gc.collect()
+        clear_device_cache()

@@ -1,0 +1,57 @@
+"""Whether the UNet is compiled for training: only where it pays, and only if the compiled one gives the gradient of the plain one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ti_core.events import Notice, Progress
+from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.recompute import keep_all, save_memory
+from ti_core.settings import AUTOMATIC, SWITCHES
+from ti_core.training.run import Run
+
+_, ON, OFF = SWITCHES
+PAYS_FROM_S = 600
+"""Compiling takes one to two minutes and gains a tenth or two, so a training that is soon over is better without."""
+ALIKE = 0.999
+"""Least cosine between the two gradients. On a CPU torch.compile once gave 0.72, with a loss that looked right (stack notes 3)."""
+
+
+def try_compiled(run: Run, seconds_left: float) -> None:
+    """Compile the UNet for the rest of the run if the user or the time left says so; a wrong or failed one is refused with a Notice.
+
+    Previews go on with the plain UNet. A compiled one keeps what it likes for the backward pass, so the frugal forwards make way for it.
+    """
+    sd, choice = run.sd, run.settings.compile_unet
+    wanted = sd.device.type == "cuda" and seconds_left > PAYS_FROM_S and not sd.unet.is_gradient_checkpointing
+    if choice == OFF or (choice == AUTOMATIC and not wanted):
+        return
+    run.log(Progress("Compiling the UNet", 0, 1))
+    plain = _gradient(run)
+    keep_all(sd.unet)
+    try:
+        sd.compiled_unet = torch.compile(sd.unet)
+        alike = float(torch.nn.functional.cosine_similarity(_gradient(run), plain, dim=0))
+        problem = "" if alike > ALIKE else f"its gradient is not that of the plain one (cosine {alike:.4f})"
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from being compiled, the plain UNet can still be trained with
+        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else 'no reason given'}"
+    if problem:
+        sd.compiled_unet = None
+        save_memory(sd.unet)
+        run.log(Notice(f"The compiled UNet is not used: {problem}. The training goes on without it."))
+
+
+def _gradient(run: Run) -> Tensor:
+    """Gradient of the conditioning, float32 [numbers], for one micro-batch of the run's own size, flattened."""
+    sd, clean = run.sd, run.latents.mean[0]
+    count = min(run.micro_batch(clean), run.inputs.plan.images_per_step)
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randn(count, *clean.shape, generator=draw).to(sd.device)
+    timesteps = torch.randint(0, 1000, (count,), generator=draw).to(sd.device)
+    with torch.no_grad():
+        leaf = PromptEncoder(sd).encode([f"a photo of {run.name}"] * count, {run.name: run.vectors}).leaf()
+    sizes = torch.tensor(run.latents.sizes[:1] * count, device=sd.device)
+    predicted = sd.predict(noise, timesteps, leaf, sizes)
+    (predicted.float() - noise).square().sum().backward()
+    return torch.cat([tensor.grad.float().flatten() for tensor in leaf.tensors if tensor.grad is not None])

@@ -1,0 +1,71 @@
+"""Several processes, one for each GPU, train one embedding: `accelerate launch -m ti_core train ...` or torchrun.
+
+Each takes its share of an update's images, and the gradients are summed; the update that follows is the same in all of them, and only the
+first process writes. As images, prompts and noise are functions of (seed, step, place), the number of processes changes nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+from ti_core.errors import Interrupted
+from ti_core.settings import TrainSettings
+from ti_core.training.setup import Prepared
+
+SILENT = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
+
+
+class Together:
+    """This process among those of the training. Where it is the only one, nothing is sent and nothing differs."""
+
+    def __init__(self) -> None:
+        alone = "LOCAL_RANK" not in os.environ  # what every launcher sets
+        state = PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())  # several on CPUs only if it is told so
+        self.place, self.count = state.process_index, state.num_processes
+        self._parted = self.count == 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.place == 0
+
+    def own(self, images: int) -> list[int]:
+        """Places of an update's images that this process takes."""
+        return list(range(self.place, images, self.count))
+
+    def sum(self, vectors: dict[str, Tensor], loss: float, stopped: bool = False) -> float:
+        """Put the sum of all processes' gradients on the vectors and return the sum of their losses. Raises Interrupted in all if one was stopped."""
+        if self.count == 1:
+            if stopped:
+                raise Interrupted
+            return loss
+        gradients = [torch.zeros_like(rows) if rows.grad is None or stopped else rows.grad for rows in vectors.values()]
+        numbers = torch.tensor([loss, float(stopped)], device=gradients[0].device)
+        everything = torch.cat([*(gradient.flatten() for gradient in gradients), numbers])
+        torch.distributed.all_reduce(everything)
+        if float(everything[-1]) > 0:
+            self._parted = True
+            raise Interrupted
+        pieces = everything[:-2].split([rows.numel() for rows in vectors.values()])
+        for rows, piece in zip(vectors.values(), pieces, strict=True):
+            rows.grad = piece.view_as(rows).clone()
+        return float(everything[-2])
+
+    def leave(self, vectors: dict[str, Tensor]) -> None:
+        """Before the last step: take the others along, who wait for this process's gradient."""
+        if not self._parted:
+            try:
+                self.sum(vectors, 0.0, stopped=True)
+            except Interrupted:
+                return
+
+    def silent(self, settings: TrainSettings, inputs: Prepared) -> tuple[TrainSettings, Prepared]:
+        """What all but the first train with: no previews, no copies, and a folder that goes with the process."""
+        self._folder = tempfile.TemporaryDirectory(prefix="ti-helper-")
+        return replace(settings, **SILENT), replace(inputs, log_directory=Path(self._folder.name))  # type: ignore[arg-type]
