@@ -46,12 +46,17 @@ def photograph_tabs(page: Page, folder: Path) -> None:
         ("Preprocess images", "preprocess"),
         ("Captions", "captions"),
         ("Templates", "templates"),
+        ("Compare", "compare"),
         ("txt2img", "txt2img"),
         ("Embeddings", "embeddings"),
     ):
         page.get_by_role("tab", name=tab, exact=True).click()
         if name == "captions":
             page.get_by_role("button", name="Open", exact=True).click()
+        if name == "compare":
+            fill(page, "compare_seeds", "1")
+            page.get_by_role("button", name="Compare", exact=True).click()
+            expect(state(page)).to_have_text("finished", timeout=SLOW_MS)
         if name == "txt2img":
             fill(page, "txt2img_prompt", "a photo of anna, smiling, green shirt, lavender background, wearing a top hat")
             fill(page, "txt2img_count", 4)
