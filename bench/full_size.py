@@ -30,6 +30,10 @@ from ti_core.training.loop import train
 from ti_core.workspace import Workspace
 
 
+PRECISION = {"sd1": "float32", "sd2": "float32", "sdxl": "bfloat16"}
+"""On a CPU. SDXL in float32 would need 15 GB; a CPU that does not multiply bf16 itself is very slow with it."""
+
+
 def save_random_checkpoint(family: Family, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """A diffusers folder of the family's real architecture; one network is in memory at a time."""
     shutil.copytree(family.configs, folder, dirs_exist_ok=True)
@@ -86,7 +90,7 @@ def run(family: Family, size_px: int, work: Path) -> None:
     create_embedding(CreateSettings(name="it", overwrite=True, initialization_text="face", checkpoint=folder.name), workspace)
     settings = TrainSettings(
         embedding="it", dataset_directory=str(pictures), template_file="subject_filewords.txt", learning_rate="0.005", batch_size=2, steps=1,
-        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name, precision="bfloat16",
+        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name, precision=PRECISION[family.name],
     )  # fmt: skip
     began, seen = time.perf_counter(), []
 
