@@ -29,7 +29,6 @@ from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
 from ti_core.workspace import Workspace
 
-
 PRECISION = {"sd1": "float32", "sd2": "float32", "sdxl": "bfloat16"}
 """On a CPU. SDXL in float32 would need 15 GB; a CPU that does not multiply bf16 itself is very slow with it."""
 
