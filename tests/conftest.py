@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,8 @@ from ti_core.portraits.tokenizer import build_tokenizer
 from ti_core.workspace import Workspace
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("on any machine", deadline=None)  # tests never time anything
+hypothesis.settings.load_profile("on any machine")
 TINY = "tiny"
 
 

@@ -18,6 +18,7 @@ ROOMS = (
     "data",
     "training",
     "recipe",
+    "job",
     "job_store",
     "job_kinds",
     "jobs",

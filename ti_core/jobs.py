@@ -9,21 +9,19 @@ import itertools
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.events import Event, Failed, Finished, Started
+from ti_core.job import ENDED, KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
 from ti_core.job_store import JobStore
 from ti_core.run_folder import saved_step
 from ti_core.workspace import Workspace
 
-State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
-Work = Callable[[Emit, threading.Event], object]
-ENDED = ("finished", "interrupted", "failed", "cancelled")
 CHART_POINTS = 600
 KEPT_JOBS = 50
 """Ended jobs that are remembered, in memory and on disk."""
@@ -31,82 +29,6 @@ KEPT_CURVES = 3
 SHOWN_ENDED = 5
 SAVE_EVERY_S = 5.0
 """How often the step of a running job is written down; the run's own state file says exactly where it can go on."""
-
-
-@dataclass
-class Job:
-    """One job and all that its events have told so far. One with `settings` can be kept, cloned and found again; the others are quick."""
-
-    id: str
-    kind: str
-    title: str
-    work: Work = field(repr=False)
-    owner: str = ""
-    settings: dict[str, Any] | None = field(default=None, repr=False)
-    result: str = ""
-    place: float = 0.0
-    saved_at: float = field(default=0.0, repr=False)
-    resume_step: int | None = None
-    state: State = "waiting"
-    stop: threading.Event = field(default_factory=threading.Event, repr=False)
-    text: str = ""
-    plan: str = ""
-    folder: str = ""
-    done: int = 0
-    total: int = 0
-    first_step: int = 0
-    prompt: str = ""
-    curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
-    evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
-    best: int = 0
-    usual_norms: tuple[float, float] = (0.0, 0.0)
-    previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
-    notices: list[str] = field(default_factory=list, repr=False)
-    files: list[str] = field(default_factory=list, repr=False)
-    steps_began: float = 0.0
-
-    def fold(self, event: Event) -> None:
-        """Take up what an event says."""
-        match event:
-            case Started():
-                self.title, self.total, self.first_step = event.title, event.total, event.first_step
-                self.done, self.plan, self.folder = event.first_step, event.plan, event.folder
-            case Progress():
-                self.text = event.text
-                if not self.curve:
-                    if event.done == 0 or event.done < self.done or not self.steps_began:  # another piece of work begins
-                        self.steps_began = time.monotonic()
-                    self.done, self.total = event.done, event.total
-            case StepDone():
-                if not self.curve:
-                    self.steps_began = time.monotonic() - event.elapsed_s
-                self.done, self.prompt, self.text = event.step, event.prompt, ""
-                self.curve.append((event.step, event.loss, event.rate))
-            case Evaluated():
-                self.evaluations.append((event.step, event.loss, event.norm))
-                self.best, self.usual_norms = event.best, event.usual_norms
-            case PreviewSaved():
-                self.previews.append((event.step, event.path, event.prompt))
-                self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
-            case EmbeddingSaved():
-                self.files = [event.path, *self.files][:40]
-            case Notice():
-                self.notices.append(event.text)
-            case Finished():
-                self.text = event.text
-                self.state = "interrupted" if event.interrupted else "finished"
-                self.files = [*event.files, *(f for f in self.files if f not in event.files)]
-            case Failed():
-                self.text, self.state = event.text, "failed"
-
-    def pace(self) -> float:
-        """Steps (or pieces of work) per second since the first, 0 while unknown."""
-        count = self.done - (self.first_step if self.curve else 0)
-        elapsed = time.monotonic() - self.steps_began
-        return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
-
-
-KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total")
 
 
 class JobQueue:

@@ -89,8 +89,8 @@ def state(page: Page):  # type: ignore[no-untyped-def]
 
 
 def previews(page: Page) -> list[str]:
-    """Labels of the previews, newest first."""
-    return page.locator("#live .grid span").all_inner_texts()
+    """Labels of the previews, newest first, without the mark of the best."""
+    return [label.removesuffix(" · best") for label in page.locator("#live .grid span").all_inner_texts()]
 
 
 def curve_points(page: Page) -> int:

@@ -20,8 +20,8 @@ from starlette.routing import Route
 
 from ti_core.embedding_files import stored_embeddings, vocabulary_norms
 from ti_core.errors import UserError
+from ti_core.job import Job
 from ti_core.job_kinds import KINDS
-from ti_core.jobs import Job
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import STRANGER
 from ti_core.workspace import clean_name

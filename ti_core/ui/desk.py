@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from ti_core.jobs import JobQueue, Work
+from ti_core.job import Work
+from ti_core.jobs import JobQueue
 from ti_core.options import Settings
 from ti_core.ui.roles import who
 from ti_core.workspace import Workspace

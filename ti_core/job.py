@@ -1,0 +1,90 @@
+"""One job of the line, and what its events have told so far."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+
+State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
+Work = Callable[[Emit, threading.Event], object]
+ENDED = ("finished", "interrupted", "failed", "cancelled")
+KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total")
+"""What is written down of a job; the rest is in its run's folder."""
+
+
+@dataclass
+class Job:
+    """One job and all that its events have told so far. One with `settings` can be kept, cloned and found again; the others are quick."""
+
+    id: str
+    kind: str
+    title: str
+    work: Work = field(repr=False)
+    owner: str = ""
+    settings: dict[str, Any] | None = field(default=None, repr=False)
+    result: str = ""
+    place: float = 0.0
+    saved_at: float = field(default=0.0, repr=False)
+    resume_step: int | None = None
+    state: State = "waiting"
+    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    text: str = ""
+    plan: str = ""
+    folder: str = ""
+    done: int = 0
+    total: int = 0
+    first_step: int = 0
+    prompt: str = ""
+    curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    best: int = 0
+    usual_norms: tuple[float, float] = (0.0, 0.0)
+    previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
+    notices: list[str] = field(default_factory=list, repr=False)
+    files: list[str] = field(default_factory=list, repr=False)
+    steps_began: float = 0.0
+
+    def fold(self, event: Event) -> None:
+        """Take up what an event says."""
+        match event:
+            case Started():
+                self.title, self.total, self.first_step = event.title, event.total, event.first_step
+                self.done, self.plan, self.folder = event.first_step, event.plan, event.folder
+            case Progress():
+                self.text = event.text
+                if not self.curve:
+                    if event.done == 0 or event.done < self.done or not self.steps_began:  # another piece of work begins
+                        self.steps_began = time.monotonic()
+                    self.done, self.total = event.done, event.total
+            case StepDone():
+                if not self.curve:
+                    self.steps_began = time.monotonic() - event.elapsed_s
+                self.done, self.prompt, self.text = event.step, event.prompt, ""
+                self.curve.append((event.step, event.loss, event.rate))
+            case Evaluated():
+                self.evaluations.append((event.step, event.loss, event.norm))
+                self.best, self.usual_norms = event.best, event.usual_norms
+            case PreviewSaved():
+                self.previews.append((event.step, event.path, event.prompt))
+                self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
+            case EmbeddingSaved():
+                self.files = [event.path, *self.files][:40]
+            case Notice():
+                self.notices.append(event.text)
+            case Finished():
+                self.text = event.text
+                self.state = "interrupted" if event.interrupted else "finished"
+                self.files = [*event.files, *(f for f in self.files if f not in event.files)]
+            case Failed():
+                self.text, self.state = event.text, "failed"
+
+    def pace(self) -> float:
+        """Steps (or pieces of work) per second since the first, 0 while unknown."""
+        count = self.done - (self.first_step if self.curve else 0)
+        elapsed = time.monotonic() - self.steps_began
+        return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
