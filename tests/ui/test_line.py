@@ -87,4 +87,4 @@ def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixt
 def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
     with running_app(tmp_path) as (url, _):
         for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
-            assert httpx.post(url + path, headers={"authorization": "Bearer "}).status_code == 401
+            assert httpx.post(url + path, headers={"authorization": "Bearer x"}).status_code == 401
