@@ -30,7 +30,7 @@ from ti_core.training.loop import train
 from ti_core.workspace import Workspace
 
 PRECISION = {"sd1": "float32", "sd2": "float32", "sdxl": "bfloat16"}
-"""On a CPU. SDXL in float32 would need 15 GB; a CPU that does not multiply bf16 itself is very slow with it."""
+"""On a CPU. SDXL in float32 held 17.8 GB at its peak; a CPU that only emulates bf16 is slow with it."""
 
 
 def save_random_checkpoint(family: Family, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
