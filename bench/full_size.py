@@ -8,8 +8,6 @@ The weights are written as a folder in half precision (2 to 7 GB in --work) and 
 from __future__ import annotations
 
 import argparse
-import resource
-import shutil
 import sys
 import tempfile
 import threading
@@ -17,51 +15,38 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+import psutil
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from bench.random_models import save_random_checkpoint
 from ti_core.events import Event, Finished, Started, StepDone
-from ti_core.models.families import FAMILIES, Family, load_tokenizers
+from ti_core.models.families import FAMILIES, Family
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
 from ti_core.workspace import Workspace
 
-PRECISION = {"sd1": "float32", "sd2": "float32", "sdxl": "bfloat16"}
-"""On a CPU. SDXL in float32 held 17.8 GB at its peak; a CPU that only emulates bf16 is slow with it."""
 
+class PeakMemory:
+    """The most that this process held of its own while the block ran, looked at ten times a second.
 
-def save_random_checkpoint(family: Family, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """A diffusers folder of the family's real architecture; one network is in memory at a time."""
-    shutil.copytree(family.configs, folder, dirs_exist_ok=True)
-    names = ("", "_2")[: len(family.encoders)]
-    for tokenizer, name in zip(load_tokenizers(family), names, strict=True):
-        tokenizer.save_pretrained(folder / f"tokenizer{name}")
-    for kind, name in zip((CLIPTextModel, CLIPTextModelWithProjection), names, strict=False):
-        part = f"text_encoder{name}"
-        config = CLIPTextConfig.from_pretrained(family.configs / part)
-        _save(lambda kind=kind, config=config: kind(config), folder / part, dtype)
-    _save(lambda: UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(family.configs / "unet")), folder / "unet", dtype)
-    _save(lambda: AutoencoderKL.from_config(AutoencoderKL.load_config(family.configs / "vae")), folder / "vae", dtype)
+    Pages of weights files that are mapped do not count where the system tells them apart (Linux): it takes them back when it needs the room.
+    """
 
+    def __enter__(self) -> PeakMemory:
+        self.bytes, self._ended = 0, threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
 
-def _save(build, folder: Path, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
-    with torch.device("meta"):
-        network = build().to(dtype)
-    network = network.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, (2 / parameter[0].numel()) ** 0.5 * 0.5, generator=generator)
-            else:
-                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-        for name, buffer in network.named_buffers():
-            if name.endswith("position_ids"):
-                buffer.copy_(torch.arange(buffer.shape[-1])[None])
-    network.save_pretrained(folder)
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            held = psutil.Process().memory_info()
+            self.bytes = max(self.bytes, held.rss - getattr(held, "shared", 0))
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watcher.join()
 
 
 def main() -> int:
@@ -89,7 +74,7 @@ def run(family: Family, size_px: int, work: Path) -> None:
     create_embedding(CreateSettings(name="it", overwrite=True, initialization_text="face", checkpoint=folder.name), workspace)
     settings = TrainSettings(
         embedding="it", dataset_directory=str(pictures), template_file="subject_filewords.txt", learning_rate="0.005", batch_size=2, steps=1,
-        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name, precision=PRECISION[family.name],
+        image_every=0, save_every=0, width=size_px, height=size_px, checkpoint=folder.name, precision="float32",
     )  # fmt: skip
     began, seen = time.perf_counter(), []
 
@@ -98,11 +83,10 @@ def run(family: Family, size_px: int, work: Path) -> None:
         if isinstance(event, Started | Finished):
             print(f"{time.perf_counter() - began:6.1f} s  {event.plan if isinstance(event, Started) else event.text}", flush=True)
 
-    train(settings, workspace, watch, threading.Event())
+    with PeakMemory() as peak:
+        train(settings, workspace, watch, threading.Event())
     step = next(event for event in seen if isinstance(event, StepDone))
-    scale = 1 if sys.platform == "darwin" else 1024
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30
-    print(f"{family.title}, {size_px} px, 2 pictures: 1 update in {step.elapsed_s:.1f} s, loss {step.loss:.4f}, peak memory {peak_gb:.1f} GB")
+    print(f"{family.title}, {size_px} px, 2 pictures: 1 update in {step.elapsed_s:.1f} s, loss {step.loss:.4f}, peak memory {peak.bytes / 2**30:.1f} GB")
 
 
 if __name__ == "__main__":

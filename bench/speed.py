@@ -21,12 +21,10 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,18 +34,14 @@ if not __package__:  # started as a file: find ti_core all the same
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from accelerate import PartialState
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from torch import Tensor
 
+from bench.random_models import random_checkpoint
 from ti_core.data.dataset import Dataset, Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
-from ti_core.library import CheckpointFile
-from ti_core.models.checkpoint import autocast_dtype
-from ti_core.models.families import FAMILIES, load_tokenizers
+from ti_core.models.families import FAMILIES
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.models.sampler import SampleRequest, sample_images
@@ -60,7 +54,6 @@ from ti_core.training.run import Run, fit_to_device
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
 from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
-from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS
 
 VARIANTS = ("floor", "ours", "a1111", "diffusers")
 RECIPE_PASSES, RECIPE_PREVIEWS = 3000, 15
@@ -69,58 +62,6 @@ PREVIEW_STEPS = {"ours": TrainSettings.defaults()["preview_steps"], "a1111": 20,
 """Each program's own default; one picture a preview for all, though diffusers paints four."""
 NAME = "anna-01"
 CAPTION = "smiling, long red hair, green shirt, a garden in the background"
-
-
-# ---- a checkpoint of the real architecture with random weights
-
-
-def random_checkpoint(family_name: str, tiny: bool) -> StableDiffusion:
-    family, device = FAMILIES[family_name], PartialState().device
-    dtype = autocast_dtype(device)
-    weights = dtype or torch.float32
-
-    def config(part: str) -> dict[str, Any]:
-        read = dict(json.loads((family.configs / part / "config.json").read_text(encoding="utf-8")))
-        return read | (_tiny_changes(read) if tiny else {})
-
-    unet = _random(UNet2DConditionModel, config("unet"), weights, device)
-    vae = _random(AutoencoderKL, config("vae"), weights, device)
-    names = ("text_encoder", "text_encoder_2")[: len(family.encoders)]
-    kinds = (CLIPTextModel, CLIPTextModelWithProjection)
-    encoders = tuple(_random(kind, config(name), torch.float32, device) for kind, name in zip(kinds, names, strict=False))
-    scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
-    save_memory(unet)
-    return StableDiffusion(
-        CheckpointFile("random", Path("random")), "0" * 10, family, load_tokenizers(family), encoders, unet, vae, dict(scheduler.config),
-        scheduler.alphas_cumprod.to(device, torch.float32), scheduler.config.prediction_type, device, dtype, encoder_device=device,
-    )  # fmt: skip
-
-
-def _tiny_changes(config: dict[str, Any]) -> dict[str, Any]:
-    """The same blocks, a few channels wide; widths that meet stay equal (32 for each text encoder)."""
-    if "cross_attention_dim" in config:
-        count = len(config["block_out_channels"])
-        pooled = {"projection_class_embeddings_input_dim": 32 + 6 * 8, "addition_time_embed_dim": 8} if config.get("addition_embed_type") else {}
-        return {"block_out_channels": [32] * count, "cross_attention_dim": 64 if pooled else 32, "attention_head_dim": 4, "layers_per_block": 1,
-                "transformer_layers_per_block": 1, **pooled}  # fmt: skip
-    if "block_out_channels" in config:
-        return {"block_out_channels": [32] * len(config["block_out_channels"]), "layers_per_block": 1}
-    return {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 32}
-
-
-def _random(kind: Any, config: dict[str, Any], dtype: torch.dtype, device: torch.device) -> Any:
-    """Made without memory and filled once; the usual initialisation of a billion numbers takes minutes."""
-    with torch.device("meta"):
-        made: nn.Module = kind(CLIPTextConfig.from_dict(config)) if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection) else kind.from_config(config)
-    made = made.to(dtype).to_empty(device=device).requires_grad_(False).eval()
-    for name, tensor in (*made.named_parameters(), *made.named_buffers()):
-        if name.endswith("position_ids"):
-            tensor.copy_(torch.arange(tensor.shape[-1]).expand(tensor.shape))
-        elif tensor.ndim < 2:
-            tensor.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-        else:
-            tensor.uniform_(-1, 1).mul_((3 / tensor[0].numel()) ** 0.5)
-    return made
 
 
 # ---- the variants
@@ -311,59 +252,6 @@ def whole_recipe(found: dict[str, Any]) -> dict[str, Any]:
     return {f"recipe_{program}_over_ours": seconds / whole["ours"] for program, seconds in whole.items() if program != "ours"} | {"recipe_s": whole["ours"]}
 
 
-FIRST_STEP = """
-import sys, threading, time
-from pathlib import Path
-from ti_core.jobs import JobQueue
-from ti_core.settings import TrainSettings
-from ti_core.workspace import Workspace
-workspace = Workspace(Path(sys.argv[1]))
-def click(name):
-    began, first, jobs = time.perf_counter(), [], JobQueue()
-    def work(emit, stop):
-        from ti_core.training.create import create_embedding
-        from ti_core.settings import CreateSettings
-        create_embedding(CreateSettings(name=name), workspace)
-        from ti_core.training.loop import train
-        def watch(event):
-            if type(event).__name__ == "StepDone" and not first:
-                first.append(time.perf_counter() - began)
-            emit(event)
-        settings = TrainSettings(embedding=name, dataset_directory=sys.argv[2], steps=2, template_file=sys.argv[3], image_every=0, batch_size=4)
-        train(settings, workspace, watch, stop)
-    jobs.wait_for(jobs.submit("train", name, work), 600)
-    return first[0]
-print(click("cold"), click("warm"))
-"""
-
-
-def time_page() -> dict[str, Any]:
-    """The page and the first step of a training of the built-in model, each in a fresh process."""
-    from tests.ui.journey import running_app
-    from ti_core.data.preprocess import preprocess
-    from ti_core.recipe import preprocess_values
-    from ti_core.settings import PreprocessSettings
-    from ti_core.workspace import Workspace
-
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        with running_app(Path(folder)) as (address, _):
-            found = {"page_open_s": time.perf_counter() - began}
-            times = []
-            for _ in range(3):
-                began = time.perf_counter()
-                urllib.request.urlopen(address).read()
-                times.append(time.perf_counter() - began)
-            found |= {"page_first_request_s": times[0], "page_request_s": statistics.median(times)}
-        workspace = Workspace(Path(folder))
-        person = sorted(p.name for p in SAMPLE_PHOTOS.iterdir() if p.is_dir())[0]
-        values = preprocess_values(str(SAMPLE_PHOTOS / person), person)
-        preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
-        command = [sys.executable, "-c", FIRST_STEP, folder, str(Path(folder) / values["destination_directory"]), "style_filewords.txt"]
-        printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
-        return found | {"first_step_cold_s": float(printed[-2]), "first_step_warm_s": float(printed[-1])}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="sd1", choices=list(FAMILIES))
@@ -391,6 +279,8 @@ def main() -> None:
         peak = torch.cuda.max_memory_allocated() if sd.device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         found["peak_mib_of_all_variants"] = peak / 2**20
     if "page" in args.parts:
+        from bench.page_times import time_page  # needs a browser's package
+
         found |= time_page()
     for name, value in found.items():
         print(f"{name:<32}{f'{value:.3f}' if isinstance(value, float) else value}")
