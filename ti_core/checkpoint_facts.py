@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import UserError
+from ti_core.files import load_json
 from ti_core.tensor_headers import TensorHeader, read_header
 from ti_core.weight_kinds import FAMILY_HINT, FIRST_CONVOLUTION, UNET, channels_problem, kind_of
 
@@ -130,10 +130,10 @@ def weights_of(part: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
-    index, unet = _config(folder / "model_index.json"), _config(folder / "unet" / "config.json")
+    index, unet = load_json(folder / "model_index.json"), load_json(folder / "unet" / "config.json")
     pipeline = str(index.get("_class_name", ""))
     name, parts = folder.name, [part for part in ("text_encoder", "text_encoder_2", "unet", "vae") if _is_part(index, part)]
-    scheduler = _config(folder / "scheduler" / "scheduler_config.json")
+    scheduler = load_json(folder / "scheduler" / "scheduler_config.json")
     channels = unet.get("in_channels", 4)
     xl = "StableDiffusionXL" in pipeline
     linear = bool(unet.get("use_linear_projection"))  # SD 1 projects with convolutions; so small models of SD 2 are known too
@@ -185,17 +185,9 @@ def _missing_parts(folder: Path, parts: list[str]) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
 def _size_of_folder(folder: Path, unet: dict[str, Any], family: str) -> int:
     """Latent size times the autoencoder's reduction, from the config files; the family's size if they do not say."""
     try:
-        return int(unet["sample_size"]) << (len(_config(folder / "vae" / "config.json")["block_out_channels"]) - 1)
+        return int(unet["sample_size"]) << (len(load_json(folder / "vae" / "config.json")["block_out_channels"]) - 1)
     except (KeyError, TypeError, ValueError):
         return SIZES_PX[family]

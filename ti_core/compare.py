@@ -71,7 +71,9 @@ def chosen_steps(steps: Sequence[int], which: str, every_nth: int, best: int) ->
 def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path, list[int], TrainSettings]:
     """The run, the steps to show, and how it was trained. Raises UserError or SettingsError for what cannot be painted."""
     settings.check()
-    run = workspace.folder(settings.run, "Run")
+    run = workspace.path(settings.run, "Run")
+    if not run.is_dir():
+        raise UserError(f"Run '{settings.run}' does not exist.", "Press refresh and choose one of the list.")
     copies = list(saved_steps(run))
     if not copies:
         raise UserError(f"Run '{settings.run}' holds no copies of the embedding.", "Train with Save a copy of embedding every N steps above 0.")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import save_text
+from ti_core.files import load_json, save_text, state_of
 
 BLOCK = 4 * 2**20
 DIGITS = 10
@@ -38,8 +38,8 @@ def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = No
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {error.strerror or error}.", "Check the file and the disk.") from error
     short = digest.hexdigest()[:DIGITS]
-    cache = {key: entry for key, entry in _load(cache_file).items() if Path(key).exists()}
-    cache[str(path.absolute())] = {"state": _state(files), "sha256": digest.hexdigest()}
+    cache = {key: entry for key, entry in load_json(cache_file).items() if Path(key).exists()}
+    cache[str(path.absolute())] = {"state": list(state_of(files)), "sha256": digest.hexdigest()}
     with contextlib.suppress(UserError):
         save_text(cache_file, json.dumps(cache, indent=1))
     return short
@@ -47,28 +47,11 @@ def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = No
 
 def known_hash(path: Path, cache_file: Path) -> str:
     """The hash if it was computed since the file last changed, else empty."""
-    entry = _load(cache_file).get(str(path.absolute()))
-    if not isinstance(entry, dict) or entry.get("state") != _state(_hashed_files(path)):
+    entry = load_json(cache_file).get(str(path.absolute()))
+    if not isinstance(entry, dict) or entry.get("state") != list(state_of(_hashed_files(path))):
         return ""
     return str(entry.get("sha256", ""))[:DIGITS]
 
 
 def _hashed_files(path: Path) -> list[Path]:
     return sorted((path / "unet").glob("*.safetensors")) if path.is_dir() else [path]
-
-
-def _state(files: list[Path]) -> list[int]:
-    """Size in all and newest change in ns."""
-    try:
-        states = [file.stat() for file in files]
-    except OSError:
-        return []
-    return [sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)]
-
-
-def _load(cache_file: Path) -> dict[str, object]:
-    try:
-        cache = json.loads(cache_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return cache if isinstance(cache, dict) else {}

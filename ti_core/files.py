@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ti_core.errors import UserError
 
@@ -35,6 +37,24 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 def save_text(path: Path, text: str) -> Path:
     return save_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a small JSON file; empty if there is none, or if it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def state_of(files: Iterable[Path]) -> tuple[int, int]:
+    """Size of the files together in bytes, and their newest change in ns, by which a cache knows them again; zeros if one is not there."""
+    try:
+        states = [file.stat() for file in files]
+    except OSError:
+        return 0, 0
+    return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
 def reason(error: OSError) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ti_core.checkpoint_facts import CheckpointFacts, facts_of
 from ti_core.errors import UserError
+from ti_core.files import state_of
 from ti_core.settings import AUTOMATIC, PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
@@ -30,7 +31,7 @@ class CheckpointFile:
     @property
     def facts(self) -> CheckpointFacts:
         """Read once for each state of the file: 40 ms for a .safetensors of SDXL, 0.2 s for a .ckpt; so a list of titles does not ask for them."""
-        return _facts(self.path, *state_of(self.path))
+        return _facts(self.path, *state_of_model(self.path))
 
     @property
     def size_px(self) -> int:
@@ -49,15 +50,10 @@ def _facts(path: Path, bytes: int, changed_ns: int) -> CheckpointFacts:
     return facts_of(path)
 
 
-def state_of(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of the last change in ns; of a folder, the sum and the newest of its files. Zeros for what is not there."""
-    try:
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        beside = [path.with_suffix(".yaml")] if path.is_file() and path.with_suffix(".yaml").is_file() else []
-        states = [file.stat() for file in files]
-        return sum(state.st_size for state in states), max([state.st_mtime_ns for state in states] + [f.stat().st_mtime_ns for f in beside], default=0)
-    except OSError:
-        return 0, 0
+def state_of_model(path: Path) -> tuple[int, int]:
+    """Of a folder all its files count; of a file also the .yaml beside it, which says what it predicts."""
+    files = [path, *([path.with_suffix(".yaml")] if path.with_suffix(".yaml").is_file() else [])]
+    return state_of(files if path.is_file() else [file for file in path.rglob("*") if file.is_file()])
 
 
 # ---- checkpoints
@@ -185,7 +181,7 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
         path = next((vae.path for vae in listed if wanted in (vae.title, vae.path.name, str(vae.path))), None)
         if path is None:
             raise UserError(f"VAE '{choice}' is not there.", f"Choose one of: {', '.join([AUTOMATIC, OWN, *(vae.title for vae in listed)])}.")
-    facts = _facts(path, *state_of(path))
+    facts = _facts(path, *state_of_model(path))
     if facts.kind != "vae":
         raise UserError(
             facts.problem if facts.kind == "damaged" else f"'{path.name}' is no VAE.", facts.hint if facts.kind == "damaged" else "Choose another VAE."

@@ -83,6 +83,13 @@ def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(wo
     assert (sd.autocast_dtype is None) == (dtype is torch.float32)
 
 
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_attention_is_torchs_fused_one_everywhere(workspace: Workspace, kind: str) -> None:
+    sd = load_checkpoint(put(kind, workspace), workspace)
+    assert {type(processor).__name__ for processor in (*sd.unet.attn_processors.values(), *sd.vae.attn_processors.values())} == {"AttnProcessor2_0"}
+    assert {encoder.config._attn_implementation for encoder in sd.text_encoders} == {"sdpa"}
+
+
 def test_a_separate_vae_takes_the_place_of_the_checkpoints_own(workspace: Workspace) -> None:
     title = put("sd1", workspace)
     vaes = workspace.root / "models" / "VAE"

@@ -104,9 +104,16 @@ def test_damaged_files_do_not_load(save: Callable[[Path], Path], ending: str, tm
         load_single_file("sd1", save(tmp_path / f"damaged.{ending}"))
 
 
-@pytest.mark.parametrize("part", ["model.diffusion_model.time_embed.0.weight", "first_stage_model.", "cond_stage_model."])
-def test_a_file_without_a_part_does_not_load(part: str, tmp_path: Path) -> None:
-    with pytest.raises((NotImplementedError, SingleFileComponentError)):
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ("model.diffusion_model.time_embed.0.weight", NotImplementedError),  # "Cannot copy out of meta tensor", which the loader turns into a sentence
+        ("first_stage_model.", SingleFileComponentError),
+        ("cond_stage_model.", SingleFileComponentError),
+    ],
+)
+def test_a_file_without_a_part_does_not_load(part: str, error: type[Exception], tmp_path: Path) -> None:
+    with pytest.raises(error):
         load_single_file("sd1", save_without("sd1", part, tmp_path / "part.safetensors"))
 
 

@@ -23,7 +23,7 @@ RANGE = (0.05, 0.95)
 class NormControl:
     """What a run does about the length of its vectors, and the mean length of the checkpoint's words for each text encoder.
 
-    `mode` is one of NORM_CONTROLS in settings.py. Directional Textual Inversion (arXiv 2512.13672) holds the mean and trains the direction alone.
+    `mode` is one of NORM_CONTROLS in settings/train.py. Directional Textual Inversion (arXiv 2512.13672) holds the mean and trains the direction alone.
     """
 
     mode: str

@@ -65,7 +65,9 @@ def _make_room(run: Run) -> None:
         run.log(Notice(f"The device's memory ran out with {at_once} pictures at once. The step is done again with {at_once // 2}, and the training goes on."))
     elif not run.sd.unet.is_gradient_checkpointing:
         run.sd.unet.enable_gradient_checkpointing()
-        run.log(Notice("The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each step takes a third longer."))
+        run.log(
+            Notice("The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each step takes nearly half as long again.")
+        )
     else:
         raise UserError(
             f"The device's memory is too small for pictures of {run.settings.width or run.sd.file.size_px} px, even one at a time.",

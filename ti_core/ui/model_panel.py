@@ -86,12 +86,16 @@ class ModelPanel:
 
     def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""
-        if not name.strip():
-            return refused(UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name."), self.message)
+        from ti_core.models.hub import check_download, download_checkpoint
+
+        try:
+            if not name.strip():
+                raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
+            check_download(name, self.desk.workspace)
+        except UserError as error:
+            return refused(error, self.message)
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            from ti_core.models.hub import download_checkpoint
-
             download_checkpoint(name, self.desk.workspace, emit, stop)
 
         return {self.my_job: self.desk.submit("download", f"Download {name.strip()}", work), **accepted(self.message)}

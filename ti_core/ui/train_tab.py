@@ -38,7 +38,7 @@ class TrainTab:
         with gr.Row(equal_height=False):
             self.preset = gr.Dropdown(
                 list(PRESETS), value=GUIDE, label="Preset", scale=3, min_width=200, elem_id="train_preset",
-                info="Choosing one fills in the form for the dataset. Fast and faithful learns a face in the fewest steps; docs/quality.md shows by how much.",
+                info="Choosing one fills in the form for the dataset. Fast and faithful learned a face from the fewest looks at the pictures (docs/quality.md).",
             )  # fmt: skip
             self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
         names = [name for name in TrainSettings.options() if name not in model]

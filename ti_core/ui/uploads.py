@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from ti_core.data.images import readable_suffixes
+from ti_core.data.images import pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
@@ -62,13 +60,9 @@ def _is_photo_or_caption(file: Path) -> bool:
     """By the beginning of the file, not only by its name: a bomb says its size there, and nothing is decoded."""
     if file.suffix.lower() not in TAKEN:
         return False
-    try:
-        if file.suffix.lower() == ".txt":
-            return file.stat().st_size <= MAX_CAPTION_BYTES
-        with Image.open(file, formats=sorted(set(readable_suffixes().values()))) as picture:
-            return picture.width * picture.height <= MAX_PICTURE_PIXELS
-    except Exception:  # noqa: BLE001 - whatever a decoder stumbles over, it is no photo
-        return False
+    if file.suffix.lower() == ".txt":
+        return file.is_file() and file.stat().st_size <= MAX_CAPTION_BYTES
+    return 0 < pixels_of(file) <= MAX_PICTURE_PIXELS
 
 
 def _clean_stem(stem: str) -> str:

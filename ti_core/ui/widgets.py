@@ -1,4 +1,4 @@
-"""Turns the declarations of settings.py into gradio components, so that no label, default or help text is written twice."""
+"""Turns the declarations of ti_core/settings into gradio components, so that no label, default or help text is written twice."""
 
 from __future__ import annotations
 

@@ -1,0 +1,27 @@
+"""Every option of the page and of the command line, declared once: default, A1111 label, help text, range; one file a tab.
+
+The same frozen objects travel from the page, the command line and the settings file to the worker. `problems()` looks at
+the values alone; what is on disk is checked where it is used.
+"""
+
+from ti_core.settings.create import CreateSettings
+from ti_core.settings.paint import AS_TRAINED, SAMPLERS, CompareSettings, Txt2ImgSettings
+from ti_core.settings.preprocess import PreprocessSettings
+from ti_core.settings.shared import AUTOMATIC, OWN_SIZE, PORTRAITS, SWITCHES
+from ti_core.settings.train import WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
+
+__all__ = [
+    "AS_TRAINED",
+    "AUTOMATIC",
+    "OWN_SIZE",
+    "PORTRAITS",
+    "SAMPLERS",
+    "SWITCHES",
+    "WITH_EACH_PREVIEW",
+    "CompareSettings",
+    "CreateSettings",
+    "PreprocessSettings",
+    "ResumeSettings",
+    "TrainSettings",
+    "Txt2ImgSettings",
+]

@@ -1,0 +1,33 @@
+"""The options of the Create embedding tab (reference 1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ti_core.options import Settings, option
+from ti_core.settings.shared import (
+    checkpoint_option,
+)
+
+
+@dataclass(frozen=True)
+class CreateSettings(Settings):
+    """The Create embedding tab (reference 1.1)."""
+
+    name: str = option(
+        "", "Name", "textbox", "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.", required=True
+    )
+    initialization_text: str = option(
+        "*",
+        "Initialization text",
+        "textbox",
+        "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero.",
+        a1111="init_text",
+    )
+    vectors: int = option(
+        1, "Number of vectors per token", "slider", "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
+        minimum=1, maximum=75, step=1, a1111="num_vectors_per_token")  # fmt: skip
+    overwrite: bool = option(
+        False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.", a1111="overwrite_old"
+    )
+    checkpoint: str = checkpoint_option()

@@ -1,0 +1,92 @@
+"""The options of the txt2img and Compare tabs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ti_core.options import Settings, option
+from ti_core.settings.shared import (
+    checkpoint_option,
+    clip_skip_option,
+    precision_option,
+    prediction_option,
+    size_options,
+    vae_option,
+)
+
+SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
+_PICTURE_WIDTH, _PICTURE_HEIGHT = size_options("Size of the pictures,")
+
+
+@dataclass(frozen=True)
+class Txt2ImgSettings(Settings):
+    """The txt2img tab, compact: what is needed to try an embedding."""
+
+    prompt: str = option(
+        "", "Prompt", "textbox",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are plain text here.",
+        placeholder="a photo of anna-01, smiling", required=True,
+    )  # fmt: skip
+    negative_prompt: str = option("", "Negative prompt", "textbox", "What the pictures should not show. Names of embeddings work here too. May stay empty.")
+    sampler: str = option(SAMPLERS[0], "Sampling method", "dropdown", "How the picture is worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS)
+    steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    width: int = _PICTURE_WIDTH
+    height: int = _PICTURE_HEIGHT
+    count: int = option(
+        1,
+        "Batch count",
+        "slider",
+        "How many pictures to paint. Each has a seed of its own: the seed below, then the next ones.",
+        minimum=1,
+        maximum=100,
+        step=1,
+    )
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    seed: int = option(
+        -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
+    )
+    checkpoint: str = checkpoint_option()
+    vae: str = vae_option()
+    prediction_type: str = prediction_option()
+    precision: str = precision_option()
+    clip_skip: int = clip_skip_option()
+
+
+AS_TRAINED = "as trained"
+COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
+
+
+@dataclass(frozen=True)
+class CompareSettings(Settings):
+    """The Compare tab: a grid of pictures, step by step. The run's own settings say which checkpoint and size."""
+
+    run: str = option("", "Run", "dropdown", "Choose a training whose copies are to be compared. The newest is the first of the list.", required=True)
+    steps: str = option(
+        "all", "Steps", "radio", "Which copies to show: all, every n-th, or those around the best step of the evaluation.", choices=COMPARED_STEPS
+    )
+    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. Only with every n-th.", minimum=1, step=1)
+    prompts: str = option(
+        "as trained\na sketch of [name]", "Prompts", "textbox",
+        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,
+    )  # fmt: skip
+    seeds: str = option("1, 2", "Seeds", "textbox", "Whole numbers, separated by commas. The same seed paints the same scene with every step.", required=True)
+    sampling_steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
+            found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        for line in self.prompt_lines:
+            if line != AS_TRAINED and "[name]" not in line:
+                found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
+        return found
+
+    @property
+    def prompt_lines(self) -> list[str]:
+        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        return [int(piece) for piece in self.seeds.split(",") if piece.strip()]

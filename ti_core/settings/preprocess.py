@@ -1,0 +1,198 @@
+"""The options of the Preprocess images tab (reference 1.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ti_core.options import Settings, option
+from ti_core.settings.shared import (
+    MAX_SIZE_PX,
+)
+
+CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
+RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
+BLIP_MODELS = ("blip-image-captioning-base", "blip-image-captioning-large")
+MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
+
+
+def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05, a1111: str = "") -> Any:
+    return option(default, label, "slider", help, minimum=0, maximum=highest, step=step, a1111=a1111)
+
+
+@dataclass(frozen=True)
+class PreprocessSettings(Settings):
+    """The Preprocess images tab (reference 1.4), in its order, then ours."""
+
+    source_directory: str = option(
+        "",
+        "Source directory",
+        "textbox",
+        "Type the folder with your photos, or drop photos into the box below.",
+        placeholder="Path to directory with input images",
+        required=True,
+        a1111="process_src",
+    )
+    destination_directory: str = option(
+        "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
+        required=True, a1111="process_dst")  # fmt: skip
+    width: int = option(
+        512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8, a1111="process_width"
+    )
+    height: int = option(
+        512,
+        "Height",
+        "slider",
+        "Height of the finished pictures in pixels. Keep 512 for square pictures.",
+        minimum=64,
+        maximum=MAX_SIZE_PX,
+        step=8,
+        a1111="process_height",
+    )
+    caption_action: str = option(
+        "ignore", "Existing Caption txt Action", "dropdown",
+        "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
+        choices=CAPTION_ACTIONS, a1111="preprocess_txt_action")  # fmt: skip
+    keep_original_size: bool = option(
+        False,
+        "Keep original size",
+        "checkbox",
+        "Pictures that no crop below has changed keep their size. Train them with Do not resize images.",
+        a1111="process_keep_original_size",
+    )
+    flip: bool = option(
+        False,
+        "Create flipped copies",
+        "checkbox",
+        "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
+        a1111="process_flip",
+    )
+    split_oversized: bool = option(
+        False,
+        "Split oversized images",
+        "checkbox",
+        "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces.",
+        a1111="process_split",
+    )
+    focal_crop: bool = option(
+        False,
+        "Auto focal point crop",
+        "checkbox",
+        "Crops around what matters in the photo, first of all faces, instead of around the middle.",
+        a1111="process_focal_crop",
+    )
+    auto_sized_crop: bool = option(
+        False,
+        "Auto-sized crop",
+        "checkbox",
+        "Each picture gets the width and height that fit its shape best, and is cropped around the middle.",
+        a1111="process_multicrop",
+    )
+    blip_caption: bool = option(
+        False,
+        "Use BLIP for caption",
+        "checkbox",
+        "A model writes a sentence about each picture. docs/captions.md says where its files go.",
+        a1111="process_caption",
+    )
+    booru_caption: bool = option(
+        False, "Use deepbooru for caption", "checkbox",
+        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself; docs/captions.md says where its files go.", a1111="process_caption_deepbooru")  # fmt: skip
+    split_threshold: float = _share(
+        0.5,
+        "Split image threshold",
+        "How long a photo must be to be split: 0.5 means twice as long as the finished picture. 1 splits whatever is longer.",
+        a1111="split_threshold",
+    )
+    split_overlap: float = _share(
+        0.2, "Split image overlap ratio", "Which share of each piece is also on the next one, at least.", highest=0.9, a1111="overlap_ratio"
+    )
+    face_weight: float = _share(
+        0.9, "Focal point face weight", "How strongly faces pull the crop. 0 does not look for faces.", a1111="process_focal_crop_face_weight"
+    )
+    entropy_weight: float = _share(
+        0.15,
+        "Focal point entropy weight",
+        "How strongly the part with the rarest light and dark pulls the crop. 0 does not look.",
+        a1111="process_focal_crop_entropy_weight",
+    )
+    edges_weight: float = _share(
+        0.5, "Focal point edges weight", "How strongly corners and edges pull the crop. 0 does not look for them.", a1111="process_focal_crop_edges_weight"
+    )
+    debug_image: bool = option(
+        False,
+        "Create debug image",
+        "checkbox",
+        "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on.",
+        a1111="process_focal_crop_debug",
+    )
+    dimension_lower: int = option(
+        384,
+        "Dimension lower bound",
+        "slider",
+        "No side of a picture gets shorter than this.",
+        minimum=64,
+        maximum=MAX_SIZE_PX,
+        step=8,
+        a1111="process_multicrop_mindim",
+    )
+    dimension_upper: int = option(
+        768,
+        "Dimension upper bound",
+        "slider",
+        "No side of a picture gets longer than this.",
+        minimum=64,
+        maximum=MAX_SIZE_PX,
+        step=8,
+        a1111="process_multicrop_maxdim",
+    )
+    area_lower: int = option(
+        64 * 64,
+        "Area lower bound",
+        "slider",
+        "Width times height is at least this many pixels.",
+        minimum=64 * 64,
+        maximum=MAX_AREA_PX,
+        step=1,
+        a1111="process_multicrop_minarea",
+    )
+    area_upper: int = option(
+        640 * 640,
+        "Area upper bound",
+        "slider",
+        "Width times height is at most this many pixels.",
+        minimum=64 * 64,
+        maximum=MAX_AREA_PX,
+        step=1,
+        a1111="process_multicrop_maxarea",
+    )
+    resizing_objective: str = option(
+        "Maximize area", "Resizing objective", "radio", "Maximize area takes the largest size that fits; Minimize error the one with the closest shape.",
+        choices=RESIZING_OBJECTIVES, a1111="process_multicrop_objective")  # fmt: skip
+    error_threshold: float = _share(0.1, "Error threshold", "Which share of a photo may be cut away at most.", step=0.01, a1111="process_multicrop_threshold")
+    face_crop: bool = option(
+        False, "Face crop to square", "checkbox",
+        "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
+    )  # fmt: skip
+    blip_model: str = option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
+    blip_min_length: int = option(
+        24, "BLIP: minimum description length", "slider", "In tokens, about one a word. 24 makes it repeat itself; try 8.", minimum=1, maximum=128, step=1
+    )
+    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "In tokens, about one a word.", minimum=1, maximum=256, step=1)
+    blip_beams: int = option(
+        1, "BLIP: num_beams", "slider", "How many sentences are followed at a time. More write better and take longer.", minimum=1, maximum=16, step=1
+    )
+    booru_threshold: float = _share(
+        0.5, "deepbooru: score threshold", "Tags the model is less sure of are left out. A lower number lists more tags.", step=0.01
+    )
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        pairs = [("dimension_lower", "dimension_upper"), ("area_lower", "area_upper")] if self.auto_sized_crop else []
+        pairs += [("blip_min_length", "blip_max_length")] if self.blip_caption else []
+        for low, high in pairs:
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                labels = self.options()
+                found.append(f"{labels[low].label} is {least}, more than {labels[high].label}, {most}. Lower the first or raise the second.")
+        return found

@@ -1,0 +1,59 @@
+"""Options that several tabs have: the size of pictures, and how the checkpoint is loaded (at the top of the page, as in A1111)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ti_core.options import option
+
+PORTRAITS = "Portraits (built in)"
+OWN_SIZE = 0
+AUTOMATIC = "Automatic"
+"""The choice that leaves a decision to the file or to the device."""
+PREDICTION_TYPES = (AUTOMATIC, "epsilon", "v_prediction")
+PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
+SWITCHES = (AUTOMATIC, "on", "off")
+MAX_SIZE_PX = 2048
+
+
+def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
+    more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
+    text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
+    return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
+
+
+def checkpoint_option() -> Any:
+    text = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+    return option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True)
+
+
+def vae_option() -> Any:
+    return option(
+        AUTOMATIC, "SD VAE", "dropdown",
+        "Keep Automatic: the checkpoint's own, or the file of the same name beside it. Choose a file of models/VAE if colours look pale.", required=True,
+    )  # fmt: skip
+
+
+def prediction_option() -> Any:
+    return option(
+        AUTOMATIC, "Prediction type", "dropdown",
+        "Keep Automatic. If previews of a Stable Diffusion 2 or a v-prediction checkpoint are mere noise, choose the other one.", choices=PREDICTION_TYPES,
+    )  # fmt: skip
+
+
+def precision_option() -> Any:
+    return option(
+        AUTOMATIC, "Precision", "dropdown",
+        "Keep Automatic: the fastest that this device computes well. float32 is exact, and needs twice the memory.", choices=PRECISIONS,
+    )  # fmt: skip
+
+
+def clip_skip_option() -> Any:
+    return option(
+        1, "Clip skip", "slider", "Keep 1. Choose 2 only for checkpoints that say so, such as anime ones. SDXL has its own and ignores it.",
+        minimum=1, maximum=12, step=1,
+    )  # fmt: skip
+
+
+def switch(label: str, help: str) -> Any:
+    return option(AUTOMATIC, label, "radio", help, choices=SWITCHES)
