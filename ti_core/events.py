@@ -103,3 +103,16 @@ class Failed(Event):
 
 
 Emit = Callable[[Event], None]
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (Started, Progress, StepDone, PreviewSaved, EmbeddingSaved, Evaluated, Notice, Finished, Failed)
+}
+
+
+def parse_event(line: str) -> Event:
+    """What `to_json` wrote. Raises ValueError for anything else."""
+    values = json.loads(line)
+    try:
+        kind = _KINDS[values.pop("event")]
+        return kind(**{name: tuple(value) if name in ("files", "usual_norms") else value for name, value in values.items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"Not an event: {line[:100]}") from error

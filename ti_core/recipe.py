@@ -9,7 +9,7 @@ from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.library import find_checkpoint
-from ti_core.models.device import state_when_warm
+from ti_core.models.device import told_device
 from ti_core.models.memory import Wishes, choose_fit, facts_by_size
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
@@ -107,7 +107,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
 
 def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:
     """What the training needs of the device's memory, and what is free; empty until torch is loaded, which the page does not wait for."""
-    state = state_when_warm()
+    state = told_device()
     try:
         checkpoint = find_checkpoint(settings.checkpoint, workspace)
         checkpoint.facts.check(other_vae=True)

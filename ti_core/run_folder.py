@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +96,18 @@ class RunFolder:
         self._append(path, row.getvalue())
 
     def cut_back_to(self, step: int) -> None:
-        """Take out of the loss table and the events what came after `step`, and a line that was cut short, before the run goes on from there."""
-        _cut_lines(self.events_file, lambda line: json.loads(line).get("step", 0) <= step)
-        _cut_lines(self.loss_csv, lambda line: line.startswith(CSV_COLUMNS[0]) or (line.count(",") == len(CSV_COLUMNS) - 1 and int(line.split(",")[0]) <= step))
+        """Take out of the tables and the events what came after `step`, and a line that was cut short, before the run goes on from there."""
+        is_after = False
+
+        def stays(line: str) -> bool:
+            nonlocal is_after
+            at = json.loads(line).get("step", 0)
+            is_after = is_after or at > step
+            return 0 < at <= step or not is_after  # a picture's event may come after those of later steps
+
+        _cut_lines(self.events_file, stays)
+        for table, columns in ((self.loss_csv, CSV_COLUMNS), (self.evaluation_csv, EVALUATION_COLUMNS)):
+            _cut_lines(table, partial(_is_row_until, step, len(columns)))
 
     def _append(self, path: Path, text: str) -> None:
         """Never makes the folder anew: if it was removed, the run must stop and say so."""
@@ -111,20 +122,22 @@ class RunFolder:
             ) from error
 
 
+def _is_row_until(step: int, columns: int, line: str) -> bool:
+    """The header, or a whole row of at most that step."""
+    return line.startswith("step,") or (line.count(",") == columns - 1 and int(line.split(",")[0]) <= step)
+
+
 def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
-    """Keep the whole lines up to the first that does not stay."""
+    """Keep the whole lines that stay. A line that cannot be read does not."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return
     kept = []
     for line in lines:
-        try:
-            if not line.endswith("\n") or not stays(line):
-                break
-        except (ValueError, AttributeError, TypeError):
-            break
-        kept.append(line)
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            if line.endswith("\n") and stays(line):
+                kept.append(line)
     if len(kept) < len(lines):
         save_text(path, "".join(kept))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ti_core.errors import UserError
 
@@ -75,6 +77,16 @@ class Workspace:
     def _of_a1111(self, place: str) -> tuple[Path, ...]:
         return (self.a1111_dir / place,) if self.a1111_dir else ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """For another process, as JSON."""
+        a1111_dir = str(self.a1111_dir) if self.a1111_dir else ""
+        return {"root": str(self.root), "confined": self.confined, "ckpt_dirs": [str(folder) for folder in self.ckpt_dirs], "a1111_dir": a1111_dir}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Workspace:
+        a1111_dir = Path(kept["a1111_dir"]) if kept["a1111_dir"] else None
+        return cls(Path(kept["root"]), kept["confined"], tuple(Path(folder) for folder in kept["ckpt_dirs"]), a1111_dir)
+
     def path(self, text: str, what: str) -> Path:
         """The absolute path of a typed one, relative to the root. `what` names the field in the error.
 
@@ -113,10 +125,14 @@ class Workspace:
 
     def without_paths(self, text: str) -> str:
         """A sentence for strangers: on a shared page it names no folder of this computer."""
-        for place in (self.root.resolve(), REPOSITORY, Path.home()) if self.confined else ():
-            if len(place.parts) > 1:
-                text = text.replace(f"{place}{os.sep}", "").replace(str(place), "the workspace")
+        for place in _places(self.root) if self.confined and text else ():
+            text = text.replace(f"{place}{os.sep}", "").replace(place, "the workspace")
         return text
+
+
+@functools.cache
+def _places(root: Path) -> list[str]:
+    return [str(place) for place in (root.resolve(), REPOSITORY, Path.home()) if len(place.parts) > 1]
 
 
 def _is_plainly_relative(typed: str) -> bool:

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-_ready = threading.Event()
+_expected, _known = threading.Event(), threading.Event()
+_told: DeviceState | None = None
 
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`free_bytes` is what this program may still take; on a CPU it is the free RAM."""
+    """`free_bytes` is what this program may still take; on a CPU it is the free RAM. `count` devices can train together."""
 
     kind: str
     name: str
     free_bytes: int
+    count: int = 1
 
 
-def warm_up(load: Callable[[], object]) -> None:
-    """Call `load`, which imports what every job needs, in the background, so that the first click need not wait for it."""
-
-    def work() -> None:
-        load()
-        _ready.set()
-
-    threading.Thread(target=work, name="warm-up", daemon=True).start()
+def expect_device() -> None:
+    """Somebody is loading torch, and will tell the device."""
+    _expected.set()
 
 
-def state_when_warm() -> DeviceState | None:
-    """The device's state, or None while torch is not loaded: the page does not wait for it."""
-    return device_state() if _ready.is_set() else None
+def tell_device(state: DeviceState) -> None:
+    """What the process that trains found, for the page, which does not load torch for it."""
+    global _told
+    _told = state
+    _known.set()
+
+
+def told_device(wait_s: float = 0) -> DeviceState | None:
+    """The device as it was told last; None while nobody has. Waits for the first time, if somebody is about to."""
+    if wait_s and _expected.is_set():
+        _known.wait(wait_s)
+    return _told
+
+
+def count_devices() -> int:
+    """GPUs that can train together; 1 where there is none. With ACCELERATE_USE_CPU, accelerate's own variable, the processor's cores."""
+    import torch
+    from accelerate.utils import parse_flag_from_env
+
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return os.cpu_count() or 1
+    return max(1, torch.accelerator.device_count())
 
 
 def device_state(device: torch.device | None = None) -> DeviceState:
@@ -46,7 +62,7 @@ def device_state(device: torch.device | None = None) -> DeviceState:
     device = device or PartialState().device
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return DeviceState("cuda", torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)[0] + held)
+        return DeviceState("cuda", torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)[0] + held, count_devices())
     if device.type == "mps":
         return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available))
+    return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available), count_devices())

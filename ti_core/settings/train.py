@@ -224,6 +224,10 @@ class TrainSettings(Settings):
     compile_unet: str = switch(
         "Compile the UNet", "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at the start."
     )
+    gpus: int = option(
+        1, "GPUs", "number", "How many graphics cards share each step's pictures. Choose all that this computer has; the result is the same, only sooner.",
+        minimum=1, step=1,
+    )  # fmt: skip
     vae_slicing: str = switch("VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.")
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()

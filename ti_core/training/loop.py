@@ -15,12 +15,13 @@ from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
 from ti_core.training.compiled import try_compiled
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
+from ti_core.training.launch import is_launched, train_on_several
 from ti_core.training.norms import move_average
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import advise_interval, save_preview
-from ti_core.training.state import load_state, save_state
+from ti_core.training.state import load_state, save_state, state_of
 from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
@@ -36,13 +37,19 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
     a damaged checkpoint, a full disk, a folder that went away, or vectors that stay put. When the numbers stop being finite in spite of
     lower rates, the last good vectors are saved before the error.
     """
-    _train(settings, workspace, emit, stop)
+    if settings.gpus > 1 and not is_launched():
+        train_on_several(settings, workspace, emit, stop)
+    else:
+        _train(settings, workspace, emit, stop)
 
 
 def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
     """Go on with a run that was interrupted or killed; on a CPU the result is bit for bit that of an unbroken run. Raises like `train`."""
     saved = load_run_state(check_resume(asked, workspace))
-    _train(saved.settings, workspace, emit, stop, saved)
+    if saved.settings.gpus > 1 and not is_launched():
+        train_on_several(saved.settings, workspace, emit, stop, asked.run_folder)
+    else:
+        _train(saved.settings, workspace, emit, stop, saved)
 
 
 def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None = None) -> None:
@@ -57,7 +64,7 @@ def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     run = begin_run(settings, inputs, sd, together, emit, stop, saved)
     target = workspace.embeddings / f"{run.name}{inputs.suffix}"
-    with run.log:
+    with run.log, run.writer:
         run.log(run.started)
         if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
             run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
@@ -92,9 +99,10 @@ def _save(run: Run, target: Path) -> None:
     if not run.together.is_first:
         return
     save_run_state(run)
+    run.writer.finish()
     save_embedding(target, run.embedding())
     if run.settings.save_optimizer_state:
-        save_state(target, run.vectors, run.optimizer, run.average)
+        save_state(target, state_of(run.vectors, run.optimizer, run.average))
 
 
 def _train_steps(run: Run, evaluation: Evaluation) -> None:
@@ -142,7 +150,12 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
 
 
 def _save_copy(run: Run) -> None:
-    copy = run.folder.copy(run.step)
-    run.log(EmbeddingSaved(run.step, str(save_embedding(copy, run.embedding(copy.stem)))))
-    if run.settings.save_optimizer_state:
-        save_state(copy, run.vectors, run.optimizer, run.average)
+    copy, step = run.folder.copy(run.step), run.step
+    embedding, optimizer_state = run.embedding(copy.stem), state_of(run.vectors, run.optimizer, run.average) if run.settings.save_optimizer_state else None
+
+    def write() -> None:
+        run.log(EmbeddingSaved(step, str(save_embedding(copy, embedding))))
+        if optimizer_state:
+            save_state(copy, optimizer_state)
+
+    run.writer.put(write)

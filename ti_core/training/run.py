@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -23,6 +23,7 @@ from ti_core.training.run_log import RunLog
 from ti_core.training.run_state import RunState, describe_pictures
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
+from ti_core.training.writer import Writer
 
 CPU_PIXELS_AT_ONCE = 16_384
 COARSE_SIZE = 0.75
@@ -59,6 +60,7 @@ class Run:
     """The running average of the vectors (EMA); empty where none is asked for."""
     together: Together
     refusals: int = 0
+    writer: Writer = field(default_factory=Writer)
     coarse: Latents | None = None
     """The pictures at COARSE_SIZE of their size, where some of this run's steps train on them."""
 
@@ -146,7 +148,7 @@ def begin_run(
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
         settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together,
-        saved.refusals if saved else 0, coarse,
+        saved.refusals if saved else 0, coarse=coarse,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""Passes a run's events on to whoever watches, and keeps them: events.jsonl, the loss table, TensorBoard."""
+"""Passes a run's events on to whoever watches, and keeps them: events.jsonl, the loss tables, TensorBoard."""
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -15,13 +16,19 @@ from ti_core.settings import TrainSettings
 
 
 class RunLog:
-    """Call it with an event. As a context manager it closes TensorBoard's file at the end of the run, however it ends."""
+    """Call it with an event, from the loop or the writer. As a context manager it closes TensorBoard's file at the end of the run, however it ends."""
 
     def __init__(self, folder: RunFolder, plan: RunPlan, settings: TrainSettings, emit: Emit) -> None:
         self.folder, self.plan, self.settings, self.emit = folder, plan, settings, emit
         self._board: Any = None
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._keep(event)
+            self.emit(event)
+
+    def _keep(self, event: Event) -> None:
         self.folder.add_event(event)
         if isinstance(event, StepDone) and self.settings.csv_every and event.step % self.settings.csv_every == 0:
             self.folder.add_loss(self.plan, event.step, event.loss, event.rate)
@@ -29,7 +36,6 @@ class RunLog:
             self.folder.add_evaluation(event)
         if self._board is not None:
             self._add_to_board(event)
-        self.emit(event)
 
     def _add_to_board(self, event: Event) -> None:
         if isinstance(event, StepDone):

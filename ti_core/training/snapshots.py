@@ -29,7 +29,7 @@ def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int
 
 
 def save_preview(run: Run, training_prompt: str) -> None:
-    """Paint and save the preview of the step just done, and its card; raises Interrupted if stopped while painting.
+    """Paint the preview of the step just done, and have it and its card written; raises Interrupted if stopped while painting.
 
     The live vectors are used, and no random state of the training is touched.
     """
@@ -44,11 +44,14 @@ def save_preview(run: Run, training_prompt: str) -> None:
         height=settings.height,
     )
     picture = sample_images(run.sd, [request], {run.name: run.shown}, run.stop)[0]
-    path = save_atomically(run.folder.preview(step), lambda part: picture.save(part, "PNG"))
-    card = None
-    if settings.cards:
-        card, embedding = run.folder.card(step), run.embedding(f"{run.name}-{step}")
-        footer = (run.sd.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
-        drawn = render_card(picture, f"<{embedding.name}>", footer)
-        save_card(card, drawn, embedding)
-    run.log(PreviewSaved(step, str(path), request.prompt, str(card or "")))
+    embedding = run.embedding(f"{run.name}-{step}")
+
+    def write() -> None:
+        path, card = run.folder.preview(step), run.folder.card(step)
+        save_atomically(path, lambda part: picture.save(part, "PNG"))
+        if settings.cards:
+            footer = (run.sd.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
+            save_card(card, render_card(picture, f"<{embedding.name}>", footer), embedding)
+        run.log(PreviewSaved(step, str(path), request.prompt, str(card) if settings.cards else ""))
+
+    run.writer.put(write)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +31,17 @@ def state_file(embedding: Path) -> Path:
     return embedding.with_name(embedding.name + ".optim")
 
 
-def save_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vectors | None = None) -> Path:
-    """Write the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
-    content: dict[str, object] = {"hash": checksum(average or vectors), "optimizer_state_dict": optimizer.state_dict()}
+def state_of(vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vectors | None = None) -> dict[str, Any]:
+    """A copy of the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
+    content: dict[str, Any] = {"hash": checksum(average or vectors), "optimizer_state_dict": copy.deepcopy(optimizer.state_dict())}
     if average:
         content["trained"] = {encoder: rows.detach().cpu().clone() for encoder, rows in vectors.items()}
-    return save_atomically(state_file(embedding), lambda part: torch.save(content, part))
+    return content
+
+
+def save_state(embedding: Path, state: dict[str, Any]) -> Path:
+    """Write what `state_of` gave beside the embedding."""
+    return save_atomically(state_file(embedding), lambda part: torch.save(state, part))
 
 
 def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:

@@ -6,7 +6,6 @@ first process writes. As images, prompts and noise are functions of (seed, step,
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ti_core.errors import Interrupted
 from ti_core.settings import TrainSettings
+from ti_core.training.launch import is_launched
 from ti_core.training.setup import Prepared
 
 SILENT = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
@@ -26,7 +26,7 @@ class Together:
     """This process among those of the training. Where it is the only one, nothing is sent and nothing differs."""
 
     def __init__(self) -> None:
-        alone = "LOCAL_RANK" not in os.environ  # what every launcher sets
+        alone = not is_launched()
         state = PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())  # several on CPUs only if it is told so
         self.place, self.count = state.process_index, state.num_processes
         self._parted = self.count == 1

@@ -1,0 +1,30 @@
+"""A run that goes on from a step finds its tables and events as they were then."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ti_core.events import Evaluated, Notice, PreviewSaved, StepDone
+from ti_core.plan import plan_run
+from ti_core.run_folder import RunFolder
+
+
+def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_stays(tmp_path: Path) -> None:
+    folder, plan = RunFolder(tmp_path, "anna"), plan_run(4, 1, 1, 9)
+    folder.add_event(Notice("It begins."))
+    for step in range(1, 6):
+        folder.add_event(StepDone(step, 0.1, 0.005, "a photo", 0.1))
+        folder.add_loss(plan, step, 0.1, 0.005)
+        if step % 2 == 0:
+            folder.add_evaluation(Evaluated(step, 0.1, 1.0, 2))
+    folder.add_event(PreviewSaved(3, "anna-3.png", "a photo"))
+    folder.add_event(PreviewSaved(4, "anna-4.png", "a photo"))
+    folder.add_event(Notice("It was later."))
+    with folder.events_file.open("a") as file:
+        file.write('{"event": "StepDone", "st')
+    folder.cut_back_to(3)
+    kept = [json.loads(line) for line in folder.events_file.read_text().splitlines()]
+    assert [(event["event"], event.get("step")) for event in kept] == [("Notice", None), ("StepDone", 1), ("StepDone", 2), ("StepDone", 3), ("PreviewSaved", 3)]
+    assert [row.split(",")[0] for row in folder.loss_csv.read_text().splitlines()] == ["step", "1", "2", "3"]
+    assert [row.split(",")[0] for row in folder.evaluation_csv.read_text().splitlines()] == ["step", "2"]

@@ -1,0 +1,31 @@
+"""Starts our own modules as programs of their own, which talk through pipes and which Ctrl+C in the terminal does not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+
+from ti_core.workspace import REPOSITORY
+
+SAVES_WITHIN_S = 120
+
+
+def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:
+    """`python -m arguments` with a pipe to its standard input, and one from its output if `listens`. Its errors go to our terminal."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE if listens else subprocess.DEVNULL, text=True, encoding="utf-8",
+        bufsize=1, cwd=REPOSITORY, start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )  # fmt: skip
+
+
+def end_child(child: subprocess.Popen[str]) -> None:
+    """Close its input, which asks it to end; let it save, then see that it is gone."""
+    if child.stdin:
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+    try:
+        child.wait(SAVES_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
