@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 
-from ti_core.data.dataset import count_originals, load_pixels, scan_dataset
+from ti_core.data.dataset import count_originals, scan_dataset
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Event, Notice, Progress
 
@@ -96,17 +96,6 @@ def test_stop_interrupts_the_scan(tmp_path: Path) -> None:
     stop.set()
     with pytest.raises(Interrupted):
         scan_dataset(tmp_path, stop=stop)
-
-
-def test_pixels_are_cropped_upright_and_writable(tmp_path: Path) -> None:
-    lying = Image.new("RGB", (60, 20), (0, 255, 0))
-    lying.paste((255, 0, 0), (20, 0, 40, 20))
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    lying.save(tmp_path / "a.png", exif=exif)
-    pixels = load_pixels(tmp_path / "a.png", 24, 16)
-    assert pixels.shape == (16, 24, 3) and pixels.dtype == np.uint8 and pixels.flags.writeable
-    assert (pixels[2:-2] == [255, 0, 0]).all()
 
 
 def test_a_word_regex_picks_the_words_of_a_file_name(tmp_path: Path) -> None:

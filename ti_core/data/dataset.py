@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ti_core.data.captions import read_caption, words_of_file_name
-from ti_core.data.images import Problem, cover, find_images, find_problem, open_rgb
+from ti_core.data.images import Problem, find_images, find_problem
 from ti_core.data.preprocess import OUTPUT_NAME
 from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
@@ -87,11 +85,6 @@ def original_of(path: Path) -> str:
 def count_originals(paths: Iterable[Path]) -> int:
     """How many photos these pictures were made of: those with a preprocessing number count once for each number, others one each."""
     return len({original_of(path) for path in paths})
-
-
-def load_pixels(path: Path, width: int, height: int) -> np.ndarray:
-    """The picture as uint8 [height, width, 3], cropped around its middle where A1111 would stretch it."""
-    return np.array(cover(open_rgb(path), width, height))
 
 
 def _caption(path: Path, word_regex: str, join: str) -> tuple[str, Problem | None]:

@@ -7,14 +7,17 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ti_core.data.captions import read_caption
 from ti_core.data.images import Problem, find_images, open_rgb, problem_of
+from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
-from ti_core.errors import Interrupted, SettingsError, UserError
+from ti_core.errors import SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import save_atomically, save_text
 from ti_core.settings import PreprocessSettings
@@ -45,6 +48,15 @@ class PreprocessResult:
     problems: list[Problem] = field(default_factory=list)
     to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
 
+    def add(self, saved: _Saved) -> None:
+        """Count one photo's finished pictures."""
+        self.originals += 1
+        self.written += saved.files
+        for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
+            self.captions += bool(piece.caption)
+            if piece.note:
+                self.to_check.setdefault(piece.note, {}).setdefault(saved.photo.path.name, path)
+
     def check_sentences(self) -> list[str]:
         return [f"{note}: {', '.join(photos)}." for note, photos in self.to_check.items()]
 
@@ -68,22 +80,10 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     """
     photos, destination = check_preprocess(settings, workspace)
     result = PreprocessResult(workspace.shown(destination))
-    steps = Steps(settings, workspace, emit)
-    left_out = 0
-    for index, photo in enumerate(photos):
-        if stop.is_set():
-            raise Interrupted
-        emit(Progress(f"Preprocessing {photo.name}", index, len(photos)))
-        existing = _existing_caption(photo, result, emit)
-        left_out += bool(existing) and settings.caption_action == "ignore"
-        try:
-            image = open_rgb(photo)
-        except UserError as error:
-            _note_problem(problem_of(photo, error), result, emit)
-            continue
-        if not result.written:
-            _set_aside_earlier_pictures(destination, workspace, emit)
-        _save(steps.run(image, existing), destination, index, photo, result)
+    work = _Work(Steps(settings, workspace, emit), destination, workspace, result, emit)
+    for saved in read_ahead(work.save, work.captioned(photos, stop)):
+        result.add(saved)
+    left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
             f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. " + " ".join(p.sentence() for p in result.problems),
@@ -140,32 +140,73 @@ def _photos(source: Path, typed: str) -> list[Path]:
     return photos
 
 
-def _existing_caption(photo: Path, result: PreprocessResult, emit: Emit) -> str:
-    try:
-        return read_caption(photo) or ""
-    except UserError:
-        _note_problem(Problem(f"{photo.stem}.txt", "it is not UTF-8 text"), result, emit)
-        return ""
+class _Photo(NamedTuple):
+    """A photo on its way: its pieces, or why there are none, and the caption that lay beside it."""
+
+    number: int
+    path: Path
+    pieces: list[Piece]
+    problem: Problem | None = None
+    caption: str = ""
+    caption_problem: Problem | None = None
 
 
-def _note_problem(problem: Problem, result: PreprocessResult, emit: Emit) -> None:
-    result.problems.append(problem)
-    emit(Notice(problem.sentence()))
+@dataclass
+class _Saved:
+    photo: _Photo
+    files: list[Path] = field(default_factory=list)
 
 
-def _save(pieces: list[Piece], destination: Path, index: int, photo: Path, result: PreprocessResult) -> None:
-    short = os.fsencode(photo.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
-    for number, piece in enumerate(pieces):
-        path = destination / f"{index:05d}-{number}-{short}.png"
-        if piece.caption:  # first, so that a picture is never without its caption
-            save_text(path.with_suffix(".txt"), piece.caption)
-            result.captions += 1
-        if piece.debug:
-            save_atomically(destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
-        if piece.note:
-            result.to_check.setdefault(piece.note, {}).setdefault(photo.name, path)
-        result.written.append(save_atomically(path, partial(piece.image.save, format="PNG")))
-    result.originals += 1
+@dataclass
+class _Work:
+    """Photos are cut by all cores, captioned one after the other, and saved by all cores; never more than a few are in memory."""
+
+    steps: Steps
+    destination: Path
+    workspace: Workspace
+    result: PreprocessResult
+    emit: Emit
+    captions_found: int = 0
+
+    def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
+        """The usable photos with their captions, in order. Raises Interrupted between two."""
+        is_first = True
+        for photo in read_ahead(self._cut, list(enumerate(photos)), stop):
+            self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
+            self.captions_found += bool(photo.caption)
+            for problem in (photo.caption_problem, photo.problem):
+                if problem:
+                    self.result.problems.append(problem)
+                    self.emit(Notice(problem.sentence()))
+            if photo.problem:
+                continue
+            if is_first:
+                _set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
+                is_first = False
+            yield photo._replace(pieces=self.steps.caption(photo.pieces, photo.caption))
+
+    def _cut(self, numbered: tuple[int, Path]) -> _Photo:
+        number, path = numbered
+        try:
+            caption, caption_problem = read_caption(path) or "", None
+        except UserError:
+            caption, caption_problem = "", Problem(f"{path.stem}.txt", "it is not UTF-8 text")
+        try:
+            return _Photo(number, path, self.steps.cut(open_rgb(path)), None, caption, caption_problem)
+        except UserError as error:
+            return _Photo(number, path, [], problem_of(path, error), caption, caption_problem)
+
+    def save(self, photo: _Photo) -> _Saved:
+        short = os.fsencode(photo.path.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+        saved = _Saved(photo)
+        for number, piece in enumerate(photo.pieces):
+            path = self.destination / f"{photo.number:05d}-{number}-{short}.png"
+            if piece.caption:  # first, so that a picture is never without its caption
+                save_text(path.with_suffix(".txt"), piece.caption)
+            if piece.debug:
+                save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
+            saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG")))
+        return saved
 
 
 def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Emit) -> None:

@@ -7,9 +7,9 @@ a second, different copy of every photo into the dataset.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from PIL import Image, ImageOps
 
@@ -40,6 +40,8 @@ class Piece:
 
 
 Step = Callable[[list[Piece]], list[Piece]]
+Face = tuple[float, float, float, float]
+"""Left, upper, width, height in pixels."""
 
 
 class Steps:
@@ -52,18 +54,22 @@ class Steps:
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
             from ti_core.data.faces import load_face_finder  # loads OpenCV, which a plain crop does not need
 
-            self.find_faces = load_face_finder(workspace, emit)
+            self.find_faces = _one_at_a_time(load_face_finder(workspace, emit))  # OpenCV's detectors are not for several threads
         else:
             self.find_faces = lambda image: []
 
-    def run(self, image: Image.Image, existing_caption: str) -> list[Piece]:
-        """The finished pieces of one photo."""
+    def cut(self, image: Image.Image) -> list[Piece]:
+        """The pieces of one photo, without captions. Several threads may do this at the same time."""
         pieces = [Piece(image)]
-        for step in self._ticked(existing_caption):
+        for step in self._ticked():
             pieces = step(pieces)
         return pieces
 
-    def _ticked(self, existing_caption: str) -> list[Step]:
+    def caption(self, pieces: list[Piece], existing_caption: str) -> list[Piece]:
+        """The pieces with their captions. A captioner's model is for one thread."""
+        return [self._captioned(existing_caption, piece) for piece in pieces]
+
+    def _ticked(self) -> list[Step]:
         settings = self.settings
         ticked: list[tuple[bool, Step]] = [
             (settings.face_crop, _each(self._around_face)),
@@ -72,7 +78,6 @@ class Steps:
             (settings.auto_sized_crop, _each(self._auto_sized)),
             (not settings.keep_original_size, _each(self._fitted)),
             (settings.flip, _with_mirrored),
-            (True, _each(partial(self._captioned, existing_caption))),
         ]
         return [step for is_ticked, step in ticked if is_ticked]
 
@@ -120,6 +125,16 @@ class Steps:
         replaced = existing and self.settings.caption_action == "copy"
         generated = "" if replaced else self.writer.describe(piece.image)
         return replace(piece, caption=combine_captions(self.settings.caption_action, existing, generated))
+
+
+def _one_at_a_time(find: Callable[[Image.Image], list[Face]]) -> Callable[[Image.Image], list[Face]]:
+    lock = threading.Lock()
+
+    def locked(image: Image.Image) -> list[Face]:
+        with lock:
+            return find(image)
+
+    return locked
 
 
 def _each(change: Callable[[Piece], Piece]) -> Step:

@@ -17,8 +17,6 @@ from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
 
-HOW_LOADED = ("vae", "clip_skip", "prediction_type", "precision")
-
 
 class ModelPanel:
     """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py` wires the download."""
