@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import atexit
 import dataclasses
-import importlib
 import importlib.util
 import os
 import secrets
@@ -85,7 +84,7 @@ def serve(options: argparse.Namespace) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
-    from ti_core.models.device import warm_up
+    from ti_core.job_process import JobProcess
     from ti_core.ui.server import Door, open_public_link, start_page
 
     if (open_to_others or look_user) and not user:
@@ -94,11 +93,10 @@ def serve(options: argparse.Namespace) -> None:
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
-    jobs = JobQueue(workspace)
+    jobs = JobQueue(workspace, JobProcess().kinds())
     door = Door(options.port, options.listen, options.share, user, password, look_user, look_password, options.allow_pickle, token)
     blocks = start_page(workspace, door, jobs, checkpoint)
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
-    warm_up(lambda: importlib.import_module("ti_core.training.loop"))
     if options.share:
         open_public_link(blocks)
     blocks.block_thread()  # until Ctrl+C

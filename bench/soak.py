@@ -3,25 +3,26 @@
     python bench/soak.py [--viewers 50] [--minutes 60] [--json]
 
 The server runs in a process of its own, shared and with a login, and trains on the built-in model. Viewers speak to it as a browser's page
-does, over loopback. Every fifth minute they all stay away, so that steps with and without them are measured under the same load of the
-machine. It stops by itself.
+does, over loopback. Of every five minutes they watch for three, watch another server that trains nothing for one, and stay away for one. As they
+take as much of this machine in the second case as in the first, the difference of the steps is what serving costs the training. It stops by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,24 @@ if not __package__:  # started as a file: find ti_core all the same
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
+import psutil
 
 USER, PASSWORD = "eve", "looks"
 POLL_S = 0.8
 TAB_LIVES_S = 40.0
-CYCLE_S, PAUSE_S, SETTLE_S = 300.0, 60.0, 5.0
+PHASES_S = {"watched": 180.0, "elsewhere": 60.0, "away": 60.0}
+SETTLE_S = 5.0
+IDLE_STEP_S = 0.08
 
 
-def serve(workspace_folder: Path, port: int, minutes: float) -> None:
-    """The child: a shared page, and a training whose steps write down when they were done and what they cost."""
+def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> None:
+    """The child: a shared page, and a training whose steps write down when they were done and what they cost; or steps that only pass the time."""
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(workspace_folder / "uploads"))
     from dataclasses import replace
 
     from ti_core.events import Emit, Event, StepDone
     from ti_core.job_kinds import KINDS
+    from ti_core.job_process import JobProcess
     from ti_core.jobs import JobQueue
     from ti_core.settings import CreateSettings
     from ti_core.training.create import create_embedding
@@ -52,18 +57,24 @@ def serve(workspace_folder: Path, port: int, minutes: float) -> None:
     workspace = Workspace(workspace_folder, confined=True)
     create_embedding(CreateSettings(name="anna"), workspace)
     log = (workspace_folder / "steps.txt").open("w", buffering=1)
-    kind = KINDS["train"]
+    kinds = JobProcess().kinds() if trains else KINDS
+    server = psutil.Process()
 
     def timed(settings: Any, place: Workspace, emit: Emit, stop: threading.Event) -> None:
         def tell(event: Event) -> None:
             emit(event)
             if isinstance(event, StepDone):
-                rss_kb = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
-                log.write(f"{event.step} {time.time():.4f} {time.thread_time():.4f} {time.process_time():.4f} {rss_kb}\n")
+                memory = server.memory_info().rss + sum(child.memory_info().rss for child in server.children())
+                log.write(f"{event.step} {time.time():.4f} {event.elapsed_s:.4f} {time.process_time():.4f} {memory / 2**20:.1f}\n")
 
-        kind.run(settings, place, tell, stop)
+        kinds["train"].run(settings, place, tell, stop)
 
-    jobs = JobQueue(workspace, {**KINDS, "train": replace(kind, run=timed)})
+    def idle(settings: Any, place: Workspace, emit: Emit, stop: threading.Event) -> None:
+        for step in itertools.count(1):
+            time.sleep(IDLE_STEP_S)
+            emit(StepDone(step, 0.1, 0.005, "a photo of anna", IDLE_STEP_S))
+
+    jobs = JobQueue(workspace, {**kinds, "train": replace(kinds["train"], run=timed if trains else idle)})
     door = Door(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
     start_page(workspace, door, jobs)
     values = {"embedding": "anna", "dataset_directory": "assets/sample_photos/anna", "template_file": "subject.txt", "steps": 10_000_000}
@@ -72,116 +83,125 @@ def serve(workspace_folder: Path, port: int, minutes: float) -> None:
     time.sleep(minutes * 60 + 600)  # the parent ends it earlier
 
 
-async def watch(url: str, end: float, away: asyncio.Event, seen: dict[int, list[float]], errors: list[str]) -> None:
-    """One person, who opens the page again and again."""
-    while time.time() < end:
-        try:
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-                (await client.post("/login", data={"username": USER, "password": PASSWORD})).raise_for_status()
-                (await client.get("/")).raise_for_status()
-                config = (await client.get("/config")).json()
-                strip = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
-                await _sit_at_tab(client, strip, end, away, seen)
-        except (httpx.HTTPError, KeyError, StopIteration, ValueError) as error:
-            errors.append(f"{type(error).__name__}: {error}")
-            await asyncio.sleep(1)
-        while away.is_set() and time.time() < end:
-            await asyncio.sleep(0.5)
+@dataclass
+class Crowd:
+    """Where the viewers are to be now, and what they saw. `phases` are what was measured: name, beginning, end."""
+
+    watched: str
+    elsewhere: str
+    phase: str = "watched"
+    seen: dict[int, list[float]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    phases: list[tuple[str, float, float]] = field(default_factory=list)
+
+    async def live(self, viewers: int, end: float) -> None:
+        """All viewers until `end`, through the phases in turn."""
+        tasks = [asyncio.create_task(self._watch(end)) for _ in range(viewers)]
+        for self.phase in itertools.cycle(PHASES_S):
+            began, stop = time.time() + SETTLE_S, min(end, time.time() + PHASES_S[self.phase])
+            await asyncio.sleep(max(0.0, stop - time.time()))
+            self.phases.append((self.phase, began, stop))
+            if stop == end:
+                break
+        await asyncio.gather(*tasks)
+
+    async def _watch(self, end: float) -> None:
+        """One person, who opens the page again and again."""
+        while time.time() < end:
+            phase = self.phase
+            if phase == "away":
+                await asyncio.sleep(0.5)
+                continue
+            try:
+                async with httpx.AsyncClient(base_url=self.watched if phase == "watched" else self.elsewhere, timeout=30) as client:
+                    (await client.post("/login", data={"username": USER, "password": PASSWORD})).raise_for_status()
+                    page = (await client.get("/")).raise_for_status().text
+                    await _load(client, json.loads(page.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0]))
+                    await self._sit_at_tab(client, end, phase)
+            except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(1)
+
+    async def _sit_at_tab(self, client: httpx.AsyncClient, end: float, phase: str) -> None:
+        """Ask as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows count."""
+        closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))
+        cursor: dict[str, Any] = {"job": "", "curve": 0, "previews": 0, "notices": 0, "evaluations": 0, "version": 0}
+        first = True
+        while time.time() < closes and self.phase == phase:
+            told = (await client.get("/live", params=cursor)).raise_for_status().json()
+            if told["job"]:
+                now = time.time()
+                for row in () if first or phase != "watched" else told["curve"]:
+                    self.seen.setdefault(int(row[0]), []).append(now)
+                first = False
+                cursor = {"job": told["job"], "curve": told["curve_next"], "version": told["version"]}
+                cursor |= {rows: told[f"{rows}_from"] + len(told[rows]) for rows in ("previews", "notices", "evaluations")}
+            await asyncio.sleep(POLL_S)
 
 
-async def _sit_at_tab(client: httpx.AsyncClient, strip: int, end: float, away: asyncio.Event, seen: dict[int, list[float]]) -> None:
-    """Poll as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows count."""
-    closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))
-    cursor: dict[str, Any] = {"job": "", "curve": 0, "previews": 0, "notices": 0, "version": 0}
-    session, first = f"{random.getrandbits(64):x}", True
-    while time.time() < closes and not away.is_set():
-        body = {"data": cursor, "session_hash": session, "component_id": strip, "fn_name": "poll"}
-        answer = await client.post("/gradio_api/component_server", json=body)
-        answer.raise_for_status()
-        told = answer.json()
-        if told["job"]:
-            now = time.time()
-            for row in () if first else told["curve"]:
-                seen.setdefault(int(row[0]), []).append(now)
-            first = False
-            cursor = {
-                "job": told["job"],
-                "curve": told["curve_next"],
-                "previews": told["previews_from"] + len(told["previews"]),
-                "notices": 0,
-                "version": told["version"],
-            }
-        await asyncio.sleep(POLL_S)
-
-
-async def _crowd(url: str, viewers: int, end: float) -> tuple[dict[int, list[float]], list[str], list[tuple[float, float]]]:
-    """All viewers, and the times at which they were all away."""
-    away, seen, errors, pauses = asyncio.Event(), {}, [], []  # type: ignore[var-annotated]
-    tasks = [asyncio.create_task(watch(url, end, away, seen, errors)) for _ in range(viewers)]
-    while time.time() < end:
-        await asyncio.sleep(max(0.0, min(CYCLE_S - PAUSE_S, end - time.time())))
-        if end - time.time() < PAUSE_S:
-            continue
-        away.set()
-        began = time.time()
-        await asyncio.sleep(PAUSE_S)
-        pauses.append((began + SETTLE_S, time.time()))
-        away.clear()
-    await asyncio.gather(*tasks)
-    return seen, errors, pauses
+async def _load(client: httpx.AsyncClient, config: dict[str, Any]) -> None:
+    """The functions that a page calls when it is opened."""
+    values = {component["id"]: component["props"].get("value") for component in config["components"]}
+    session = f"{random.getrandbits(64):x}"
+    for event in config["dependencies"]:
+        if event["backend_fn"] and any(trigger == "load" for _, trigger in event["targets"]):
+            body = {"data": [values[i] for i in event["inputs"]], "fn_index": event["id"], "session_hash": session}
+            (await client.post("/gradio_api/run/predict", json=body)).raise_for_status()
 
 
 def soak(viewers: int, minutes: float) -> dict[str, Any]:
-    """Run it and give the figures; `slower` compares steps with and without viewers, each beside the other in time."""
+    """Run it and give the figures."""
     from tests.ui.journey import free_port
 
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        command = [sys.executable, __file__, "--serve", folder, "--port", str(port), "--minutes", str(minutes)]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        try:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
+        ports = {}
+        for name in ("watched", "elsewhere"):
+            place, ports[name] = Path(folder, name), free_port()
+            place.mkdir()
+            command = [sys.executable, __file__, "--serve", str(place), "--port", str(ports[name]), "--minutes", str(minutes)]
+            command += ["--idle"] if name == "elsewhere" else []
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            servers.callback(_end, server)
             for line in server.stdout or ():
                 if line.strip() == "ready":
                     break
-            steps = Path(folder, "steps.txt")
-            while server.poll() is None and not steps.read_text():
-                time.sleep(0.5)
-            began = time.time()
-            seen, errors, pauses = asyncio.run(_crowd(f"http://127.0.0.1:{port}", viewers, began + minutes * 60))
-            rows = [[float(x) for x in line.split()] for line in steps.read_text().splitlines() if line.count(" ") == 4]
-        finally:
-            server.kill()
-            server.wait()
-    return figures(rows, seen, errors, pauses, began, viewers)
+        steps = Path(folder, "watched", "steps.txt")
+        while not steps.read_text():
+            time.sleep(0.5)
+        began = time.time()
+        crowd = Crowd(*(f"http://127.0.0.1:{port}" for port in ports.values()))
+        asyncio.run(crowd.live(viewers, began + minutes * 60))
+        rows = [[float(x) for x in line.split()] for line in steps.read_text().splitlines() if line.count(" ") == 4]
+    return {"viewers": viewers, **figures(rows, crowd, began)}
 
 
-def figures(
-    rows: list[list[float]], seen: dict[int, list[float]], errors: list[str], pauses: list[tuple[float, float]], began: float, viewers: int
-) -> dict[str, Any]:
-    """`rows` are step, time, CPU time of the training's thread and of the whole server, memory in kB."""
+def _end(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.wait()
+
+
+def figures(rows: list[list[float]], crowd: Crowd, began: float) -> dict[str, Any]:
+    """`rows` are step, time when its news came, seconds that it took, CPU time of the server, memory of all its processes in MB."""
     done = {int(row[0]): row[1] for row in rows}
-    waits = sorted(when - done[step] for step, times in seen.items() if step in done for when in times)
-    alone: list[float] = []
-    watched: list[float] = []
-    serving = {True: [0.0, 0.0], False: [0.0, 0.0]}
+    waits = sorted(when - done[step] for step, times in crowd.seen.items() if step in done for when in times)
+    step_s: dict[str, list[float]] = {name: [] for name in PHASES_S}
+    serving_s, phase_s = dict.fromkeys(PHASES_S, 0.0), dict.fromkeys(PHASES_S, 0.0)
     for before, after in itertools.pairwise(rows):
-        if after[1] < began:
-            continue
-        paused = any(start <= before[1] and after[1] <= stop for start, stop in pauses)
-        if not paused and any(start - SETTLE_S <= after[1] <= stop + SETTLE_S for start, stop in pauses):
-            continue
-        (alone if paused else watched).append(after[1] - before[1])
-        serving[paused][0] += (after[3] - before[3]) - (after[2] - before[2])
-        serving[paused][1] += after[1] - before[1]
-    memory = [row[4] / 1024 for row in rows if row[1] > began + 0.1 * (rows[-1][1] - began)]
+        phase = next((name for name, start, stop in crowd.phases if start <= before[1] and after[1] <= stop), None)
+        if phase:
+            step_s[phase].append(after[2])
+            serving_s[phase] += after[3] - before[3]
+            phase_s[phase] += after[1] - before[1]
+    memory = [row[4] for row in rows if row[1] > began + 0.1 * (rows[-1][1] - began)]
     tenth = max(1, len(memory) // 10)
+    mean = {name: statistics.fmean(times) for name, times in step_s.items() if times}
+    slower = mean["watched"] / mean["elsewhere"] - 1 if "elsewhere" in mean else None
     return {
-        "viewers": viewers, "minutes": round((rows[-1][1] - began) / 60, 1), "steps": len(rows), "updates_seen": len(waits), "errors": len(errors),
+        "minutes": round((rows[-1][1] - began) / 60, 1), "steps": len(rows), "updates_seen": len(waits), "errors": len(crowd.errors),
         "update_s_median": round(statistics.median(waits), 3), "update_s_p95": round(waits[int(0.95 * len(waits))], 3),
         "memory_mb_begin": round(statistics.median(memory[:tenth])), "memory_mb_end": round(statistics.median(memory[-tenth:])),
-        "step_s_alone": round(statistics.median(alone), 4) if alone else None, "step_s_watched": round(statistics.median(watched), 4),
-        "serving_share_of_a_core": round(serving[False][0] / serving[False][1], 3),
-        "serving_share_alone": round(serving[True][0] / serving[True][1], 3) if serving[True][1] else None,
+        "step_s": {name: round(value, 4) for name, value in mean.items()}, "slower_than_elsewhere": None if slower is None else round(slower, 4),
+        "serving_share_of_a_core": {name: round(serving_s[name] / phase_s[name], 3) for name in mean},
         "load_average": [round(value, 1) for value in os.getloadavg()],
     }  # fmt: skip
 
@@ -193,9 +213,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--idle", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(Path(options.serve), options.port, options.minutes)
+        serve(Path(options.serve), options.port, options.minutes, trains=not options.idle)
         return
     result = soak(options.viewers, options.minutes)
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))

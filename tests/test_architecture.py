@@ -21,6 +21,7 @@ ROOMS = (
     "job",
     "job_store",
     "job_kinds",
+    "job_process",
     "jobs",
     "cli",
     "ui",
@@ -45,6 +46,7 @@ PLAIN = {
     "file_hashes",
     "best_step",
     "use_step",
+    "child_process",
 }
 
 

@@ -50,9 +50,9 @@ def test_refresh_lists_new_files_and_vaes(page: Page, workspace: Workspace) -> N
 
 def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", checkpoint=TINY)
+    monkeypatch.setattr(device, "_told", None)
     assert "GB" not in describe_plan(workspace, settings)
-    monkeypatch.setattr(device, "_ready", type("Ready", (), {"is_set": lambda self: True})())
-    monkeypatch.setattr(device, "device_state", lambda: DeviceState("cuda", "GeForce", 8 * 2**30))
+    device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30))
     assert "of the device's memory" in describe_plan(workspace, settings)
     assert "8.0 GB are free (GeForce)." in describe_plan(workspace, settings)
 
@@ -60,3 +60,10 @@ def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(worksp
 def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "empty" in page.download.start_download(" ")[page.download.message]["value"]
+
+
+def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_told", None)
+    for count, is_shown in ((1, False), (2, True)):
+        device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, count))
+        assert page.train.gpus_field()["visible"] is is_shown

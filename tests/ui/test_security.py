@@ -140,7 +140,7 @@ def test_guessing_is_slowed_down_and_then_refused(shared: Shared) -> None:
 # ---- those who may look
 
 MAY_LOOK = {
-    "poll", "put_back", "described", "enter", "open", "pick", "look", "start_new", "preview", "draw_again", "rate_picture", "read_again", "status", "line", "embeddings",
+    "put_back", "gpus_field", "described", "enter", "open", "pick", "look", "start_new", "preview", "draw_again", "rate_picture", "read_again", "status", "line", "embeddings",
     "checkpoints", "runs", "suggested", "_fill_sample", "_take_result", "<lambda>", "lambda",
 }  # fmt: skip
 
@@ -199,7 +199,7 @@ def test_who_may_look_uploads_nothing_and_orders_nothing_in_the_line(shared: Sha
         body = {"data": {"job": "x", "action": action}, "component_id": shared.strip(), "fn_name": "change_line", "session_hash": "s"}
         assert "You may look" in shared.looker.post("/gradio_api/component_server", json=body).text
     assert shared.looker.post("/sdapi/v1/interrupt", auth=("eve", "looks")).status_code == 403
-    told = shared.looker.post("/gradio_api/component_server", json={"data": {}, "component_id": shared.strip(), "fn_name": "poll", "session_hash": "s"}).json()
+    told = shared.looker.get("/live").json()
     assert told["you"] == {"name": "eve", "may_train": False}
     assert shared.everything() == before
 
@@ -322,14 +322,14 @@ def test_an_announced_file_is_fetched_by_a_name_without_paths_and_only_after_a_l
         emit(Finished(f"Saved to {run}/anna.pt", files=(str(run / "anna.pt"), str(run / "page.html"))))
 
     shared.jobs.wait_for(shared.jobs.submit("train", "x", work))
-    answer = shared.looker.post("/gradio_api/component_server", json={"data": {}, "component_id": shared.strip(), "fn_name": "poll", "session_hash": "s"})
+    answer = shared.looker.get("/live")
     told = answer.json()
     assert str(shared.root) not in answer.text
     assert [name for name, _ in told["files"]] == ["anna.pt"]
     address = "/" + told["files"][0][1]
     fetched = shared.looker.get(address)
     assert fetched.content == b"vectors" and "attachment" in fetched.headers["content-disposition"] and fetched.headers["x-content-type-options"] == "nosniff"
-    assert shared.stranger.get(address).status_code == 401
+    assert shared.stranger.get(address).status_code == shared.stranger.get("/live").status_code == 401
     assert shared.looker.get(address.replace("anna.pt", "page.html")).status_code == 404
 
 

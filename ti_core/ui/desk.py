@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from dataclasses import dataclass, field
@@ -46,13 +47,19 @@ class Desk:
 
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
-        path = (self.workspace.root / file).resolve()
+        path, key = _place_and_key(self.workspace.root / file)
         if path.suffix.lower() not in FETCHABLE:
             return ""
-        key = hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:16]
         with self._lock:
             self.published.pop(key, None)
             self.published[key] = path
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
         return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"
+
+
+@functools.lru_cache(maxsize=1000)
+def _place_and_key(file: Path) -> tuple[Path, str]:
+    """Every open page asks for the same few, more than once a second."""
+    path = file.resolve()
+    return path, hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:16]

@@ -14,6 +14,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ti_core.ui.live import LIVE
 from ti_core.ui.roles import ASSISTANT, AT_THIS_COMPUTER, STRANGER, Logins, Person
 
 MCP = "/gradio_api/mcp"
@@ -105,7 +106,7 @@ class Gate:
         path, method = scope["path"], scope["method"]
         if path.startswith(MCP):
             return (0, "") if person.name else (401, "MCP needs the token that was printed at the start, in the header 'Authorization: Bearer'.")
-        if path.startswith((A1111, FILES)) and not person.name:
+        if path.startswith((A1111, FILES, LIVE)) and not person.name:
             return (429, "Too many wrong passwords. Wait a minute.") if self._guesses_too_much(scope) else (401, "A login is needed.")
         if path.startswith(CLOSED):
             return 404, "There is nothing here."

@@ -181,7 +181,9 @@ async function tick() {
   busy = true; again = false;
   let wait = 3000;
   try {
-    const d = await server.poll({ ...cursor, version });
+    const answer = await fetch("live?" + new URLSearchParams({ ...cursor, version }));
+    if (!answer.ok) throw new Error(answer.statusText);
+    const d = await answer.json();
     draw(d); tellEnd(d);
     wait = Date.now() < hurry ? POLL_MS / 3 : d.state === "running" || d.state === "waiting" ? POLL_MS : 2 * POLL_MS;
   } catch (problem) {

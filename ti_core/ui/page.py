@@ -191,24 +191,36 @@ class Page:
         started = json.dumps({"started_with": self.chosen_checkpoint})
         keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
 
+        from_disk = (
+            "checkpoint",
+            "vae",
+            "train.embedding",
+            "train.template_file",
+            *(f"{tab}.{side}" for tab in ("train", "txt2img") for side in ("width", "height")),
+        )
+        typed = {name: widget for name, widget in fields.items() if name not in from_disk}
+        fill = f"(kept, ...values) => {json.dumps(list(typed))}.map((name, i) => kept && name in kept ? kept[name] : values[i])"
+
         @looks
         def put_back(values: Any) -> Updates:
-            return self._put_back(values if isinstance(values, dict) else {}, fields)
+            return self._put_back(values if isinstance(values, dict) else {})
 
         for tab in self.all_tabs:
             # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
             tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
         restored = blocks.load(looks(lambda tab: gr.update(selected=tab if tab in TAB_IDS else TAB_IDS[0])), self.kept_tab, self.tabs, **DIRECT)
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
-        loaded = blocks.load(put_back, kept, list(fields.values()), **DIRECT)
+        blocks.load(None, [kept, *typed.values()], list(typed.values()), js=fill, show_progress="hidden")
+        loaded = blocks.load(put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
+        loaded.then(self.train.gpus_field, None, self.train.form.widgets["gpus"], **DIRECT)
         gr.on([widget.change for widget in fields.values()], None, list(fields.values()), kept, js=keep, show_progress="hidden")
 
     # ---- handlers
 
-    def _put_back(self, values: dict[str, Any], fields: dict[str, Any]) -> Updates:
-        """Stored values that still fit, and fresh lists for the dropdowns that are read from disk."""
-        updates: Updates = {fields[name]: value for name, value in values.items() if name in fields}
+    def _put_back(self, values: dict[str, Any]) -> Updates:
+        """Fresh lists for the dropdowns that are read from disk, with what was chosen if it is still there, and the sizes that go with the checkpoint."""
+        updates: Updates = {}
         checkpoints = self.download.titles()
         same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
         chosen = values["checkpoint"] if same_start and values.get("checkpoint") in checkpoints else self.chosen_checkpoint
@@ -218,9 +230,9 @@ class Page:
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
-        if not same_start:
-            for form in (self.train.form, self.txt2img.form):
-                updates[form.widgets["width"]], updates[form.widgets["height"]] = self._own_size(chosen)
+        for form in (self.train.form, self.txt2img.form):
+            for side, own in zip(("width", "height"), self._own_size(chosen), strict=True):
+                updates[form.widgets[side]] = values.get(f"{form.prefix}.{side}", own) if same_start else own
         return updates
 
     def _own_size(self, choice: str | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The live strip: one gr.HTML that asks for what is new since its cursor, and orders the line. It draws; the server keeps the run."""
+"""The live strip: one gr.HTML that draws what live.py tells it, and orders the line. It draws; the server keeps the run."""
 
 from __future__ import annotations
 
@@ -9,37 +9,12 @@ import gradio as gr
 
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import check_may_train, looks, who
+from ti_core.ui.roles import check_may_train, who
 from ti_core.use_step import use_step as promote
 
 HERE = Path(__file__).parent
 POLL_MS = 800
 """So that 19 of 20 pages show news within a second, the way to them included."""
-
-
-def view(desk: Desk, cursor: Any) -> dict[str, Any]:
-    """The queue's snapshot after a page's cursor, with paths turned into addresses. A cursor comes from outside, so it may be anything."""
-    asked = cursor if isinstance(cursor, dict) else {}
-
-    def count(name: str) -> int:
-        return max(0, asked[name]) if isinstance(asked.get(name), int) else 0
-
-    shown = desk.jobs.snapshot(str(asked.get("job", "")), count("curve"), count("previews"), count("notices"), count("evaluations"), count("version"))
-    person = who()
-    for row in shown.get("line", ()):
-        row["title"] = desk.workspace.without_paths(row["title"])
-    shown["you"] = {"name": person.name, "may_train": person.may_train}
-    if not shown["job"]:
-        return shown
-    job = shown["job"]
-    shown["stopping"] = desk.is_stopping(job)
-    for name in ("text", "plan", "title"):
-        shown[name] = desk.workspace.without_paths(shown[name])
-    shown["notices"] = [desk.workspace.without_paths(text) for text in shown["notices"]]
-    shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
-    shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
-    shown["folder"] = desk.workspace.shown(desk.workspace.root / shown["folder"]) if shown["folder"] else ""
-    return shown
 
 
 def use_shown_step(desk: Desk, asked: Any) -> str:
@@ -83,9 +58,6 @@ def act(desk: Desk, asked: Any) -> str:
 def build_run_panel(desk: Desk) -> Any:
     """The strip; its custom event 'finished' fires once in every open page when a job has ended."""
 
-    async def poll(cursor: Any) -> dict[str, Any]:  # async: takes no thread of gradio's pool
-        return view(desk, cursor)
-
     def use_step(asked: Any) -> str:
         return use_shown_step(desk, asked)
 
@@ -97,6 +69,6 @@ def build_run_panel(desk: Desk) -> Any:
         html_template=(HERE / "live.html").read_text(encoding="utf-8"),
         css_template=(HERE / "live.css").read_text(encoding="utf-8"),
         js_on_load=(HERE / "live.js").read_text(encoding="utf-8").replace("@POLL_MS@", str(POLL_MS)),
-        server_functions=[looks(poll), use_step, change_line],
+        server_functions=[use_step, change_line],
         elem_id="live",
     )

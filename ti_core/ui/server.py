@@ -21,14 +21,15 @@ from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.desk import Desk
 from ti_core.ui.files import file_routes
 from ti_core.ui.gate import Gate
+from ti_core.ui.live import live_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.roles import Login, Logins
 from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent / "style.css"
 MAX_PHOTO_SIZE = "64mb"
-SESSIONS = 1000
-"""Open tabs whose state gradio remembers; the longest unused goes first, so that memory stays flat."""
+SESSIONS = 200
+"""Open tabs whose state gradio remembers, half a megabyte each; the longest unused goes first, so that memory stays flat."""
 WRONG_PASSWORD_S = 1.0
 
 
@@ -71,7 +72,7 @@ def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str
             max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
             state_session_capacity=SESSIONS, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
             app_kwargs={
-                "openapi_url": None, "routes": [*file_routes(desk), *a1111_routes(desk, checkpoint)],
+                "openapi_url": None, "routes": [*live_routes(desk), *file_routes(desk), *a1111_routes(desk, checkpoint)],
                 "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), gate],
             },
         )  # fmt: skip

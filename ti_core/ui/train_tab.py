@@ -9,6 +9,7 @@ import gradio as gr
 
 from ti_core.errors import UserError
 from ti_core.library import find_embeddings
+from ti_core.models.device import told_device
 from ti_core.prompts import list_templates
 from ti_core.recipe import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.settings import TrainSettings
@@ -19,6 +20,7 @@ from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
+DEVICE_WITHIN_S = 20.0
 PLAN_FIELDS = (
     "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "checkpoint", "precision", "micro_batch",
     "gradient_checkpointing", "vae_to_ram", "encoders_to_ram", "vae_slicing",
@@ -71,8 +73,16 @@ class TrainTab:
             elif name == "learning_rate":
                 self.form.add(name)
                 self.rate = gr.HTML(rate_picture(TrainSettings().learning_rate, TrainSettings().steps), elem_id="train_rate")
+            elif name == "gpus":
+                self.form.add(name)
+                self.form.widgets[name].visible = False  # until `gpus_field` has counted them
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+
+    @looks
+    def gpus_field(self) -> Any:
+        """The field is for computers with more than one."""
+        return gr.update(visible=(state := told_device(DEVICE_WITHIN_S)) is not None and state.count > 1)
 
     @looks
     def described(self, *given: Any) -> str:
