@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from ti_core.errors import Interrupted, UserError
+from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Emit, StepDone
 from ti_core.job_kinds import KINDS, JobKind
 from ti_core.jobs import KEPT_JOBS, JobQueue
@@ -36,7 +38,7 @@ def _wait(settings: WaitSettings, workspace: Workspace, emit: Emit, stop: thread
             raise Interrupted
 
 
-def _check(settings: WaitSettings, workspace: Workspace) -> tuple[str, str]:
+def _check(settings: WaitSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     settings.check()
     return f"Wait for {settings.name}", settings.name
 
@@ -179,3 +181,19 @@ def test_a_real_kind_runs_from_its_settings_alone(workspace: Workspace) -> None:
     assert (job.state, job.result, job.title) == ("finished", "anna", "Create embedding anna")
     assert (workspace.embeddings / "anna.pt").is_file()
     assert set(KINDS) >= {"create", "preprocess", "train", "resume", "txt2img"}
+
+
+def test_create_preprocess_and_train_wait_in_one_line(workspace: Workspace, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / "a.png")
+    jobs = JobQueue(workspace, {**KINDS, **WAITING})
+    train = {"embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject.txt", "checkpoint": "tiny", "steps": 1, "image_every": 0}
+    with pytest.raises(SettingsError, match="'anna' does not exist"):
+        jobs.order("train", train)
+    (first,) = order(jobs, "a")
+    jobs.order("create", {"name": "anna", "checkpoint": "tiny"})
+    jobs.order("preprocess", {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64})
+    trained = jobs.order("train", train)
+    jobs.cancel(first)
+    assert jobs.wait_for(trained, 60).state == "finished", trained.text

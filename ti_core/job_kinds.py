@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,17 @@ from ti_core.workspace import Workspace, clean_name
 
 @dataclass(frozen=True)
 class JobKind:
-    """`check` raises UserError for settings that cannot work and gives the job's title and what it will have made; `run` does the work."""
+    """`check` raises UserError for settings that cannot work and gives the job's title and what it will have made; `run` does the work.
+
+    `check` is also told what the jobs before it in the line will have made.
+    """
 
     settings: type[Settings]
-    check: Callable[[Any, Workspace], tuple[str, str]]
+    check: Callable[[Any, Workspace, Collection[str]], tuple[str, str]]
     run: Callable[[Any, Workspace, Emit, threading.Event], object]
 
 
-def _check_create(settings: CreateSettings, workspace: Workspace) -> tuple[str, str]:
+def _check_create(settings: CreateSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     name = check_create(settings, workspace).stem
     return f"Create embedding {name}", name
 
@@ -40,13 +43,13 @@ def _create(settings: CreateSettings, workspace: Workspace, emit: Emit, stop: th
     emit(Finished(f"Created: {workspace.shown(path)}", files=(str(path),)))
 
 
-def _check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tuple[str, str]:
+def _check_preprocess(settings: PreprocessSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     photos, _ = check_preprocess(settings, workspace)
     return f"Preprocess {photos[0].parent.name}", settings.destination_directory
 
 
-def _check_train(settings: TrainSettings, workspace: Workspace) -> tuple[str, str]:
-    check_train(settings, workspace)
+def _check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
+    check_train(settings, workspace, coming)
     return f"Train {clean_name(settings.embedding)}", ""
 
 
@@ -56,7 +59,7 @@ def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
     train(settings, workspace, emit, stop)
 
 
-def _check_resume(settings: ResumeSettings, workspace: Workspace) -> tuple[str, str]:
+def _check_resume(settings: ResumeSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     return f"Resume {check_resume(settings, workspace).name}", ""
 
 
@@ -66,12 +69,12 @@ def _resume(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: th
     resume(settings, workspace, emit, stop)
 
 
-def _check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> tuple[str, str]:
+def _check_txt2img(settings: Txt2ImgSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     check_txt2img(settings, workspace)
     return f"txt2img: {settings.prompt.strip()[:60]}", ""
 
 
-def _check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[str, str]:
+def _check_compare(settings: CompareSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     check_compare(settings, workspace)
     return f"Compare {settings.run}", ""
 

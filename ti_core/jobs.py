@@ -58,7 +58,9 @@ class JobQueue:
         if what is None:
             raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self._kinds)}.")
         checked = what.settings.from_dict(settings)
-        title, result = what.check(checked, self._workspace)
+        with self._lock:
+            coming = {job.result for job in self._jobs.values() if job.state in ("waiting", "running") and job.result}
+        title, result = what.check(checked, self._workspace, coming)
         work = partial(what.run, checked, self._workspace)
         return self.submit(kind, title, work, owner, checked.to_dict(), result)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
 from ti_core.library import find_checkpoint, find_embedding, find_embeddings
@@ -11,12 +13,17 @@ from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.workspace import Workspace, clean_name
 
 
-def check_train(settings: TrainSettings, workspace: Workspace) -> None:
-    """Everything that can be checked without opening a picture; raises SettingsError with one sentence per problem."""
+def check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str] = ()) -> None:
+    """Everything that can be checked without opening a picture; raises SettingsError with one sentence per problem.
+
+    `coming` names embeddings and dataset folders that jobs before this one will have made; they need not be there yet.
+    """
     problems = settings.problems()
-    for check in (_check_embedding, _check_dataset, _check_template, _check_places):
+    checks = ((_check_embedding, settings.embedding), (_check_dataset, settings.dataset_directory), (_check_template, ""), (_check_places, ""))
+    for check, made in checks:
         try:
-            check(settings, workspace)
+            if not made or made not in coming:
+                check(settings, workspace)
         except UserError as error:
             problems.append(str(error))
     if problems:
