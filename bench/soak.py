@@ -114,9 +114,7 @@ class Crowd:
                 continue
             try:
                 async with httpx.AsyncClient(base_url=self.watched if phase == "watched" else self.elsewhere, timeout=30) as client:
-                    (await client.post("/login", data={"username": USER, "password": PASSWORD})).raise_for_status()
-                    page = (await client.get("/")).raise_for_status().text
-                    await _load(client, json.loads(page.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0]))
+                    await _open(client)
                     await self._sit_at_tab(client, end, phase)
             except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
@@ -139,14 +137,26 @@ class Crowd:
             await asyncio.sleep(POLL_S)
 
 
-async def _load(client: httpx.AsyncClient, config: dict[str, Any]) -> None:
-    """The functions that a page calls when it is opened."""
+async def _open(client: httpx.AsyncClient) -> None:
+    """Log in, get the page, and call the functions that it calls when it is opened."""
+    (await client.post("/login", data={"username": USER, "password": PASSWORD})).raise_for_status()
+    page = (await client.get("/")).raise_for_status().text
+    config = json.loads(page.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0])
     values = {component["id"]: component["props"].get("value") for component in config["components"]}
     session = f"{random.getrandbits(64):x}"
     for event in config["dependencies"]:
         if event["backend_fn"] and any(trigger == "load" for _, trigger in event["targets"]):
             body = {"data": [values[i] for i in event["inputs"]], "fn_index": event["id"], "session_hash": session}
             (await client.post("/gradio_api/run/predict", json=body)).raise_for_status()
+
+
+async def _fill(url: str) -> None:
+    """Open as many pages as the server remembers, as if it had been up for long: what is measured after that should be flat."""
+    from ti_core.ui.server import SESSIONS
+
+    for _ in range(SESSIONS):
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            await _open(client)
 
 
 def soak(viewers: int, minutes: float) -> dict[str, Any]:
@@ -168,6 +178,7 @@ def soak(viewers: int, minutes: float) -> dict[str, Any]:
         steps = Path(folder, "watched", "steps.txt")
         while not steps.read_text():
             time.sleep(0.5)
+        asyncio.run(_fill(f"http://127.0.0.1:{ports['watched']}"))
         began = time.time()
         crowd = Crowd(*(f"http://127.0.0.1:{port}" for port in ports.values()))
         asyncio.run(crowd.live(viewers, began + minutes * 60))
