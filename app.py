@@ -103,8 +103,7 @@ def serve(options: argparse.Namespace) -> None:
     running = jobs.shown_job()
     if running and running.state == "running":
         print("Saving the running work. Press Ctrl+C again to leave at once.", flush=True)
-        jobs.interrupt()
-        jobs.wait_for(running, SAVE_WITHIN_S)
+    jobs.leave(SAVE_WITHIN_S)
 
 
 if __name__ == "__main__":

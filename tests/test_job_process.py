@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for  # noqa: F401
 from ti_core.embeddings.pt_file import load_pt
+from ti_core.events import Event, StepDone
 from ti_core.job import Job
 from ti_core.job_process import JobProcess
 from ti_core.jobs import JobQueue
@@ -94,6 +97,26 @@ def test_a_process_that_is_killed_fails_its_job_alone_and_the_run_can_go_on(jobs
     assert again.curve[0][0] == job.resume_step + 1
     jobs.interrupt()
     assert jobs.wait_for(again, 60).state == "interrupted"
+
+
+def test_a_photo_whose_name_is_no_utf8_is_a_photo(jobs: JobQueue, workspace: Workspace) -> None:
+    photos = workspace.root / "photos"
+    photos.mkdir()
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / os.fsdecode(b"M\xfcller.png"))
+    job = jobs.order("preprocess", {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64})
+    assert jobs.wait_for(job, 60).state == "finished", job.text
+
+
+def test_a_watcher_that_fails_leaves_nothing_for_the_next_job(process: JobProcess, workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    def fail(event: Event) -> None:
+        if isinstance(event, StepDone):
+            raise OSError("no more room")
+
+    with pytest.raises(OSError, match="no more room"):
+        process.run("train", settings_for(steps=50, image_every=0), workspace, fail, threading.Event())
+    events: list[Event] = []
+    process.run("train", settings_for(steps=2, image_every=0), workspace, events.append, threading.Event())
+    assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2]
 
 
 def test_the_process_ends_with_its_server(tmp_path: Path) -> None:

@@ -197,3 +197,32 @@ def test_create_preprocess_and_train_wait_in_one_line(workspace: Workspace, tmp_
     trained = jobs.order("train", train)
     jobs.cancel(first)
     assert jobs.wait_for(trained, 60).state == "finished", trained.text
+
+
+def test_what_needs_a_job_that_came_to_nothing_is_not_begun(workspace: Workspace, dataset: Path) -> None:
+    jobs = JobQueue(workspace, {**KINDS, **WAITING})
+    (first,) = order(jobs, "a")
+    made = jobs.order("create", {"name": "anna", "checkpoint": "tiny"})
+    train = {"embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject.txt", "checkpoint": "tiny", "steps": 1, "image_every": 0}
+    trained = jobs.order("train", train)
+    jobs.cancel(made.id)
+    jobs.cancel(first)
+    assert jobs.wait_for(trained, 60).state == "failed" and "because 'Create embedding anna' was cancelled" in trained.text
+
+
+def test_half_a_surrogate_ends_no_line(jobs: JobQueue) -> None:
+    (job,) = order(jobs, "\ud83d", quick=True)
+    assert jobs.wait_for(jobs.get(job), 20).state == "finished"  # type: ignore[arg-type]
+    (job,) = order(jobs, "b", quick=True)
+    assert jobs.wait_for(jobs.get(job), 20).state == "finished"  # type: ignore[arg-type]
+
+
+def test_what_waits_when_the_server_is_stopped_goes_on_waiting(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path), WAITING)
+    running, waiting = order(jobs, "a", "b")
+    wait_until_runs(jobs, running)
+    jobs.leave(20)
+    time.sleep(0.1)
+    jobs.close()
+    records = {record["id"]: record["state"] for record in (json.loads(p.read_text()) for p in (tmp_path / "jobs").glob("*.json"))}
+    assert records == {running: "interrupted", waiting: "waiting"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 
@@ -27,5 +29,14 @@ def end_child(child: subprocess.Popen[str]) -> None:
     try:
         child.wait(SAVES_WITHIN_S)
     except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+        kill_child(child)
+
+
+def kill_child(child: subprocess.Popen[str]) -> None:
+    """With all that it has started, where the system knows groups of processes."""
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            child.kill()
+        else:
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

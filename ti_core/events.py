@@ -13,7 +13,8 @@ class Event:
     """Base of all events; one JSON line each in events.jsonl."""
 
     def to_json(self) -> str:
-        return json.dumps({"event": type(self).__name__, **asdict(self)}, ensure_ascii=False)
+        """ASCII alone: names of files may hold half a surrogate, and captions what some readers take for the end of a line."""
+        return json.dumps({"event": type(self).__name__, **asdict(self)})
 
 
 @dataclass(frozen=True)

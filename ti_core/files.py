@@ -22,7 +22,7 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
-        with part.open("rb") as file:
+        with part.open("r+b") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
@@ -36,7 +36,8 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def save_text(path: Path, text: str) -> Path:
-    return save_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """As UTF-8; half a surrogate, which no UTF-8 has, becomes a question mark."""
+    return save_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finis
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
 Work = Callable[[Emit, threading.Event], object]
 ENDED = ("finished", "interrupted", "failed", "cancelled")
-KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total")
+KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
 
 
@@ -29,6 +29,8 @@ class Job:
     settings: dict[str, Any] | None = field(default=None, repr=False)
     result: str = ""
     place: float = 0.0
+    needs: list[str] = field(default_factory=list)
+    """Jobs before it in the line that make what it uses."""
     saved_at: float = field(default=0.0, repr=False)
     resume_step: int | None = None
     state: State = "waiting"

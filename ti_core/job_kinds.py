@@ -23,12 +23,13 @@ from ti_core.workspace import Workspace, clean_name
 class JobKind:
     """`check` raises UserError for settings that cannot work and gives the job's title and what it will have made; `run` does the work.
 
-    `check` is also told what the jobs before it in the line will have made.
+    `check` is also told what the jobs before it in the line will have made. `uses` names the settings that say what the work needs of that.
     """
 
     settings: type[Settings]
     check: Callable[[Any, Workspace, Collection[str]], tuple[str, str]]
     run: Callable[[Any, Workspace, Emit, threading.Event], object]
+    uses: tuple[str, ...] = ()
 
 
 def _check_create(settings: CreateSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
@@ -82,7 +83,7 @@ def _check_compare(settings: CompareSettings, workspace: Workspace, coming: Coll
 KINDS: dict[str, JobKind] = {
     "create": JobKind(CreateSettings, _check_create, _create),
     "preprocess": JobKind(PreprocessSettings, _check_preprocess, preprocess),
-    "train": JobKind(TrainSettings, _check_train, _train),
+    "train": JobKind(TrainSettings, _check_train, _train, uses=("embedding", "dataset_directory")),
     "resume": JobKind(ResumeSettings, _check_resume, _resume),
     "compare": JobKind(CompareSettings, _check_compare, compare),
     "txt2img": JobKind(Txt2ImgSettings, _check_txt2img, txt2img),

@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from ti_core.child_process import start_child
+from ti_core.child_process import kill_child, start_child
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Event, parse_event
 from ti_core.job_kinds import KINDS, JobKind
@@ -35,7 +35,7 @@ class JobProcess:
     """The server's side. `kinds` are those of the line, but run over there; jobs come one after the other."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self._number, self._told_nothing = 0, True
         self._start()
 
     def kinds(self, kinds: Mapping[str, JobKind] = KINDS) -> dict[str, JobKind]:
@@ -43,31 +43,40 @@ class JobProcess:
 
     def run(self, kind: str, settings: Settings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
         """Do a job over there, and emit and raise here what it emits and raises there. Raises UserError if the process dies."""
+        self._number += 1
+        order = {"run": self._number, "kind": kind, "settings": settings.to_dict(), "workspace": workspace.to_dict()}
+        ended = self._follow(order, emit, stop)
+        if ended == DIED and self._told_nothing:  # it was dying of the job before
+            ended = self._follow(order, emit, stop)
+        if ended == "interrupted":
+            raise Interrupted
+        if ended == DIED:
+            raise UserError(
+                f"The work ended by itself{_cause(self._child.wait())}. What was saved is kept.", "Press Resume, or start it again with a smaller size."
+            )
+        if ended:
+            raise UserError(ended)
+
+    def _follow(self, order: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
+        """Send the order and emit what comes of it; how it ended."""
         if self._child.poll() is not None:
             self._start()
-        self._number += 1
-        self._say({"run": self._number, "kind": kind, "settings": settings.to_dict(), "workspace": workspace.to_dict()})
-        has_stopped = False
-        while True:
-            if stop.is_set() and not has_stopped:
-                self._say({"stop": self._number})
-                has_stopped = True
-            try:
-                told = self._told.get(timeout=LOOK_EVERY_S)
-            except queue.Empty:
-                continue
-            if isinstance(told, Event):
-                emit(told)
-            elif told == "interrupted":
-                raise Interrupted
-            elif told == DIED:
-                raise UserError(
-                    f"The work ended by itself{_cause(self._child.wait())}. What was saved is kept.", "Press Resume, or start it again with a smaller size."
-                )
-            elif told:
-                raise UserError(told)
-            else:
-                return
+        self._say(order)
+        has_stopped, self._told_nothing = False, True
+        try:
+            while True:
+                if stop.is_set() and not has_stopped:
+                    self._say({"stop": order["run"]})
+                    has_stopped = True
+                with contextlib.suppress(queue.Empty):
+                    told = self._told.get(timeout=LOOK_EVERY_S)
+                    if isinstance(told, str):
+                        return told
+                    self._told_nothing = False
+                    emit(told)
+        except BaseException:  # what it still tells of this job must not be taken for the next one's
+            kill_child(self._child)
+            raise
 
     def _start(self) -> None:
         expect_device()

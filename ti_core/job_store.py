@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import IO, Any
@@ -30,10 +31,11 @@ class JobStore:
         return sorted(records, key=lambda record: (_number(record.get("place")), record["id"]))
 
     def save(self, record: dict[str, Any]) -> None:
-        save_text(self.folder / f"{record['id']}.json", json.dumps(record, ensure_ascii=False, indent=1))
+        save_text(self.folder / f"{record['id']}.json", json.dumps(record, indent=1))
 
     def forget(self, job_id: str) -> None:
-        (self.folder / f"{job_id}.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that takes no changes; it is forgotten after the next start
+            (self.folder / f"{job_id}.json").unlink(missing_ok=True)
 
     def close(self) -> None:
         self._lock.close()

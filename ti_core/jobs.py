@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -42,6 +42,7 @@ class JobQueue:
         self._numbers = itertools.count(1)
         self._version = time.time_ns() // 1_000_000  # never one that an open page knows from an earlier server
         self._latest: Job | None = None
+        self._is_leaving = False
         self._store = JobStore(workspace.root / "jobs") if workspace else None
         if self._store:
             for record in self._store.load():
@@ -59,16 +60,19 @@ class JobQueue:
             raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self._kinds)}.")
         checked = what.settings.from_dict(settings)
         with self._lock:
-            coming = {job.result for job in self._jobs.values() if job.state in ("waiting", "running") and job.result}
+            coming = {job.result: job.id for job in self._jobs.values() if job.state in ("waiting", "running") and job.result}
         title, result = what.check(checked, self._workspace, coming)
+        needs = [coming[made] for name in what.uses if (made := getattr(checked, name)) in coming]
         work = partial(what.run, checked, self._workspace)
-        return self.submit(kind, title, work, owner, checked.to_dict(), result)
+        return self.submit(kind, title, work, owner, checked.to_dict(), result, needs)
 
-    def submit(self, kind: str, title: str, work: Work, owner: str = "", settings: dict[str, Any] | None = None, result: str = "") -> Job:
+    def submit(
+        self, kind: str, title: str, work: Work, owner: str = "", settings: dict[str, Any] | None = None, result: str = "", needs: Sequence[str] = ()
+    ) -> Job:
         """Queue `work(emit, stop)`; ids stay unique when the server starts again, so that an open page never mixes two runs."""
         with self._lock:
             number = next(self._numbers)
-            job = Job(f"{kind}-{time.strftime('%m%d-%H%M%S')}-{number}", kind, title, work, owner, settings, result, time.time() + number / 1e6)
+            job = Job(f"{kind}-{time.strftime('%m%d-%H%M%S')}-{number}", kind, title, work, owner, settings, result, time.time() + number / 1e6, list(needs))
             while job.id in self._jobs:
                 job.id += "b"
             self._jobs[job.id] = job
@@ -122,6 +126,14 @@ class JobQueue:
             self._changed(job)
         self._save()
         return f"Moved up: {job.title}."
+
+    def leave(self, timeout_s: float) -> None:
+        """Before the server ends: let the running job save, and begin no other, so that it goes on waiting on disk."""
+        self._is_leaving = True
+        job = self.shown_job()
+        if job and job.state == "running":
+            job.stop.set()
+            self.wait_for(job, timeout_s)
 
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
@@ -304,7 +316,7 @@ class JobQueue:
 
     def _next(self) -> Job:
         with self._lock:
-            while not (line := self.line()):
+            while self._is_leaving or not (line := self.line()):
                 self._lock.wait()
             job = line[0]
             self._latest = job
@@ -314,10 +326,17 @@ class JobQueue:
         self._save()
         return job
 
+    def _check_needs(self, job: Job) -> None:
+        """Raises UserError if a job before it did not make what it uses: an older file of that name is not what was meant."""
+        for needed in map(self._jobs.get, job.needs):
+            if needed and needed.state != "finished":
+                raise UserError(f"It was not begun, because '{needed.title}' was {needed.state}.", "Put that right, then press Again.")
+
     def _work_for_ever(self) -> None:
         while True:
             job = self._next()
             try:
+                self._check_needs(job)
                 job.work(partial(self._emit, job), job.stop)
                 if job.state == "running":
                     self._emit(job, Finished("Done."))

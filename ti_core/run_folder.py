@@ -74,7 +74,7 @@ class RunFolder:
     def save_settings(self, values: dict[str, Any]) -> Path:
         now = datetime.datetime.now()
         content = {"datetime": now.strftime("%Y-%m-%d %H:%M:%S"), **values}
-        return save_text(self.root / now.strftime("settings-%Y-%m-%d-%H-%M-%S.json"), json.dumps(content, indent=4, ensure_ascii=False))
+        return save_text(self.root / now.strftime("settings-%Y-%m-%d-%H-%M-%S.json"), json.dumps(content, indent=4))
 
     def add_loss(self, plan: RunPlan, step: int, loss: float, rate: float) -> None:
         """Append a row to the loss table; the header comes with the first."""

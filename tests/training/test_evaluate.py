@@ -13,7 +13,7 @@ from tests.training.test_loop import anna, rows_of, train  # noqa: F401
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Finished, Notice, Started, StepDone
 from ti_core.settings import CreateSettings
-from ti_core.training import loop
+from ti_core.training import evaluate, loop
 from ti_core.training.create import create_embedding
 from ti_core.training.evaluate import FORWARD_COST, SHARE_OF_TIME
 from ti_core.workspace import Workspace
@@ -106,3 +106,16 @@ def test_held_out_photos_are_never_trained_on_and_are_what_is_evaluated(
     fresh(workspace)
     with pytest.raises(UserError, match="only 16 photos"):
         train(workspace, held_out=16)
+
+
+def test_an_evaluation_without_finite_numbers_is_left_out_and_the_run_goes_on(
+    workspace: Workspace,
+    anna: Path,  # noqa: F811
+    many: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = iter([float("nan"), 0.5])
+    monkeypatch.setattr(evaluate, "losses_of", lambda run, images: [next(losses)] * len(images))
+    events = train(workspace, steps=8, image_every=4, save_every=0, gradient_accumulation_steps=8, evaluate_every=4)
+    assert [event.step for event in events.of(Evaluated)] == [8]
+    assert any("gave no finite numbers" in event.text for event in events.of(Notice)) and not events.of(Finished)[0].interrupted

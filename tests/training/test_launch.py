@@ -53,6 +53,14 @@ def test_interrupt_saves_and_one_device_goes_on_where_two_were(workspace: Worksp
     assert later.of(StepDone)[0].step == done + 1  # type: ignore[attr-defined]
 
 
+def test_interrupt_before_the_first_step_leaves_nobody_waiting(workspace: Workspace, anna: Path, two_devices: None) -> None:
+    events, before = Recorder(), anna.read_bytes()
+    events.stop.set()
+    train(workspace, events, gpus=2, steps=100_000, image_every=0)
+    assert events.of(Finished) and all(event.interrupted for event in events.of(Finished))  # type: ignore[attr-defined]
+    assert anna.read_bytes() == before
+
+
 def test_an_error_of_one_process_is_told_and_ends_all(workspace: Workspace, anna: Path, two_devices: None) -> None:
     with pytest.raises(UserError, match="none-such"):
         train(workspace, gpus=2, template_file="none-such.txt")
@@ -81,4 +89,5 @@ def test_what_is_no_event_is_a_value_error(line: str) -> None:
 
 @pytest.mark.parametrize("event", [Started("t", 3, settings={"a": 1}), Finished("ok", True, ("a.pt",)), StepDone(1, 0.5, 0.1, "a \u2028 photo", 0.2)])
 def test_an_event_comes_back_from_its_line(event: object) -> None:
-    assert parse_event(event.to_json()) == event  # type: ignore[attr-defined]
+    line = event.to_json()  # type: ignore[attr-defined]
+    assert line.isascii() and parse_event(line) == event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -51,12 +52,16 @@ def save_latents(file: Path, tensors: dict[str, Tensor]) -> None:
 
 def keep_below(limit_bytes: int, folder: Path) -> None:
     """Remove the files that were not used for longest until all take less."""
-    files = sorted(((file.stat().st_mtime_ns, file.stat().st_size, file) for file in folder.glob("*.safetensors")), reverse=True)
+    files = []
+    for file in folder.glob("*.safetensors"):
+        with contextlib.suppress(OSError):  # another process tidies too
+            files.append((file.stat().st_mtime_ns, file.stat().st_size, file))
     total = 0
-    for _, size, file in files:
+    for _, size, file in sorted(files, reverse=True):
         total += size
         if total > limit_bytes:
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -11,19 +11,22 @@ from typing import TypeVar
 
 from ti_core.errors import Interrupted
 
+MOST_WORKERS = 8
+"""Photos of 24 megapixels are 72 MB each while they are worked on."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def read_ahead(work: Callable[[Item], Result], items: Iterable[Item], stop: threading.Event | None = None) -> Iterator[Result]:
     """work(item) of each item, in order. Pillow lets other threads run while it decodes. Raises what `work` raises, and Interrupted."""
-    workers = os.cpu_count() or 1
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * workers:
+                if len(waiting) > workers:
                     yield _next(waiting, stop)
             while waiting:
                 yield _next(waiting, stop)

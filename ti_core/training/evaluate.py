@@ -6,6 +6,7 @@ The training's own loss is another task at each step, and its noise hides what i
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -71,12 +72,14 @@ def plan_evaluation(run: Run) -> Evaluation:
 
 def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
-    losses = losses_of(run, evaluation.images)
+    losses = [round(loss, 6) for loss in losses_of(run, evaluation.images)]  # as they are kept, so that a resumed run compares the same numbers
+    if not all(math.isfinite(loss) for loss in losses):
+        run.log(Notice(f"The evaluation of step {run.step} gave no finite numbers, so it is left out."))
+        return
     evaluation.history[run.step] = losses
     best = best_step(evaluation.history)
     norm = max(float(rows.norm(dim=1).max()) for rows in list(run.shown.values())[:1])
-    rounded = [round(loss, 6) for loss in losses]
-    run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, rounded, evaluation.usual_lengths))
+    run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ti_core.child_process import end_child, start_child
+from ti_core.child_process import SAVES_WITHIN_S, end_child, start_child
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Emit, Event, Failed, parse_event
 from ti_core.models.device import count_devices
@@ -75,8 +75,8 @@ def _pass_on(events: Path, child: subprocess.Popen[str], emit: Emit, stop: threa
 
 def _read(events: Path, child: subprocess.Popen[str], stop: threading.Event) -> Iterator[Event]:
     with events.open(encoding="utf-8") as file:
-        line = ""
-        while True:
+        line, asked_at = "", 0.0
+        while not asked_at or time.monotonic() - asked_at < SAVES_WITHIN_S:
             has_ended = child.poll() is not None
             while piece := file.readline():
                 line += piece
@@ -85,8 +85,9 @@ def _read(events: Path, child: subprocess.Popen[str], stop: threading.Event) -> 
                     line = ""
             if has_ended:
                 return
-            if stop.is_set() and child.stdin:
+            if stop.is_set() and child.stdin and not asked_at:
                 child.stdin.close()
+                asked_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
 
 

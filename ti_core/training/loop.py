@@ -56,19 +56,28 @@ def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
     together = Together()
     if not together.is_first:
         emit = _tell_nobody
+    try:
+        run = _begin(settings, workspace, emit, stop, saved, together)
+    except Interrupted:
+        together.meet(stopped=True)
+        raise
+    together.meet(stopped=False)
+    settings, target = run.settings, workspace.embeddings / f"{run.name}{run.inputs.suffix}"
+    with run.log, run.writer:
+        run.log(run.started)
+        if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
+            run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
+        _train_and_save(run, target, workspace)
+
+
+def _begin(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None, together: Together) -> Run:
     emit(Progress("Checking the settings and the pictures", 0, 1))
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
     if not together.is_first:
         settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    run = begin_run(settings, inputs, sd, together, emit, stop, saved)
-    target = workspace.embeddings / f"{run.name}{inputs.suffix}"
-    with run.log, run.writer:
-        run.log(run.started)
-        if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
-            run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
-        _train_and_save(run, target, workspace)
+    return begin_run(settings, inputs, sd, together, emit, stop, saved)
 
 
 def _tell_nobody(event: Event) -> None:

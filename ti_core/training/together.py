@@ -57,6 +57,16 @@ class Together:
             rows.grad = piece.view_as(rows).clone()
         return float(everything[-2])
 
+    def meet(self, stopped: bool) -> None:
+        """Before the first step: one that was stopped while it prepared takes the others along. Raises Interrupted in all."""
+        if self.count > 1:
+            flag = torch.tensor([float(stopped)], device=PartialState().device)
+            torch.distributed.all_reduce(flag)
+            stopped = float(flag) > 0
+        if stopped:
+            self._parted = True
+            raise Interrupted
+
     def leave(self, vectors: dict[str, Tensor]) -> None:
         """Before the last step: take the others along, who wait for this process's gradient."""
         if not self._parted:

@@ -189,7 +189,8 @@ class Page:
         for form in (self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})
-        keep = f"(...values) => [Object.assign({started}, Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]])))]"
+        named = f"Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]]))"
+        keep = f"(kept, ...values) => [window.formsAreBack ? Object.assign({started}, {named}) : kept]"  # a page half put back must not overwrite what was kept
 
         from_disk = (
             "checkpoint",
@@ -213,8 +214,9 @@ class Page:
         blocks.load(None, [kept, *typed.values()], list(typed.values()), js=fill, show_progress="hidden")
         loaded = blocks.load(put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
+        loaded.then(None, None, None, js="() => { window.formsAreBack = true; }")
         loaded.then(self.train.gpus_field, None, self.train.form.widgets["gpus"], **DIRECT)
-        gr.on([widget.change for widget in fields.values()], None, list(fields.values()), kept, js=keep, show_progress="hidden")
+        gr.on([widget.change for widget in fields.values()], None, [kept, *fields.values()], kept, js=keep, show_progress="hidden")
 
     # ---- handlers
 
