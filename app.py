@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 
+from ti_core.child_process import SAVES_WITHIN_S
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
@@ -19,7 +20,6 @@ from ti_core.settings import PORTRAITS
 from ti_core.workspace import add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
-SAVE_WITHIN_S = 120
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -103,7 +103,7 @@ def serve(options: argparse.Namespace) -> None:
     running = jobs.shown_job()
     if running and running.state == "running":
         print("Saving the running work. Press Ctrl+C again to leave at once.", flush=True)
-    jobs.leave(SAVE_WITHIN_S)
+    jobs.leave(SAVES_WITHIN_S)
 
 
 if __name__ == "__main__":

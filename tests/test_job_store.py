@@ -195,6 +195,9 @@ def test_create_preprocess_and_train_wait_in_one_line(workspace: Workspace, tmp_
     jobs.order("create", {"name": "anna", "checkpoint": "tiny"})
     jobs.order("preprocess", {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64})
     trained = jobs.order("train", train)
+    assert "Moved up" in jobs.move_up(jobs.line()[1].id)
+    with pytest.raises(UserError, match="'Train anna' needs what 'Create embedding anna' makes"):
+        jobs.move_up(trained.id)
     jobs.cancel(first)
     assert jobs.wait_for(trained, 60).state == "finished", trained.text
 

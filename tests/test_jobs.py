@@ -3,7 +3,8 @@ import time
 
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
-from ti_core.jobs import CHART_POINTS, JobQueue
+from ti_core.job import CHART_POINTS
+from ti_core.jobs import JobQueue
 
 
 def steps(count: int) -> object:

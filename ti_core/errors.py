@@ -22,3 +22,8 @@ class SettingsError(UserError):
 
 class Interrupted(Exception):
     """Raised inside a job when somebody pressed Interrupt."""
+
+
+def unexpected(error: Exception) -> str:
+    """The sentence for what nobody foresaw."""
+    return f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."

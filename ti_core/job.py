@@ -12,6 +12,7 @@ from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finis
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
 Work = Callable[[Emit, threading.Event], object]
+CHART_POINTS = 600
 ENDED = ("finished", "interrupted", "failed", "cancelled")
 KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
@@ -90,3 +91,20 @@ class Job:
         count = self.done - (self.first_step if self.curve else 0)
         elapsed = time.monotonic() - self.steps_began
         return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
+
+    def news(self, curve_from: int, previews_from: int, notices_from: int, evaluations_from: int) -> dict[str, Any]:
+        """What a page shows of it: scalars, and the rows after the viewer's cursor.
+
+        A first look at a long curve is thinned to about CHART_POINTS rows; `curve_next` is the cursor to send next time.
+        """
+        rows = self.curve[curve_from:]
+        pace = self.pace() if self.state == "running" else 0.0
+        thin = max(1, len(rows) // CHART_POINTS)
+        return {
+            "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan, "folder": self.folder,
+            "done": self.done, "total": self.total, "pace": round(pace, 3), "eta_s": round((self.total - self.done) / pace) if pace else None,
+            "prompt": self.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(self.curve),
+            "evaluations_from": evaluations_from, "evaluations": self.evaluations[evaluations_from:], "best": self.best, "usual_norms": self.usual_norms,
+            "previews_from": previews_from, "previews": self.previews[previews_from:],
+            "notices_from": notices_from, "notices": self.notices[notices_from:], "files": self.files[:12],
+        }  # fmt: skip

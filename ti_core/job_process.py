@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from ti_core.child_process import kill_child, start_child
-from ti_core.errors import Interrupted, UserError
+from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Emit, Event, parse_event
 from ti_core.job_kinds import KINDS, JobKind
 from ti_core.models.device import DeviceState, device_state, expect_device, tell_device
@@ -162,7 +162,7 @@ def _do(asked: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
         return str(error)
     except Exception as error:  # noqa: BLE001 - the one broad net of this process: whatever happens, it lives on and the page is told
         traceback.print_exc()
-        return f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."
+        return unexpected(error)
     return ""
 
 

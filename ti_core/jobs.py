@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from ti_core.errors import Interrupted, UserError
+from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Event, Failed, Finished, Started
 from ti_core.job import ENDED, KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
@@ -22,7 +22,6 @@ from ti_core.job_store import JobStore
 from ti_core.run_folder import saved_step
 from ti_core.workspace import Workspace
 
-CHART_POINTS = 600
 KEPT_JOBS = 50
 """Ended jobs that are remembered, in memory and on disk."""
 KEPT_CURVES = 3
@@ -121,6 +120,8 @@ class JobQueue:
             if at == 0:
                 return f"'{job.title}' is next already."
             before = line[at - 1]
+            if before.id in job.needs:
+                raise UserError(f"'{job.title}' needs what '{before.title}' makes.", "Move that one up first.")
             job.place, before.place = before.place, job.place
             self._changed(before)
             self._changed(job)
@@ -186,8 +187,7 @@ class JobQueue:
     ) -> dict[str, Any]:
         """What a page shows: scalars of the shown job, and the rows after the viewer's cursor.
 
-        A cursor of another job counts as none. A first look at a long curve is thinned to about CHART_POINTS rows, and
-        `curve_next` is the cursor to send next time. The line comes only if it changed since the `version` that the viewer knows.
+        A cursor of another job counts as none. The line comes only if it changed since the `version` that the viewer knows.
         """
         with self._lock:
             job = self.shown_job()
@@ -196,18 +196,8 @@ class JobQueue:
                 return {"job": "", "state": "idle", "waiting": [], **line}
             if job.id != job_id:
                 curve_from = previews_from = notices_from = evaluations_from = 0
-            rows = job.curve[curve_from:]
-            pace = job.pace() if job.state == "running" else 0.0
-            thin = max(1, len(rows) // CHART_POINTS)
-            return {
-                "job": job.id, "kind": job.kind, "title": job.title, "state": job.state, "text": job.text, "plan": job.plan, "folder": job.folder,
-                "done": job.done, "total": job.total, "pace": round(pace, 3), "eta_s": round((job.total - job.done) / pace) if pace else None,
-                "prompt": job.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(job.curve),
-                "evaluations_from": evaluations_from, "evaluations": job.evaluations[evaluations_from:], "best": job.best, "usual_norms": job.usual_norms,
-                "previews_from": previews_from, "previews": job.previews[previews_from:],
-                "notices_from": notices_from, "notices": job.notices[notices_from:],
-                "files": job.files[:12], "waiting": [j.title for j in self.line()], **line,
-            }  # fmt: skip
+            news = job.news(curve_from, previews_from, notices_from, evaluations_from)
+            return {**news, "waiting": [j.title for j in self.line()], **line}
 
     # ---- keeping
 
@@ -346,4 +336,4 @@ class JobQueue:
                 self._emit(job, Failed(str(error)))
             except Exception as error:  # noqa: BLE001 - the one broad net: whatever happens, the worker lives on and the page is told
                 traceback.print_exc()
-                self._emit(job, Failed(f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."))
+                self._emit(job, Failed(unexpected(error)))

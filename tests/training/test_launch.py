@@ -14,7 +14,7 @@ import torch
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
 from ti_core.embeddings.pt_file import load_pt
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import UserError
 from ti_core.events import Finished, PreviewSaved, Started, StepDone, parse_event
 from ti_core.models.device import count_devices
 from ti_core.settings import CreateSettings, ResumeSettings
@@ -68,7 +68,7 @@ def test_an_error_of_one_process_is_told_and_ends_all(workspace: Workspace, anna
 
 def test_more_devices_than_there_are_is_refused(workspace: Workspace, anna: Path) -> None:
     there = count_devices()
-    with pytest.raises(SettingsError, match=f"GPUs is {there + 1}, but this computer has {there}"):
+    with pytest.raises(UserError, match=f"GPUs is {there + 1}, but this computer has {there}"):
         train(workspace, gpus=there + 1)
 
 

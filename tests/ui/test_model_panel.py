@@ -8,11 +8,14 @@ import pytest
 
 from tests.conftest import TINY
 from tests.models.tiny_families import save_single_file
+from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.models import device
 from ti_core.models.device import DeviceState
 from ti_core.recipe import describe_plan
-from ti_core.settings import PORTRAITS, TrainSettings
+from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
+from ti_core.training.checks import check_train
+from ti_core.training.create import create_embedding
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.workspace import Workspace
@@ -67,3 +70,13 @@ def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page, monkeyp
     for count, is_shown in ((1, False), (2, True)):
         device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, count))
         assert page.train.gpus_field()["visible"] is is_shown
+
+
+def test_more_gpus_than_there_are_are_refused_at_the_form(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
+    monkeypatch.setattr(device, "_told", None)
+    settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", template_file="subject.txt", checkpoint=TINY, gpus=3)
+    check_train(settings, workspace)
+    device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
+    with pytest.raises(UserError, match="GPUs is 3, but this computer has 2"):
+        check_train(settings, workspace)

@@ -10,6 +10,9 @@ Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower; the last two are outside."""
 
+Face = tuple[float, float, float, float]
+"""Left, upper, width, height of a face."""
+
 SIZE_STEP_PX = 64
 """Auto-sized crop tries widths and heights in steps of this."""
 
@@ -100,7 +103,7 @@ def box_around(focus: tuple[float, float], target: Size, size: Size) -> Box:
     return left, upper, left + target[0], upper + target[1]
 
 
-def head_and_shoulders(face: tuple[float, float, float, float], size: Size) -> Box:
+def head_and_shoulders(face: Face, size: Size) -> Box:
     """The square around a face (left, upper, width, height), no larger than the picture and inside it."""
     left, upper, width, height = face
     side = max(1, min(round(HEAD_AND_SHOULDERS * max(width, height)), *size))

@@ -11,14 +11,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ti_core.data.crops import Face
 from ti_core.data.fetch import fetch_within
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
 from ti_core.files import save_atomically
 from ti_core.workspace import Workspace
-
-Face = tuple[float, float, float, float]
-"""Left, upper, width, height in pixels."""
 
 FindFaces = Callable[[Image.Image], list[Face]]
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
-from ti_core.data.crops import auto_size, head_and_shoulders, plan_split
+from ti_core.data.crops import Face, auto_size, head_and_shoulders, plan_split
 from ti_core.data.images import cover
 from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
@@ -40,8 +40,6 @@ class Piece:
 
 
 Step = Callable[[list[Piece]], list[Piece]]
-Face = tuple[float, float, float, float]
-"""Left, upper, width, height in pixels."""
 
 
 class Steps:

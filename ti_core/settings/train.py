@@ -225,7 +225,7 @@ class TrainSettings(Settings):
         "Compile the UNet", "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at the start."
     )
     gpus: int = option(
-        1, "GPUs", "number", "How many graphics cards share each step's pictures. Choose all that this computer has; the result is the same, only sooner.",
+        1, "GPUs", "number", "How many graphics cards share each step's pictures. Choose all that this computer has, but no more than a step has pictures; the result is the same.",
         minimum=1, step=1,
     )  # fmt: skip
     vae_slicing: str = switch("VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.")

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
 from ti_core.library import find_checkpoint, find_embedding, find_embeddings
+from ti_core.models.device import told_device
 from ti_core.prompts import find_template, load_template
 from ti_core.run_folder import RunFolder, saved_facts
 from ti_core.settings import ResumeSettings, TrainSettings
@@ -19,7 +20,13 @@ def check_train(settings: TrainSettings, workspace: Workspace, coming: Collectio
     `coming` names embeddings and dataset folders that jobs before this one will have made; they need not be there yet.
     """
     problems = settings.problems()
-    checks = ((_check_embedding, settings.embedding), (_check_dataset, settings.dataset_directory), (_check_template, ""), (_check_places, ""))
+    checks = (
+        (_check_embedding, settings.embedding),
+        (_check_dataset, settings.dataset_directory),
+        (_check_template, ""),
+        (_check_places, ""),
+        (_check_devices, ""),
+    )
     for check, made in checks:
         try:
             if not made or made not in coming:
@@ -63,3 +70,15 @@ def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
     find_checkpoint(settings.checkpoint, workspace)
     if settings.log_directory.strip():
         workspace.path(settings.log_directory, "Log directory")
+
+
+def _check_devices(settings: TrainSettings, workspace: Workspace) -> None:
+    """As far as somebody has told what there is; where the training begins, it is counted."""
+    state = told_device()
+    if state:
+        check_count(settings.gpus, state.count)
+
+
+def check_count(wanted: int, there: int) -> None:
+    if wanted > there:
+        raise UserError(f"GPUs is {wanted}, but this computer has {there}.", f"Choose {there} or fewer." if there > 1 else "Choose 1.")

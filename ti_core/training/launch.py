@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.child_process import SAVES_WITHIN_S, end_child, start_child
-from ti_core.errors import SettingsError, UserError
-from ti_core.events import Emit, Event, Failed, parse_event
+from ti_core.errors import UserError
+from ti_core.events import Emit, Event, Failed, Finished, parse_event
 from ti_core.models.device import count_devices
 from ti_core.models.warm import forget
 from ti_core.settings import TrainSettings
+from ti_core.training.checks import check_count
 from ti_core.workspace import Workspace
 
 LOOK_EVERY_S = 0.1
@@ -35,9 +36,7 @@ def is_launched() -> bool:
 
 def train_on_several(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, run_folder: str = "") -> None:
     """Train on `settings.gpus` devices, or go on with the run in `run_folder`. Emits and raises as `train` does."""
-    there = count_devices()
-    if settings.gpus > there:
-        raise SettingsError([f"GPUs is {settings.gpus}, but this computer has {there}. Choose {there} or fewer."])
+    check_count(settings.gpus, count_devices())
     forget()  # the child loads the checkpoint anew
     with tempfile.TemporaryDirectory(prefix="ti-launch-") as name:
         folder = Path(name)
@@ -63,14 +62,14 @@ def _launcher(count: int) -> list[str]:
 
 
 def _pass_on(events: Path, child: subprocess.Popen[str], emit: Emit, stop: threading.Event) -> Event | None:
-    """Emit the child's events until it ends. The Failed that it told, else its last event, or None if it ended without one that says how."""
-    last: Event | None = None
+    """Emit the child's events until it ends. Its Failed or its Finished, or None if it ended without saying how."""
+    ended: Event | None = None
     for event in _read(events, child, stop):
         if isinstance(event, Failed):
             return event
         emit(event)
-        last = event
-    return last if child.returncode == 0 else None
+        ended = event if isinstance(event, Finished) else ended
+    return ended
 
 
 def _read(events: Path, child: subprocess.Popen[str], stop: threading.Event) -> Iterator[Event]:

@@ -1,6 +1,6 @@
 """What every open page asks for again and again: what is new since its cursor, at an address of our own.
 
-Gradio's way to a function of a component costs 5 ms of the core that trains, and half a megabyte for each open page; this costs a tenth and nothing.
+Gradio's way to a function of a component takes longer for the same answer, and copies all components of the page for whoever asks first.
 """
 
 from __future__ import annotations
