@@ -83,6 +83,7 @@ def serve(options: argparse.Namespace) -> None:
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends a package that nothing here needs
     os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
     from ti_core.job_process import JobProcess
     from ti_core.ui.server import Door, open_public_link, start_page
