@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from ti_core.events import Finished, Notice, Started, StepDone
 from ti_core.jobs import JobQueue
 from ti_core.run_folder import RunFolder, saved_step
 from ti_core.settings import CreateSettings, ResumeSettings
-from ti_core.training import loop
+from ti_core.training import loop, run_state
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -74,6 +75,25 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     kept = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [event["step"] for event in kept if event["event"] == "StepDone"] == list(range(1, 14))
     assert sorted(p.name for p in (folder / "embeddings").glob("*.pt")) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
+
+
+def test_a_slow_disk_never_lets_the_loop_run_further_ahead_of_its_saved_state(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, done = run_state.save_atomically, [0]
+    ahead = list[int]()
+
+    def save_slowly(path: Path, write: Callable[[Path], object]) -> Path:
+        time.sleep(0.2)
+        saved = saved_step(path.parent)
+        ahead.append(done[0] - (saved or 0))
+        return save(path, write)
+
+    def tell(event: object) -> None:
+        if isinstance(event, StepDone):
+            done[0] = event.step
+
+    monkeypatch.setattr(run_state, "save_atomically", save_slowly)
+    loop.train(settings_for(steps=40, save_every=0, image_every=0), workspace, tell, Recorder().stop)
+    assert loop.STATE_EVERY_STEPS < max(ahead) <= 2 * loop.STATE_EVERY_STEPS  # the loop did go on while a state was written
 
 
 def test_halved_rates_are_remembered(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,10 @@ class RunState:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def save_run_state(run: Run) -> None:
+def save_run_state(run: Run) -> Future[None]:
     """Copy the state now, and have it written after all that the run has written before it, so that what it counts is on the disk too.
 
-    The run's writer raises UserError, with the state before it intact, if the disk is full or the folder may not be written.
+    `result()` of what it gives waits until it is there. The run's writer raises UserError, with the state before it intact, if the disk is full or the folder may not be written.
     """
     kept = ((VECTORS, run.vectors), (AVERAGE, run.average))
     tensors = {prefix + encoder: rows.detach().cpu().clone().contiguous() for prefix, vectors in kept for encoder, rows in vectors.items()}
@@ -62,7 +63,7 @@ def save_run_state(run: Run) -> None:
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.dataset.examples),
     }  # fmt: skip
-    run.writer.put(lambda: save_atomically(run.folder.state, lambda part: save_file(tensors, part, metadata=facts)))
+    return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: save_file(tensors, part, metadata=facts)))
 
 
 def load_run_state(folder: RunFolder) -> RunState:

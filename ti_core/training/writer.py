@@ -19,11 +19,12 @@ class Writer:
         self._waiting: deque[Future[None]] = deque()
         self._failed = False
 
-    def put(self, write: Callable[[], object]) -> None:
-        """Have it done after all that was put before. Raises what an earlier one raised."""
+    def put(self, write: Callable[[], object]) -> Future[None]:
+        """Have it done after all that was put before; `result()` of what it gives waits for that. Raises what an earlier one raised."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= MOST_WAITING):
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._do, write))
+        return self._waiting[-1]
 
     def finish(self) -> None:
         """Wait until all is written. Raises what one of them raised."""
