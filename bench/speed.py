@@ -56,8 +56,8 @@ from ti_core.training.together import Together
 from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
 
 VARIANTS = ("floor", "ours", "a1111", "diffusers")
-RECIPE_PASSES, RECIPE_PREVIEWS = 3000, 15
-"""The guide's recipe for 20 photos: 150 updates of 20 images, a preview and a copy every 10."""
+RECIPE_PASSES, RECIPE_PREVIEWS = 6000, 15
+"""The guide's recipe for 20 photos and their mirrored copies: 150 updates of 40 images (batch 2, 20 accumulated), a preview and a copy every 10."""
 PREVIEW_STEPS = {"ours": TrainSettings.defaults()["preview_steps"], "a1111": 20, "diffusers": 25}
 """Each program's own default; one picture a preview for all, though diffusers paints four."""
 NAME = "anna-01"
@@ -249,7 +249,8 @@ def whole_recipe(found: dict[str, Any]) -> dict[str, Any]:
     whole = {
         program: RECIPE_PASSES * found[f"{program}_s"] + RECIPE_PREVIEWS * (found[f"{program}_preview_s"] + found["snapshot_s"]) for program in PREVIEW_STEPS
     }
-    return {f"recipe_{program}_over_ours": seconds / whole["ours"] for program, seconds in whole.items() if program != "ours"} | {"recipe_s": whole["ours"]}
+    ratios = {f"recipe_{program}_over_ours": seconds / whole["ours"] for program, seconds in whole.items() if program != "ours"}
+    return {**ratios, "recipe_s": whole["ours"], "previews_share": RECIPE_PREVIEWS * found["ours_preview_s"] / whole["ours"]}
 
 
 def main() -> None:
