@@ -17,7 +17,7 @@ from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
-from ti_core.workspace import add_place_flags, open_workspace
+from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
 
@@ -63,6 +63,17 @@ def _login(flag: str, text: str) -> tuple[str, str]:
     return user, password
 
 
+def _checkpoint_at_the_start(choice: str, workspace: Workspace) -> str:
+    """What stands in the list of checkpoints at the start. Raises UserError for one that is not there, or that a shared page may not use."""
+    found = find_checkpoint(choice, dataclasses.replace(workspace, confined=False))
+    listed = next((checkpoint for checkpoint in find_checkpoints(workspace) if checkpoint.path.resolve() == found.path.resolve()), None)
+    if listed:
+        return listed.title
+    if workspace.confined and not found.path.resolve().is_relative_to(workspace.root.resolve()):
+        raise UserError(f"A shared page may not use the checkpoint {choice}, which lies outside its folders.", f"Add: --ckpt-dir {found.path.parent}")
+    return workspace.shown(found.path)
+
+
 def serve(options: argparse.Namespace) -> None:
     """Open the page and stay until Ctrl+C. Raises UserError."""
     if not 0 < options.port < 65536:
@@ -77,8 +88,7 @@ def serve(options: argparse.Namespace) -> None:
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
         raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
-    found = find_checkpoint(options.ckpt, dataclasses.replace(workspace, confined=False))
-    checkpoint = found.title if found in find_checkpoints(workspace) else str(found.path)
+    checkpoint = _checkpoint_at_the_start(options.ckpt, workspace)
 
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -94,9 +104,10 @@ def serve(options: argparse.Namespace) -> None:
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
-    jobs = JobQueue(workspace, JobProcess().kinds())
+    jobs = JobQueue(workspace, JobProcess().kinds(), is_paused=True)
     door = Door(options.port, options.listen, options.share, user, password, look_user, look_password, options.allow_pickle, token)
     blocks = start_page(workspace, door, jobs, checkpoint)
+    jobs.begin()
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     if options.share:
         open_public_link(blocks)

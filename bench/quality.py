@@ -130,9 +130,9 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         dataset = photograph(person, title, Workspace(WORK))
         create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace)
         values = row.train(workspace, dataset, NAME)
-        per_step = row.images_per_step
+        per_step, passes = row.images_per_step, max(points[-1], row.passes)
         settings = TrainSettings.from_dict({
-            **values, "steps": max(1, points[-1] // per_step), "image_every": 0, "seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX,
+            **values, "steps": max(1, passes // per_step), "image_every": 0, "seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX,
             "save_every": int(np.gcd.reduce([row.evaluate_every, *(p // per_step for p in points if p >= per_step)])), "evaluate_every": row.evaluate_every,
             "save_optimizer_state": False, "early_stop": 0, "cards": False,
         })  # fmt: skip
@@ -140,12 +140,12 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         run = RunFolder(Path(next(e.folder for e in events if isinstance(e, Started) and e.folder)), NAME)
         evaluated = [e for e in events if isinstance(e, Evaluated)]
         trained_s = time.monotonic() - began
-        steps = {p: p // per_step for p in points if p >= per_step}
+        steps = {p: p // per_step for p in (*points, passes) if p >= per_step}
         best = evaluated[-1].best if evaluated else max(steps.values())
         measured = {step: measure(run.copy(step), person, ruler) for step in sorted({*steps.values(), best})}
     return {
         "curve": {str(p): measured[step] for p, step in steps.items()}, "best_step": best, "best_passes": best * per_step, "best": measured[best],
-        "losses": {e.step: round(e.loss, 5) for e in evaluated}, "trained_s": round(trained_s, 1), "all_s": round(time.monotonic() - began, 1),
+        "losses": {e.step: round(e.loss, 5) for e in evaluated}, "bests": {e.step: e.best for e in evaluated}, "trained_s": round(trained_s, 1), "all_s": round(time.monotonic() - began, 1),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ti_core.recipe import FAST, GUIDE, preset_values
+from ti_core.recipe import FAST, GUIDE, PRESETS, preset_values
 from ti_core.workspace import Workspace
 
 POINTS = (10, 30, 60, 120, 300, 1000, 3000)
@@ -31,6 +31,8 @@ class Row:
     images_per_step: int = 24
     evaluate_every: int = 10
     last_point: int = 300
+    passes: int = 0
+    """How long a run is at least, where that is not one of the points."""
 
     def create(self, gender: str) -> dict[str, Any]:
         return {"initialization_text": gender if self.initialization == CLASS_WORD else self.initialization, "vectors": self.vectors}
@@ -57,6 +59,12 @@ def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
     return Row(name, title, changes=changes, images_per_step=images, evaluate_every=240 // images, last_point=3000, **more)
 
 
+def _ours(name: str, title: str, **changes: Any) -> Row:
+    """Our preset as it is, or with something laid over it."""
+    steps, images = PRESETS[FAST]["steps"], PRESETS[FAST]["batch_size"]
+    return Row(name, title, FAST, changes, CLASS_WORD, images_per_step=images, evaluate_every=PRESETS[FAST]["image_every"], passes=steps * images)
+
+
 _ALL = (
     Row("known", "names that the model knows (ceiling)"),
     Row("a1111", "A1111's recipe (the guide's)", last_point=3000),
@@ -74,6 +82,7 @@ _ALL = (
     _alone("ema", "average of the vectors (0.9)", average_decay=0.9),
     Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
     Row("small", "A1111's recipe, 2 images an update", changes={"gradient_accumulation_steps": 1}, images_per_step=2, evaluate_every=20),
-    Row("ours", "Fast and faithful (ours)", FAST, images_per_step=2, initialization=CLASS_WORD, last_point=300),
+    _ours("ours", "Fast and faithful (ours)"),
+    _ours("coarse", "Fast and faithful, coarse to fine for half of the steps", coarse_share=0.5),
 )  # fmt: skip
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}

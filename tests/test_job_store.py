@@ -65,6 +65,16 @@ def wait_until_runs(jobs: JobQueue, job_id: str) -> None:
         time.sleep(0.005)
 
 
+def test_a_paused_line_begins_nothing_until_the_page_is_open(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path), WAITING, is_paused=True)
+    (first,) = order(jobs, "first", quick=True)
+    time.sleep(0.05)
+    assert titles(jobs) == ["first"] and json.loads((tmp_path / "jobs" / f"{first}.json").read_text())["state"] == "waiting"
+    jobs.begin()
+    job = jobs.get(first)
+    assert job is not None and jobs.wait_for(job, 10).state == "finished"
+
+
 def test_waiting_jobs_are_moved_up_cancelled_and_cloned_with_their_settings(jobs: JobQueue) -> None:
     first, b, _, d = order(jobs, "a", "b", "c", "d")
     wait_until_runs(jobs, first)

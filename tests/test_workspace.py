@@ -1,4 +1,5 @@
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,13 @@ def test_a_wrong_folder_is_one_sentence_on_page_and_command_line(
     for run in (lambda: cli.main(["models", *flags]), lambda: app.main(["--port", "7999", *flags])):
         assert run() == 2
         assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_a_shared_page_starts_with_no_checkpoint_that_it_could_not_train_with(workspace: Workspace, tiny_checkpoint: Path) -> None:
+    outside = str(tiny_checkpoint)
+    shared = replace(workspace, confined=True)
+    assert app._checkpoint_at_the_start("tiny", shared) == app._checkpoint_at_the_start(outside, shared) == "tiny"
+    elsewhere = Workspace(workspace.root / "empty", confined=True)
+    with pytest.raises(UserError, match="may not use the checkpoint .* Add: --ckpt-dir "):
+        app._checkpoint_at_the_start(outside, elsewhere)
+    assert app._checkpoint_at_the_start(outside, replace(elsewhere, confined=False)) == str(tiny_checkpoint.resolve())

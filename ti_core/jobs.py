@@ -33,7 +33,7 @@ SAVE_EVERY_S = 5.0
 class JobQueue:
     """Jobs in their order, and the thread that works on them. With a workspace the line is kept on disk and taken up again."""
 
-    def __init__(self, workspace: Workspace | None = None, kinds: Mapping[str, JobKind] = KINDS) -> None:
+    def __init__(self, workspace: Workspace | None = None, kinds: Mapping[str, JobKind] = KINDS, is_paused: bool = False) -> None:
         self._jobs: dict[str, Job] = {}
         self._workspace, self._kinds = workspace, kinds
         self._lock, self._writing = threading.Condition(threading.RLock()), threading.Lock()
@@ -41,7 +41,7 @@ class JobQueue:
         self._numbers = itertools.count(1)
         self._version = time.time_ns() // 1_000_000  # never one that an open page knows from an earlier server
         self._latest: Job | None = None
-        self._is_leaving = False
+        self._is_paused = is_paused
         self._store = JobStore(workspace.root / "jobs") if workspace else None
         if self._store:
             for record in self._store.load():
@@ -128,9 +128,15 @@ class JobQueue:
         self._save()
         return f"Moved up: {job.title}."
 
+    def begin(self) -> None:
+        """Start what waits, if the line was made paused: a server that cannot open its page must not have begun a job of the line."""
+        with self._lock:
+            self._is_paused = False
+            self._lock.notify_all()
+
     def leave(self, timeout_s: float) -> None:
         """Before the server ends: let the running job save, and begin no other, so that it goes on waiting on disk."""
-        self._is_leaving = True
+        self._is_paused = True
         job = self.shown_job()
         if job and job.state == "running":
             job.stop.set()
@@ -306,7 +312,7 @@ class JobQueue:
 
     def _next(self) -> Job:
         with self._lock:
-            while self._is_leaving or not (line := self.line()):
+            while self._is_paused or not (line := self.line()):
                 self._lock.wait()
             job = line[0]
             self._latest = job

@@ -200,7 +200,7 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     """Names of the embeddings right inside embeddings/ that can be trained, sorted; of pictures, those that carry one."""
     if not workspace.embeddings.is_dir():
         return []
-    return sorted({path.stem for path in workspace.embeddings.iterdir() if _is_embedding(path)})
+    return sorted({path.stem for path in workspace.embeddings.iterdir() if is_embedding(path)})
 
 
 def embedding_suffix(encoders: Sequence[str]) -> str:
@@ -211,10 +211,11 @@ def embedding_suffix(encoders: Sequence[str]) -> str:
 def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
     """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
     files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
-    return next((path for path in files if _is_embedding(path)), None)
+    return next((path for path in files if is_embedding(path)), None)
 
 
-def _is_embedding(path: Path) -> bool:
+def is_embedding(path: Path) -> bool:
+    """Whether a file of embeddings/ can be trained: of pictures, only one that carries an embedding; another is somebody's thumbnail."""
     if path.suffix not in TRAINABLE or not path.is_file() or not path.stat().st_size:
         return False
     if path.suffix != ".png":

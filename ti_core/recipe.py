@@ -27,8 +27,8 @@ _GUIDE_VALUES = {
     "shuffle_tags": True, "tag_drop_out": TAG_DROP_OUT, "latent_sampling_method": "deterministic",
 }  # fmt: skip
 _FAST_VALUES = {
-    "learning_rate": "0.02:15, 0.01:40, 0.005:100, 0.002", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 150, "norm_control": "direction only",
-    "noise_spread": "even", "early_stop": 2,
+    "learning_rate": "0.005:15, 0.0025:40, 0.001:100, 0.0005", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 300, "image_every": 60,
+    "save_every": 60, "norm_control": "direction only", "noise_spread": "even", "early_stop": 2,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
 """What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""

@@ -62,6 +62,7 @@ def test_every_row_is_a_form_that_can_be_trained(workspace, dataset) -> None:  #
         settings = TrainSettings.from_dict(row.train(workspace, "datasets/anna", "zqx"))
         assert not settings.problems(), name
         assert settings.batch_size * settings.gradient_accumulation_steps in (row.images_per_step, 8), name  # 4 photos here, 12 in the bench
+        assert not row.passes or (row.passes == settings.steps * row.images_per_step and row.evaluate_every == settings.image_every), name
 
 
 def test_a_longer_run_adds_its_points_to_a_shorter_one(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import TINY
 from ti_core.embeddings.pt_file import load_pt
@@ -33,6 +34,15 @@ def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(
     assert torch.equal(one.vectors["clip_l"][0], table[first].float())
     none = load_pt(create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace))
     assert not none.vectors["clip_l"].any()
+
+
+def test_a_thumbnail_of_the_same_name_is_nobodys_to_delete(workspace: Workspace) -> None:
+    workspace.embeddings.mkdir(parents=True, exist_ok=True)
+    thumbnail = workspace.embeddings / "anna.png"
+    Image.new("RGB", (8, 8)).save(thumbnail)
+    for overwrite in (False, True):
+        create_embedding(CreateSettings(name="anna", checkpoint=TINY, overwrite=overwrite), workspace)
+        assert thumbnail.is_file()
 
 
 def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Workspace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding
+from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding, is_embedding
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace, clean_name
@@ -37,7 +37,7 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
         ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
         vectors[encoder] = initial_rows(table[ids[: settings.vectors]], settings.vectors, table.shape[1])
     save_embedding(path, Embedding(path.stem, vectors))
-    for suffix in TRAINABLE:
-        if path.suffix != suffix:
-            path.with_suffix(suffix).unlink(missing_ok=True)
+    for other in (path.with_suffix(suffix) for suffix in TRAINABLE if suffix != path.suffix):
+        if is_embedding(other):
+            other.unlink()
     return path
