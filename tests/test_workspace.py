@@ -136,6 +136,6 @@ def test_a_shared_page_starts_with_no_checkpoint_that_it_could_not_train_with(wo
     shared = replace(workspace, confined=True)
     assert app._checkpoint_at_the_start("tiny", shared) == app._checkpoint_at_the_start(outside, shared) == "tiny"
     elsewhere = Workspace(workspace.root / "empty", confined=True)
-    with pytest.raises(UserError, match="may not use the checkpoint .* Add: --ckpt-dir "):
+    with pytest.raises(UserError, match=r"may not use the checkpoint .* Add: --ckpt-dir "):
         app._checkpoint_at_the_start(outside, elsewhere)
     assert app._checkpoint_at_the_start(outside, replace(elsewhere, confined=False)) == str(tiny_checkpoint.resolve())

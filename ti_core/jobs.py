@@ -160,12 +160,15 @@ class JobQueue:
         with self._lock:
             return sorted((job for job in self._jobs.values() if job.state == "waiting"), key=lambda job: job.place)
 
+    def running(self) -> list[Job]:
+        with self._lock:
+            return [job for job in self._jobs.values() if job.state == "running"]
+
     def shown_job(self) -> Job | None:
         """The running job, else the next one, else the one that ended last."""
         with self._lock:
-            running = next((job for job in self._jobs.values() if job.state == "running"), None)
-            line = self.line()
-            return running or (line[0] if line else self._latest)
+            first = [*self.running(), *self.line()]
+            return first[0] if first else self._latest
 
     def wait_for(self, job: Job, timeout_s: float = 3600.0) -> Job:
         """Block until the job has ended (for the command line and tests)."""
@@ -178,14 +181,13 @@ class JobQueue:
         """What the page shows of the line: the running job, those that wait, and the latest ended ones."""
         with self._lock:
             jobs = list(self._jobs.values())
-            running = [job for job in jobs if job.state == "running"]
             ended = [job for job in reversed(jobs) if job.state in ENDED][:SHOWN_ENDED]
             return [
                 {
                     "id": job.id, "title": job.title, "kind": job.kind, "owner": job.owner, "state": job.state, "done": job.done, "total": job.total,
                     "again": job.settings is not None and job.kind != "resume", "resume": self._resumable(job),
                 }
-                for job in (*running, *self.line(), *ended)
+                for job in (*self.running(), *self.line(), *ended)
             ]  # fmt: skip
 
     def snapshot(

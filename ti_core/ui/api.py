@@ -16,7 +16,6 @@ from ti_core.job_kinds import KINDS
 from ti_core.library import find_checkpoints, find_embeddings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks, who
-from ti_core.use_step import use_step
 
 ORDERS = {
     "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
@@ -146,13 +145,13 @@ def _runs(desk: Desk) -> list:  # type: ignore[type-arg]
 
 
 def _use_step(desk: Desk, run: str, step: int) -> str:
-    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns the embedding's file.
+    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns a sentence.
 
     Args:
         run: the run's folder, as runs gives it
         step: a step that the run holds a copy of
     """
-    return desk.workspace.shown(use_step(desk.workspace.folder(run, "Run"), int(step), desk.workspace))
+    return desk.use_step(desk.workspace.folder(run, "Run"), int(step))
 
 
 def _interrupt(desk: Desk) -> str:

@@ -15,7 +15,7 @@ from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
-from ti_core.use_step import use_step
+from ti_core.use_step import saved_steps
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
@@ -52,10 +52,10 @@ class CompareTab:
             check_may_train()
         except UserError as error:
             return str(error)
-        if not isinstance(run, str) or not isinstance(step, int) or run not in find_runs(workspace):
+        if not isinstance(run, str) or not isinstance(step, int):
             return "This run is not there any more. Press refresh."
         try:
-            return f"Step {step} is now {workspace.shown(use_step(workspace.root / run, step, workspace))}. The former file is kept beside it as a backup."
+            return self.desk.use_step(workspace.folder(run, "Run"), step)
         except UserError as error:
             return workspace.without_paths(str(error))
 
@@ -63,8 +63,15 @@ class CompareTab:
     def enter(self, run: str | None) -> Updates:
         """Fresh lists and the newest grid, when the tab is chosen or a job has ended."""
         runs, newest = find_runs(self.desk.workspace), newest_comparison(self.desk.workspace)
-        chosen = run if run in runs else next(iter(runs), None)
+        chosen = run if run in runs or self._holds_copies(run) else next(iter(runs), None)
         return {self.form.widgets["run"]: gr.update(choices=runs, value=chosen), self.grid: self.table(newest) if newest else ""}
+
+    def _holds_copies(self, run: str | None) -> bool:
+        """Whether what was typed is a run, such as one of another log directory, which no list shows."""
+        try:
+            return bool(saved_steps(self.desk.workspace.folder(run or "", "Run")))
+        except UserError:
+            return False
 
     def table(self, made: Comparison) -> str:
         """The grid as HTML: a column for each step with its button, a row for each prompt and seed."""

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from ti_core.job import Work
+from ti_core.errors import UserError
+from ti_core.job import Job, Work
 from ti_core.jobs import JobQueue
 from ti_core.options import Settings
+from ti_core.run_folder import saved_facts
 from ti_core.ui.roles import who
+from ti_core.use_step import embedding_name, saved_steps, use_step
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
@@ -41,6 +44,18 @@ class Desk:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked. Gives the job's id."""
         return self.jobs.submit(kind, title, work, who().name, result=result).id
 
+    def use_step(self, run: Path, step: int) -> str:
+        """Put a step of a run in the place of its embedding (`use_step.py`); gives a sentence for the page.
+
+        Raises UserError, with nothing changed, while that embedding is trained, because the training would write over it at its end.
+        """
+        names = {embedding_name(copy) for copy in saved_steps(run).values()}
+        training = next((job for job in self.jobs.running() if job.kind in ("train", "resume") and trained_name(job) in names), None)
+        if training:
+            raise UserError(f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first.")
+        used = use_step(run, step, self.workspace)
+        return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
+
     def is_stopping(self, job_id: str) -> bool:
         job = self.jobs.get(job_id)
         return job is not None and job.stop.is_set()
@@ -56,6 +71,12 @@ class Desk:
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
         return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"
+
+
+def trained_name(job: Job) -> str:
+    """The embedding that a training works on, by its run's state, or by what was asked for while there is none."""
+    facts = saved_facts(Path(job.folder)) if job.folder else None
+    return facts["name"] if facts else str((job.settings or {}).get("embedding", "")).strip()
 
 
 @functools.lru_cache(maxsize=1000)

@@ -10,7 +10,6 @@ import gradio as gr
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, who
-from ti_core.use_step import use_step as promote
 
 HERE = Path(__file__).parent
 POLL_MS = 800
@@ -27,10 +26,8 @@ def use_shown_step(desk: Desk, asked: Any) -> str:
         return desk.workspace.without_paths(str(error))
     if job is None or job.kind not in ("train", "resume") or not job.folder or not isinstance(step, int):
         return "This run is not known any more. Use the Compare tab."
-    if job.state in ("waiting", "running"):
-        return "Interrupt the training first, because it saves the embedding when it ends."
     try:
-        return f"Step {step} is now {desk.workspace.shown(promote(Path(job.folder), step, desk.workspace))}. The former file is kept beside it as a backup."
+        return desk.use_step(Path(job.folder), step)
     except UserError as error:
         return desk.workspace.without_paths(str(error))
 
