@@ -73,6 +73,8 @@ def test_create_preprocess_train_and_inspect_do_their_parts(workspace: Workspace
         (("recipe", "none", "anna"), "does not exist"),
         (("recipe", "empty", "anna"), "is empty"),
         (("recipe", "empty", "anna", "--steps", "0"), "Max steps is 0"),
+        (("recipe", str(SAMPLE_PHOTOS / PERSON), "anna", "--preset", "typo"), "no preset called 'typo'"),
+        (("recipe", str(SAMPLE_PHOTOS / PERSON), "anna", "--template", "typo.txt"), "'typo.txt' is not there"),
         (("inspect", "nothing.pt"), "'nothing.pt' does not exist"),
         (("inspect", "a.doc"), "'a.doc' is no embedding file"),
     ],

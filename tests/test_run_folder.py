@@ -5,9 +5,33 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors.torch import save_file
+
+from ti_core.best_step import load_history
 from ti_core.events import Evaluated, Notice, PreviewSaved, StepDone
 from ti_core.plan import plan_run
 from ti_core.run_folder import RunFolder
+
+
+def test_runs_of_a_day_never_mix_and_training_on_stays_in_the_latest(tmp_path: Path) -> None:
+    def begin(name: str, fresh: bool) -> str:
+        folder = RunFolder.for_today(tmp_path, name, fresh)
+        folder.root.mkdir(parents=True, exist_ok=True)
+        save_file({}, folder.state, metadata={"step": "1", "name": name})
+        return folder.root.name
+
+    assert [begin("anna", fresh) for fresh in (True, False, True, False, True, False)] == ["anna", "anna", "anna-2", "anna-2", "anna-3", "anna-3"]
+    assert [begin("anna-3", fresh) for fresh in (False, True, False)] == ["anna-3-2", "anna-3-3", "anna-3-3"]
+    assert begin("anna", False) == "anna-3"
+
+
+def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "anna")
+    for step in (2, 4):
+        folder.add_event(Evaluated(step, 0.1, 1.0, 2, [0.1, 0.2]))
+        with folder.events_file.open("a") as file:
+            file.write('{"event": "Evaluated", "st\n')
+    assert load_history(folder.events_file, 2) == {2: [0.1, 0.2], 4: [0.1, 0.2]}
 
 
 def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_stays(tmp_path: Path) -> None:

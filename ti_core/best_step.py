@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+
+from ti_core.run_folder import read_events
 
 Losses = Mapping[int, Sequence[float]]
 """Step -> the loss on each fixed input, always in the same order."""
@@ -33,13 +33,4 @@ def evaluations_without_gain(history: Losses) -> int:
 
 def load_history(events_file: Path, inputs: int) -> dict[int, list[float]]:
     """The evaluations that a run's events.jsonl tells of, those on so many inputs; a run that is trained on goes on comparing with them."""
-    return {found["step"]: found["losses"] for found in evaluations_in(events_file) if len(found["losses"]) == inputs}
-
-
-def evaluations_in(events_file: Path) -> Iterator[dict[str, Any]]:
-    """The `Evaluated` lines of a run's events.jsonl, the oldest first; none if there is no such file."""
-    if not events_file.is_file():
-        return
-    for line in events_file.read_text(encoding="utf-8").splitlines():
-        if line.startswith('{"event": "Evaluated"'):
-            yield json.loads(line)
+    return {found["step"]: found["losses"] for found in read_events(events_file, "Evaluated") if len(found["losses"]) == inputs}

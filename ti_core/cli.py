@@ -156,13 +156,15 @@ def _import_train() -> Callable[..., None]:
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.data.preprocess import check_preprocess, preprocess
-    from ti_core.recipe import dataset_folder, preprocess_values, preset_values
+    from ti_core.recipe import check_preset, dataset_folder, preprocess_values, preset_values
+    from ti_core.training.checks import check_train
     from ti_core.training.create import check_create, create_embedding
 
     name = clean_name(args.name)
     create = _settings(CreateSettings, args, name=name)
+    check_preset(args.preset)
     photos = PreprocessSettings.from_dict(preprocess_values(str(Path(args.photos).resolve()), name))
-    _settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)).check()
+    check_train(_settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)), workspace, (name, dataset_folder(name)))
     check_preprocess(photos, workspace)
     check_create(create, workspace)
     if status := _watch(lambda emit, stop: preprocess(photos, workspace, emit, stop)):

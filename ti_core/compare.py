@@ -13,11 +13,12 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ti_core.best_step import best_step, evaluations_in
+from ti_core.best_step import best_step
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Progress, Started
 from ti_core.files import save_atomically, save_text
 from ti_core.library import find_checkpoint
+from ti_core.run_folder import EVENTS, read_events
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
 from ti_core.use_step import embedding_name, saved_steps
 from ti_core.workspace import Workspace
@@ -51,7 +52,7 @@ def find_runs(workspace: Workspace) -> list[str]:
 
 def best_of(run: Path) -> int:
     """The best step that the run's evaluations tell of; 0 if it was not evaluated."""
-    history = {found["step"]: found["losses"] for found in evaluations_in(run / "events.jsonl")}
+    history = {found["step"]: found["losses"] for found in read_events(run / EVENTS, "Evaluated")}
     same = {step: losses for step, losses in history.items() if len(losses) == len(list(history.values())[-1])}
     return best_step(same) if same else 0
 
@@ -148,10 +149,8 @@ def _named(line: str, name: str, step: int) -> str:
 def _trained_prompt(run: Path, name: str) -> str:
     """The last prompt that the run's events tell of."""
     prompt = f"a photo of {name}"
-    events = run / "events.jsonl"
-    for line in events.read_text(encoding="utf-8").splitlines() if events.is_file() else []:
-        if '"event": "StepDone"' in line:
-            prompt = json.loads(line)["prompt"]
+    for event in read_events(run / EVENTS, "StepDone"):
+        prompt = event["prompt"]
     return prompt
 
 

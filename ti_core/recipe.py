@@ -60,14 +60,18 @@ def recipe_train_values(workspace: Workspace, dataset_directory: str, embedding:
     return preset_values(GUIDE, workspace, dataset_directory, embedding)
 
 
+def check_preset(preset: str) -> None:
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
+
+
 def preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
     """Values of the Train form for this dataset. Fields of A1111's, and those that presets differ in, get their defaults where the preset is silent,
     so that whatever stood in the form before, it can be trained; how pictures are painted and loaded stays as it is.
 
     Raises UserError if there is no such preset, or if a recipe's dataset holds no pictures.
     """
-    if preset not in PRESETS:
-        raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
+    check_preset(preset)
     options, defaults = TrainSettings.options(), TrainSettings.defaults()
     differing = {name for values in PRESETS.values() for name in values} | {"evaluate_every", "held_out", "average_decay"}
     reset = {name: value for name, value in defaults.items() if (options[name].a1111 or name in differing) and name not in ("width", "height")}

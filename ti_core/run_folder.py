@@ -7,7 +7,7 @@ import csv
 import datetime
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from ti_core.events import Evaluated, Event
 from ti_core.files import reason, save_text
 from ti_core.plan import RunPlan
 
-STATE = "state.safetensors"
+STATE, EVENTS = "state.safetensors", "events.jsonl"
 MAX_HEADER_BYTES = 2**20
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
@@ -34,12 +34,15 @@ class RunFolder:
 
     @classmethod
     def for_today(cls, log_directory: Path, name: str, fresh: bool = True, suffix: str = ".pt") -> RunFolder:
-        """The day's folder; a fresh run whose folder holds an earlier run gets `<name>-2`, so that the two never mix."""
+        """The day's folder; a fresh run whose folder holds an earlier run gets `<name>-2`, so that the two never mix. Training on stays in the latest one."""
         day = log_directory / datetime.date.today().isoformat()
-        root, number = day / name, 2
-        while fresh and root.exists() and any(root.iterdir()):
+        root, latest, number = day / name, None, 2
+        while root.exists() and any(root.iterdir()):
+            facts = saved_facts(root)
+            if facts is None or facts.get("name") == name:  # not that of an embedding which is itself called <name>-2
+                latest = root
             root, number = day / f"{name}-{number}", number + 1
-        return cls(root, name, suffix)
+        return cls(root if fresh or latest is None else latest, name, suffix)
 
     def copy(self, step: int) -> Path:
         return self.root / "embeddings" / f"{self.name}-{step}{self.suffix}"
@@ -69,7 +72,7 @@ class RunFolder:
 
     @property
     def events_file(self) -> Path:
-        return self.root / "events.jsonl"
+        return self.root / EVENTS
 
     def save_settings(self, values: dict[str, Any]) -> Path:
         now = datetime.datetime.now()
@@ -140,6 +143,16 @@ def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
                 kept.append(line)
     if len(kept) < len(lines):
         save_text(path, "".join(kept))
+
+
+def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:
+    """The events of one kind in a run's events.jsonl, the oldest first; none if there is no such file. A line that was cut short is passed over."""
+    if not file.is_file():
+        return
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(f'{{"event": "{kind}"'):
+            with contextlib.suppress(ValueError):
+                yield json.loads(line)
 
 
 def saved_facts(folder: Path) -> dict[str, str] | None:

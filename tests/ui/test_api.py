@@ -110,8 +110,10 @@ def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(serve
     stop.set()
     watcher.join()
     assert trained.json() == {"info": "train embedding complete: filename: embeddings/anna.pt error: None"}
+    by_our_names = post("train/embedding", embedding="anna", dataset_directory="datasets/anna", steps=4, image_every=0, save_every=0, checkpoint=TINY)
+    assert by_our_names.json() == trained.json()
     listed = served.a1111.get("/sdapi/v1/embeddings").json()
-    assert listed["loaded"]["anna"].items() >= {"step": 3, "sd_checkpoint_name": TINY, "shape": 32, "vectors": 2}.items() and listed["skipped"] == {}
+    assert listed["loaded"]["anna"].items() >= {"step": 4, "sd_checkpoint_name": TINY, "shape": 32, "vectors": 2}.items() and listed["skipped"] == {}
     assert any(told["state"]["job"] == "train" and told["state"]["job_count"] == 1 for told in seen)
     idle = served.a1111.get("/sdapi/v1/progress").json()
     assert (idle["progress"], idle["eta_relative"], idle["state"]["job_count"], idle["current_image"]) == (0.0, 0.0, 0, None)

@@ -264,3 +264,24 @@ def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk:
     assert fast.norm_control == "direction only" and fast.early_stop > 0 and fast.held_out == 4
     with pytest.raises(UserError, match="no preset called 'x'"):
         preset_values("x", desk.workspace, "datasets/anna", "anna")
+
+
+def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
+    for name in ("anna", "berta"):
+        folder = desk.workspace.datasets / name
+        folder.mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
+            (folder / f"{i}.txt").write_text("smiling", encoding="utf-8")
+    captions = Page(desk)
+    captions.build()
+    tab, file = captions.captions, desk.workspace.datasets / "anna" / "0.txt"
+    opened = tab.open("datasets/anna")[tab.opened]
+    tab.add_everywhere(opened, "smiling, red shirt", "photo", False)
+    assert file.read_text(encoding="utf-8").strip() == "smiling, red shirt, photo"
+    opened = tab.open("datasets/anna")[tab.opened]
+    updates = tab.open_other(opened, "serious", "datasets/berta")
+    assert file.read_text(encoding="utf-8").strip() == "serious" and updates[tab.opened][0] == "datasets/berta"
+    ended = captions._after_preprocess("datasets/anna", False, None, updates[tab.opened])
+    assert tab.opened not in ended
+    assert tab.opened in captions._after_preprocess("datasets/berta", False, None, updates[tab.opened])

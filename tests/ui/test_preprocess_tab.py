@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from ti_core.jobs import JobQueue
 from ti_core.settings import PreprocessSettings
@@ -31,6 +32,16 @@ def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path)
         (group,) = groups.values()
         assert isinstance(group, gr.Group) and not group.visible and group.elem_id == f"preprocess_{checkbox}_fields"
         assert isinstance(widgets[checkbox], gr.Checkbox) and group_of(widgets[checkbox]) is None
+
+
+def test_a_broken_picture_that_lay_there_before_hides_no_finished_one(tmp_path: Path) -> None:
+    page = Page(Desk(Workspace(tmp_path), JobQueue()))
+    page.build()
+    folder = tmp_path / "datasets" / "anna"
+    folder.mkdir(parents=True)
+    (folder / "00000-0-old.png").write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(folder / "00001-0-new.png")
+    assert [text for _, text in page.preprocess.finished_pictures("datasets/anna")["value"]] == ["00001-0-new"]
 
 
 def test_a1111s_sub_groups_hold_its_fields_13_to_24() -> None:

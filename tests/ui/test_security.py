@@ -140,7 +140,7 @@ def test_guessing_is_slowed_down_and_then_refused(shared: Shared) -> None:
 # ---- those who may look
 
 MAY_LOOK = {
-    "put_back", "gpus_field", "described", "enter", "open", "pick", "look", "start_new", "preview", "draw_again", "rate_picture", "read_again", "status", "line", "embeddings",
+    "put_back", "gpus_field", "described", "enter", "open", "open_other", "pick", "look", "start_new", "preview", "draw_again", "rate_picture", "read_again", "status", "line", "embeddings",
     "checkpoints", "runs", "suggested", "_fill_sample", "_take_result", "<lambda>", "lambda",
 }  # fmt: skip
 

@@ -111,6 +111,8 @@ def begin_run(
             f"Embedding '{inputs.embedding.name}' has vectors of length {_lengths(inputs.embedding.widths)}, but {sd.file.title} needs {_lengths(sd.widths)}.",
             "Create a new embedding with this checkpoint selected.",
         )
+    if saved:
+        _check_unchanged(saved, inputs, sd, emit)
     for note in sd.notes:
         emit(Notice(note))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
@@ -141,7 +143,6 @@ def begin_run(
     average = {encoder: rows.detach().to(sd.device).clone() for encoder, rows in averaged.items()} if settings.average_decay else {}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     if saved:
-        _check_unchanged(saved, inputs, sd, emit)
         saved.fill(optimizer)
         folder.cut_back_to(plan.first_step)
     log = RunLog(folder, plan, settings, emit)

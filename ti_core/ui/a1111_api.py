@@ -24,7 +24,6 @@ from ti_core.job import Job
 from ti_core.job_kinds import KINDS
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import STRANGER
-from ti_core.workspace import clean_name
 
 ALSO_CALLED = {
     "template_filename": "template_file",
@@ -57,8 +56,8 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
         return f"create embedding filename: embeddings/{Path(job.files[0]).name}"
 
     async def train(values: dict[str, Any], owner: str) -> str:
-        await run("train", values, owner)
-        return f"train embedding complete: filename: embeddings/{clean_name(str(values['embedding_name']))}.pt error: None"
+        job = await run("train", values, owner)
+        return f"train embedding complete: filename: embeddings/{Path(job.files[0]).name} error: None"
 
     async def preprocess(values: dict[str, Any], owner: str) -> str:
         await run("preprocess", values, owner)

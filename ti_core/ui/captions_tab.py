@@ -23,7 +23,7 @@ from ti_core.data.caption_edits import (
 from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
+from ti_core.ui.roles import check_may_train, looks
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
@@ -85,15 +85,16 @@ class CaptionsTab:
     def _wire(self) -> None:
         self.shown = shown = [self.opened, self.folder, self.gallery, self.one, self.picture, self.text, self.all, self.tags, self.message]
         edited = [self.opened, self.text, self.gallery]
-        self.open_button.click(self.open, self.folder, shown, **QUEUED)
-        self.folder.input(self.open, self.folder, shown, **QUEUED)
+        typed = [self.opened, self.text]
+        self.open_button.click(self.open_other, [*typed, self.folder], shown, **QUEUED)
+        self.folder.input(self.open_other, [*typed, self.folder], shown, **QUEUED)
         self.gallery.select(self.pick, edited, shown, **QUEUED)
         self.save.click(self.save_one, edited, shown, **QUEUED)
         self.previous.click(self.go_back, edited, shown, **QUEUED)
         self.next.click(self.go_on, edited, shown, **QUEUED)
-        self.replace.click(self.replace_everywhere, [self.opened, self.find, self.replacement], shown, **QUEUED)
-        self.add.click(self.add_everywhere, [self.opened, self.tag, self.at_front], shown, **QUEUED)
-        self.remove.click(self.remove_everywhere, [self.opened, self.tag], shown, **QUEUED)
+        self.replace.click(self.replace_everywhere, [*typed, self.find, self.replacement], shown, **QUEUED)
+        self.add.click(self.add_everywhere, [*typed, self.tag, self.at_front], shown, **QUEUED)
+        self.remove.click(self.remove_everywhere, [*typed, self.tag], shown, **QUEUED)
 
     # ---- one folder
 
@@ -107,6 +108,17 @@ class CaptionsTab:
         if opened[0] == wanted:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
+
+    @looks
+    def open_other(self, opened: tuple[str, str, str], text: str, folder: str | None) -> Updates:
+        """Another folder is chosen. What was typed before is saved, by those who may."""
+        try:
+            if _is_typed(opened, text):
+                check_may_train()
+                self._save_typed(opened, text)
+        except UserError as error:
+            return refused(error, self.message)
+        return self.open(folder)
 
     @looks
     def open(self, folder: str | None, text: str = "") -> Updates:
@@ -141,6 +153,12 @@ class CaptionsTab:
             self.picture: gr.update(value=_small(captioned, LARGE_PX), label=name),
         }  # fmt: skip
 
+    def _save_typed(self, opened: tuple[str, str, str], text: str) -> None:
+        """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
+        folder, name, _ = opened
+        if _is_typed(opened, text):
+            save_caption(self._folder(folder), name, text)
+
     # ---- one picture
 
     def pick(self, opened: tuple[str, str, str], text: str, gallery: Any, event: gr.SelectData) -> Updates:
@@ -167,14 +185,12 @@ class CaptionsTab:
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
     def save_one(self, opened: tuple[str, str, str], text: str, gallery: Any, tell: bool = True) -> Updates:
-        """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
+        """Write the caption if it was changed here, and count anew."""
         folder, name, as_read = opened
         try:
-            path = self._folder(folder)
-            if text != as_read:
-                save_caption(path, name, text)
-            captions = read_captions(path)
-            now = find_captioned(path, name)
+            self._save_typed(opened, text)
+            captions = self._read(folder)
+            now = find_captioned(self._folder(folder), name)
         except UserError as error:
             return refused(error, self.message)
         index = [c.picture.name for c in captions].index(name)
@@ -189,21 +205,28 @@ class CaptionsTab:
 
     # ---- all pictures
 
-    def replace_everywhere(self, opened: tuple[str, str, str], find: str, replacement: str) -> Updates:
-        return self._change(opened, lambda: replacing(find, replacement))
+    def replace_everywhere(self, opened: tuple[str, str, str], text: str, find: str, replacement: str) -> Updates:
+        return self._change(opened, text, lambda: replacing(find, replacement))
 
-    def add_everywhere(self, opened: tuple[str, str, str], tag: str, at_front: bool) -> Updates:
-        return self._change(opened, lambda: adding(tag, at_front))
+    def add_everywhere(self, opened: tuple[str, str, str], text: str, tag: str, at_front: bool) -> Updates:
+        return self._change(opened, text, lambda: adding(tag, at_front))
 
-    def remove_everywhere(self, opened: tuple[str, str, str], tag: str) -> Updates:
-        return self._change(opened, lambda: removing(tag))
+    def remove_everywhere(self, opened: tuple[str, str, str], text: str, tag: str) -> Updates:
+        return self._change(opened, text, lambda: removing(tag))
 
-    def _change(self, opened: tuple[str, str, str], make: Callable[[], Callable[[str], str]]) -> Updates:
+    def _change(self, opened: tuple[str, str, str], text: str, make: Callable[[], Callable[[str], str]]) -> Updates:
         try:
+            self._save_typed(opened, text)
             changed, _ = change_captions(self._folder(opened[0]), make())
         except UserError as error:
             return refused(error, self.message)
         return self.open(opened[0], f"Changed {changed} caption{'s' * (changed != 1)}.")
+
+
+def _is_typed(opened: tuple[str, str, str], text: str) -> bool:
+    """Whether the caption box holds something that was not read from the picture's file."""
+    _, name, as_read = opened
+    return bool(name) and text != as_read
 
 
 def _small(captioned: Captioned, size_px: int) -> Any:

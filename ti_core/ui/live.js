@@ -4,6 +4,7 @@ const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished:
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
 
+const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
 const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
 const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
@@ -18,7 +19,7 @@ function startJob(job) {
 function drawHead(d) {
   const state = find(".state");
   state.dataset.state = find(".text").dataset.state = d.state; put(".state", NAMES[d.stopping && d.state === "running" ? "stopping" : d.state] || d.state); put(".title", d.title || "");
-  const share = d.total ? 100 * d.done / d.total : d.state === "finished" ? 100 : 0, what = d.kind === "train" && d.curve_next ? "step " : "";
+  const share = d.total ? 100 * d.done / d.total : d.state === "finished" ? 100 : 0, what = isTraining(d.kind) && d.curve_next ? "step " : "";
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
   put(".count", [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
   put(".text", d.job ? d.text || "" : "Nothing is running. New here? Press the button above, then the orange button of each tab. What happens is shown here, for everyone who opens this page.");
@@ -82,7 +83,7 @@ function drawPreviews(rows) {
 function open(index) {
   const at = previews[shown = Math.max(0, Math.min(previews.length - 1, index))], box = find(".large");
   box.querySelector("img").src = box.querySelector(".get").href = at.url; box.querySelector("img").alt = `Preview of ${nth(at.step)}`;
-  box.querySelector("figcaption").textContent = `${nth(at.step)}: ${at.prompt}`; find(".use").hidden = kind !== "train" || !over; put(".used", ""); if (!box.open) box.showModal();
+  box.querySelector("figcaption").textContent = `${nth(at.step)}: ${at.prompt}`; find(".use").hidden = !isTraining(kind) || !over; put(".used", ""); if (!box.open) box.showModal();
 }
 find(".use").onclick = async () => {
   put(".used", "…");
@@ -108,7 +109,7 @@ function drawFiles(d) {
   const files = d.files.filter(([name, url]) => !previews.some(preview => preview.url === url)), key = JSON.stringify([files, d.state]), list = find(".files");
   if (list.dataset.key === key) return;
   list.dataset.key = key;
-  const ended = d.state === "finished" || d.state === "interrupted", result = ended && files.length && files[0][0].endsWith(".pt") ? files.shift() : null;
+  const ended = d.state === "finished" || d.state === "interrupted", result = ended && files.length && /\.(pt|safetensors)$/.test(files[0][0]) ? files.shift() : null;
   find(".result").hidden = !result; find(".result").replaceChildren(...(result ? [link(...result, `Download ${result[0]}`)] : []));
   find(".saved").hidden = !files.length;
   list.replaceChildren(...files.map(([name, url]) => {

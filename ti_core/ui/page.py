@@ -132,6 +132,7 @@ class Page:
                 self.embeddings.chosen,
                 self.checkpoint,
                 self.compare.form.widgets["run"],
+                self.captions.opened,
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
@@ -260,7 +261,10 @@ class Page:
         return filled
 
     @looks
-    def _take_result(self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None) -> Updates:
+    def _take_result(
+        self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
+        opened: tuple[str, str, str],
+    ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
         job = self.desk.jobs.get(my_job or "")
@@ -273,7 +277,7 @@ class Page:
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
-            updates.update(self._after_preprocess(job.result, follow, embedding))
+            updates.update(self._after_preprocess(job.result, follow, embedding, opened))
         elif job.state == "finished" and job.kind == "download":
             updates[self.checkpoint] = gr.update(choices=self.download.titles())
             updates.update(accepted(self.download.message, f"{job.text} Choose it in the list."))
@@ -290,9 +294,10 @@ class Page:
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
         return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
-    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
+    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None, opened: tuple[str, str, str]) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
-        updates.update({self.captions.folder: directory, self.captions.opened: NOTHING})  # read again when that tab is chosen
+        if opened[0] in ("", directory):  # read again when that tab is chosen; what is typed for another folder stays
+            updates.update({self.captions.folder: directory, self.captions.opened: NOTHING})
         if not follow:
             return updates
         return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}

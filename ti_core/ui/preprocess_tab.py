@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
@@ -89,17 +90,18 @@ class PreprocessTab:
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""
-        from PIL import Image
-
         try:
             files = sorted(self.desk.workspace.folder(destination, "Destination directory").glob("*.png"))
         except UserError:
             files = []
         shown = []
         for file in files[:GALLERY_PICTURES]:
-            with Image.open(file) as picture:
-                picture.thumbnail((GALLERY_PX, GALLERY_PX))
-                caption = file.with_suffix(".txt")
-                shown.append((picture.copy(), caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else file.stem))
+            try:
+                picture = open_rgb(file)
+            except UserError:  # not one of ours: a broken one that lay there before
+                continue
+            picture.thumbnail((GALLERY_PX, GALLERY_PX))
+            caption = file.with_suffix(".txt")
+            shown.append((picture, caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else file.stem))
         more = f" (the first {GALLERY_PICTURES} of {len(files)})" if len(files) > GALLERY_PICTURES else f" ({len(files)})"
         return gr.update(value=shown, visible=bool(shown), label=f"Finished pictures and their captions{more}")
