@@ -43,3 +43,11 @@ def test_the_flags_of_the_page_are_those_of_its_help() -> None:
     shown = subprocess.run([sys.executable, "app.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     named = re.findall(r"^\| `(--[a-z]+)", README, re.MULTILINE)
     assert len(named) >= 6 and all(flag in shown for flag in named)
+
+
+def test_every_test_that_the_documents_name_is_there() -> None:
+    files = [path for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    there = {path.stem for path in files} | {name for path in files for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}
+    documents = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").glob("*.md")]
+    named = {name for document in documents for name in re.findall(r"\btest_[a-z0-9_]+", document.read_text(encoding="utf-8"))}
+    assert len(named) > 50 and named <= there

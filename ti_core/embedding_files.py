@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import UserError
-from ti_core.library import embedding_suffix, find_checkpoint
+from ti_core.library import embedding_suffix, find_checkpoint, optimizer_file
 from ti_core.workspace import Workspace, clean_name
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
         stored.path.rename(target)
         return target
     _save(target, stored.embedding, name)
-    state = stored.path.with_name(stored.path.name + ".optim")
+    state = optimizer_file(stored.path)
     if state.is_file():
-        state.rename(target.with_name(target.name + ".optim"))
+        state.rename(optimizer_file(target))
     stored.path.unlink()
     return target
 

@@ -208,6 +208,11 @@ def embedding_suffix(encoders: Sequence[str]) -> str:
     return ".pt" if len(encoders) == 1 else ".safetensors"
 
 
+def optimizer_file(embedding: Path) -> Path:
+    """A1111's place of the optimizer's state: `<name>.pt.optim`, beside the embedding."""
+    return embedding.with_name(embedding.name + ".optim")
+
+
 def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
     """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
     files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]

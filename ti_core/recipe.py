@@ -8,7 +8,7 @@ from typing import Any
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
-from ti_core.library import find_checkpoint
+from ti_core.library import find_checkpoint, optimizer_file
 from ti_core.models.device import told_device
 from ti_core.models.memory import Wishes, choose_fit, facts_by_size
 from ti_core.plan import plan_run
@@ -104,7 +104,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     text = plan.sentence()
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
-    if any((workspace.embeddings / f"{settings.embedding}{suffix}.optim").is_file() for suffix in (".pt", ".safetensors")):
+    if any(optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file() for suffix in (".pt", ".safetensors")):
         text += " This embedding was trained before: it goes on from its step, so fewer steps are left to do."
     return text + memory_sentence(workspace, settings, plan.images_per_step)
 

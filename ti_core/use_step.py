@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
+from ti_core.library import optimizer_file
 from ti_core.workspace import Workspace
 
-STATE = ".optim"
 _COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
 
 
@@ -40,17 +40,13 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
     target = workspace.embeddings / f"{embedding_name(copy)}{copy.suffix}"
     if target.exists():
         _back_up(target)
-    state, new_state = _state(target), _state(copy)
+    state, new_state = optimizer_file(target), optimizer_file(copy)
     save_atomically(target, lambda part: shutil.copyfile(copy, part))
     if new_state.is_file():
         save_atomically(state, lambda part: shutil.copyfile(new_state, part))
     else:
         state.unlink(missing_ok=True)  # it belongs to the former vectors, and lies beside their backup
     return target
-
-
-def _state(embedding: Path) -> Path:
-    return embedding.with_name(embedding.name + STATE)
 
 
 def _back_up(target: Path) -> Path:
@@ -64,6 +60,6 @@ def _back_up(target: Path) -> Path:
         except FileExistsError:
             number += 1
     save_atomically(backup, lambda part: shutil.copyfile(target, part))
-    if _state(target).is_file():
-        save_atomically(_state(backup), lambda part: shutil.copyfile(_state(target), part))
+    if optimizer_file(target).is_file():
+        save_atomically(optimizer_file(backup), lambda part: shutil.copyfile(optimizer_file(target), part))
     return backup

@@ -10,10 +10,11 @@ import torch
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
 from ti_core.events import Notice
+from ti_core.library import optimizer_file
 from ti_core.recipe import describe_plan
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.state import checksum, state_file
+from ti_core.training.state import checksum
 from ti_core.workspace import Workspace
 
 
@@ -34,14 +35,14 @@ def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, an
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"broken"), lambda f: torch.save({"hash": "0000"}, f)])
 def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(workspace: Workspace, anna: Path, damage: object) -> None:  # noqa: F811
     train(workspace, steps=3)
-    damage(state_file(anna))  # type: ignore[operator]
+    damage(optimizer_file(anna))  # type: ignore[operator]
     events = train(workspace, steps=4)
     assert any("optimizer starts anew" in event.text for event in events.of(Notice))
 
 
 def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:  # noqa: F811
     train(workspace, steps=2, save_optimizer_state=False)
-    assert not state_file(anna).exists()
+    assert not optimizer_file(anna).exists()
 
 
 def test_the_checksum_is_a1111s() -> None:

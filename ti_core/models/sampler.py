@@ -21,9 +21,12 @@ from ti_core.errors import Interrupted
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion, size_of
 
-NAME = "DPM++ 2M Karras"
+DEFAULT_SAMPLER = "DPM++ 2M Karras"
 SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    NAME: (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"}),
+    DEFAULT_SAMPLER: (
+        DPMSolverMultistepScheduler,
+        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"},
+    ),
     "Euler a": (EulerAncestralDiscreteScheduler, {}),
     "Euler": (EulerDiscreteScheduler, {}),
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
@@ -43,7 +46,7 @@ class SampleRequest:
     cfg_scale: float = 7.0
     width: int = 0
     height: int = 0
-    sampler: str = NAME
+    sampler: str = DEFAULT_SAMPLER
 
 
 @torch.no_grad()

@@ -101,23 +101,23 @@ class PreprocessSettings(Settings):
     split_threshold: float = _share(
         0.5,
         "Split image threshold",
-        "How long a photo must be to be split: 0.5 means twice as long as the finished picture. 1 splits whatever is longer.",
+        "How long a photo must be to be split. Keep 0.5: twice as long as the finished picture. 1 splits whatever is longer.",
         a1111="split_threshold",
     )
     split_overlap: float = _share(
-        0.2, "Split image overlap ratio", "Which share of each piece is also on the next one, at least.", highest=0.9, a1111="overlap_ratio"
+        0.2, "Split image overlap ratio", "How much neighbouring pieces share, at least. Keep 0.2; more makes more pieces.", highest=0.9, a1111="overlap_ratio"
     )
     face_weight: float = _share(
-        0.9, "Focal point face weight", "How strongly faces pull the crop. 0 does not look for faces.", a1111="process_focal_crop_face_weight"
+        0.9, "Focal point face weight", "How much a face counts for the crop. Keep 0.9; 0 does not look for faces.", a1111="process_focal_crop_face_weight"
     )
     entropy_weight: float = _share(
         0.15,
         "Focal point entropy weight",
-        "How strongly the part with the rarest light and dark pulls the crop. 0 does not look.",
+        "How much a part with much detail counts. Keep 0.15; 0 turns it off.",
         a1111="process_focal_crop_entropy_weight",
     )
     edges_weight: float = _share(
-        0.5, "Focal point edges weight", "How strongly corners and edges pull the crop. 0 does not look for them.", a1111="process_focal_crop_edges_weight"
+        0.5, "Focal point edges weight", "How much corners and edges count. Keep 0.5; 0 turns it off.", a1111="process_focal_crop_edges_weight"
     )
     debug_image: bool = option(
         False,
@@ -130,7 +130,7 @@ class PreprocessSettings(Settings):
         384,
         "Dimension lower bound",
         "slider",
-        "No side of a picture gets shorter than this.",
+        "No side of a picture gets shorter than this. Keep 384 for checkpoints of 512 px.",
         minimum=64,
         maximum=MAX_SIZE_PX,
         step=8,
@@ -140,7 +140,7 @@ class PreprocessSettings(Settings):
         768,
         "Dimension upper bound",
         "slider",
-        "No side of a picture gets longer than this.",
+        "No side of a picture gets longer than this. Keep 768; more needs more memory.",
         minimum=64,
         maximum=MAX_SIZE_PX,
         step=8,
@@ -150,7 +150,7 @@ class PreprocessSettings(Settings):
         64 * 64,
         "Area lower bound",
         "slider",
-        "Width times height is at least this many pixels.",
+        "Width times height is at least this many pixels. Keep 4096; the bounds above matter more.",
         minimum=64 * 64,
         maximum=MAX_AREA_PX,
         step=1,
@@ -160,30 +160,38 @@ class PreprocessSettings(Settings):
         640 * 640,
         "Area upper bound",
         "slider",
-        "Width times height is at most this many pixels.",
+        "Width times height is at most this many pixels. Keep 409600, which is 640 x 640; more needs more memory.",
         minimum=64 * 64,
         maximum=MAX_AREA_PX,
         step=1,
         a1111="process_multicrop_maxarea",
     )
     resizing_objective: str = option(
-        "Maximize area", "Resizing objective", "radio", "Maximize area takes the largest size that fits; Minimize error the one with the closest shape.",
+        "Maximize area", "Resizing objective", "radio", "Keep Maximize area: the largest size that fits. Minimize error takes the closest shape, so that less is cut away.",
         choices=RESIZING_OBJECTIVES, a1111="process_multicrop_objective")  # fmt: skip
-    error_threshold: float = _share(0.1, "Error threshold", "Which share of a photo may be cut away at most.", step=0.01, a1111="process_multicrop_threshold")
+    error_threshold: float = _share(
+        0.1, "Error threshold", "How much of a photo may be cut away at most. Keep 0.1, a tenth.", step=0.01, a1111="process_multicrop_threshold"
+    )
     face_crop: bool = option(
         False, "Face crop to square", "checkbox",
         "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
     )  # fmt: skip
     blip_model: str = option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
     blip_min_length: int = option(
-        24, "BLIP: minimum description length", "slider", "In tokens, about one a word. 24 makes it repeat itself; try 8.", minimum=1, maximum=128, step=1
+        24, "BLIP: minimum description length", "slider", "About one a word. A1111's 24 makes it repeat itself; choose 8.", minimum=1, maximum=128, step=1
     )
-    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "In tokens, about one a word.", minimum=1, maximum=256, step=1)
+    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "About one a word. Keep 48.", minimum=1, maximum=256, step=1)
     blip_beams: int = option(
-        1, "BLIP: num_beams", "slider", "How many sentences are followed at a time. More write better and take longer.", minimum=1, maximum=16, step=1
+        1,
+        "BLIP: num_beams",
+        "slider",
+        "How many sentences are tried at a time. Keep 1; 3 writes a little better and takes longer.",
+        minimum=1,
+        maximum=16,
+        step=1,
     )
     booru_threshold: float = _share(
-        0.5, "deepbooru: score threshold", "Tags the model is less sure of are left out. A lower number lists more tags.", step=0.01
+        0.5, "deepbooru: score threshold", "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.", step=0.01
     )
 
     def problems(self) -> list[str]:

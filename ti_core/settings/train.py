@@ -177,17 +177,17 @@ class TrainSettings(Settings):
     )  # fmt: skip
     norm_control: str = option(
         "none", "Length of the vectors", "dropdown",
-        "none is A1111's: long vectors may drown the rest of the prompt. soft pull draws them back to the length of the checkpoint's words; direction only keeps them there.",
+        "Keep none with the guide's recipe, as A1111 does. direction only holds the vectors at the length of ordinary words, so that the prompt is obeyed better (Fast and faithful has it); soft pull does half of that.",
         choices=NORM_CONTROLS,
     )  # fmt: skip
     noise_spread: str = option(
         "independent", "Timesteps and noise", "dropdown",
-        "How much noise each picture gets. independent is A1111's: by chance. even spreads it over all amounts, so that every step is about the same task.",
+        "How much noise each picture gets. Keep independent with the guide's recipe, as A1111 does. Choose even for steps of few pictures: each step then sees all amounts. paired noise also gives two pictures opposite noise; it helped little.",
         choices=NOISE_SPREADS,
     )  # fmt: skip
     average_decay: float = option(
         0.0, "Average of the vectors (EMA)", "slider",
-        "Copies, previews and the result show a running average. 0 is off, as in A1111; 0.9 averages about ten steps.", minimum=0, maximum=0.999, step=0.001,
+        "Keep 0, as A1111 does. 0.9 saves and shows the average of about the last ten steps, which calms a training that jumps.", minimum=0, maximum=0.999, step=0.001,
     )  # fmt: skip
     evaluate_every: int = option(
         WITH_EACH_PREVIEW, "Evaluate every N steps, 0 to disable", "number",
@@ -201,7 +201,7 @@ class TrainSettings(Settings):
     )  # fmt: skip
     early_stop: int = option(
         0, "Stop after N evaluations without a better one, 0 to disable", "number",
-        "Ends the training when nothing has improved for so many evaluations. 0 trains to Max steps, as A1111 does.", minimum=0, step=1,
+        "Keep 0 with the guide's recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no better than the best.", minimum=0, step=1,
     )  # fmt: skip
     micro_batch: int = option(
         0, "Pictures at once", "number",
@@ -218,7 +218,7 @@ class TrainSettings(Settings):
     )
     coarse_share: float = option(
         0.0, "Coarse to fine", "slider",
-        "Which share of the steps, from the first, looks at pictures of three quarters of the size, which takes about half the time. 0 is A1111's way; try 0.5 if a training takes hours.",
+        "Which share of the steps, from the first, looks at pictures of three quarters of the size, which takes about half the time. Keep 0, as A1111 does: on the built-in model it cost likeness. Try 0.5 only with a large checkpoint, if a training takes hours.",
         minimum=0, maximum=0.9, step=0.05,
     )  # fmt: skip
     compile_unet: str = switch(

@@ -85,13 +85,13 @@ def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) 
 
 
 def add_noise(clean: Tensor, noise: Tensor, timesteps: Tensor, signal: Tensor) -> Tensor:
-    """Ho et al. 2020, eq. 4; `signal` is alphas_cumprod."""
+    """Latents [n, c, h, w] with standard normal noise like them, as much as timesteps int64 [n] say (Ho et al. 2020, eq. 4); `signal` is alphas_cumprod, float32 [1000]."""
     kept = signal[timesteps].view(-1, 1, 1, 1)
     return kept.sqrt() * clean + (1 - kept).sqrt() * noise
 
 
 def target_of(prediction_type: str, clean: Tensor, noise: Tensor, timesteps: Tensor, signal: Tensor) -> Tensor:
-    """What the UNet should predict: the noise, or v (Salimans & Ho 2022, eq. 13)."""
+    """What the UNet should predict, [n, c, h, w]: the noise for "epsilon", else v (Salimans & Ho 2022, eq. 13). Parameters as in `add_noise`."""
     if prediction_type == "epsilon":
         return noise
     kept = signal[timesteps].view(-1, 1, 1, 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
+from ti_core.library import optimizer_file
 
 Vectors = Mapping[str, Tensor]
 """Text encoder's name -> [n, width]."""
@@ -27,10 +28,6 @@ def checksum(vectors: Vectors) -> str:
     return f"{result & 0xFFFF:04x}"
 
 
-def state_file(embedding: Path) -> Path:
-    return embedding.with_name(embedding.name + ".optim")
-
-
 def state_of(vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vectors | None = None) -> dict[str, Any]:
     """A copy of the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
     content: dict[str, Any] = {"hash": checksum(average or vectors), "optimizer_state_dict": copy.deepcopy(optimizer.state_dict())}
@@ -41,7 +38,7 @@ def state_of(vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vector
 
 def save_state(embedding: Path, state: dict[str, Any]) -> Path:
     """Write what `state_of` gave beside the embedding."""
-    return save_atomically(state_file(embedding), lambda part: torch.save(state, part))
+    return save_atomically(optimizer_file(embedding), lambda part: torch.save(state, part))
 
 
 def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:
@@ -52,7 +49,7 @@ def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimiz
     The rate in it is not used: the loop sets the schedule's own before every update.
     """
     try:
-        content = load_torch_file(state_file(embedding))
+        content = load_torch_file(optimizer_file(embedding))
         if content["hash"] != checksum(vectors):
             return False
         states = content["optimizer_state_dict"]["state"]
