@@ -30,7 +30,7 @@ class Row:
     vectors: int = 1
     images_per_step: int = 24
     evaluate_every: int = 10
-    last_point: int = 300
+    last_point: int = 1000
     passes: int = 0
     """How long a run is at least, where that is not one of the points."""
 
@@ -62,7 +62,9 @@ def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
 def _ours(name: str, title: str, **changes: Any) -> Row:
     """Our preset as it is, or with something laid over it."""
     steps, images = PRESETS[FAST]["steps"], PRESETS[FAST]["batch_size"]
-    return Row(name, title, FAST, changes, CLASS_WORD, images_per_step=images, evaluate_every=PRESETS[FAST]["image_every"], passes=steps * images)
+    return Row(
+        name, title, FAST, changes, CLASS_WORD, images_per_step=images, evaluate_every=PRESETS[FAST]["image_every"], last_point=300, passes=steps * images
+    )
 
 
 _ALL = (
