@@ -17,6 +17,7 @@ from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Finished, Progress, Started
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import CompareSettings
 from ti_core.workspace import Workspace
 
@@ -60,6 +61,20 @@ def test_each_cell_is_the_picture_that_this_step_paints_alone(workspace: Workspa
     assert [event.total for event in recorder.of(Started)] == [8] and recorder.of(Progress) and recorder.of(Finished)[0].files == (made.grid,)
     assert newest_comparison(workspace) == made
     assert (rows_of(workspace.embeddings / "anna.pt") == before).all()
+
+
+def test_the_networks_are_brought_to_the_device(workspace: Workspace, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that was loaded rests in the computer's memory; on a graphics card painting from there would fail."""
+    placed = list[StableDiffusion]()
+    place = StableDiffusion.place
+
+    def note(sd: StableDiffusion, *given: bool) -> None:
+        placed.append(sd)
+        place(sd, *given)
+
+    monkeypatch.setattr(StableDiffusion, "place", note)
+    grid_of(workspace, run, steps="every n-th", every_nth=6)
+    assert len(placed) == 1
 
 
 def test_two_grids_of_a_day_lie_side_by_side(workspace: Workspace, run: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.conftest import TINY
 from ti_core.embedding_files import (
@@ -116,6 +117,23 @@ def test_rename_takes_the_optimizer_state_along_and_never_overwrites(workspace: 
     assert names(workspace) == ["Berta.safetensors", "card.png", "emma.pt", "emma.pt.optim"]
     renamed = load_embedding(workspace.embeddings / "emma.pt")
     assert (renamed.step, renamed.checkpoint_hash, renamed.checkpoint_name) == (5, "0123456789", "v1-5")
+
+
+def test_rename_keeps_whatever_else_a_file_holds(workspace: Workspace) -> None:
+    workspace.embeddings.mkdir(parents=True, exist_ok=True)
+    lora = workspace.embeddings / "mylora.safetensors"
+    save_file({"lora_unet_x.alpha": torch.ones(2), "bundle_emb.anna.string_to_param.*": torch.ones(1, 32)}, lora)
+    before = lora.read_bytes()
+    assert rename("mylora.safetensors", "other", workspace).read_bytes() == before
+    assert names(workspace) == ["other.safetensors"]
+
+
+def test_of_two_files_of_one_name_the_readable_one_is_meant_unless_its_path_is_given(workspace: Workspace) -> None:
+    good = put(workspace, "anna.safetensors")
+    (workspace.embeddings / "anna.pt").write_bytes(b"broken")
+    assert find_stored("anna", workspace).path == good
+    with pytest.raises(UserError, match=r"anna\.pt"):
+        find_stored("anna.pt", workspace)
 
 
 def test_repair_gives_every_vector_the_norm_of_the_vocabulary(workspace: Workspace) -> None:

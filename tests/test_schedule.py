@@ -28,6 +28,7 @@ def test_spaces_empty_pieces_and_exponents_are_fine() -> None:
         ("0.05;10", "piece 1, '0.05;10'"),
         ("0.05:1.5", "'1.5'"),
         ("0.05:0", "'0'"),
+        ("0.005:" + "9" * 400 + ", 0.001:5", "at most 12 digits"),
         ("-0.1", "-0.1"),
         ("0", "above 0"),
         ("nan", "nan"),

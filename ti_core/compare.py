@@ -108,6 +108,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     copies = saved_steps(run)
     name = embedding_name(copies[steps[0]])
     sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
+    sd.place()
     vectors = {}
     for step in steps:
         rows = load_embedding(copies[step]).vectors

@@ -71,11 +71,12 @@ def _load(path: Path, modified_ns: int, size: int) -> tuple[Embedding | None, st
 def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     """The embedding of a path below embeddings/, or of a name. Raises UserError if there is none, or if it cannot be read."""
     listed = stored_embeddings(workspace)
-    for stored in listed:
-        if file in (stored.path.relative_to(workspace.embeddings).as_posix(), stored.name):
-            if stored.embedding is None:
-                raise UserError(stored.problem)
-            return stored
+    exact = [stored for stored in listed if stored.path.relative_to(workspace.embeddings).as_posix() == file]
+    named = exact or [stored for stored in listed if stored.name == file]
+    if found := next((stored for stored in named if stored.embedding is not None), None):
+        return found
+    if named:
+        raise UserError(named[0].problem)
     if not file:
         raise UserError("No embedding is chosen.", "Choose one in the list.")
     raise UserError(f"Embedding '{file}' is not in embeddings/.", f"Choose one of: {', '.join(dict.fromkeys(s.name for s in listed)) or 'none yet'}.")
@@ -129,13 +130,13 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
             f"'{stored.path.name}' is a picture that shows the name '{stored.name}'.", "Convert it to .pt, put that into embeddings/, and rename it."
         )
     target = stored.path.with_name(name + stored.path.suffix)
-    if stored.path.suffix.lower() == ".bin":  # is only read, and has no name inside
-        stored.path.rename(target)
-        return target
-    _save(target, stored.embedding, name)
     state = optimizer_file(stored.path)
     if state.is_file():
         state.rename(optimizer_file(target))
+    if stored.path.suffix.lower() != ".pt":  # is called as its file is, and may hold more than the embedding, such as a LoRA
+        stored.path.rename(target)
+        return target
+    _save(target, stored.embedding, name)
     stored.path.unlink()
     return target
 

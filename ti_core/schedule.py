@@ -11,6 +11,8 @@ EXAMPLE = "Write a number such as 0.005, or pairs such as 0.05:10, 0.02:20, 0.00
 
 HIGHEST_RATE = 100.0
 """Far above anything that trains; beyond it numbers overflow."""
+MOST_DIGITS = 12
+"""Of a step."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
             continue
         last = math.inf if len(parts) == 1 or parts[1].strip() == "-1" else _whole(parts[1])
         if last is None or last < 1:
-            problems.append(f"{where} has the step '{parts[1].strip()}'. A step must be a whole number above 0.")
+            problems.append(f"{where} has the step '{parts[1].strip()}'. A step must be a whole number above 0, of at most {MOST_DIGITS} digits.")
         elif pieces and pieces[-1][1] == math.inf:
             problems.append(f"{where} is never reached, because the piece before it has no step and goes on for ever.")
         elif pieces and last <= pieces[-1][1]:
@@ -71,6 +73,6 @@ def _number(text: str) -> float | None:
 
 def _whole(text: str) -> int | None:
     try:
-        return int(text)
+        return int(text) if len(text) <= MOST_DIGITS else None
     except ValueError:
         return None

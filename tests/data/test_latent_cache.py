@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -12,8 +13,9 @@ from diffusers import AutoencoderKL
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
-from ti_core.data.latent_cache import keep_below
+from ti_core.data.latent_cache import keep_below, save_latents
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.errors import UserError
 from ti_core.events import Progress
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.stable_diffusion import StableDiffusion
@@ -86,3 +88,22 @@ def test_the_files_not_used_for_longest_make_room(tmp_path: Path) -> None:
         os.utime(file, (i, i))
     keep_below(250, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2.safetensors", "3.safetensors"]
+
+
+def test_a_cache_that_takes_nothing_and_a_photo_that_is_gone_are_no_crash(sd: StableDiffusion, dataset: Path, workspace: Workspace, encoded: list[int]) -> None:
+    workspace.latent_cache.parent.mkdir(parents=True, exist_ok=True)
+    workspace.latent_cache.write_bytes(b"a file where the folder should be")
+    assert len(encode(sd, dataset, workspace).mean) == len(encoded) > 0
+    photos, recorder = find_images(dataset), Recorder()
+    photos[0].unlink()
+    with pytest.raises(UserError, match=photos[0].name):
+        encode_images(sd, photos, PictureSize(16, 16, sd.latent_factor), False, recorder, recorder.stop, workspace.latent_cache)
+
+
+def test_a_full_disk_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    save_latents(tmp_path / "a.safetensors", {"mean": torch.ones(2)})
+    assert not list(tmp_path.iterdir())

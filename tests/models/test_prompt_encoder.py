@@ -28,6 +28,12 @@ def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole
     assert [t.name for t in encoder.tokenize("anna-x, anna", {"anna": 1, "anna-x": 1}) if isinstance(t, Slot)] == ["anna-x", "anna"]
 
 
+@pytest.mark.parametrize(("name", "text", "count"), [("İrem", "a photo of İrem", 1), ("kiz", "bir kız, kiz, KIZ", 3), ("masse", "maſſe", 1)])
+def test_letters_that_fold_in_their_own_way_are_found_as_the_search_finds_them(sd: StableDiffusion, name: str, text: str, count: int) -> None:
+    slots = [t for t in PromptEncoder(sd).tokenize(text, {name: 1}) if isinstance(t, Slot)]
+    assert slots == [Slot(name, 0)] * count
+
+
 def test_brackets_are_text_and_not_emphasis(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
     assert encoder.tokenize(r"saber \(fate\)", {}) == encoder.tokenize("saber (fate)", {})

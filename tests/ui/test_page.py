@@ -117,6 +117,10 @@ def test_an_uploaded_embedding_is_read_first_and_a_format_that_can_hold_code_nee
     assert keep_embedding(files[0], workspace, allow_pickle=True) == workspace.embeddings / "anna.pt"
     with pytest.raises(UserError, match="exists already"):
         keep_embedding(files[1], workspace, allow_pickle=False)
+    renamed = tmp_path / "berta.safetensors"
+    renamed.write_bytes(files[0].read_bytes())
+    with pytest.raises(UserError, match="can hold code"):
+        keep_embedding(renamed, workspace, allow_pickle=False)
     (tmp_path / "evil.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
     for name in ("evil.safetensors", "evil.exe"):
         with pytest.raises(UserError, match="evil"):

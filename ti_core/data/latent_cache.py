@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ti_core.errors import UserError
@@ -45,7 +45,7 @@ def load_latents(file: Path) -> dict[str, Tensor] | None:
 def save_latents(file: Path, tensors: dict[str, Tensor]) -> None:
     """Never a reason to stop: where nothing can be written, the next training encodes again."""
     try:
-        save_atomically(file, lambda part: save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part))
+        save_atomically(file, lambda part: part.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})))
     except UserError:
         return
 

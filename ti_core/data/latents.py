@@ -94,7 +94,10 @@ class _Picture(NamedTuple):
 
 
 def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCache | None) -> _Picture:
-    file = cache.file(path) if cache else None
+    try:
+        file = cache.file(path) if cache else None
+    except OSError:  # open_rgb says what is the matter with it
+        file = None
     if file and (found := load_latents(file)):
         return _Picture(file, found)
     image = open_rgb(path)

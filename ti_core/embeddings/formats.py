@@ -46,7 +46,7 @@ def load_embeddings(path: Path) -> list[Embedding]:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
     if path.suffix.lower() not in CONTAINER_OF_SUFFIX:
         raise UserError(f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(CONTAINER_OF_SUFFIX)}.")
-    match _container(path):
+    match container_of(path):
         case "safetensors":
             found = load_safetensors(path)
         case "picture":
@@ -77,7 +77,7 @@ def check_writable(path: Path) -> None:
         raise UserError(f"'{path.name}' does not end in a format that can be written.", f"Choose one of: {', '.join(WRITABLE)}.")
 
 
-def _container(path: Path) -> str:
+def container_of(path: Path) -> str:
     """How the file begins decides, because files get renamed; what begins like none of them is left to the reader of its suffix."""
     try:
         size = path.stat().st_size

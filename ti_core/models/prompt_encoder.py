@@ -45,11 +45,11 @@ class PromptEncoder:
         """
         if not counts:
             return self._ids(prompt)
-        by_name = {name.lower(): name for name in counts}
-        names = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
+        longest_first = sorted(counts, key=len, reverse=True)
+        names = "|".join(map(re.escape, longest_first))
         tokens: list[Token] = []
         for i, part in enumerate(re.split(rf"(?<!\w)({names})(?!\w)", prompt, flags=re.IGNORECASE)):
-            name = by_name[part.lower()] if i % 2 else ""
+            name = next(name for name in longest_first if re.fullmatch(re.escape(name), part, re.IGNORECASE)) if i % 2 else ""
             tokens.extend([Slot(name, row) for row in range(counts[name])] if name else self._ids(part))
         return tokens
 

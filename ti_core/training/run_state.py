@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ti_core.data.dataset import Example
@@ -63,7 +63,7 @@ def save_run_state(run: Run) -> Future[None]:
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.dataset.examples),
     }  # fmt: skip
-    return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: save_file(tensors, part, metadata=facts)))
+    return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts))))
 
 
 def load_run_state(folder: RunFolder) -> RunState:

@@ -41,12 +41,12 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
 
 def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path:
     """Put a dropped embedding into embeddings/ if it can be read. Raises UserError; a name that exists is never replaced."""
-    from ti_core.embeddings.formats import load_embedding
+    from ti_core.embeddings.formats import container_of, load_embedding
 
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"'{file.name}' is no embedding file.", f"Choose one of: {', '.join(SUFFIXES)}.")
-    if suffix in PICKLE_BEARING and not allow_pickle:
+    if not allow_pickle and (suffix in PICKLE_BEARING or container_of(file) == "torch"):  # whatever it is called
         raise UserError(
             f"'{file.name}' is of a format that can hold code, which this shared page does not take.",
             "Convert it to .safetensors, or ask the owner to start with --allow-pickle.",
