@@ -15,6 +15,7 @@ from ti_core.compare import best_of, chosen_steps, compare, find_runs, newest_co
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Finished, Progress, Started
+from ti_core.models import sampler
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
@@ -75,6 +76,27 @@ def test_the_networks_are_brought_to_the_device(workspace: Workspace, run: str, 
     monkeypatch.setattr(StableDiffusion, "place", note)
     grid_of(workspace, run, steps="every n-th", every_nth=6)
     assert len(placed) == 1
+
+
+def test_where_memory_runs_out_fewer_are_painted_together_and_the_pictures_are_the_same(
+    workspace: Workspace, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint, sizes = sampler._sample_batch, list[int]()
+
+    def paint_few(sd: StableDiffusion, part: list[SampleRequest], *more: object) -> list[Image.Image]:
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 6.00 GiB.")
+        return paint(sd, part, *more)  # type: ignore[arg-type]
+
+    whole, _ = grid_of(workspace, run)
+    monkeypatch.setattr(sampler, "_sample_batch", paint_few)
+    parts, _ = grid_of(workspace, run)
+    assert sizes[:3] == [16, 8, 4] and sizes.count(2) == len(parts.steps) * len(parts.rows) / 2
+    assert [Path(file).read_bytes() for row in parts.cells for file in row] == [Path(file).read_bytes() for row in whole.cells for file in row]
+    monkeypatch.setattr(sampler, "_sample_batch", lambda *given: (_ for _ in ()).throw(RuntimeError("CUDA out of memory.")))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        grid_of(workspace, run)
 
 
 def test_two_grids_of_a_day_lie_side_by_side(workspace: Workspace, run: str) -> None:

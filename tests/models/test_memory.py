@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.memory import FACTS, MIB, Wishes, choose_fit, estimate, facts_of
@@ -33,6 +34,15 @@ def test_float32_needs_twice_as_much_and_a_preview_counts_where_it_is_the_larger
     assert (full.weights, full.activations, full.vae) == (2 * half.weights, 2 * half.activations, 2 * half.vae)
     assert half.total == half.weights + half.vae
     assert estimate(SDXL, 1024, 1024, 1, 2, True, False, False, vae_slicing=True).vae == pytest.approx((160 + 384) * MIB, rel=0.01)
+
+
+def test_an_autoencoder_that_stays_float32_beside_a_half_unet_counts_twice(workspace: Workspace) -> None:
+    sd = load_checkpoint(PORTRAITS, workspace)
+    sd.unet.to(torch.float32), sd.vae.to(torch.float32)
+    alike = facts_of(sd)
+    sd.unet.to(torch.float16)
+    wide = facts_of(sd)
+    assert (wide.vae_parameters, wide.vae_numbers) == (2 * alike.vae_parameters, 2 * alike.vae_numbers)
 
 
 def test_the_sentence_says_the_whole_and_its_parts_in_gigabytes() -> None:

@@ -207,6 +207,7 @@ def _decide_prediction_type(sd: StableDiffusion, choice: str) -> None:
 @torch.no_grad()
 def measured_prediction_type(sd: StableDiffusion) -> str:
     """What the UNet answers to almost pure noise: the noise itself (epsilon), or minus the picture, which is unlike it (v)."""
+    sd.unet.to(sd.device)
     side = 32
     noise = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)).to(sd.device)
     width = sum(sd.widths.values())

@@ -16,7 +16,7 @@ _told: DeviceState | None = None
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`free_bytes` is what this program may still take; on a CPU it is the free RAM. `count` devices can train together."""
+    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next; on a CPU it is the free RAM. `count` devices can train together."""
 
     kind: str
     name: str
@@ -61,8 +61,8 @@ def device_state(device: torch.device | None = None) -> DeviceState:
 
     device = device or PartialState().device
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return DeviceState("cuda", torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)[0] + held, count_devices())
+        free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices())
     if device.type == "mps":
-        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory())
     return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available), count_devices())

@@ -56,16 +56,17 @@ def facts_of(sd: StableDiffusion) -> ModelFacts:
     known = FACTS[sd.family.name]
     unet_width = sd.unet.config.block_out_channels[0] / 320
     vae_width = sd.vae.config.block_out_channels[0] / 128 * (sd.latent_factor / known.latent_factor) ** 2
+    wide = sd.vae.dtype.itemsize / sd.unet.dtype.itemsize  # SDXL's autoencoder stays float32 beside a float16 UNet
     text_size = sum(sum(p.numel() for p in encoder.parameters()) for encoder in sd.text_encoders)
     return replace(
         known,
         unet_parameters=sum(p.numel() for p in sd.unet.parameters()),
-        vae_parameters=sum(p.numel() for p in sd.vae.parameters()),
+        vae_parameters=int(wide * sum(p.numel() for p in sd.vae.parameters())),
         encoder_parameters=text_size,
         kept_numbers=known.kept_numbers * unet_width,
         checkpointed_numbers=known.checkpointed_numbers * unet_width,
         prompt_bytes=known.prompt_bytes * text_size / known.encoder_parameters,
-        vae_numbers=known.vae_numbers * vae_width,
+        vae_numbers=known.vae_numbers * vae_width * wide,
         latent_factor=sd.latent_factor,
     )
 

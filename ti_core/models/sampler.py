@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
@@ -60,12 +61,19 @@ def sample_images(
 ) -> list[Image.Image]:
     """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
-    A picture depends on its own seed only, not on its neighbours. `stop` raises Interrupted between solver steps;
-    `on_step(done, total)` reports.
+    A picture depends on its own seed only, not on its neighbours, so that fewer are painted together when the device's memory runs out.
+    `stop` raises Interrupted between solver steps; `on_step(done, total)` reports.
     """
     pictures: list[Image.Image] = []
-    for start in range(0, len(requests), batch):
-        pictures.extend(_sample_batch(sd, requests[start : start + batch], vectors, stop, on_step))
+    while part := requests[len(pictures) : len(pictures) + batch]:
+        try:
+            pictures.extend(_sample_batch(sd, part, vectors, stop, on_step))
+            continue
+        except RuntimeError as error:
+            if len(part) == 1 or not should_reduce_batch_size(error):
+                raise
+        clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
+        batch = len(part) // 2
     return pictures
 
 
@@ -96,7 +104,8 @@ def _sample_batch(
         latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
-    decoded = sd.decode(latents)
+    with sd.vae_at_work():  # one by one, because a picture takes more memory here than in the UNet
+        decoded = torch.cat([sd.decode(one[None]) for one in latents])
     pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(p) for p in pixels]
 

@@ -61,7 +61,7 @@ def noise_of_step(clean: Sequence[Tensor], seed: int, step: int, spread: str = "
         timesteps = even_timesteps(len(clean), seed, step)
     if spread == "even, paired noise":
         noise = [-noise[i - 1] if i % 2 and one.shape == noise[i - 1].shape else one for i, one in enumerate(noise)]
-    return [one.to(like.device, non_blocking=True) for one, like in zip(noise, clean, strict=True)], timesteps.to(clean[0].device)
+    return [one.to(like.device) for one, like in zip(noise, clean, strict=True)], timesteps.to(clean[0].device)
 
 
 def even_timesteps(count: int, seed: int, step: int) -> Tensor:

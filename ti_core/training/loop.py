@@ -96,6 +96,7 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
         interrupted = True
     except NotFinite:
         _save(run, target)
+        run.together.wait()
         raise
     if run.step < run.settings.steps:
         run.together.leave(run.vectors)

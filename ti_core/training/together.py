@@ -67,6 +67,11 @@ class Together:
             self._parted = True
             raise Interrupted
 
+    def wait(self) -> None:
+        """Until all have come this far: a process that fails makes the launcher end the others, who may still be saving."""
+        if not self._parted:
+            PartialState().wait_for_everyone()
+
     def leave(self, vectors: dict[str, Tensor]) -> None:
         """Before the last step: take the others along, who wait for this process's gradient."""
         if not self._parted:
