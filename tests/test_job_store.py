@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Emit, StepDone
-from ti_core.job_kinds import KINDS, JobKind
+from ti_core.job_kinds import KINDS, JobKind, trained_by
 from ti_core.jobs import KEPT_JOBS, JobQueue
 from ti_core.options import Settings, option
+from ti_core.run_folder import RunFolder
 from ti_core.settings import CreateSettings
 from ti_core.workspace import REPOSITORY, Workspace
 
@@ -239,3 +241,14 @@ def test_what_waits_when_the_server_is_stopped_goes_on_waiting(tmp_path: Path) -
     jobs.close()
     records = {record["id"]: record["state"] for record in (json.loads(p.read_text()) for p in (tmp_path / "jobs").glob("*.json"))}
     assert records == {running: "interrupted", waiting: "waiting"}
+
+
+def test_a_job_is_known_by_the_embedding_that_it_trains(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run = RunFolder(tmp_path / "runs" / "anna-2", "anna")
+    run.root.mkdir(parents=True)
+    save_file({}, run.state, metadata={"step": "1", "name": "anna"})
+    assert trained_by("train", {"embedding": " an/na "}, "", workspace) == "anna"
+    assert trained_by("train", {"embedding": "berta"}, str(run.root), workspace) == "anna"
+    assert trained_by("resume", {"run_folder": "runs/anna-2"}, "", workspace) == "anna"
+    assert trained_by("compare", {"run": "runs/anna-2"}, str(run.root), workspace) == trained_by("train", {}, "", workspace) == ""

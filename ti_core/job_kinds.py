@@ -12,6 +12,7 @@ from ti_core.compare import check_compare, compare
 from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.events import Emit, Finished, Progress
 from ti_core.options import Settings
+from ti_core.run_folder import saved_facts
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training.checks import check_resume, check_train
 from ti_core.training.create import check_create, create_embedding
@@ -95,3 +96,12 @@ def run_folder_of(kind: str, settings: dict[str, Any], folder: str, workspace: W
     if kind == "resume":
         folder = str(settings.get("run_folder", ""))
     return workspace.root / folder if kind in ("train", "resume") and folder else None
+
+
+def trained_by(kind: str, settings: dict[str, Any], folder: str, workspace: Workspace) -> str:
+    """The embedding that a training works on, by its run's state, or by what was asked for while there is none yet; empty for other jobs."""
+    run = run_folder_of(kind, settings, folder, workspace)
+    asked = str(settings.get("embedding", "")) if kind == "train" else ""
+    if run and (facts := saved_facts(run)):
+        return facts.get("name", "")
+    return clean_name(asked) if asked.strip() else ""

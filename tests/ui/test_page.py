@@ -231,7 +231,7 @@ def test_no_step_is_used_while_its_embedding_is_trained(desk: Desk) -> None:
             from_api = str(error)
         return [from_strip, page.compare.use({"run": "runs/anna-2", "step": 10}), from_api]
 
-    job = desk.jobs.submit("train", "Train anna", work, settings={"embedding": "anna"})
+    job = desk.jobs.submit("train", "Train anna", work, settings={"embedding": " anna "})
     assert running.wait(10)
     job.folder = str(run)
     assert all("'Training anna' is running" in told for told in ask_everywhere())

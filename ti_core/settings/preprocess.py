@@ -185,7 +185,7 @@ class PreprocessSettings(Settings):
         1,
         "BLIP: num_beams",
         "slider",
-        "How many sentences are tried at a time. Keep 1; 3 writes a little better and takes longer.",
+        "How many sentences are tried at a time. Keep 1; more may write better and take longer.",
         minimum=1,
         maximum=16,
         step=1,

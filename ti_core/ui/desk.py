@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ti_core.errors import UserError
-from ti_core.job import Job, Work
+from ti_core.job import Work
+from ti_core.job_kinds import trained_by
 from ti_core.jobs import JobQueue
 from ti_core.options import Settings
-from ti_core.run_folder import saved_facts
 from ti_core.ui.roles import who
 from ti_core.use_step import embedding_name, saved_steps, use_step
 from ti_core.workspace import Workspace
@@ -50,7 +50,7 @@ class Desk:
         Raises UserError, with nothing changed, while that embedding is trained, because the training would write over it at its end.
         """
         names = {embedding_name(copy) for copy in saved_steps(run).values()}
-        training = next((job for job in self.jobs.running() if job.kind in ("train", "resume") and trained_name(job) in names), None)
+        training = next((job for job in self.jobs.running() if trained_by(job.kind, job.settings or {}, job.folder, self.workspace) in names), None)
         if training:
             raise UserError(f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first.")
         used = use_step(run, step, self.workspace)
@@ -71,12 +71,6 @@ class Desk:
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
         return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"
-
-
-def trained_name(job: Job) -> str:
-    """The embedding that a training works on, by its run's state, or by what was asked for while there is none."""
-    facts = saved_facts(Path(job.folder)) if job.folder else None
-    return facts["name"] if facts else str((job.settings or {}).get("embedding", "")).strip()
 
 
 @functools.lru_cache(maxsize=1000)

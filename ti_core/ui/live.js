@@ -109,7 +109,7 @@ function drawFiles(d) {
   const files = d.files.filter(([name, url]) => !previews.some(preview => preview.url === url)), key = JSON.stringify([files, d.state]), list = find(".files");
   if (list.dataset.key === key) return;
   list.dataset.key = key;
-  const ended = d.state === "finished" || d.state === "interrupted", result = ended && files.length && /\.(pt|safetensors)$/.test(files[0][0]) ? files.shift() : null;
+  const ended = d.state === "finished" || d.state === "interrupted", result = ended && d.kind !== "download" && files.length && /\.(pt|safetensors)$/.test(files[0][0]) ? files.shift() : null;
   find(".result").hidden = !result; find(".result").replaceChildren(...(result ? [link(...result, `Download ${result[0]}`)] : []));
   find(".saved").hidden = !files.length;
   list.replaceChildren(...files.map(([name, url]) => {
