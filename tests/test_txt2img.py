@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Finished, Notice, PreviewSaved, Progress
-from ti_core.models.sampler import SOLVERS
+from ti_core.models.infotext import infotext
+from ti_core.models.sampler import SOLVERS, SampleRequest
 from ti_core.settings import SAMPLERS, TrainSettings, Txt2ImgSettings
-from ti_core.txt2img import infotext, preview_values, txt2img
+from ti_core.txt2img import preview_values, txt2img
 from ti_core.workspace import Workspace
 
 QUICK = {"prompt": "a photo of anna, smiling", "steps": 3, "seed": 7, "checkpoint": TINY}
@@ -111,14 +114,20 @@ def test_a_form_that_cannot_be_painted_is_refused_with_every_problem(workspace: 
         txt2img(Txt2ImgSettings(prompt="x", checkpoint="nowhere"), workspace, Recorder(), threading.Event())
 
 
-def test_the_infotext_quotes_what_would_read_as_the_next_fact() -> None:
-    text = infotext(Txt2ImgSettings(prompt="x"), 1, 16, 16, ("v1, pruned", "abc"), {"a": "1", "b": "2"})
-    assert text.endswith('Model hash: abc, Model: "v1, pruned", TI hashes: "a: 1, b: 2"')
+def test_the_infotext_quotes_what_would_read_as_the_next_fact_and_tells_another_vae_and_clip_skip() -> None:
+    sd: Any = SimpleNamespace(name="v1, pruned", hash="abc", other_vae="", clip_skip=1, is_sdxl=False, file=SimpleNamespace(size_px=16))
+    text = infotext(SampleRequest("x"), sd, {"a": "1", "b": "2"})
+    assert text.endswith('Size: 16x16, Model hash: abc, Model: "v1, pruned", TI hashes: "a: 1, b: 2"')
+    sd.other_vae, sd.clip_skip = "bright.safetensors", 2
+    assert infotext(SampleRequest("x", width=8), sd, {}).endswith('Size: 8x16, Model hash: abc, Model: "v1, pruned", VAE: bright.safetensors, Clip skip: 2')
 
 
 def test_the_form_gives_the_train_tab_its_preview_values() -> None:
-    values = preview_values({"prompt": "a photo of anna", "negative_prompt": "blur", "steps": 12.0, "cfg_scale": 5, "seed": -1, "sampler": "Euler"})
+    values = preview_values(
+        {"prompt": "a photo of anna", "negative_prompt": "blur", "steps": 12.0, "cfg_scale": 5, "seed": -1, "sampler": "Euler", "width": 64, "height": 128}
+    )
     assert values == {
         "preview_prompt": "a photo of anna", "preview_negative_prompt": "blur", "preview_steps": 12, "preview_cfg_scale": 5.0, "preview_seed": -1,
+        "preview_sampler": "Euler", "preview_width": 64, "preview_height": 128,
     }  # fmt: skip
     assert TrainSettings.from_dict(values).preview_steps == 12

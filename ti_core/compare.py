@@ -14,8 +14,9 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from ti_core.best_step import best_step
+from ti_core.embedding_files import named_in
 from ti_core.errors import UserError
-from ti_core.events import Emit, Finished, Progress, Started
+from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import save_atomically, save_text
 from ti_core.library import find_checkpoint
 from ti_core.run_folder import EVENTS, read_events
@@ -116,14 +117,18 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
             raise UserError(f"Step {step} of '{settings.run}' was trained for another model than {sd.file.title}.", "Choose another run.")
         vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in zip(sd.widths, rows.values(), strict=True)}
     lines = [_trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name) for line in settings.prompt_lines]
+    named = named_in(lines, workspace, sd.widths, own=name)
+    words = {**{other: {k: rows.to(sd.device) for k, rows in found.items()} for other, found in named.vectors.items()}, **vectors}
     rows_shown = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
+    for sentence in named.left_out:
+        emit(Notice(sentence))
     pictures: list[Image.Image] = []
     for start in range(0, len(requests), BATCH):
         emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
-        pictures.extend(sample_images(sd, requests[start : start + BATCH], vectors, stop, batch=BATCH))
+        pictures.extend(sample_images(sd, requests[start : start + BATCH], words, stop, batch=BATCH))
     emit(Progress("Saving the grid", len(requests), len(requests)))
     best = best_of(run)
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())

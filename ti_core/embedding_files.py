@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import UserError
 from ti_core.library import embedding_suffix, find_checkpoint, optimizer_file
+from ti_core.prompts import split_at_names
 from ti_core.workspace import Workspace, clean_name
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
 
 SUFFIXES = (".pt", ".safetensors", ".bin", ".png", ".webp")
-"""In this order of preference: the first file of a name is the one that is used."""
+"""In this order of preference behind the format that training writes."""
 PICTURES = (".png", ".webp")
 CONVERTED = "outputs/embeddings"
 
@@ -54,7 +54,14 @@ def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
         if embedding is not None or path.suffix.lower() not in PICTURES:
             name = embedding.name if embedding is not None and path.suffix.lower() in PICTURES else path.stem
             found.append(StoredEmbedding(path, name, embedding, problem))
-    return sorted(found, key=lambda stored: (stored.name.lower(), len(stored.path.parts), SUFFIXES.index(stored.path.suffix.lower())))
+    return sorted(found, key=_order)
+
+
+def _order(stored: StoredEmbedding) -> tuple[Any, ...]:
+    """By name; of one name first the file nearest to embeddings/, and there the one that training goes on with and writes."""
+    suffix = stored.path.suffix.lower()
+    is_trained = stored.embedding is not None and suffix == embedding_suffix(tuple(stored.embedding.vectors))
+    return stored.name.lower(), len(stored.path.parts), not is_trained, SUFFIXES.index(suffix)
 
 
 @functools.lru_cache(maxsize=512)
@@ -82,25 +89,38 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     raise UserError(f"Embedding '{file}' is not in embeddings/.", f"Choose one of: {', '.join(dict.fromkeys(s.name for s in listed)) or 'none yet'}.")
 
 
-def named_in(prompts: Sequence[str], workspace: Workspace, widths: Mapping[str, int]) -> tuple[dict[str, dict[str, Tensor]], dict[str, str], list[str]]:
-    """The embeddings whose name is a whole word of a prompt, in any case: vectors by name and text encoder, file hash by name, and a
-    sentence for each that a model whose text encoders take vectors of those `widths` cannot use."""
-    vectors: dict[str, dict[str, Tensor]] = {}
-    hashes: dict[str, str] = {}
-    left_out: dict[str, str] = {}
-    text = "\n".join(prompts)
+@dataclass(frozen=True)
+class NamedIn:
+    """The embeddings that a text names: `vectors` by name and text encoder, `hashes` of their files, and a sentence for each that cannot be used."""
+
+    vectors: dict[str, dict[str, Tensor]]
+    hashes: dict[str, str]
+    left_out: list[str]
+
+
+def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, int], own: str = "") -> NamedIn:
+    """The embeddings whose names stand in the texts, for a model whose text encoders take vectors of those `widths`.
+
+    `own` is a name that means something else there: the word that is being trained.
+    """
+    usable: dict[str, StoredEmbedding] = {}
+    problems: dict[str, str] = {}
     for stored in stored_embeddings(workspace):
-        if stored.name in vectors or not re.search(rf"(?<!\w){re.escape(stored.name)}(?!\w)", text, re.IGNORECASE):
+        if stored.name.lower() == own.lower() or stored.name in usable:
             continue
         if stored.embedding is None:
-            left_out[stored.name] = stored.problem
+            problems.setdefault(stored.name, stored.problem)
         elif list(stored.embedding.widths.values()) != list(widths.values()):
             theirs, ours = _shown(stored.embedding.widths), _shown(widths)
-            left_out[stored.name] = f"'{stored.name}' was trained for another model (vectors of {theirs} numbers, not {ours}), so it stays a plain word here."
+            problem = f"'{stored.name}' was trained for another model (vectors of {theirs} numbers, not {ours}), so it stays a plain word here."
+            problems.setdefault(stored.name, problem)
         else:
-            vectors[stored.name] = dict(zip(widths, stored.embedding.vectors.values(), strict=True))
-            hashes[stored.name] = stored.hash
-    return vectors, hashes, [sentence for name, sentence in left_out.items() if name not in vectors]
+            usable[stored.name] = stored
+    text = "\n".join(texts)
+    found = [usable[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *usable])) if name in usable]
+    left_out = [problems[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *problems])) if name in problems and name not in usable]
+    vectors = {stored.name: dict(zip(widths, stored.embedding.vectors.values(), strict=True)) for stored in found if stored.embedding is not None}
+    return NamedIn(vectors, {stored.name: stored.hash for stored in found}, left_out)
 
 
 def _shown(widths: Mapping[str, int]) -> str:

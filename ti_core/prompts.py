@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ti_core.errors import UserError
@@ -44,8 +45,8 @@ def find_template(name: str, workspace: Workspace) -> Path:
     """The template called `name`: the user's own first, then one of those that come with the project."""
     plain = name.strip()
     for folder in workspace.template_folders:
-        if plain in _templates_in(folder):
-            return folder / plain
+        if found := _templates_in(folder).get(plain):
+            return found
     raise UserError(f"Prompt template '{name}' is not there.", f"Choose one of: {', '.join(list_templates(workspace))}.")
 
 
@@ -80,5 +81,17 @@ def build_prompt(template_line: str, caption: str, name: str, rng: random.Random
     return text.replace("[name]", name)
 
 
-def _templates_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")]
+def split_at_names(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """The text in pieces, each with the name that it is, or "": names are whole words in any case, and longer ones win."""
+    longest_first = sorted((name for name in names if name), key=len, reverse=True)
+    if not longest_first:
+        return [("", text)]
+    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)", text, flags=re.IGNORECASE)
+    same = {i: next(name for name in longest_first if re.fullmatch(re.escape(name), pieces[i], re.IGNORECASE)) for i in range(1, len(pieces), 2)}
+    return [(same.get(i, ""), piece) for i, piece in enumerate(pieces)]
+
+
+def _templates_in(folder: Path) -> dict[str, Path]:
+    """By file name; folders inside are looked through too, as in A1111."""
+    files = sorted(folder.rglob("*.txt"), key=lambda path: (len(path.parts), path.as_posix()), reverse=True)
+    return {path.name: path for path in files if path.is_file() and not path.name.startswith(".")}

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import random
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from ti_core.embedding_files import named_in
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
-from ti_core.files import save_atomically
 from ti_core.library import find_checkpoint
+from ti_core.models.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
 from ti_core.workspace import Workspace
 
@@ -36,7 +36,7 @@ def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
 def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The txt2img form's values as TrainSettings wants them for its previews ("Read parameters from txt2img tab", reference 2.10)."""
     settings = Txt2ImgSettings.from_dict({name: values[name] for name in Txt2ImgSettings.options() if name in values})
-    names = ("prompt", "negative_prompt", "steps", "cfg_scale", "seed")
+    names = ("prompt", "negative_prompt", "sampler", "steps", "cfg_scale", "seed", "width", "height")
     return {f"preview_{name}": getattr(settings, name) for name in names}
 
 
@@ -53,32 +53,32 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     sd.place()
-    vectors, hashes, left_out = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
+    named = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
     first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
-    used = f" Embeddings: {', '.join(vectors)}." if vectors else " No embedding is named in the prompt."
+    used = f" Embeddings: {', '.join(named.vectors)}." if named.vectors else " No embedding is named in the prompt."
     many = f"{settings.count} picture{'s' * (settings.count > 1)} of {width}x{height}"
     emit(Started(f"txt2img: {many}", settings.count * settings.steps, plan=f"{settings.sampler}, seed {first}.{used}", folder=str(folder)))
-    for sentence in (*sd.notes, *left_out):
+    for sentence in (*sd.notes, *named.left_out):
         emit(Notice(sentence))
     number, pictures, files = next_number(folder), [], []
-    describe = partial(infotext, settings, width=width, height=height, model=(sd.name, sd.hash), hashes=hashes)
+    told = partial(infotext, sd=sd, hashes=named.hashes)
+    first_one = SampleRequest(settings.prompt, settings.negative_prompt, first, settings.steps, settings.cfg_scale, width, height, settings.sampler)
     for i in range(settings.count):
-        seed = (first + i) % 2**32
-        request = SampleRequest(settings.prompt, settings.negative_prompt, seed, settings.steps, settings.cfg_scale, width, height, settings.sampler)
+        request = replace(first_one, seed=(first + i) % 2**32)
 
         def tell(done: int, total: int, i: int = i) -> None:
             emit(Progress(f"Painting picture {i + 1} of {settings.count}", i * total + done, settings.count * total))
 
         try:
-            pictures.extend(sample_images(sd, [request], vectors, stop, tell))
+            pictures.extend(sample_images(sd, [request], named.vectors, stop, tell))
         except Interrupted:
             break
-        files.append(save_png(folder / f"{number + i:05d}-{seed}.png", pictures[-1], describe(seed=seed)))
+        files.append(save_png(folder / f"{number + i:05d}-{request.seed}.png", pictures[-1], told(request)))
         emit(PreviewSaved(i + 1, str(files[-1]), settings.prompt))
     if len(pictures) > 1:
-        files.append(save_png(folder / f"grid-{number:05d}.png", picture_grid(pictures), describe(seed=first)))
+        files.append(save_png(folder / f"grid-{number:05d}.png", picture_grid(pictures), told(first_one)))
     interrupted = len(pictures) < settings.count
     verb = f"Interrupted: {len(pictures)} of {settings.count}" if interrupted else f"Painted {len(pictures)}"
     saved = f" Saved in {workspace.shown(folder)}." if files else ""
@@ -90,30 +90,6 @@ def next_number(folder: Path) -> int:
     """Pictures of a folder are numbered on, as in A1111, so that none is overwritten."""
     numbers = [int(match[1]) for path in folder.glob("*.png") if (match := re.match(r"(\d{5,})-", path.name))]
     return max(numbers, default=-1) + 1
-
-
-def infotext(settings: Txt2ImgSettings, seed: int, width: int, height: int, model: tuple[str, str], hashes: Mapping[str, str]) -> str:
-    """How a picture was made, in the words and order by which A1111 and other programs read it back. `model` is name and hash."""
-    facts: dict[str, Any] = {
-        "Steps": settings.steps, "Sampler": settings.sampler, "CFG scale": f"{settings.cfg_scale:g}", "Seed": seed, "Size": f"{width}x{height}",
-        "Model hash": model[1], "Model": model[0],
-    }  # fmt: skip
-    if hashes:
-        facts["TI hashes"] = ", ".join(f"{name}: {digest}" for name, digest in hashes.items())
-    negative = f"\nNegative prompt: {settings.negative_prompt.strip()}" if settings.negative_prompt.strip() else ""
-    return f"{settings.prompt.strip()}{negative}\n" + ", ".join(f"{key}: {_quoted(str(value))}" for key, value in facts.items() if value != "")
-
-
-def _quoted(value: str) -> str:
-    """In quotes where a comma, a colon or a line's end would read as the next fact."""
-    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ",:\n") else value
-
-
-def save_png(path: Path, picture: Image.Image, parameters: str) -> Path:
-    """Save with the infotext where A1111 looks for it: the text chunk `parameters`."""
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_text("parameters", parameters)
-    return save_atomically(path, lambda part: picture.save(part, "PNG", pnginfo=chunks))
 
 
 def picture_grid(pictures: Sequence[Image.Image]) -> Image.Image:

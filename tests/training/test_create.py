@@ -5,8 +5,10 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY
+from tests.models.tiny_families import save_folder
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import UserError
+from ti_core.library import optimizer_file
 from ti_core.models.checkpoint import load_checkpoint, load_token_tables
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -36,6 +38,17 @@ def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(
     assert not none.vectors["clip_l"].any()
 
 
+def test_sd2_spreads_all_tokens_over_the_vectors(workspace: Workspace, tiny_families: object) -> None:
+    """A1111 cuts the text for CLIP-L alone: 8 tokens and 3 vectors are tokens 0, 2 and 5 (reference 3.1)."""
+    save_folder("sd2_eps", workspace.checkpoints / "sd2")
+    tokenizer, table = load_token_tables("sd2", workspace)["clip_h"]
+    text = "one two three four five six seven eight"
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    made = load_pt(create_embedding(CreateSettings(name="two", initialization_text=text, vectors=3, checkpoint="sd2"), workspace))
+    assert torch.equal(made.vectors["clip_l"], table[[ids[i * len(ids) // 3] for i in range(3)]].float())
+    assert ids[len(ids) // 3] != ids[1]
+
+
 def test_a_thumbnail_of_the_same_name_is_nobodys_to_delete(workspace: Workspace) -> None:
     workspace.embeddings.mkdir(parents=True, exist_ok=True)
     thumbnail = workspace.embeddings / "anna.png"
@@ -51,8 +64,9 @@ def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Wor
     with pytest.raises(UserError, match=r"'anna' exists already.*tick Overwrite"):
         create_embedding(CreateSettings(name="anna", vectors=2, checkpoint=TINY), workspace)
     assert path.read_bytes() == before
+    optimizer_file(path).write_bytes(b"of the old one")
     create_embedding(CreateSettings(name="anna", vectors=2, overwrite=True, checkpoint=TINY), workspace)
-    assert load_pt(path).count == 2
+    assert load_pt(path).count == 2 and not optimizer_file(path).exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
+from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.embeddings.pt_file import load_pt
@@ -84,6 +85,29 @@ def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Wor
     train_two = create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
     train(workspace, steps=2)
     assert torch.equal(rows_of(train_two), copy.vectors["clip_l"])
+
+
+def test_previews_tell_how_they_were_made_and_take_their_own_size_and_sampler(workspace: Workspace, anna: Path) -> None:
+    preview = train(workspace, steps=1, image_every=1, preview_sampler="Euler", preview_width=64, preview_height=72, preview_seed=9).of(PreviewSaved)[0]
+    with Image.open(preview.path) as picture:
+        assert picture.size == (64, 72)
+        assert picture.text["parameters"].startswith(f"{preview.prompt}\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 9, Size: 64x72, Model hash: ")  # type: ignore[attr-defined]
+
+
+def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    train(workspace, preview_negative_prompt="oldstyle")
+    without = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    rows = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
+    other = save_embedding(workspace.embeddings / "oldstyle.pt", Embedding("oldstyle", {"clip_l": rows}))
+    before = other.read_bytes()
+    for caption in dataset.glob("*.txt"):
+        caption.write_text(caption.read_text() + ", oldstyle")
+    events = train(workspace, preview_negative_prompt="oldstyle", preview_prompt="a photo of anna")
+    assert any("also name oldstyle" in notice.text for notice in events.of(Notice))
+    assert not torch.equal(rows_of(anna), without) and other.read_bytes() == before
+    with Image.open(events.of(PreviewSaved)[0].path) as picture:
+        assert 'TI hashes: "oldstyle: ' in picture.text["parameters"]  # type: ignore[attr-defined]
 
 
 def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:

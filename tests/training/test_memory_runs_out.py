@@ -11,7 +11,7 @@ import torch
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
 from ti_core.errors import UserError
-from ti_core.events import Notice, Started, StepDone
+from ti_core.events import Notice, PreviewSaved, Started, StepDone
 from ti_core.models import checkpoint
 from ti_core.models.device import DeviceState
 from ti_core.models.stable_diffusion import StableDiffusion
@@ -63,6 +63,16 @@ def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sente
     with pytest.raises(UserError, match=r"memory is too small for pictures of 16 px.*Choose a smaller Width"):
         train(workspace, steps=2)
     assert torch.equal(rows_of(anna), before)
+
+
+def test_a_preview_that_does_not_fit_is_left_out_and_the_training_goes_on(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(StableDiffusion, "decode", full)
+    events = train(workspace, steps=2, image_every=1)
+    assert [event.step for event in events.of(StepDone)] == [1, 2] and not events.of(PreviewSaved)
+    assert "too small for a preview of 16x16, so it is left out" in events.of(Notice)[-1].text
 
 
 def test_another_error_is_not_taken_for_missing_memory(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

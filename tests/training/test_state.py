@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,13 @@ def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(workspace
 def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:  # noqa: F811
     train(workspace, steps=2, save_optimizer_state=False)
     assert not optimizer_file(anna).exists()
+
+
+def test_the_state_file_has_no_zip_member_that_a1111_refuses(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    train(workspace, steps=2)
+    with zipfile.ZipFile(optimizer_file(anna)) as file:
+        inside = [name.partition("/")[2] for name in file.namelist()]
+    assert "data.pkl" in inside and all(re.fullmatch(r"data\.pkl|version|data/\d+", name) for name in inside)
 
 
 def test_the_checksum_is_a1111s() -> None:

@@ -27,7 +27,7 @@ def save_pt(path: Path, embedding: Embedding) -> Path:
     Raises UserError if the disk is full.
     """
     rows = {encoder: _plain_rows(rows) for encoder, rows in embedding.vectors.items()}
-    data = _plain_zip(rows if len(rows) > 1 else _first_format(next(iter(rows.values())), embedding))
+    data = plain_zip(rows if len(rows) > 1 else _first_format(next(iter(rows.values())), embedding))
     return save_atomically(path, lambda part: part.write_bytes(data))
 
 
@@ -46,7 +46,7 @@ def _first_format(rows: Tensor, embedding: Embedding) -> dict[str, Any]:
     }
 
 
-def _plain_zip(content: dict[str, Any]) -> bytes:
+def plain_zip(content: dict[str, Any]) -> bytes:
     """torch.save, less the zip members that A1111's file check refuses (reference 3.7: data.pkl, version and data/N only)."""
     saved = io.BytesIO()
     torch.save(content, saved)

@@ -94,7 +94,8 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     sd = StableDiffusion(
         file, short_hash(file.path, workspace.hashes_file, tell), family, tokenizers, encoders, unet, vae, scheduler_config=dict(scheduler.config),
         signal=scheduler.alphas_cumprod.to(device, torch.float32), prediction_type=scheduler.config.prediction_type, device=device,
-        autocast_dtype=None if dtype is torch.float32 else dtype, clip_skip=options.clip_skip, encoder_device=device,
+        autocast_dtype=None if dtype is torch.float32 else dtype, clip_skip=options.clip_skip, other_vae=own_vae.name if own_vae else "",
+        encoder_device=device,
     )  # fmt: skip
     _decide_prediction_type(sd, options.prediction_type)
     return sd

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.prompts import split_at_names
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,8 @@ class PromptEncoder:
 
         `counts` maps embedding names to their number of vectors; longer names win.
         """
-        if not counts:
-            return self._ids(prompt)
-        longest_first = sorted(counts, key=len, reverse=True)
-        names = "|".join(map(re.escape, longest_first))
         tokens: list[Token] = []
-        for i, part in enumerate(re.split(rf"(?<!\w)({names})(?!\w)", prompt, flags=re.IGNORECASE)):
-            name = next(name for name in longest_first if re.fullmatch(re.escape(name), part, re.IGNORECASE)) if i % 2 else ""
+        for name, part in split_at_names(prompt, counts):
             tokens.extend([Slot(name, row) for row in range(counts[name])] if name else self._ids(part))
         return tokens
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -70,6 +71,8 @@ class StableDiffusion:
     device: torch.device
     autocast_dtype: torch.dtype | None
     clip_skip: int = 1
+    other_vae: str = ""
+    """File name of the VAE that stands in for the checkpoint's own."""
     vae_idles_on_cpu: bool = False
     encoder_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compiled_unet: Callable[..., Any] | None = None
@@ -102,8 +105,13 @@ class StableDiffusion:
 
     @property
     def name(self) -> str:
-        """As A1111 writes it into embeddings and pictures: without the suffix of a file."""
+        """As A1111 writes it into pictures: without the suffix of a file."""
         return self.file.path.name if self.file.path.is_dir() else self.file.path.stem
+
+    @property
+    def stored_name(self) -> str:
+        """As A1111 writes it into embeddings: with the folders that it lies in, such as anime_model (reference 3.1)."""
+        return "_".join([*PurePath(self.file.title).parts[:-1], self.name])
 
     def autocast(self, enabled: bool = True) -> torch.autocast:
         """Mixed precision, where the device has it."""

@@ -5,9 +5,9 @@ the values alone; what is on disk is checked where it is used.
 """
 
 from ti_core.settings.create import CreateSettings
-from ti_core.settings.paint import AS_TRAINED, SAMPLERS, CompareSettings, Txt2ImgSettings
+from ti_core.settings.paint import AS_TRAINED, CompareSettings, Txt2ImgSettings
 from ti_core.settings.preprocess import PreprocessSettings
-from ti_core.settings.shared import AUTOMATIC, OWN_SIZE, PORTRAITS, SWITCHES
+from ti_core.settings.shared import AUTOMATIC, OWN_SIZE, PORTRAITS, SAMPLERS, SWITCHES
 from ti_core.settings.train import WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
 
 __all__ = [

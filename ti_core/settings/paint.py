@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ti_core.options import Settings, option
 from ti_core.settings.shared import (
+    SAMPLERS,
     checkpoint_option,
     clip_skip_option,
     precision_option,
@@ -15,7 +16,6 @@ from ti_core.settings.shared import (
     vae_option,
 )
 
-SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 _PICTURE_WIDTH, _PICTURE_HEIGHT = size_options("Size of the pictures,")
 
 

@@ -13,11 +13,12 @@ AUTOMATIC = "Automatic"
 PREDICTION_TYPES = (AUTOMATIC, "epsilon", "v_prediction")
 PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
 SWITCHES = (AUTOMATIC, "on", "off")
-MAX_SIZE_PX = 2048
+MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
+SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 
 
 def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
-    more = {"minimum": 64, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
+    more = {"minimum": MIN_SIZE_PX, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
     return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from ti_core.errors import SettingsError
 from ti_core.options import Settings, option
+from ti_core.prompts import split_at_names
 from ti_core.schedule import parse_schedule
 from ti_core.settings.shared import (
+    MAX_SIZE_PX,
+    MIN_SIZE_PX,
+    OWN_SIZE,
+    SAMPLERS,
     checkpoint_option,
     clip_skip_option,
     precision_option,
@@ -24,6 +30,13 @@ NORM_CONTROLS = ("none", "soft pull", "direction only")
 NOISE_SPREADS = ("independent", "even", "even, paired noise")
 WITH_EACH_PREVIEW = -1
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
+
+
+def _preview_size(side: str) -> Any:
+    return option(
+        OWN_SIZE, f"Preview {side.lower()}", "number", f"In pixels. Keep 0: the {side} of the training. Larger previews take longer and need more memory.",
+        minimum=0, maximum=MAX_SIZE_PX, step=8,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ class TrainSettings(Settings):
         False,
         "Read parameters (prompt, etc...) from txt2img tab when making previews",
         "checkbox",
-        "Previews then show the prompt of the txt2img tab, with its steps, CFG Scale and seed. Write the embedding's name into that prompt.",
+        "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed. Write the embedding's name into that prompt.",
         a1111="preview_from_txt2img",
     )
     shuffle_tags: bool = option(
@@ -167,6 +180,9 @@ class TrainSettings(Settings):
         "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
     )
     preview_negative_prompt: str = option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
+    preview_sampler: str = option(
+        SAMPLERS[0], "Preview sampling method", "dropdown", "How previews are worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS
+    )
     preview_steps: int = option(
         12, "Preview sampling steps", "slider", "12 shows what there is to see; more paint a little finer and take longer.", minimum=1, maximum=150, step=1
     )
@@ -175,6 +191,8 @@ class TrainSettings(Settings):
         1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
         minimum=-1, maximum=2**32 - 1, step=1,
     )  # fmt: skip
+    preview_width: int = _preview_size("Width")
+    preview_height: int = _preview_size("Height")
     norm_control: str = option(
         "none", "Length of the vectors", "dropdown",
         "Keep none with the guide's recipe, as A1111 does. direction only holds the vectors at the length of ordinary words, so that the prompt is obeyed better (Fast and faithful has it); soft pull does half of that.",
@@ -250,10 +268,13 @@ class TrainSettings(Settings):
         except re.error as error:
             found.append(f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it empty.")
         name = self.embedding.strip()
-        if self.preview_prompt.strip() and name and name.lower() not in self.preview_prompt.lower():
+        if self.preview_prompt.strip() and name and not any(found for found, _ in split_at_names(self.preview_prompt, [name])):
             found.append(
                 f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty."
             )
+        for label, size in (("Preview width", self.preview_width), ("Preview height", self.preview_height)):
+            if 0 < size < MIN_SIZE_PX:
+                found.append(f"{label} is {size}. Choose 0, for the size of the training, or {MIN_SIZE_PX} and more.")
         return found
 
 

@@ -50,7 +50,7 @@ def _gradient(run: Run) -> Tensor:
     noise = torch.randn(count, *clean.shape, generator=draw).to(sd.device)
     timesteps = torch.randint(0, 1000, (count,), generator=draw).to(sd.device)
     with torch.no_grad():
-        leaf = PromptEncoder(sd).encode([f"a photo of {run.name}"] * count, {run.name: run.vectors}).leaf()
+        leaf = PromptEncoder(sd).encode([f"a photo of {run.name}"] * count, run.words(run.vectors)).leaf()
     sizes = torch.tensor(run.latents.sizes[:1] * count, device=sd.device)
     predicted = sd.predict(noise, timesteps, leaf, sizes)
     (predicted.float() - noise).square().sum().backward()

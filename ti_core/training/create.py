@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding, is_embedding
+from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding, is_embedding, optimizer_file
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace, clean_name
@@ -24,7 +24,7 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
 def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     """Write `embeddings/<name>.pt` (SDXL: `.safetensors`) and return its path. Raises UserError with nothing written.
 
-    Each text encoder gets the rows of its own token table. An overwritten embedding goes in whatever format it was, so that no name has two files.
+    Each text encoder gets the rows of its own token table. An overwritten embedding goes in whatever format it was, and its optimizer's state with it.
     torch is imported only once the form is known to be right.
     """
     path = check_create(settings, workspace)
@@ -35,9 +35,11 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     vectors, text = {}, settings.initialization_text
     for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():
         ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
-        vectors[encoder] = initial_rows(table[ids[: settings.vectors]], settings.vectors, table.shape[1])
+        read = ids if encoder == "clip_h" else ids[: settings.vectors]  # A1111 cuts the text for CLIP-L, and not for SD2's
+        vectors[encoder] = initial_rows(table[read], settings.vectors, table.shape[1])
     save_embedding(path, Embedding(path.stem, vectors))
-    for other in (path.with_suffix(suffix) for suffix in TRAINABLE if suffix != path.suffix):
-        if is_embedding(other):
-            other.unlink()
+    for file in (path.with_suffix(suffix) for suffix in TRAINABLE):
+        optimizer_file(file).unlink(missing_ok=True)
+        if file != path and is_embedding(file):
+            file.unlink()
     return path

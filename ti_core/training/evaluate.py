@@ -94,7 +94,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
         build_prompt(run.inputs.lines[i % len(run.inputs.lines)], run.inputs.dataset.examples[image].caption, run.name, prompt_random(0, 0, i), False, 0.0)
         for i, image in enumerate(images)
     ]
-    told = PromptEncoder(sd).encode(prompts, {run.name: run.shown})
+    told = PromptEncoder(sd).encode(prompts, run.words(run.shown))
     losses = torch.zeros(count)
     for part in parts_of_one_shape(clean, run.micro_batch):
         x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]

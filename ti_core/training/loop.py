@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from ti_core.embedding_files import named_in
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
@@ -78,7 +79,9 @@ def _begin(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
         settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    return begin_run(settings, inputs, sd, together, emit, stop, saved)
+    texts = [settings.preview_prompt, settings.preview_negative_prompt, *inputs.lines, *(example.caption for example in inputs.dataset.examples)]
+    others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
+    return begin_run(settings, inputs, sd, together, others, emit, stop, saved)
 
 
 def _tell_nobody(event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.embedding_files import NamedIn
 from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
@@ -59,6 +61,8 @@ class Run:
     average: dict[str, Tensor]
     """The running average of the vectors (EMA); empty where none is asked for."""
     together: Together
+    others: NamedIn
+    """The other embeddings that the captions, the template or the preview's prompts name; they stay as they are."""
     refusals: int = 0
     writer: Writer = field(default_factory=Writer)
     coarse: Latents | None = None
@@ -72,6 +76,10 @@ class Run:
     def shown(self) -> dict[str, Tensor]:
         """The vectors as they are saved, previewed and evaluated: the average, where one is kept."""
         return self.average or {encoder: rows.detach() for encoder, rows in self.vectors.items()}
+
+    def words(self, rows: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+        """The vectors of every embedding that a prompt may name, with `rows` for the one that is trained."""
+        return {**self.others.vectors, self.name: rows}
 
     @property
     def rate_factor(self) -> float:
@@ -91,7 +99,7 @@ class Run:
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""
         vectors = {encoder: rows.detach().cpu().clone() for encoder, rows in self.shown.items()}
-        return Embedding(name or self.name, vectors, self.step, self.sd.hash, self.sd.name)
+        return Embedding(name or self.name, vectors, self.step, self.sd.hash, self.sd.stored_name)
 
     def micro_batch(self, latent: Tensor) -> int:
         """How many images of this one's size go through the UNet at once."""
@@ -99,8 +107,9 @@ class Run:
 
 
 def begin_run(
-    settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, emit: Emit, stop: threading.Event, saved: RunState | None = None
-) -> Run:
+    settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, together: Together, others: NamedIn, emit: Emit, stop: threading.Event,
+    saved: RunState | None = None,
+) -> Run:  # fmt: skip
     """Encode the pictures and open the run's folder, or that of the `saved` run, which goes on.
 
     Raises UserError, with nothing written, if the embedding is for another model.
@@ -113,8 +122,10 @@ def begin_run(
         )
     if saved:
         _check_unchanged(saved, inputs, sd, emit)
-    for note in sd.notes:
+    for note in (*sd.notes, *others.left_out):
         emit(Notice(note))
+    if others.vectors:
+        emit(Notice(f"The captions or prompts also name {', '.join(others.vectors)}: these embeddings are used there, and stay as they are."))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
     fit = fit_to_device(settings, sd, width, height, len(together.own(inputs.plan.images_per_step)))
@@ -129,7 +140,7 @@ def begin_run(
     fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
     folder = saved.folder if saved and together.is_first else fresh
     facts = {
-        "model_name": sd.name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
+        "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
     }  # fmt: skip
     sized = replace(settings, width=width, height=height)
@@ -149,6 +160,7 @@ def begin_run(
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
         settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together,
+        replace(others, vectors={name: {k: rows.to(sd.device) for k, rows in found.items()} for name, found in others.vectors.items()}),
         saved.refusals if saved else 0, coarse=coarse,
     )  # fmt: skip
 

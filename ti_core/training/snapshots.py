@@ -6,10 +6,13 @@ import math
 import random
 from typing import TYPE_CHECKING
 
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from PIL import Image
+
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
-from ti_core.events import PreviewSaved
-from ti_core.files import save_atomically
+from ti_core.events import Notice, PreviewSaved
+from ti_core.models.infotext import infotext, save_png
 from ti_core.models.sampler import SampleRequest, sample_images
 
 if TYPE_CHECKING:
@@ -40,18 +43,34 @@ def save_preview(run: Run, training_prompt: str) -> None:
         seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
         steps=settings.preview_steps,
         cfg_scale=settings.preview_cfg_scale,
-        width=settings.width,
-        height=settings.height,
+        width=settings.preview_width or settings.width,
+        height=settings.preview_height or settings.height,
+        sampler=settings.preview_sampler,
     )
-    picture = sample_images(run.sd, [request], {run.name: run.shown}, run.stop)[0]
-    embedding = run.embedding(f"{run.name}-{step}")
+    picture = _paint(run, request)
+    if picture is None:
+        size = f"{request.width or run.sd.file.size_px}x{request.height or run.sd.file.size_px}"
+        run.log(Notice(f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one, or VAE slicing."))
+        return
+    embedding, told = run.embedding(f"{run.name}-{step}"), infotext(request, run.sd, run.others.hashes)
 
     def write() -> None:
         path, card = run.folder.preview(step), run.folder.card(step)
-        save_atomically(path, lambda part: picture.save(part, "PNG"))
+        save_png(path, picture, told)
         if settings.cards:
-            footer = (run.sd.name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
+            footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
             save_card(card, render_card(picture, f"<{embedding.name}>", footer), embedding)
         run.log(PreviewSaved(step, str(path), request.prompt, str(card) if settings.cards else ""))
 
     run.writer.put(write)
+
+
+def _paint(run: Run, request: SampleRequest) -> Image.Image | None:
+    """None where memory ran out: that is no reason to end a training."""
+    try:
+        return sample_images(run.sd, [request], run.words(run.shown), run.stop)[0]
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+    clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
+    return None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ti_core.embeddings.pt_file import plain_zip
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
@@ -38,7 +39,7 @@ def state_of(vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vector
 
 def save_state(embedding: Path, state: dict[str, Any]) -> Path:
     """Write what `state_of` gave beside the embedding."""
-    return save_atomically(optimizer_file(embedding), lambda part: torch.save(state, part))
+    return save_atomically(optimizer_file(embedding), lambda part: part.write_bytes(plain_zip(state)))
 
 
 def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:

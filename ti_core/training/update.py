@@ -97,7 +97,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
     scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
 
-    encoder, vectors = PromptEncoder(sd), {run.name: run.vectors}
+    encoder, vectors = PromptEncoder(sd), run.words(run.vectors)
     at_once = run.fit.prompts_at_once
     with torch.set_grad_enabled(len(prompts) <= at_once):
         conditioning = encoder.encode(prompts, vectors)

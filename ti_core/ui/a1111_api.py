@@ -28,9 +28,7 @@ from ti_core.ui.roles import STRANGER
 ALSO_CALLED = {
     "template_filename": "template_file",
     "preview_sampler_index": "",
-    "preview_sampler_name": "",
-    "preview_width": "",
-    "preview_height": "",
+    "preview_sampler_name": "preview_sampler",
     "id_task": "",
 }
 """Names that only A1111's functions have; the empty ones have nothing to set here."""
@@ -43,8 +41,12 @@ Answer = Callable[[dict[str, Any], str], Awaitable[str]]
 def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
     """The gate has asked for name and password (HTTP Basic, as A1111's --api-auth) before. `checkpoint` is the one the server started with."""
 
+    def made_with(kind: str) -> dict[str, Any]:
+        """A1111 has no parameter for it: it takes the loaded one."""
+        return {"checkpoint": checkpoint} if "checkpoint" in KINDS[kind].settings.options() else {}
+
     async def run(kind: str, values: dict[str, Any], owner: str) -> Job:
-        job = await run_in_threadpool(desk.jobs.order, kind, _settings(kind, values), owner)
+        job = await run_in_threadpool(desk.jobs.order, kind, {**made_with(kind), **_settings(kind, values)}, owner)
         while job.state in ("waiting", "running"):
             await asyncio.sleep(LOOK_AGAIN_S)
         if job.state in ("failed", "cancelled"):
