@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import signal
 import sys
@@ -29,6 +30,9 @@ AnySettings = TypeVar("AnySettings", CreateSettings, PreprocessSettings, TrainSe
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status, and prints one clear line on the error stream for a UserError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot write is no reason to end
+            stream.reconfigure(errors="replace")
     parser = _build_parser()
     args = parser.parse_args(argv)
     try:
@@ -238,7 +242,8 @@ def _watch(work: Callable[[Callable[[Event], None], threading.Event], object]) -
     printer, stop = Printer(), threading.Event()
 
     def ask_to_stop(*_: object) -> None:
-        print("\nStopping; what is trained is saved first.", file=sys.stderr)
+        print("\nStopping; what is done is saved first. Ctrl+C once more ends at once.", file=sys.stderr)
+        signal.signal(signal.SIGINT, before)
         stop.set()
 
     before = signal.signal(signal.SIGINT, ask_to_stop)

@@ -17,7 +17,7 @@ from ti_core.best_step import best_step
 from ti_core.embedding_files import named_in
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
-from ti_core.files import save_atomically, save_text
+from ti_core.files import first_free, save_atomically, save_text
 from ti_core.library import find_checkpoint
 from ti_core.run_folder import EVENTS, read_events
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
@@ -166,10 +166,7 @@ def _step_label(step: int, best: int) -> str:
 
 def _new_folder(day: Path) -> Path:
     """Numbered on, so that no comparison is overwritten."""
-    number = 1
-    while (day / f"{number:03d}").exists():
-        number += 1
-    return day / f"{number:03d}"
+    return first_free(lambda number: day / f"{number:03d}", Path.exists)
 
 
 def _save(path: Path, picture: Image.Image) -> str:

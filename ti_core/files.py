@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ti_core.errors import UserError
+
+T = TypeVar("T")
 
 
 def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -47,6 +50,11 @@ def load_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:
+    """The first of name(1), name(2), ... that is not taken."""
+    return next(found for number in itertools.count(1) if not is_taken(found := name(number)))
 
 
 def state_of(files: Iterable[Path]) -> tuple[int, int]:

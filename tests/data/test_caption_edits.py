@@ -20,6 +20,7 @@ from ti_core.data.caption_edits import (
     save_caption,
     split_tags,
 )  # fmt: skip
+from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
 
@@ -56,6 +57,15 @@ def test_a_saved_caption_is_one_line_of_utf8_and_nothing_else_is_left_in_the_fol
     assert (folder / "00000-0-a.txt").read_bytes() == "lächelnd, rotes Hemd\n".encode()
     assert set(folder.iterdir()) == before
     assert find_captioned(folder, "00000-0-a.png").caption == "lächelnd, rotes Hemd"
+
+
+def test_a_caption_that_cannot_be_read_is_never_replaced(folder: Path) -> None:
+    picture = find_images(folder)[0]
+    file = picture.with_suffix(".txt")
+    file.write_bytes("Frau, l\u00e4chelnd".encode("cp1252"))
+    with pytest.raises(UserError, match="not UTF-8"):
+        save_caption(folder, picture.name, "smiling")
+    assert file.read_bytes() == "Frau, l\u00e4chelnd".encode("cp1252")
 
 
 @pytest.mark.parametrize("name", ["", "../00000-0-a.png", "00000-0-a.txt", "gone.png"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +107,13 @@ def test_blip_comes_first_and_a_comma_stands_between(tmp_path: Path) -> None:
     save_tiny_tagger(tmp_path / TAGGER, {"long_hair": 5})
     given = settings(blip_caption=True, booru_caption=True)
     alone = Blip(given, Workspace(tmp_path)).describe(noise())
-    assert make_caption_writer(given, Workspace(tmp_path), lambda event: None).describe(noise()) == f"{alone}, long hair"
+    assert make_caption_writer(given, Workspace(tmp_path), lambda event: None, threading.Event()).describe(noise()) == f"{alone}, long hair"
 
 
 def test_missing_models_are_named_once_with_folder_and_files_and_the_other_still_writes(tmp_path: Path) -> None:
     save_tiny_tagger(tmp_path / TAGGER, {"long_hair": 5})
     events: list[Event] = []
-    writer = make_caption_writer(settings(blip_caption=True, booru_caption=True), Workspace(tmp_path), events.append)
+    writer = make_caption_writer(settings(blip_caption=True, booru_caption=True), Workspace(tmp_path), events.append, threading.Event())
     assert [writer.describe(noise(seed=i)) for i in range(2)] == ["long hair"] * 2
     (notice,) = (event.text for event in events if isinstance(event, Notice))
     assert notice.startswith("The BLIP model blip-image-captioning-base is not on this machine and could not be downloaded.")
@@ -162,10 +163,10 @@ def test_a_damaged_blip_is_named_with_what_to_do(tmp_path: Path, damage: str) ->
 
 def test_without_a_ticked_captioner_nothing_is_loaded() -> None:
     code = (
-        "import sys; from pathlib import Path; from PIL import Image; from ti_core.data.captioners import make_caption_writer;"
+        "import sys; from pathlib import Path; from threading import Event; from PIL import Image; from ti_core.data.captioners import make_caption_writer;"
         "from ti_core.settings import PreprocessSettings as S; from ti_core.workspace import Workspace;"
-        "writer = make_caption_writer(S('a', 'b'), Workspace(Path('.')), print); assert writer.describe(Image.new('RGB', (8, 8))) == '';"
-        "make_caption_writer(S('a', 'b', blip_caption=True), Workspace(Path('.')), print); import ti_core.data.preprocess;"
+        "writer = make_caption_writer(S('a', 'b'), Workspace(Path('.')), print, Event()); assert writer.describe(Image.new('RGB', (8, 8))) == '';"
+        "make_caption_writer(S('a', 'b', blip_caption=True), Workspace(Path('.')), print, Event()); import ti_core.data.preprocess;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == 0

@@ -46,6 +46,19 @@ def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientat
         assert np.array_equal(np.asarray(open_rgb(tmp_path / "a.png")), np.asarray(ImageOps.exif_transpose(image)))
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_turned_uncompressed_tiff_keeps_its_pixels(tmp_path: Path, mode: str) -> None:
+    """Opened by its name, Pillow 12.3 reads the rows of most of them with the wrong width."""
+    values = np.arange(6 * 4, dtype=np.uint8).reshape(4, 6) * 10
+    image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image.save(tmp_path / "turned.tif", exif=exif)
+    image.save(tmp_path / "lying.tif")
+    expected = open_rgb(tmp_path / "lying.tif").transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(np.array(open_rgb(tmp_path / "turned.tif")), np.array(expected))
+
+
 def test_an_odd_tag_beside_the_orientation_does_not_lose_the_picture_or_its_turn(tmp_path: Path) -> None:
     turned = struct.pack("<HHIHH", ExifTags.Base.Orientation, 3, 1, 6, 0)
     text_for_a_number = struct.pack("<HHI4s", ExifTags.Base.XResolution, 2, 4, b"ab\xff\0")

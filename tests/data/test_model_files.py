@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Recorder
+from tests.models.fake_hub import fake_hub
 from ti_core.data import model_files
-from ti_core.data.model_files import ModelFiles, find_model
-from ti_core.errors import UserError
+from ti_core.data.model_files import ModelFiles, fetch_model, find_model
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import Progress
 from ti_core.workspace import Workspace
 
 WANTED = ("config.json", "model.safetensors")
@@ -18,6 +22,10 @@ WANTED = ("config.json", "model.safetensors")
 
 def files(root: Path) -> ModelFiles:
     return ModelFiles("The model", "somebody/something", root / "models" / "kind" / "something", WANTED)
+
+
+def on_the_fake_hub(root: Path) -> ModelFiles:
+    return ModelFiles("The model", "owner/model", root / "models" / "kind" / "model", WANTED)
 
 
 def fill(folder: Path, names: tuple[str, ...] = WANTED) -> Path:
@@ -61,5 +69,34 @@ def test_a_hub_that_never_answers_is_not_waited_for_long(tmp_path: Path, monkeyp
         monkeypatch.setattr(model_files, "HUB_TIMEOUT_S", 0.5)
         begin = time.monotonic()
         with pytest.raises(UserError, match="could not be downloaded"):
-            find_model(files(tmp_path), Workspace(tmp_path))
+            fetch_model(files(tmp_path), Workspace(tmp_path), Recorder(), threading.Event())
         assert time.monotonic() - begin < 5
+
+
+def test_the_hub_is_asked_last_and_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    with fake_hub({name: b"x" * 3_000_000 for name in (*WANTED, "README.md")}) as hub:
+        monkeypatch.setattr(model_files, "HUB_ENDPOINT", hub.endpoint)
+        fetch_model(on_the_fake_hub(tmp_path), Workspace(tmp_path), recorder, threading.Event())
+        assert sorted(hub.fetched()) == sorted(WANTED)
+    assert find_model(on_the_fake_hub(tmp_path), Workspace(tmp_path)) == tmp_path / "models" / "kind" / "model"
+    assert "MB/s" in recorder.of(Progress)[-1].text
+
+
+def test_interrupt_ends_the_download_at_once_and_it_goes_on_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    with fake_hub(dict.fromkeys(WANTED, b"x" * 5_000_000)) as hub:
+        monkeypatch.setattr(model_files, "HUB_ENDPOINT", hub.endpoint)
+        with pytest.raises(Interrupted):
+            fetch_model(on_the_fake_hub(tmp_path), Workspace(tmp_path), lambda event: stop.set(), stop)
+        arrived = next(tmp_path.rglob("*.part")).stat().st_size
+        assert 0 < arrived < 5_000_000
+        fetch_model(on_the_fake_hub(tmp_path), Workspace(tmp_path), Recorder(), threading.Event())
+        assert f"bytes={arrived}-" in [asked for _, asked in hub.asked]
+
+
+def test_what_the_hub_says_is_told_with_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_hub({"config.json": b"{}"}) as hub:
+        monkeypatch.setattr(model_files, "HUB_ENDPOINT", hub.endpoint)
+        with pytest.raises(UserError, match=r"could not be downloaded\. 'owner/model' has no model\.safetensors\. Put config\.json, model\.safetensors of"):
+            fetch_model(on_the_fake_hub(tmp_path), Workspace(tmp_path), Recorder(), threading.Event())

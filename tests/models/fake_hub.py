@@ -46,9 +46,9 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[FakeHub]:
             hub.asked.append((path, self.headers.get("Range", "")))
             if path.startswith("/cdn/"):
                 self._file(path.removeprefix("/cdn/"))
-            elif hub.refusal or not re.match(r"/(api/models/)?owner/model/", path):
+            elif hub.refusal or not re.match(r"/(api/models/)?owner/model(/|$)", path):
                 self._refuse(*(hub.refusal or (401, "RepoNotFound")))
-            elif path == "/api/models/owner/model/revision/main":
+            elif path in ("/api/models/owner/model", "/api/models/owner/model/revision/main"):
                 self._answer(json.dumps({"id": "owner/model", "sha": COMMIT, "siblings": [sibling(*file) for file in hub.files.items()]}).encode())
             elif path.startswith("/api/"):
                 self._refuse(404, "RevisionNotFound")

@@ -12,11 +12,12 @@ from tests.conftest import Recorder
 from tests.models.fake_hub import FakeHub, fake_hub, files_of
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Event, Finished, Notice, Progress
+from ti_core.files import save_text
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.models import hub as hub_module
 from ti_core.models.checkpoint import load_checkpoint
-from ti_core.models.hub import download_checkpoint
+from ti_core.models.hub import check_download, download_checkpoint
 from ti_core.workspace import Workspace
 
 SINGLE = bytes(range(256)) * 20_000
@@ -66,7 +67,14 @@ def test_a_folder_is_fetched_with_what_is_needed_alone_and_loads(hub: FakeHub, p
 
 
 @pytest.mark.parametrize(
-    "name", ["owner/model/v1.safetensors", "https://huggingface.co/owner/model/blob/main/v1.safetensors", " owner/model/resolve/main/v1.safetensors "]
+    "name",
+    [
+        "owner/model/v1.safetensors",
+        "https://huggingface.co/owner/model/blob/main/v1.safetensors",
+        " owner/model/resolve/main/v1.safetensors ",
+        "https://huggingface.co/owner/model/resolve/main/v1.safetensors?download=true",
+        "huggingface.co/owner/model/blob/main/v1.safetensors#top",
+    ],
 )
 def test_a_single_file_lies_beside_the_others_afterwards(hub: FakeHub, place: Workspace, name: str) -> None:
     recorder = Recorder()
@@ -77,6 +85,12 @@ def test_a_single_file_lies_beside_the_others_afterwards(hub: FakeHub, place: Wo
     assert [path.name for path in place.checkpoints.rglob("*")] == ["v1.safetensors"]
     with pytest.raises(UserError, match=r"'v1.safetensors' is in models/Stable-diffusion already"):
         download(name, place, hub)
+
+
+@pytest.mark.parametrize("name", ["https://www.huggingface.co/owner/model/tree/main", "hf.co/owner/model/", "owner/model?x=1"])
+def test_the_address_of_a_models_page_is_its_name(place: Workspace, name: str) -> None:
+    repository, revision, file = check_download(name, place)
+    assert (repository, revision or "main", file) == ("owner/model", "main", "")
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(hub: FakeHub, place: Workspace) -> None:
@@ -112,7 +126,27 @@ def test_a_damaged_file_is_deleted(hub: FakeHub, place: Workspace) -> None:
     hub.damage = True
     with pytest.raises(UserError, match=r"'v1.safetensors' arrived damaged"):
         download("owner/model/v1.safetensors", place, hub)
-    assert not [path for path in place.checkpoints.rglob("*") if path.is_file()]
+    assert [path.name for path in place.checkpoints.rglob("*") if path.is_file()] == [".commit"]
+
+
+def test_an_interrupted_download_goes_on_after_a_new_commit_and_what_is_of_another_file_is_fetched_anew(hub: FakeHub, place: Workspace) -> None:
+    waiting = place.checkpoints / ".download" / "owner--model-v1.safetensors"
+    save_text(waiting / ".commit", "of last week")
+    (waiting / "v1.safetensors.part").write_bytes(SINGLE[:4_000_000])
+    assert download("owner/model/v1.safetensors", place, hub).read_bytes() == SINGLE
+    assert hub.asked[-1] == ("/cdn/v1.safetensors", "bytes=4000000-") and not waiting.parent.exists()
+    (place.checkpoints / "v1.safetensors").unlink()
+    save_text(waiting / ".commit", "of last week")
+    (waiting / "v1.safetensors").write_bytes(b"?" * len(SINGLE))
+    assert download("owner/model/v1.safetensors", place, hub).read_bytes() == SINGLE
+    assert hub.asked[-1] == ("/cdn/v1.safetensors", "")
+
+
+def test_checking_a_file_says_little(hub: FakeHub, place: Workspace) -> None:
+    hub.files["v1.safetensors"] = SINGLE * 8
+    recorder = Recorder()
+    download("owner/model/v1.safetensors", place, hub, recorder)
+    assert len([event for event in recorder.of(Progress) if event.text.startswith("Checking")]) <= 2
 
 
 @pytest.mark.parametrize(

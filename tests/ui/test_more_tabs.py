@@ -110,6 +110,17 @@ def test_captions_are_corrected_one_by_one_and_all_at_once(page: Page, folder: P
     keep_picture(page, "captions")
 
 
+def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page: Page, folder: Path) -> None:
+    """The second click goes off while the answer to the first is on its way: the box still holds the first picture's words."""
+    choose_tab(page, "Captions")
+    expect(page.locator("#captions_text textarea")).to_have_value(re.compile("."))
+    before = [caption(folder, i) for i in range(3)]
+    assert len(set(before)) == 3
+    page.evaluate("for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()")
+    expect(message_of(page, "captions")).to_have_value(re.compile("^Saved: "))
+    assert [caption(folder, i) for i in range(3)] == before
+
+
 def test_a_template_is_copied_changed_and_offered_for_training(page: Page, folder: Path) -> None:
     choose_tab(page, "Templates")
     expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("a photo of a .*, photo"))

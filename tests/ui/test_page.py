@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from tests.ui.journey import free_port
+from ti_core.data.captions import read_caption
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
@@ -141,11 +142,37 @@ def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path
     files = sorted(drop.rglob("*.*"))
     first, skipped = keep_photos(files, "../anna", workspace)
     second, _ = keep_photos(files, "../anna", workspace)
-    assert sorted(skipped) == ["bomb.png", "fake.png", "page.html"]
+    assert skipped == ["Left out, because they are not photos, or larger than 100 megapixels: page.html, bomb.png, fake.png."]
     assert (first, second) == (tmp_path / "workspace" / "uploads" / "anna", tmp_path / "workspace" / "uploads" / "anna-2")
     assert sorted(file.name for file in first.iterdir()) == ["photo.png", "photo1-2.jpg", "photo1.jpg"]
     with pytest.raises(UserError, match=r"page\.html"):
         keep_photos([drop / "b/page.html"], "", workspace)
+
+
+def test_a_dropped_caption_stays_with_its_photo_whatever_the_names(tmp_path: Path) -> None:
+    """Names that become one name when they are made safe, in any order, and names that are there twice."""
+    long = "a portrait of a woman in the evening sun " * 3
+    drop, colours = tmp_path / "drop", {f"{long}1": "red", f"{long}2": "blue", "IMG (1)": "lime", "IMG 1": "black", "???": "white"}
+    drop.mkdir()
+    for stem, colour in colours.items():
+        Image.new("RGB", (4, 4), colour).save(drop / f"{stem}.png")
+        if colour not in ("red", "lime"):
+            (drop / f"{stem}.txt").write_text(colour, encoding="utf-8")
+    for order in (sorted(drop.iterdir()), sorted(drop.iterdir(), reverse=True)):
+        folder, _ = keep_photos(order, "", Workspace(tmp_path / "workspace"))
+        found = {Image.open(picture).getpixel((0, 0)): read_caption(picture) for picture in folder.glob("*.png")}
+        assert found == {(255, 0, 0): None, (0, 0, 255): "blue", (0, 255, 0): None, (0, 0, 0): "black", (255, 255, 255): "white"}
+
+
+def test_a_caption_of_which_of_two_photos_is_left_out_and_named(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / folder / "photo.png")
+    (tmp_path / "b" / "photo.txt").write_text("blue", encoding="utf-8")
+    files = [tmp_path / "a/photo.png", tmp_path / "b/photo.png", tmp_path / "b/photo.txt"]
+    folder, told = keep_photos(files, "", Workspace(tmp_path / "workspace"))
+    assert sorted(path.name for path in folder.iterdir()) == ["photo-2.png", "photo.png"]
+    assert told == ["Left out, because several photos have that name, so nobody can know whose caption it is: photo.txt."]
 
 
 @pytest.fixture(scope="module")

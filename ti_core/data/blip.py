@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from PIL import Image
 from safetensors import SafetensorError
 
@@ -52,7 +53,7 @@ class Blip:
                 raise ValueError(f"{len(info['missing_keys'])} of its tensors are missing")
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
             raise UserError(f"{files.title} in {workspace.shown(files.folder)} cannot be read: {error}.", "Download its files anew.") from error
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = PartialState().device
         self.model = model.to(self.device).eval()
         self.lengths = {"min_length": settings.blip_min_length, "max_length": settings.blip_max_length, "num_beams": settings.blip_beams}
 

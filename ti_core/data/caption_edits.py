@@ -49,8 +49,10 @@ def find_captioned(folder: Path, name: str) -> Captioned:
 
 
 def save_caption(folder: Path, name: str, text: str) -> Path:
-    """Write the .txt beside the picture called `name`: one line, UTF-8."""
+    """Write the .txt beside the picture called `name`: one line, UTF-8. Raises UserError for one that cannot be read: its words would be lost."""
     captioned = find_captioned(folder, name)
+    if captioned.problem:
+        raise UserError(captioned.problem)
     return save_text(captioned.picture.with_suffix(".txt"), " ".join(text.split()) + "\n")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
 
+from ti_core.data.model_files import fetch_model
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.settings import PreprocessSettings
@@ -44,19 +46,21 @@ class CaptionWriter:
         return loaded
 
 
-def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit: Emit) -> CaptionWriter:
-    """BLIP first, then the tagger, where ticked. Torch is imported only when a picture is described."""
+def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> CaptionWriter:
+    """BLIP first, then the tagger, where ticked. Torch is imported, and a model fetched, only when a picture is described; `stop` ends the fetching."""
 
     def blip() -> Captioner:
-        from ti_core.data.blip import Blip
+        from ti_core.data.blip import Blip, blip_files
         from ti_core.models.warm import forget
 
+        fetch_model(blip_files(settings.blip_model, workspace), workspace, emit, stop)
         forget()  # the last training's model makes room
         return Blip(settings, workspace)
 
     def tagger() -> Captioner:
-        from ti_core.data.tagger import Tagger
+        from ti_core.data.tagger import Tagger, tagger_files
 
+        fetch_model(tagger_files(workspace), workspace, emit, stop)
         return Tagger(settings, workspace)
 
     wanted = [("BLIP", blip)] * settings.blip_caption + [("the booru tagger", tagger)] * settings.booru_caption

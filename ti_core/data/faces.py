@@ -64,7 +64,9 @@ def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
 
 
 def _yunet(path: Path) -> cv2.FaceDetectorYN:
-    return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, _MOST)
+    """From its content, because OpenCV on Windows opens no path with letters outside of the system's own."""
+    content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    return cv2.FaceDetectorYN.create("onnx", content, np.empty(0, dtype=np.uint8), (320, 320), _SCORE, _OVERLAP, _MOST)
 
 
 def _find_with_yunet(detector: cv2.FaceDetectorYN, image: Image.Image) -> list[Face]:
@@ -76,7 +78,14 @@ def _find_with_yunet(detector: cv2.FaceDetectorYN, image: Image.Image) -> list[F
 
 def _cascades() -> list[tuple[cv2.CascadeClassifier, float]]:
     folder = Path(cv2.__file__).parent / "data"
-    return [(cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml")), share) for name, share in _HAAR]
+    return [(_cascade(folder / f"haarcascade_{name}.xml"), share) for name, share in _HAAR]
+
+
+def _cascade(path: Path) -> cv2.CascadeClassifier:
+    cascade = cv2.CascadeClassifier()
+    content = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    cascade.read(content.getFirstTopLevelNode())
+    return cascade
 
 
 def _find_with_haar(cascades: list[tuple[cv2.CascadeClassifier, float]], image: Image.Image) -> list[Face]:

@@ -17,6 +17,7 @@ WATERMARK_SHARE = 0.1
 
 _WATERMARK_GREY = 0x99
 _WINDOW_STEP_PX = 4
+_MOST_WINDOWS = 1000
 _MAX_CORNERS = 100
 _CORNER_QUALITY = 0.04
 _CORNER_DISTANCE_SHARE = 0.06
@@ -97,7 +98,7 @@ def entropy_point(image: Image.Image, target: Size) -> tuple[float, float] | Non
     along_x = image.width > image.height
     longest = (image.width - target[0]) if along_x else (image.height - target[1])
     best, best_score = 0, -1.0
-    for start in range(0, longest + 1, _WINDOW_STEP_PX):
+    for start in range(0, longest + 1, max(_WINDOW_STEP_PX, longest // _MOST_WINDOWS)):
         corner = (start, 0) if along_x else (0, start)
         score = tone_score(image.crop((*corner, corner[0] + target[0], corner[1] + target[1])))
         if score > best_score:

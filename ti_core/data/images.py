@@ -76,8 +76,8 @@ def open_alpha(path: Path) -> Image.Image | None:
 
 def _open_upright(path: Path) -> Image.Image:
     try:
-        with Image.open(path, formats=sorted(set(readable_suffixes().values()))) as image:
-            image.load()
+        with path.open("rb") as file, Image.open(file, formats=sorted(set(readable_suffixes().values()))) as image:
+            image.load()  # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
             return _upright(image)
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import save_atomically, save_text
+from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
@@ -30,6 +29,7 @@ DEBUG_FOLDER = "debug"
 """Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are never trained on."""
 
 SHOWN_FILES = 12
+MOST_SLENDER = 30
 _STEM_BYTES = 180
 """File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
@@ -80,7 +80,7 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     """
     photos, destination = check_preprocess(settings, workspace)
     result = PreprocessResult(workspace.shown(destination))
-    work = _Work(Steps(settings, workspace, emit), destination, workspace, result, emit)
+    work = _Work(Steps(settings, workspace, emit, stop), destination, workspace, result, emit)
     for saved in read_ahead(work.save, work.captioned(photos, stop)):
         result.add(saved)
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
@@ -192,9 +192,12 @@ class _Work:
         except UserError:
             caption, caption_problem = "", Problem(f"{path.stem}.txt", "it is not UTF-8 text")
         try:
-            return _Photo(number, path, self.steps.cut(open_rgb(path)), None, caption, caption_problem)
+            image = open_rgb(path)
         except UserError as error:
             return _Photo(number, path, [], problem_of(path, error), caption, caption_problem)
+        if max(image.size) > MOST_SLENDER * min(image.size):  # a line or a spacer: covering a square with it would take gigabytes
+            return _Photo(number, path, [], Problem(path.name, f"it is more than {MOST_SLENDER} times as long as wide"), caption, caption_problem)
+        return _Photo(number, path, self.steps.cut(image), None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
         short = os.fsencode(photo.path.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
@@ -218,8 +221,7 @@ def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: E
         return
     earlier = [p for p in sorted(destination.iterdir()) if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix in (".png", ".txt")]
     if earlier:
-        number = next(n for n in itertools.count(1) if not (destination / f"earlier-{n}").exists())
-        aside = destination / f"earlier-{number}"
+        aside = first_free(lambda number: destination / f"earlier-{number}", Path.exists)
         try:
             aside.mkdir()
             debug = destination / DEBUG_FOLDER

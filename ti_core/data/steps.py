@@ -45,10 +45,10 @@ Step = Callable[[list[Piece]], list[Piece]]
 class Steps:
     """The ticked steps of a job, with the detectors and captioners that they share."""
 
-    def __init__(self, settings: PreprocessSettings, workspace: Workspace, emit: Emit) -> None:
+    def __init__(self, settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
         self.settings = settings
         self.target = (settings.width, settings.height)
-        self.writer: CaptionWriter = make_caption_writer(settings, workspace, emit)
+        self.writer: CaptionWriter = make_caption_writer(settings, workspace, emit, stop)
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
             from ti_core.data.faces import load_face_finder  # loads OpenCV, which a plain crop does not need
 

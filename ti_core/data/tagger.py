@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -60,7 +61,7 @@ class Tagger:
             raise UserError(
                 f"{files.title} in {workspace.shown(folder)} cannot be read: {error}.", f"Download its files anew; only {TAGGER} and its like (ViT) are known."
             ) from error
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = PartialState().device
         self.model.to(self.device).eval()
         self.threshold = settings.booru_threshold
 

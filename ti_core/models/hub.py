@@ -1,4 +1,4 @@
-"""Fetches a checkpoint from the Hugging Face hub into models/Stable-diffusion: only the files that are needed, and going on where it stopped."""
+"""Fetches models from the Hugging Face hub, checkpoints into models/Stable-diffusion: only the files that are needed, and going on where it stopped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ti_core.checkpoint_facts import facts_of
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import reason
+from ti_core.files import reason, save_text
 from ti_core.library import CHECKPOINT_SUFFIXES
 from ti_core.workspace import Workspace
 
@@ -24,7 +25,12 @@ TIMEOUT_S = 20.0
 TRIES = 5
 """Each continues the file where the connection broke."""
 MB = 10**6
-_NAME = re.compile(r"(?:https?://(?:huggingface\.co|hf\.co)/)?(\w[\w.-]*/\w[\w.-]*)(?:/(?:(?:blob|resolve)/([^/]+)/)?(.+))?")
+COMMIT = ".commit"
+"""In a folder that waits: the state of the repository that its files are of."""
+_NAME = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/)?(?P<repository>\w[\w.-]*/\w[\w.-]*)"
+    r"(?:/(?:(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/|$))?(?P<file>.+)?)?"
+)
 _SMALL = re.compile(
     r"model_index\.json|(unet|vae|text_encoder|text_encoder_2)/config\.json|scheduler/scheduler_config\.json|tokenizer(_2)?/[\w.-]+\.(json|txt)"
 )
@@ -55,9 +61,11 @@ def download_checkpoint(name: str, workspace: Workspace, emit: Emit, stop: threa
         raise UserError(
             f"'{target.relative_to(workspace.checkpoints)}' is in {workspace.shown(workspace.checkpoints)} already.", "Delete it first to fetch it again."
         )
-    waiting = workspace.checkpoints / ".download" / "-".join([repository.replace("/", "--"), hub.commit[:10], *([files[0].saved_as] if wanted else [])])
+    waiting = workspace.checkpoints / ".download" / "-".join([repository.replace("/", "--"), *([files[0].saved_as] if wanted else [])])
     try:
+        _reopen(waiting, files, hub.commit)
         _fetch_all(hub, files, waiting, emit, stop)
+        (waiting / COMMIT).unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(waiting / files[0].saved_as if wanted else waiting, target)
         shutil.rmtree(waiting, ignore_errors=True)
@@ -79,10 +87,21 @@ def check_download(name: str, workspace: Workspace) -> tuple[str, str, str]:
         raise UserError(
             "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
         )
-    match = _NAME.fullmatch(name.strip().removesuffix("/"))
+    match = _NAME.fullmatch(re.split(r"[?#]", name.strip())[0].removesuffix("/"))
     if match is None:
         raise UserError(f"'{name}' is no name of a model on the hub.", "Write OWNER/NAME, or OWNER/NAME/file.safetensors for a single file.")
-    return match[1], match[2] or "", match[3] or ""
+    return match["repository"], match["revision"] or "", match["file"] or ""
+
+
+def fetch_files(repository: str, wanted: Sequence[str], more: Sequence[str], folder: Path, emit: Emit, stop: threading.Event, endpoint: str | None) -> None:
+    """Fetch these files of a model into `folder`; those of `more` only if it has them. Raises UserError and Interrupted, and goes on next time."""
+    hub = _Hub(repository, "main", endpoint)
+    if lost := [name for name in wanted if name not in hub.files]:
+        raise UserError(f"'{repository}' has no {', '.join(lost)}.")
+    try:
+        _fetch_all(hub, [hub.files[name] for name in (*wanted, *more) if name in hub.files], folder, emit, stop)
+    except OSError as error:
+        raise UserError(f"{folder.name} could not be saved: {reason(error)}.") from error
 
 
 class _Hub:
@@ -168,6 +187,21 @@ def _folder_files(hub: _Hub) -> list[HubFile]:
     return [file for name, file in hub.files.items() if _SMALL.fullmatch(name)] + [file for _, file in best.values()]
 
 
+def _reopen(folder: Path, files: list[HubFile], commit: str) -> None:
+    """Make a folder that was begun at another state of the repository fit for this one: what has a hash is kept, to be checked by it."""
+    marker = folder / COMMIT
+    if marker.is_file() and marker.read_text(encoding="utf-8") == commit:
+        return
+    for file in files:
+        target = folder / file.saved_as
+        if not file.sha256:
+            target.unlink(missing_ok=True)
+            _part(target).unlink(missing_ok=True)
+        elif target.is_file():
+            os.replace(target, _part(target))
+    save_text(marker, commit)
+
+
 def _fetch_all(hub: _Hub, files: list[HubFile], folder: Path, emit: Emit, stop: threading.Event) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     left = [file for file in files if not (folder / file.saved_as).is_file()]
@@ -192,6 +226,7 @@ def _arrived(target: Path) -> int:
 def _fetch(hub: _Hub, file: HubFile, target: Path, meter: _Meter, stop: threading.Event) -> None:
     """One file, checked by its size and its SHA-256 where the hub tells it. Raises Interrupted, UserError and OSError."""
     part = _part(target)
+    goes_on = _arrived(target) > 0
     for tried in range(1, TRIES + 1):
         before = _arrived(target)
         try:
@@ -202,7 +237,10 @@ def _fetch(hub: _Hub, file: HubFile, target: Path, meter: _Meter, stop: threadin
             continue
         break
     if part.stat().st_size != file.bytes or (file.sha256 and _sha256(part, meter, stop) != file.sha256):
+        meter.done -= _arrived(target)
         part.unlink()
+        if goes_on:  # what was there before may have been of another file
+            return _fetch(hub, file, target, meter, stop)
         raise UserError(f"'{file.name}' arrived damaged, so it was deleted.", "Try again.")
     os.replace(part, target)
 
@@ -250,7 +288,7 @@ class _Meter:
     def add(self, bytes: int, text: str) -> None:
         self.done += bytes
         now = time.monotonic()
-        if now - self.told < 0.2 and self.done < self.total:
+        if now - self.told < 0.2 and (self.done < self.total or not bytes):
             return
         self.told = now
         pace = self.done / max(now - self.began, 0.001)

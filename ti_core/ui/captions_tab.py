@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -28,15 +28,25 @@ from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message
 
 GALLERY_PICTURES = 200
 THUMBNAIL_PX, LARGE_PX = 256, 768
-NOTHING: tuple[str, str, str] = ("", "", "")
+
+
+class Opened(NamedTuple):
+    """What the caption box belongs to: folder, name of the picture, and the caption as it was read."""
+
+    folder: str = ""
+    picture: str = ""
+    caption: str = ""
 
 
 class CaptionsTab:
-    """`opened` holds folder, picture and the caption as it was read: what is typed is saved when another picture is chosen."""
+    """What is typed is saved when another picture is chosen.
+
+    `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody clicks faster than the network is.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.opened = gr.State(NOTHING)
+        self.opened = gr.JSON(list(Opened()), visible=False)
         gr.Markdown("Training learns from these words. Describe what is *not* the person: clothes, place, light, mood.", elem_classes="hint")
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.folder = disk_dropdown(
@@ -99,18 +109,18 @@ class CaptionsTab:
     # ---- one folder
 
     @looks
-    def enter(self, opened: tuple[str, str, str], folder: str | None) -> Updates:
+    def enter(self, opened: Sequence[str], folder: str | None) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
         folders = dataset_folders(self.desk.workspace)
         wanted = folder or (folders[0] if folders else "")
         if not wanted:
             return accepted(self.message, "There is no dataset yet. Preprocess your photos first, or type the path of a folder.")
-        if opened[0] == wanted:
+        if Opened(*opened).folder == wanted:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
     @looks
-    def open_other(self, opened: tuple[str, str, str], text: str, folder: str | None) -> Updates:
+    def open_other(self, opened: Sequence[str], text: str, folder: str | None) -> Updates:
         """Another folder is chosen. What was typed before is saved, by those who may."""
         try:
             if _is_typed(opened, text):
@@ -127,7 +137,7 @@ class CaptionsTab:
             captions = self._read(folder or "")
         except UserError as error:
             hidden = {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags)}
-            return {self.opened: NOTHING, **hidden, **refused(error, self.message)}
+            return {self.opened: list(Opened()), **hidden, **refused(error, self.message)}
         thumbnails = [(_small(c, THUMBNAIL_PX), c.caption or "(no words)") for c in captions[:GALLERY_PICTURES]]
         count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
         told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
@@ -149,30 +159,30 @@ class CaptionsTab:
     def _show(self, folder: str, captioned: Captioned) -> Updates:
         name = captioned.picture.name
         return {
-            self.opened: (folder, name, captioned.caption), self.text: captioned.caption,
+            self.opened: list(Opened(folder, name, captioned.caption)), self.text: captioned.caption,
             self.picture: gr.update(value=_small(captioned, LARGE_PX), label=name),
         }  # fmt: skip
 
-    def _save_typed(self, opened: tuple[str, str, str], text: str) -> None:
+    def _save_typed(self, opened: Sequence[str], text: str) -> None:
         """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
-        folder, name, _ = opened
+        shown = Opened(*opened)
         if _is_typed(opened, text):
-            save_caption(self._folder(folder), name, text)
+            save_caption(self._folder(shown.folder), shown.picture, text)
 
     # ---- one picture
 
-    def pick(self, opened: tuple[str, str, str], text: str, gallery: Any, event: gr.SelectData) -> Updates:
+    def pick(self, opened: Sequence[str], text: str, gallery: Any, event: gr.SelectData) -> Updates:
         return self.move(opened, text, gallery, to=int(event.index))
 
-    def go_back(self, opened: tuple[str, str, str], text: str, gallery: Any) -> Updates:
+    def go_back(self, opened: Sequence[str], text: str, gallery: Any) -> Updates:
         return self.move(opened, text, gallery, by=-1)
 
-    def go_on(self, opened: tuple[str, str, str], text: str, gallery: Any) -> Updates:
+    def go_on(self, opened: Sequence[str], text: str, gallery: Any) -> Updates:
         return self.move(opened, text, gallery, by=1)
 
-    def move(self, opened: tuple[str, str, str], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
+    def move(self, opened: Sequence[str], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
         """Save what was typed and show another picture."""
-        folder, name, _ = opened
+        folder, name, _ = Opened(*opened)
         updates = self.save_one(opened, text, gallery, tell=False)
         if self.opened not in updates:  # it could not be saved: stay
             return updates
@@ -181,12 +191,12 @@ class CaptionsTab:
         index = (at + by) % len(captions) if by else max(0, min(len(captions) - 1, to))
         if index == at:  # the gallery also tells of a choice that was made here
             return updates
-        shown = self._show(folder, captions[index])
+        shown = {**self._show(folder, captions[index]), **accepted(self.message, captions[index].problem)}
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
-    def save_one(self, opened: tuple[str, str, str], text: str, gallery: Any, tell: bool = True) -> Updates:
+    def save_one(self, opened: Sequence[str], text: str, gallery: Any, tell: bool = True) -> Updates:
         """Write the caption if it was changed here, and count anew."""
-        folder, name, as_read = opened
+        folder, name, as_read = Opened(*opened)
         try:
             self._save_typed(opened, text)
             captions = self._read(folder)
@@ -194,7 +204,7 @@ class CaptionsTab:
         except UserError as error:
             return refused(error, self.message)
         index = [c.picture.name for c in captions].index(name)
-        updates = {**accepted(self.message, f"Saved: {now.picture.stem}.txt." if tell else ""), self.opened: (folder, name, now.caption)}
+        updates = {**accepted(self.message, f"Saved: {now.picture.stem}.txt." if tell else ""), self.opened: list(Opened(folder, name, now.caption))}
         if text != as_read:
             updates.update({self.tags: self._counted(captions), self.text: now.caption})
             if gallery and index < len(gallery):
@@ -205,28 +215,29 @@ class CaptionsTab:
 
     # ---- all pictures
 
-    def replace_everywhere(self, opened: tuple[str, str, str], text: str, find: str, replacement: str) -> Updates:
+    def replace_everywhere(self, opened: Sequence[str], text: str, find: str, replacement: str) -> Updates:
         return self._change(opened, text, lambda: replacing(find, replacement))
 
-    def add_everywhere(self, opened: tuple[str, str, str], text: str, tag: str, at_front: bool) -> Updates:
+    def add_everywhere(self, opened: Sequence[str], text: str, tag: str, at_front: bool) -> Updates:
         return self._change(opened, text, lambda: adding(tag, at_front))
 
-    def remove_everywhere(self, opened: tuple[str, str, str], text: str, tag: str) -> Updates:
+    def remove_everywhere(self, opened: Sequence[str], text: str, tag: str) -> Updates:
         return self._change(opened, text, lambda: removing(tag))
 
-    def _change(self, opened: tuple[str, str, str], text: str, make: Callable[[], Callable[[str], str]]) -> Updates:
+    def _change(self, opened: Sequence[str], text: str, make: Callable[[], Callable[[str], str]]) -> Updates:
         try:
             self._save_typed(opened, text)
-            changed, _ = change_captions(self._folder(opened[0]), make())
+            folder = Opened(*opened).folder
+            changed, _ = change_captions(self._folder(folder), make())
         except UserError as error:
             return refused(error, self.message)
-        return self.open(opened[0], f"Changed {changed} caption{'s' * (changed != 1)}.")
+        return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.")
 
 
-def _is_typed(opened: tuple[str, str, str], text: str) -> bool:
+def _is_typed(opened: Sequence[str], text: str) -> bool:
     """Whether the caption box holds something that was not read from the picture's file."""
-    _, name, as_read = opened
-    return bool(name) and text != as_read
+    shown = Opened(*opened)
+    return bool(shown.picture) and text != shown.caption
 
 
 def _small(captioned: Captioned, size_px: int) -> Any:

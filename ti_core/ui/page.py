@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
-from ti_core.ui.captions_tab import NOTHING, CaptionsTab
+from ti_core.ui.captions_tab import CaptionsTab, Opened
 from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
@@ -263,7 +264,7 @@ class Page:
     @looks
     def _take_result(
         self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
-        opened: tuple[str, str, str],
+        opened: Sequence[str],
     ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
@@ -294,10 +295,10 @@ class Page:
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
         return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
-    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None, opened: tuple[str, str, str]) -> Updates:
+    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None, opened: Sequence[str]) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
-        if opened[0] in ("", directory):  # read again when that tab is chosen; what is typed for another folder stays
-            updates.update({self.captions.folder: directory, self.captions.opened: NOTHING})
+        if Opened(*opened).folder in ("", directory):  # read again when that tab is chosen; what is typed for another folder stays
+            updates.update({self.captions.folder: directory, self.captions.opened: list(Opened())})
         if not follow:
             return updates
         return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}

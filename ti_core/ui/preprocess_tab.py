@@ -75,10 +75,10 @@ class PreprocessTab:
         if not files:
             return {self.message: gr.update()}
         try:
-            folder, skipped = keep_photos([Path(file) for file in files], name, self.desk.workspace)
+            folder, left_out = keep_photos([Path(file) for file in files], name, self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
-        text = f"Left out, because they are not photos, or larger than 100 megapixels: {', '.join(skipped)}." if skipped else ""
+        text = "\n".join(left_out)
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:

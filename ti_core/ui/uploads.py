@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from ti_core.data.images import pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
-from ti_core.files import save_atomically
+from ti_core.files import first_free, save_atomically
 from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
@@ -20,23 +21,49 @@ TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".av
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
-    """Copy photos and captions to uploads/<name>; returns the folder and the names of files that are neither, or too large.
+    """Copy photos and captions to uploads/<name>; returns the folder and a sentence for each reason why files were left out.
 
     A second drop gets a folder with a number, so that two sets of photos never mix. Raises UserError when nothing is left.
     """
     wanted = [file for file in files if _is_photo_or_caption(file)]
-    skipped = [file.name for file in files if file not in wanted]
+    others = [file.name for file in files if file not in wanted]
     if not wanted:
-        raise UserError(f"None of the dropped files is a photo: {', '.join(skipped)}.", "Drop JPG, PNG or WebP files.")
+        raise UserError(f"None of the dropped files is a photo: {', '.join(others)}.", "Drop JPG, PNG or WebP files.")
+    unclear = [file for file in wanted if _belongs_to_several(file, wanted)]
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
-    for file in wanted:
-        target = folder / (_clean_stem(file.stem) + file.suffix.lower())
-        number = 1
-        while target.exists():
-            number += 1
-            target = target.with_stem(f"{_clean_stem(file.stem)}-{number}")
-        save_atomically(target, partial(shutil.copyfile, file))
-    return folder, skipped
+    for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
+        save_atomically(folder / (stem + file.suffix.lower()), partial(shutil.copyfile, file))
+    told = {
+        "they are not photos, or larger than 100 megapixels": others,
+        "several photos have that name, so nobody can know whose caption it is": [file.name for file in unclear],
+    }
+    return folder, [f"Left out, because {why}: {', '.join(names)}." for why, names in told.items() if names]
+
+
+def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
+    """Whether it is a caption, and there are several photos of its name (out of several folders) but not as many captions."""
+    if file.suffix.lower() != ".txt":
+        return False
+    counts = Counter(other.suffix.lower() for other in files if other.stem == file.stem)
+    return max((count for suffix, count in counts.items() if suffix != ".txt"), default=0) > max(1, counts[".txt"])
+
+
+def _new_stems(files: Sequence[Path]) -> dict[Path, str]:
+    """A safe name without suffix for each file: photo and caption of one name keep one, and no other photo gets it."""
+    seen: Counter[str] = Counter()
+    owners: dict[tuple[str, int], str] = {}
+    stems = {}
+    for file in files:
+        seen[file.name] += 1  # out of several folders: the first photo of a name and the first caption belong together
+        owner = (file.stem, seen[file.name])
+        if owner not in owners:
+            owners[owner] = first_free(partial(_numbered, _clean_stem(file.stem)), lambda stem: stem.lower() in map(str.lower, owners.values()))
+        stems[file] = owners[owner]
+    return stems
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path:
@@ -73,8 +100,4 @@ def _clean_stem(stem: str) -> str:
 
 
 def _new_folder(parent: Path, name: str) -> Path:
-    folder, number = parent / name, 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
-    return folder
+    return first_free(lambda number: parent / _numbered(name, number), Path.exists)
