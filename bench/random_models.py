@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from ti_core.library import CheckpointFile
-from ti_core.models.checkpoint import autocast_dtype
+from ti_core.models.device import autocast_dtype
 from ti_core.models.families import FAMILIES, Family, load_tokenizers
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import StableDiffusion

@@ -41,7 +41,9 @@ from ti_core.data.dataset import Dataset, Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
+from ti_core.models.device import device_state
 from ti_core.models.families import FAMILIES
+from ti_core.models.memory import memory_facts, plan_fit
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.models.sampler import SampleRequest, sample_images
@@ -50,7 +52,7 @@ from ti_core.plan import plan_run
 from ti_core.schedule import parse_schedule
 from ti_core.settings import TrainSettings
 from ti_core.training.norms import norm_control
-from ti_core.training.run import Run, fit_to_device
+from ti_core.training.run import Run
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
 from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
@@ -187,7 +189,7 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None
-    fit = fit_to_device(settings, sd, size_px, size_px, images)
+    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), size_px, size_px, images)
     control = norm_control(settings.norm_control, sd)
     pixels, stop = fit.micro_batch * side * side, threading.Event()
     run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, stop, fit, pixels, control, {}, Together())  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.library import find_checkpoint, optimizer_file
 from ti_core.models.device import told_device
-from ti_core.models.memory import Wishes, choose_fit, facts_by_size
+from ti_core.models.memory import Wishes, facts_by_size, plan_fit
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
 from ti_core.settings import TrainSettings
@@ -90,6 +91,13 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     return values
 
 
+PLAN_FIELDS = (
+    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "held_out", "checkpoint", "precision", "gpus",
+    *(field.name for field in fields(Wishes)),
+)  # fmt: skip
+"""Settings of the Train tab that `describe_plan` reads."""
+
+
 def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     """What the numbers of the Train form come to, in one sentence, or what is missing for that."""
     if not settings.dataset_directory.strip():
@@ -121,7 +129,7 @@ def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) 
         return ""
     facts = facts_by_size(checkpoint.facts.family, checkpoint.facts.parameters)
     width, height = settings.width or checkpoint.size_px, settings.height or checkpoint.size_px
-    fit = choose_fit(state.free_bytes, facts, width, height, images, bytes_per_number=4 if settings.precision == "float32" else 2, wishes=Wishes.of(settings))
+    fit = plan_fit(settings, state, facts, width, height, -(-images // max(1, settings.gpus)))
     free = f"{state.free_bytes / 2**30:.1f} GB are free ({state.name})."
     verdict = "" if fit.fits else " It may not fit: choose a smaller Width and Height."
     return f" It needs {fit.need.sentence()}; {free}{verdict}"

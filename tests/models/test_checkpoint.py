@@ -10,8 +10,7 @@ import torch
 from tests.conftest import TINY, save_tiny_checkpoint
 from ti_core.errors import UserError
 from ti_core.library import find_checkpoints
-from ti_core.models import checkpoint
-from ti_core.models.checkpoint import load_checkpoint
+from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.plan import plan_run
 from ti_core.settings import PORTRAITS
@@ -50,9 +49,8 @@ def test_a_folder_that_is_no_checkpoint_is_refused_with_the_list(workspace: Work
         load_checkpoint(choice, workspace)
 
 
-def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
-    sd = load_checkpoint(TINY, workspace)
+def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(workspace: Workspace) -> None:
+    sd = load_checkpoint(TINY, workspace, LoadOptions(precision="float32"))
     a, b = SampleRequest("a man", seed=1, steps=3), SampleRequest("a man", seed=2, steps=3)
     alone, together = sample_images(sd, [b], {}), sample_images(sd, [a, b], {})
     assert alone[0].size == (16, 16)

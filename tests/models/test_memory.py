@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ti_core.models.checkpoint import load_checkpoint
-from ti_core.models.memory import FACTS, MIB, Wishes, choose_fit, estimate, facts_of
+from ti_core.models.device import DeviceState
+from ti_core.models.memory import FACTS, MIB, Wishes, choose_fit, estimate, memory_facts, plan_fit
 from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.workspace import Workspace
 
@@ -39,9 +40,9 @@ def test_float32_needs_twice_as_much_and_a_preview_counts_where_it_is_the_larger
 def test_an_autoencoder_that_stays_float32_beside_a_half_unet_counts_twice(workspace: Workspace) -> None:
     sd = load_checkpoint(PORTRAITS, workspace)
     sd.unet.to(torch.float32), sd.vae.to(torch.float32)
-    alike = facts_of(sd)
+    alike = memory_facts(sd)
     sd.unet.to(torch.float16)
-    wide = facts_of(sd)
+    wide = memory_facts(sd)
     assert (wide.vae_parameters, wide.vae_numbers) == (2 * alike.vae_parameters, 2 * alike.vae_numbers)
 
 
@@ -98,6 +99,18 @@ def test_what_cannot_fit_says_so_with_what_it_would_need() -> None:
     assert not refused.fits and refused.micro_batch == 20
 
 
+def test_the_plan_of_the_page_is_that_of_the_run() -> None:
+    """A CPU has few pictures at once, float32 has 4 bytes a number, and the user's precision comes before the device's own."""
+    settings, images = TrainSettings(), 24
+    gpu = plan_fit(settings, DeviceState("cuda", "", 12 * 2**30), SD1, 512, 512, images)
+    cpu = plan_fit(settings, DeviceState("cpu", "", 12 * 2**30, half=False), SD1, 512, 512, images)
+    assert gpu.micro_batch > 4 == cpu.micro_batch and cpu.need.weights == 2 * gpu.need.weights
+    assert plan_fit(TrainSettings(micro_batch=6), DeviceState("cpu", "", 24 * 2**30), SD1, 512, 512, images).micro_batch == 6
+    for precision, half in (("float32", True), ("bfloat16", False)):
+        fit = plan_fit(TrainSettings(precision=precision), DeviceState("cuda", "", 12 * 2**30, half=half), SD1, 512, 512, images)
+        assert (fit.need.weights == gpu.need.weights) == (precision == "bfloat16")
+
+
 def test_wishes_are_the_fields_of_the_settings() -> None:
     settings = TrainSettings.from_dict({"micro_batch": 3, "vae_slicing": "on"})
     assert Wishes.of(settings) == Wishes(micro_batch=3, vae_slicing="on")
@@ -105,7 +118,7 @@ def test_wishes_are_the_fields_of_the_settings() -> None:
 
 def test_a_loaded_checkpoint_counts_its_own_parameters_and_scales_by_width(tmp_path: object) -> None:
     sd = load_checkpoint(PORTRAITS, Workspace(tmp_path))  # type: ignore[arg-type]
-    facts = facts_of(sd)
+    facts = memory_facts(sd)
     assert facts.unet_parameters == sum(p.numel() for p in sd.unet.parameters())
     assert facts.kept_numbers == pytest.approx(SD1.kept_numbers * 64 / 320)
     assert facts.latent_factor == 4 and 0 < facts.prompt_bytes < SD1.prompt_bytes

@@ -12,7 +12,6 @@ from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
 from ti_core.errors import UserError
 from ti_core.events import Notice, PreviewSaved, Started, StepDone
-from ti_core.models import checkpoint
 from ti_core.models.device import DeviceState
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import CreateSettings
@@ -37,12 +36,11 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, but_not_checkpointe
 
 
 def test_the_micro_batch_halves_the_update_is_repeated_and_the_page_is_told(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
-    train(workspace, steps=3)
+    train(workspace, steps=3, precision="float32")
     plenty = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
     tried = limit_memory(monkeypatch, most=1)
-    events = train(workspace, steps=3)
+    events = train(workspace, steps=3, precision="float32")
     assert tried[:6] == [4, 2, 1, 1, 1, 1]
     assert [event.step for event in events.of(StepDone)] == [1, 2, 3]
     told = [event.text for event in events.of(Notice) if "memory ran out" in event.text]
@@ -89,15 +87,14 @@ def test_prompts_whose_graphs_do_not_fit_together_are_encoded_once_more_in_parts
     anna: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checkpoint, "autocast_dtype", lambda device: None)
     captions = sorted((workspace.datasets / "anna").glob("*.txt"))
     captions[0].write_text("word " * 90, encoding="utf-8")  # a second chunk, so that the parts must agree on the length
-    train(workspace, steps=2)
+    train(workspace, steps=2, precision="float32")
     whole = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
-    choose_fit = run.choose_fit
-    monkeypatch.setattr(run, "choose_fit", lambda *given, **named: replace(choose_fit(*given, **named), prompts_at_once=3))
-    train(workspace, steps=2)
+    plan_fit = run.plan_fit
+    monkeypatch.setattr(run, "plan_fit", lambda *given: replace(plan_fit(*given), prompts_at_once=3))
+    train(workspace, steps=2, precision="float32")
     assert torch.allclose(rows_of(anna), whole, atol=1e-5)
 
 

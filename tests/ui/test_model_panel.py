@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,13 @@ from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.models import device
 from ti_core.models.device import DeviceState
-from ti_core.recipe import describe_plan
+from ti_core.recipe import PLAN_FIELDS, describe_plan
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import create_embedding
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
-from ti_core.workspace import Workspace
+from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
 
 
 @pytest.fixture
@@ -58,6 +59,22 @@ def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(worksp
     device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30))
     assert "of the device's memory" in describe_plan(workspace, settings)
     assert "8.0 GB are free (GeForce)." in describe_plan(workspace, settings)
+
+
+def test_every_field_that_the_plan_reads_makes_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a form that writes down which of its fields are looked at."""
+    names = set(TrainSettings.options())
+    looked: set[str] = set()
+
+    class Watched(TrainSettings):
+        def __getattribute__(self, name: str) -> Any:
+            if name in names:
+                looked.add(name)
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr(device, "_told", DeviceState("cuda", "GeForce", 8 * 2**30))
+    describe_plan(Workspace(REPOSITORY), Watched(embedding="anna", dataset_directory=SHOWN_SAMPLE_PHOTOS + "/anna"))
+    assert looked == set(PLAN_FIELDS)
 
 
 def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Progress
 from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoint, find_vae
+from ti_core.models.device import autocast_dtype
 from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
@@ -182,15 +183,6 @@ def _damaged(file: CheckpointFile, error: Exception) -> UserError:
     if "meta tensor" in reason:  # what torch says when diffusers goes on with weights that it did not find
         reason = "some of the weights that its family has are missing in it"
     return UserError(f"Checkpoint '{file.title}' cannot be loaded: {reason.rstrip('.')}.", "Choose another checkpoint, or put a complete copy in its place.")
-
-
-def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """bf16 where the hardware multiplies it natively, fp16 on other GPUs, None (float32) elsewhere."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    if device.type == "cpu":
-        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
-    return torch.float16 if device.type == "mps" else None
 
 
 # ---- epsilon or v

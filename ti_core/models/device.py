@@ -16,12 +16,16 @@ _told: DeviceState | None = None
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next; on a CPU it is the free RAM. `count` devices can train together."""
+    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next; on a CPU it is the free RAM.
+
+    `count` devices can train together; `half` says whether it computes in half precision of its own choice.
+    """
 
     kind: str
     name: str
     free_bytes: int
     count: int = 1
+    half: bool = True
 
 
 def expect_device() -> None:
@@ -53,6 +57,17 @@ def count_devices() -> int:
     return max(1, torch.accelerator.device_count())
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """bf16 where the hardware multiplies it natively, fp16 on other GPUs, None (float32) elsewhere."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+    return torch.float16 if device.type == "mps" else None
+
+
 def device_state(device: torch.device | None = None) -> DeviceState:
     """Of accelerate's device, or of the given one."""
     import psutil
@@ -60,9 +75,10 @@ def device_state(device: torch.device | None = None) -> DeviceState:
     from accelerate import PartialState
 
     device = device or PartialState().device
+    half = autocast_dtype(device) is not None
     if device.type == "cuda":
         free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices())
+        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half)
     if device.type == "mps":
-        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory())
-    return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available), count_devices())
+        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), half=half)
+    return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available), count_devices(), half)

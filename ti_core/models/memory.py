@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ti_core.settings import AUTOMATIC, SWITCHES
 
 if TYPE_CHECKING:
+    from ti_core.models.device import DeviceState
     from ti_core.models.stable_diffusion import StableDiffusion
     from ti_core.settings import TrainSettings
 
@@ -21,6 +22,7 @@ TILE_PX = 512
 """With VAE slicing a preview is decoded in parts of this size."""
 SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
 """Left free for what counting cannot see: work space of single kernels and the allocator's rounding."""
+CPU_PIXELS_AT_ONCE = 16_384
 PROMPTS_SHARE = 0.05
 """Prompts of one update are encoded together only while what their backward pass keeps stays below this share of the free memory."""
 
@@ -51,7 +53,7 @@ FACTS = {
 """Family -> facts of its full-size models (bench/memory.py, with the forwards of models/recompute.py)."""
 
 
-def facts_of(sd: StableDiffusion) -> ModelFacts:
+def memory_facts(sd: StableDiffusion) -> ModelFacts:
     """Facts of a loaded checkpoint: its own parameters, and the family's constants by the width of its networks."""
     known = FACTS[sd.family.name]
     unet_width = sd.unet.config.block_out_channels[0] / 320
@@ -186,6 +188,18 @@ def choose_fit(free_bytes: int, facts: ModelFacts, width: int, height: int, imag
         if enough and (vae_off or count == wanted or wishes.vae_to_ram == OFF):
             break
     return plan
+
+
+def plan_fit(settings: TrainSettings, state: DeviceState, facts: ModelFacts, width: int, height: int, images: int) -> FitPlan:
+    """`choose_fit` for a training with these settings on a device in this state; the page asks it before the start, and the run at its start.
+
+    `images` is what one device has of an update. A CPU gains nothing from more than a few thousand latent pixels at once.
+    """
+    wishes = Wishes.of(settings)
+    if state.kind == "cpu" and not wishes.micro_batch:
+        images = min(images, max(1, CPU_PIXELS_AT_ONCE * facts.latent_factor**2 // (width * height)))
+    half = state.half if settings.precision == AUTOMATIC else settings.precision != "float32"
+    return choose_fit(state.free_bytes, facts, width, height, images, bytes_per_number=2 if half else 4, wishes=wishes)
 
 
 def _ways_of(switch: str) -> tuple[bool, ...]:

@@ -12,6 +12,7 @@ from ti_core.events import Emit
 from ti_core.library import find_checkpoint, find_vae, state_of_model
 from ti_core.models import checkpoint
 from ti_core.models.checkpoint import LoadOptions
+from ti_core.models.device import autocast_dtype
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.workspace import Workspace
 
@@ -36,7 +37,7 @@ def warm_checkpoint(choice: str, workspace: Workspace, options: LoadOptions, emi
 def _key(choice: str, workspace: Workspace, options: LoadOptions) -> Any:
     file, device = find_checkpoint(choice, workspace), PartialState().device
     states = [(str(path), state_of_model(path)) for path in (file.path, find_vae(options.vae, workspace, file)) if path]
-    return tuple(states), options, str(device), checkpoint.autocast_dtype(device)
+    return tuple(states), options, str(device), autocast_dtype(device)
 
 
 def forget() -> None:

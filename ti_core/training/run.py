@@ -16,7 +16,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
 from ti_core.models.device import device_state
-from ti_core.models.memory import TILE_PX, FitPlan, Wishes, choose_fit, facts_of
+from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
@@ -27,7 +27,6 @@ from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
 from ti_core.training.writer import Writer
 
-CPU_PIXELS_AT_ONCE = 16_384
 COARSE_SIZE = 0.75
 """Of both sides. A pass then costs half (0.52 from 512 to 384 px, stack notes 3), and Stable Diffusion still draws whole faces, which it does not at half the size."""
 
@@ -128,7 +127,7 @@ def begin_run(
         emit(Notice(f"The captions or prompts also name {', '.join(others.vectors)}: these embeddings are used there, and stay as they are."))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
-    fit = fit_to_device(settings, sd, width, height, len(together.own(inputs.plan.images_per_step)))
+    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), width, height, len(together.own(inputs.plan.images_per_step)))
     if not fit.fits:
         emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     plan = inputs.plan
@@ -178,15 +177,6 @@ def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emi
 
 def _lengths(widths: dict[str, int]) -> str:
     return " + ".join(str(width) for width in widths.values())
-
-
-def fit_to_device(settings: TrainSettings, sd: StableDiffusion, width: int, height: int, images: int) -> FitPlan:
-    """The fastest way that fits the free memory. A CPU gains nothing from more than a few thousand latent pixels at once."""
-    wishes = Wishes.of(settings)
-    if sd.device.type == "cpu" and not wishes.micro_batch:
-        images = min(images, max(1, CPU_PIXELS_AT_ONCE * sd.latent_factor**2 // (width * height)))
-    free_bytes = device_state(sd.device).free_bytes
-    return choose_fit(free_bytes, facts_of(sd), width, height, images, bytes_per_number=2 if sd.autocast_dtype else 4, wishes=wishes)
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:

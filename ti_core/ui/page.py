@@ -10,7 +10,7 @@ import gradio as gr
 
 from ti_core.errors import UserError
 from ti_core.library import CheckpointFile, find_checkpoint
-from ti_core.recipe import SAMPLE_PEOPLE, dataset_folder, sample_recipe
+from ti_core.recipe import PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import CaptionsTab, Opened
@@ -23,7 +23,7 @@ from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.roles import guard_handlers, looks, who
 from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.templates_tab import TemplatesTab
-from ti_core.ui.train_tab import PLAN_FIELDS, TrainTab
+from ti_core.ui.train_tab import TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, refused
 

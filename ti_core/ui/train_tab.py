@@ -21,10 +21,6 @@ from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, ref
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 DEVICE_WITHIN_S = 20.0
-PLAN_FIELDS = (
-    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "checkpoint", "precision", "micro_batch",
-    "gradient_checkpointing", "vae_to_ram", "encoders_to_ram", "vae_slicing",
-)  # fmt: skip
 
 
 class TrainTab:
