@@ -151,7 +151,7 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
 
 def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
     embedding, new = load_embedding(file), new_scenes()
-    vectors = dict(zip(ruler.sd.family.encoders, embedding.vectors.values(), strict=True))
+    vectors = embedding.vectors_for(ruler.sd.widths) or {}
     identity, obedience = ruler.read([NAME] * len(new), [person] * len(new), new, {NAME: vectors})
     norm = float(np.mean([rows.norm(dim=1).mean() for rows in vectors.values()]))
     return [round(identity, 4), round(obedience, 4), round(norm, 3)]

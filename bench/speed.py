@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 
 from bench.random_models import random_checkpoint
+from ti_core.checkpoint_facts import SIZES_PX
 from ti_core.data.dataset import Dataset, Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
@@ -269,7 +270,7 @@ def main() -> None:
     if {"steps", "previews"} & set(args.parts):
         torch.manual_seed(0)
         sd = random_checkpoint(args.family, args.tiny)
-        size_px = args.size or (FAMILIES[args.family].size_px if sd.device.type == "cuda" else 256)
+        size_px = args.size or (SIZES_PX[args.family] if sd.device.type == "cuda" else 256)
         bench = prepare(sd, size_px, args.batch, args.repeats + 9)
         found |= {"device": torch.cuda.get_device_name() if sd.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads", "family": args.family}
         found |= {"size_px": size_px, "batch": args.batch, "precision": str(sd.autocast_dtype or torch.float32).removeprefix("torch.")}

@@ -19,7 +19,6 @@ from tests.models.damaged_files import LIGHTNING, save_flux, save_lightning, sav
 from tests.models.tiny_families import KINDS, family_of, ldm_tensors, save_folder, save_single_file, save_tensors
 from ti_core.checkpoint_facts import SIZES_PX, facts_of, weights_of
 from ti_core.errors import UserError
-from ti_core.models.families import FAMILIES
 from ti_core.workspace import PORTRAITS_FOLDER
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
@@ -27,10 +26,6 @@ FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 
 def names(*names: str) -> dict[str, Any]:
     return {name: torch.zeros(4, 4) for name in names}
-
-
-def test_sizes_are_those_of_the_table_of_families() -> None:
-    assert {name: SIZES_PX[name] for name in FAMILIES} == {name: family.size_px for name, family in FAMILIES.items()}
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])

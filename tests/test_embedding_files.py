@@ -24,11 +24,10 @@ from ti_core.embedding_files import (
     vocabulary_norms,
 )  # fmt: skip
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.formats import WRITABLE, load_embedding, save_embedding
-from ti_core.embeddings.merge import MODES
+from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
+from ti_core.library import WRITABLE
 from ti_core.models.checkpoint import load_token_tables
-from ti_core.ui import embeddings_tab
 from ti_core.workspace import Workspace
 
 
@@ -40,11 +39,6 @@ def put(workspace: Workspace, file: str, rows: torch.Tensor | None = None, name:
 
 def names(workspace: Workspace) -> list[str]:
     return sorted(path.relative_to(workspace.embeddings).as_posix() for path in workspace.embeddings.rglob("*") if path.is_file())
-
-
-def test_the_page_offers_the_formats_and_modes_that_there_are() -> None:
-    assert set(embeddings_tab.FORMATS) == set(WRITABLE)
-    assert embeddings_tab.MODES == MODES
 
 
 def test_every_format_is_listed_and_ordinary_pictures_are_not(workspace: Workspace) -> None:

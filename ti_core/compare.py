@@ -112,10 +112,10 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     sd.place()
     vectors = {}
     for step in steps:
-        rows = load_embedding(copies[step]).vectors
-        if [tensor.shape[1] for tensor in rows.values()] != list(sd.widths.values()):
+        rows = load_embedding(copies[step]).vectors_for(sd.widths)
+        if rows is None:
             raise UserError(f"Step {step} of '{settings.run}' was trained for another model than {sd.file.title}.", "Choose another run.")
-        vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in zip(sd.widths, rows.values(), strict=True)}
+        vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in rows.items()}
     lines = [_trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name) for line in settings.prompt_lines]
     named = named_in(lines, workspace, sd.widths, own=name)
     words = {**{other: {k: rows.to(sd.device) for k, rows in found.items()} for other, found in named.vectors.items()}, **vectors}

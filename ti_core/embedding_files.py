@@ -38,6 +38,13 @@ class StoredEmbedding:
     problem: str = ""
 
     @property
+    def content(self) -> Embedding:
+        """What it holds. Raises UserError if it cannot be read."""
+        if self.embedding is None:
+            raise UserError(self.problem)
+        return self.embedding
+
+    @property
     def hash(self) -> str:
         """A1111's short hash of the file, 12 hex digits (reference 3.1)."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:12]
@@ -103,6 +110,8 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
 
     `own` is a name that means something else there: the word that is being trained.
     """
+    from ti_core.embeddings.embedding import shown_widths
+
     usable: dict[str, StoredEmbedding] = {}
     problems: dict[str, str] = {}
     for stored in stored_embeddings(workspace):
@@ -110,8 +119,8 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
             continue
         if stored.embedding is None:
             problems.setdefault(stored.name, stored.problem)
-        elif list(stored.embedding.widths.values()) != list(widths.values()):
-            theirs, ours = _shown(stored.embedding.widths), _shown(widths)
+        elif stored.embedding.vectors_for(widths) is None:
+            theirs, ours = shown_widths(stored.embedding.widths), shown_widths(widths)
             problem = f"'{stored.name}' was trained for another model (vectors of {theirs} numbers, not {ours}), so it stays a plain word here."
             problems.setdefault(stored.name, problem)
         else:
@@ -119,12 +128,8 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
     text = "\n".join(texts)
     found = [usable[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *usable])) if name in usable]
     left_out = [problems[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *problems])) if name in problems and name not in usable]
-    vectors = {stored.name: dict(zip(widths, stored.embedding.vectors.values(), strict=True)) for stored in found if stored.embedding is not None}
+    vectors = {stored.name: stored.content.vectors_for(widths) or {} for stored in found}
     return NamedIn(vectors, {stored.name: stored.hash for stored in found}, left_out)
-
-
-def _shown(widths: Mapping[str, int]) -> str:
-    return " + ".join(str(width) for width in widths.values())
 
 
 # ---- what can be done with one
@@ -135,8 +140,7 @@ def convert(file: str, suffix: str, workspace: Workspace) -> Path:
     from ti_core.embeddings.formats import save_embedding
 
     stored = find_stored(file, workspace)
-    assert stored.embedding is not None, "find_stored gives readable embeddings only"
-    return save_embedding(workspace.root / CONVERTED / f"{stored.path.stem}{suffix}", replace(stored.embedding, name=stored.name))
+    return save_embedding(workspace.root / CONVERTED / f"{stored.path.stem}{suffix}", replace(stored.content, name=stored.name))
 
 
 def rename(file: str, new_name: str, workspace: Workspace) -> Path:
@@ -156,7 +160,7 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
     if stored.path.suffix.lower() != ".pt":  # is called as its file is, and may hold more than the embedding, such as a LoRA
         stored.path.rename(target)
         return target
-    _save(target, stored.embedding, name)
+    _save(target, stored.content, name)
     stored.path.unlink()
     return target
 
@@ -166,18 +170,16 @@ def repair_norm(file: str, new_name: str, checkpoint: str, workspace: Workspace)
     from ti_core.embeddings.merge import with_norm
 
     stored, name = find_stored(file, workspace), new_embedding_name(new_name, workspace)
-    assert stored.embedding is not None, "find_stored gives readable embeddings only"
     norms = _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)
-    return _save(_new_file(name, stored.embedding, workspace), with_norm(stored.embedding, norms), name)
+    return _save(_new_file(name, stored.content, workspace), with_norm(stored.content, norms), name)
 
 
 def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, workspace: Workspace) -> Path:
     """A new embedding out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises UserError."""
-    from ti_core.embeddings.merge import merge
+    from ti_core.embeddings.merge import merge, parse_weights
 
     name = new_embedding_name(new_name, workspace)
-    embeddings = [stored.embedding for stored in (find_stored(file, workspace) for file in files) if stored.embedding is not None]
-    merged = merge(embeddings, mode, _numbers(weights) if mode == "weighted" else (), name)
+    merged = merge([find_stored(file, workspace).content for file in files], mode, parse_weights(weights) if mode == "weighted" else (), name)
     return _save(_new_file(name, merged, workspace), merged, name)
 
 
@@ -194,18 +196,10 @@ def _new_file(name: str, embedding: Embedding, workspace: Workspace) -> Path:
     return workspace.embeddings / f"{name}{embedding_suffix(tuple(embedding.vectors))}"
 
 
-def _save(path: Path, embedding: Embedding | None, name: str) -> Path:
+def _save(path: Path, embedding: Embedding, name: str) -> Path:
     from ti_core.embeddings.formats import save_embedding
 
-    assert embedding is not None, "find_stored gives readable embeddings only"
     return save_embedding(path, replace(embedding, name=name))
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(piece) for piece in text.split(",")]
-    except ValueError:
-        raise UserError(f"Weights are '{text}'.", "Type one number for each embedding, separated by commas, such as 0.7, 0.3.") from None
 
 
 # ---- beside a checkpoint's vocabulary
@@ -227,14 +221,15 @@ def _vocabulary_norms(checkpoint: str, workspace: Workspace, modified_ns: int) -
 
 def _norms_for(stored: StoredEmbedding, norms: Mapping[str, tuple[float, int]], checkpoint: str) -> dict[str, float]:
     """The checkpoint's norm for each encoder of the embedding. Raises UserError if it was trained for another model."""
-    assert stored.embedding is not None, "find_stored gives readable embeddings only"
+    from ti_core.embeddings.embedding import shown_widths
+
     widths = {encoder: width for encoder, (_, width) in norms.items()}
-    if list(stored.embedding.widths.values()) != list(widths.values()):
+    if stored.content.vectors_for(widths) is None:
         raise UserError(
-            f"'{stored.name}' has vectors of {_shown(stored.embedding.widths)} numbers, and the words of {checkpoint} have {_shown(widths)}.",
+            f"'{stored.name}' has vectors of {shown_widths(stored.content.widths)} numbers, and the words of {checkpoint} have {shown_widths(widths)}.",
             "Choose the checkpoint that it was trained with, at the top of the page.",
         )
-    return dict(zip(stored.embedding.vectors, (norm for norm, _ in norms.values()), strict=True))
+    return dict(zip(stored.content.vectors, (norm for norm, _ in norms.values()), strict=True))
 
 
 def nearest_words(file: str, checkpoint: str, workspace: Workspace, count: int = 6) -> list[list[tuple[str, float]]]:
@@ -246,10 +241,9 @@ def nearest_words(file: str, checkpoint: str, workspace: Workspace, count: int =
     from ti_core.models.checkpoint import load_token_tables
 
     stored = find_stored(file, workspace)
-    assert stored.embedding is not None, "find_stored gives readable embeddings only"
     _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)
     found = []
-    for rows, (tokenizer, table) in zip(stored.embedding.vectors.values(), load_token_tables(checkpoint, workspace).values(), strict=True):
+    for rows, (tokenizer, table) in zip(stored.content.vectors.values(), load_token_tables(checkpoint, workspace).values(), strict=True):
         cosines = (rows @ table.T) / (rows.norm(dim=1, keepdim=True) * table.norm(dim=1)).clamp_min(1e-12)
         cosines[:, tokenizer.all_special_ids] = -2.0
         best = cosines.topk(min(4 * count, cosines.shape[1]), dim=1)
@@ -284,7 +278,7 @@ def table_rows(workspace: Workspace, checkpoint: str) -> list[list[str]]:
         facts: Mapping[str, Any] = describe(stored.embedding)
         norms = facts["norms"]
         spread = f"{min(norms):.3g}" if max(norms) - min(norms) < 0.005 * max(norms) else f"{min(norms):.3g} to {max(norms):.3g}"
-        fits = list(stored.embedding.widths.values()) == [width for _, width in of_words.values()]
+        fits = stored.embedding.vectors_for({encoder: width for encoder, (_, width) in of_words.items()}) is not None
         words = " + ".join(f"{norm:.3g}" for norm, _ in of_words.values()) if fits else "–"
         step = "–" if facts["step"] is None else str(facts["step"])
         rows.append([file, facts["family"], str(facts["vectors"]), step, spread, words, facts["checkpoint"] or "–"])

@@ -193,7 +193,11 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
 
 TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
 """Formats that can be trained on, in order of preference where a name has several."""
-_CARD_MARK = b"sd-ti-embedding"
+WRITABLE = (".pt", ".safetensors", ".png")
+"""Formats that embeddings are written in."""
+MERGE_MODES = ("concatenate", "average", "weighted")
+CARD_KEY = "sd-ti-embedding"
+"""The text chunk of a picture in which A1111 keeps an embedding."""
 
 
 def find_embeddings(workspace: Workspace) -> list[str]:
@@ -226,4 +230,4 @@ def is_embedding(path: Path) -> bool:
     if path.suffix != ".png":
         return True
     with path.open("rb") as file:  # the text chunk stands before the pixels
-        return _CARD_MARK in file.read(512)
+        return CARD_KEY.encode() in file.read(512)

@@ -9,7 +9,7 @@ from ti_core.tensor_headers import TensorHeader
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 FIRST_CONVOLUTION = f"{UNET}input_blocks.0.0.weight"
-_WANTED = {
+TEXT_ENCODERS = {
     "sd1": {"text encoder": "cond_stage_model.transformer."},
     "sd2": {"text encoder": "cond_stage_model.model."},
     "sdxl": {"first text encoder": "conditioner.embedders.0.transformer.", "second text encoder": "conditioner.embedders.1."},
@@ -107,10 +107,10 @@ def _of_checkpoint(header: TensorHeader, text: str) -> WeightKind:
         return WeightKind("other", problem=problem, hint=FAMILY_HINT)
     if "\nconditioner.embedders.0.model." in text and "\nconditioner.embedders.1." not in text:
         return _other_family("Stable Diffusion XL's refiner")
-    family = next((family for family, parts in reversed(_WANTED.items()) if any(f"\n{key}" in text for key in parts.values())), "")
+    family = next((family for family, parts in reversed(TEXT_ENCODERS.items()) if any(f"\n{key}" in text for key in parts.values())), "")
     if family != "sdxl" and f"\n{UNET}label_emb." in text:
         return _other_family("Stable unCLIP") if family else _missing("", ("text encoders",))
-    missing = tuple(part for part, key in _WANTED[family].items() if f"\n{key}" not in text) if family else ("text encoder",)
+    missing = tuple(part for part, key in TEXT_ENCODERS[family].items() if f"\n{key}" not in text) if family else ("text encoder",)
     if f"\n{VAE}" not in text:
         missing += ("VAE",)
     if missing:

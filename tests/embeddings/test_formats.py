@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from ti_core.embeddings.describe import describe
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.formats import WRITABLE, load_embedding, save_embedding
+from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import UserError
+from ti_core.library import WRITABLE
 
 NUMBERS = torch.Generator().manual_seed(0)
 XL = Embedding("xl", {"clip_l": torch.randn(2, 768, generator=NUMBERS), "clip_g": torch.randn(2, 1280, generator=NUMBERS)}, 5)

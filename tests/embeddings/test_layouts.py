@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ti_core.embeddings.formats import load_embedding, load_embeddings
-from ti_core.embeddings.png_file import TENSOR_KEY, TEXT_KEY
+from ti_core.embeddings.png_file import TENSOR_KEY
 from ti_core.errors import UserError
+from ti_core.library import CARD_KEY
 
 NUMBERS = torch.Generator().manual_seed(0)
 SD1, SD2, SECOND = (torch.randn(2, width, generator=NUMBERS) for width in (768, 1024, 1280))
@@ -101,7 +102,7 @@ def test_embeddings_bundled_in_a_lora_are_listed_and_chosen_by_name(tmp_path: Pa
 def test_sdxl_in_a_picture_is_read(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
     payload = {"clip_l": {TENSOR_KEY: SD1.tolist()}, "clip_g": {TENSOR_KEY: SECOND.tolist()}}
-    info.add_text(TEXT_KEY, base64.b64encode(json.dumps(payload).encode()).decode())
+    info.add_text(CARD_KEY, base64.b64encode(json.dumps(payload).encode()).decode())
     Image.new("RGB", (8, 8)).save(tmp_path / "xl.png", pnginfo=info)
     assert torch.equal(load_embedding(tmp_path / "xl.png").vectors["clip_g"], SECOND)
 

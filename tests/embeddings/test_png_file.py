@@ -14,8 +14,9 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.png_file import MAX_JSON_BYTES, TEXT_KEY, from_payload, hide_in_pixels, load_picture, save_card, to_payload
+from ti_core.embeddings.png_file import MAX_JSON_BYTES, from_payload, hide_in_pixels, load_picture, save_card, to_payload
 from ti_core.errors import UserError
+from ti_core.library import CARD_KEY
 
 FIRST_STATES_MOD_255 = [253, 242, 127, 44, 157, 27, 239, 133, 38, 79, 167, 4, 177]
 KEYS = ["string_to_token", "string_to_param", "name", "step", "sd_checkpoint", "sd_checkpoint_name"]
@@ -89,9 +90,9 @@ def test_the_text_chunk_is_base64_of_the_json_and_the_only_text(tmp_path: Path) 
     path = save_card(tmp_path / "card.png", a_picture(), an_embedding())
     with Image.open(path) as image:
         image.load()
-        assert list(image.text) == [TEXT_KEY]
-        assert list(json.loads(base64.b64decode(image.text[TEXT_KEY]))) == KEYS
-    assert b"tEXt" + TEXT_KEY.encode() in path.read_bytes()
+        assert list(image.text) == [CARD_KEY]
+        assert list(json.loads(base64.b64decode(image.text[CARD_KEY]))) == KEYS
+    assert b"tEXt" + CARD_KEY.encode() in path.read_bytes()
 
 
 def test_the_embedding_survives_without_the_text_chunk(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_the_embedding_survives_without_the_text_chunk(tmp_path: Path) -> None:
         bordered.save(tmp_path / "bordered.png")
         image.save(tmp_path / "lossless.webp", lossless=True)
     with Image.open(tmp_path / "stripped.png") as image:
-        assert TEXT_KEY not in image.info
+        assert CARD_KEY not in image.info
     for name in ("stripped.png", "bordered.png", "lossless.webp"):
         assert torch.equal(load_picture(tmp_path / name).vectors["clip_l"], given.vectors["clip_l"])
 
@@ -170,7 +171,7 @@ def test_json_that_is_no_embedding_is_refused(payload: object) -> None:
 @pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"not json").decode(), base64.b64encode(b"[" * 200_000).decode()])
 def test_a_damaged_text_chunk_is_refused(tmp_path: Path, text: str) -> None:
     info = PngImagePlugin.PngInfo()
-    info.add_text(TEXT_KEY, text)
+    info.add_text(CARD_KEY, text)
     a_picture().save(tmp_path / "card.png", pnginfo=info)
     with pytest.raises(UserError, match="damaged"):
         load_picture(tmp_path / "card.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,29 @@ def test_attention_is_torchs_fused_one_everywhere(workspace: Workspace, kind: st
     sd = load_checkpoint(put(kind, workspace), workspace)
     assert {type(processor).__name__ for processor in (*sd.unet.attn_processors.values(), *sd.vae.attn_processors.values())} == {"AttnProcessor2_0"}
     assert {encoder.config._attn_implementation for encoder in sd.text_encoders} == {"sdpa"}
+
+
+def test_weights_in_several_files_and_beside_other_ones_are_found(workspace: Workspace) -> None:
+    """A text encoder in two files, of which the second has the words, and a UNet in half precision beside the weights without EMA."""
+    folder = save_folder("sd1", workspace.checkpoints / "split")
+    words = load_token_tables("split", workspace)["clip_l"][1]
+    unet = load_checkpoint("split", workspace).unet.conv_in.weight.detach().float()
+    file = folder / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    first = {name: tensor for name, tensor in tensors.items() if "token_embedding" not in name}
+    second = {name: tensor for name, tensor in tensors.items() if name not in first}
+    for number, part in enumerate((first, second), 1):
+        save_file(part, file.with_name(f"model-0000{number}-of-00002.safetensors"), {"format": "pt"})
+    index = {name: f"model-0000{1 if name in first else 2}-of-00002.safetensors" for name in tensors}
+    file.with_name("model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+    file.unlink()
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    weights.rename(weights.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    assert torch.equal(load_token_tables("split", workspace)["clip_l"][1], words)
+    loaded = load_checkpoint("split", workspace)
+    assert torch.equal(loaded.text_encoders[0].get_input_embeddings().weight, words)
+    assert torch.allclose(loaded.unet.conv_in.weight.float(), unet, atol=1e-2)
 
 
 def test_a_separate_vae_takes_the_place_of_the_checkpoints_own(workspace: Workspace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,10 +41,21 @@ class Embedding:
     def widths(self) -> dict[str, int]:
         return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}
 
+    def vectors_for(self, widths: Mapping[str, int]) -> dict[str, Tensor] | None:
+        """The vectors under the names of a model's text encoders, None if they are of other widths: then it was trained for another model."""
+        if list(self.widths.values()) != list(widths.values()):
+            return None
+        return dict(zip(widths, self.vectors.values(), strict=True))
+
     @property
     def norms(self) -> dict[str, list[float]]:
         """Length of each vector; the words of a model's own vocabulary have about 0.3 to 0.4 in Stable Diffusion 1."""
         return {encoder: rows.norm(dim=1).tolist() for encoder, rows in self.vectors.items()}
+
+
+def shown_widths(widths: Mapping[str, int]) -> str:
+    """For a sentence: 768, or 768 + 1280."""
+    return " + ".join(str(width) for width in widths.values())
 
 
 def checked_vectors(rows: Tensor, where: str) -> Tensor:

@@ -16,9 +16,9 @@ from ti_core.embeddings.pt_file import save_pt
 from ti_core.embeddings.safetensors_file import load_safetensors, save_safetensors
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
+from ti_core.library import WRITABLE
 
 CONTAINER_OF_SUFFIX = {".pt": "torch", ".bin": "torch", ".safetensors": "safetensors", ".png": "picture", ".webp": "picture"}
-WRITABLE = (".pt", ".safetensors", ".png")
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}
 """Text encoders of Stable Diffusion 1, of Stable Diffusion 2, and the second one of SDXL."""
 _CARD_COLOUR, _CARD_SIZE = (96, 104, 120), (512, 512)

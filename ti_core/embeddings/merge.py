@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ti_core.embeddings.embedding import MAX_VECTORS, SDXL_ENCODERS, Embedding
+from ti_core.embeddings.embedding import MAX_VECTORS, SDXL_ENCODERS, Embedding, shown_widths
 from ti_core.errors import UserError
-
-MODES = ("concatenate", "average", "weighted")
+from ti_core.library import MERGE_MODES
 
 
 def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] = (), name: str = "merged") -> Embedding:
@@ -37,7 +36,7 @@ def join(first: Embedding, second: Embedding) -> Embedding:
     vectors = {**first.vectors, **second.vectors}
     if set(vectors) != set(SDXL_ENCODERS) or len(first.vectors) != 1 or len(second.vectors) != 1:
         raise UserError(
-            f"'{first.name}' ({_widths(first)} numbers a vector) and '{second.name}' ({_widths(second)}) are not the two files of one SDXL embedding.",
+            f"'{first.name}' ({shown_widths(first.widths)} numbers a vector) and '{second.name}' ({shown_widths(second.widths)}) are not the two files of one SDXL embedding.",
             "Choose diffusers' learned_embeds (768) and learned_embeds_2 (1280), or use merge.",
         )
     if first.count != second.count:
@@ -66,8 +65,8 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
 
 
 def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
-    if mode not in MODES:
-        raise UserError(f"Mode is '{mode}'.", f"Choose one of: {', '.join(MODES)}.")
+    if mode not in MERGE_MODES:
+        raise UserError(f"Mode is '{mode}'.", f"Choose one of: {', '.join(MERGE_MODES)}.")
     if count < 2:
         raise UserError(f"Merging needs two or more embeddings, and there {'is 1' if count == 1 else 'are none'}.", "Choose one more.")
     if mode != "weighted" and weights:
@@ -80,8 +79,16 @@ def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
 
 def _check_widths(embeddings: Sequence[Embedding]) -> None:
     if any(e.widths != embeddings[0].widths for e in embeddings):
-        listed = ", ".join(f"'{e.name}' has {_widths(e)}" for e in embeddings)
+        listed = ", ".join(f"'{e.name}' has {shown_widths(e.widths)}" for e in embeddings)
         raise UserError(f"The embeddings are for different models: numbers a vector: {listed}.", "Merge embeddings of one family of models.")
+
+
+def parse_weights(text: str) -> list[float]:
+    """Numbers with commas between them. Raises UserError."""
+    try:
+        return [float(piece) for piece in text.split(",")]
+    except ValueError:
+        raise UserError(f"Weights are '{text}'.", "Type one number for each embedding, separated by commas, such as 0.7, 0.3.") from None
 
 
 def _check_counts(embeddings: Sequence[Embedding]) -> None:
@@ -94,10 +101,6 @@ def _check_total(embeddings: Sequence[Embedding]) -> None:
     total = sum(e.count for e in embeddings)
     if total > MAX_VECTORS:
         raise UserError(f"Together they have {total} vectors, and an embedding may have {MAX_VECTORS} at most.", "Merge fewer of them.")
-
-
-def _widths(embedding: Embedding) -> str:
-    return " + ".join(str(width) for width in embedding.widths.values())
 
 
 def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

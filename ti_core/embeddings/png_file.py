@@ -23,8 +23,8 @@ from ti_core.embeddings.layouts import embeddings_in, safe_name
 from ti_core.embeddings.pt_file import STAR_TOKEN
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
+from ti_core.library import CARD_KEY
 
-TEXT_KEY = "sd-ti-embedding"
 TENSOR_KEY = "TORCHTENSOR"
 MAX_JSON_BYTES = 16 * 2**20
 """A hundred vectors of SDXL come to about 5 MB; parsed JSON takes some twenty times its size in memory."""
@@ -172,7 +172,7 @@ def _hidden_data(picture: Image.Image, where: str) -> bytes | None:
 def save_card(path: Path, picture: Image.Image, embedding: Embedding) -> Path:
     """Write a PNG that looks like `picture` and carries the embedding twice: as a text chunk and in its pixels."""
     info = PngImagePlugin.PngInfo()
-    info.add_text(TEXT_KEY, base64.b64encode(json.dumps(to_payload(embedding)).encode()).decode("ascii"))
+    info.add_text(CARD_KEY, base64.b64encode(json.dumps(to_payload(embedding)).encode()).decode("ascii"))
     card = hide_in_pixels(picture, embedding)
     return save_atomically(path, lambda part: card.save(part, "PNG", pnginfo=info, compress_level=3))
 
@@ -187,7 +187,7 @@ def load_picture(path: Path) -> Embedding:
             if picture.width * picture.height > MAX_PIXELS:
                 raise UserError(f"'{path.name}' is too large a picture ({picture.width} x {picture.height} pixels).", _ANOTHER)
             picture.load()
-            text = picture.info.get(TEXT_KEY)
+            text = picture.info.get(CARD_KEY)
             if isinstance(text, str):
                 return _parsed(_from_base64(text, path.name), path.name)
             data = _hidden_data(picture, path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from ti_core.checkpoint_facts import facts_of
+from ti_core.checkpoint_facts import facts_of, weights_of
 from ti_core.embeddings.torch_file import allowing
 from ti_core.errors import UserError
 from ti_core.events import Emit, Progress
@@ -32,6 +33,7 @@ from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
 from ti_core.tensor_headers import stand_ins
+from ti_core.weight_kinds import TEXT_ENCODERS
 from ti_core.workspace import Workspace
 
 for library in (diffusers, transformers):  # the terminal is for our own lines
@@ -39,12 +41,6 @@ for library in (diffusers, transformers):  # the terminal is for our own lines
     library.utils.logging.disable_progress_bar()
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-LDM_PREFIXES = {
-    "sd1": ("cond_stage_model.transformer.",),
-    "sd2": ("cond_stage_model.model.",),
-    "sdxl": ("conditioner.embedders.0.", "conditioner.embedders.1."),
-}
-"""Where a single file keeps each text encoder."""
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, EOFError, UnpicklingError, SafetensorError, SingleFileComponentError)
 """What diffusers, transformers and torch raise on files that are not what they should be."""
 
@@ -111,26 +107,21 @@ Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel, 
 
 def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
     path = file.path
-    names = ("", "_2")[: len(family.encoders)]
     kinds = (CLIPTextModel, CLIPTextModelWithProjection)
-    encoders = tuple(_load_part(kind, path / f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, names, strict=False))
+    encoders = tuple(_load_part(kind, path / f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, family.folder_suffixes, strict=False))
     unet = _load_part(UNet2DConditionModel, path / "unet", torch_dtype=weights)
     return _folder_tokenizers(path, family), encoders, unet, DDPMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
 
 
 def _load_part(kind: Any, folder: Path, **more: Any) -> Any:
-    return kind.from_pretrained(folder, variant="fp16" if _only_half_precision(folder) else None, local_files_only=True, **more)
+    only_half = any(".fp16" in file.name for file in weights_of(folder))
+    return kind.from_pretrained(folder, variant="fp16" if only_half else None, local_files_only=True, **more)
 
 
 def _folder_tokenizers(path: Path, family: Family) -> tuple[CLIPTokenizer, ...]:
     """Its own, or ours if it has CLIP's vocabulary: those of SD2 and SDXL take a "!" in a prompt for padding (families.py)."""
-    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{name}") for name in ("", "_2")[: len(family.encoders)])
+    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{name}") for name in family.folder_suffixes)
     return load_tokenizers(family) if all(len(tokenizer) == CLIP_TOKENS for tokenizer in tokenizers) else tokenizers
-
-
-def _only_half_precision(folder: Path) -> bool:
-    files = [p.name for p in folder.glob("*.safetensors")]
-    return bool(files) and all(".fp16" in name for name in files)
 
 
 def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
@@ -138,11 +129,10 @@ def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype
     path, configs = str(file.path), str(family.configs)
     tokenizers = load_tokenizers(family)
     kind = StableDiffusionXLPipeline if len(family.encoders) == 2 else StableDiffusionPipeline
-    names = ("", "_2")[: len(family.encoders)]
-    given = {f"tokenizer{name}": tokenizer for name, tokenizer in zip(names, tokenizers, strict=True)}
+    given = {f"tokenizer{name}": tokenizer for name, tokenizer in zip(family.folder_suffixes, tokenizers, strict=True)}
     try:
         texts = kind.from_single_file(path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=torch.float32, **given)
-        encoders = tuple(getattr(texts, f"text_encoder{name}") for name in names)
+        encoders = tuple(getattr(texts, f"text_encoder{name}") for name in family.folder_suffixes)
     except SingleFileComponentError:
         if family.name != "sd1":
             raise
@@ -218,25 +208,24 @@ def load_token_tables(choice: str, workspace: Workspace) -> dict[str, tuple[CLIP
     file = find_checkpoint(choice, workspace)
     file.facts.check(other_vae=True)
     family = FAMILIES[file.facts.family]
-    names = ("", "_2")[: len(family.encoders)]
     try:
         if file.path.is_dir():
             tokenizers = _folder_tokenizers(file.path, family)
-            tables = [_table_in(_weights_of(file.path / f"text_encoder{name}"), "") for name in names]
+            tables = [_table_of(file.path / f"text_encoder{name}") for name in family.folder_suffixes]
         else:
             tokenizers = load_tokenizers(family)
-            tables = [_table_in(file.path, prefix) for prefix in LDM_PREFIXES[family.name]]
+            tables = [_table_in(file.path, prefix) for prefix in TEXT_ENCODERS[family.name].values()]
     except (*_DAMAGED, StopIteration) as error:
         raise _damaged(file, error) from error
     return {name: (tokenizer, table) for name, tokenizer, table in zip(family.encoders, tokenizers, tables, strict=True)}
 
 
-def _weights_of(folder: Path) -> Path:
-    """The weights file of a text encoder's folder, the full one first."""
-    files = sorted((p for p in folder.glob("*") if p.suffix in (".safetensors", ".bin")), key=lambda p: (p.suffix != ".safetensors", ".fp16" in p.name))
-    if not files:
-        raise OSError(f"its {folder.name} folder holds no weights")
-    return files[0]
+def _table_of(folder: Path) -> Tensor:
+    """Of a text encoder's folder; its weights may lie in several files."""
+    for file in weights_of(folder):
+        with suppress(StopIteration):
+            return _table_in(file, "")
+    raise OSError(f"its {folder.name} folder holds no token table")
 
 
 def _table_in(path: Path, prefix: str) -> Tensor:

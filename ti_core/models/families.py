@@ -1,4 +1,4 @@
-"""The families of Stable Diffusion, a table: which text encoders, which sizes, where the configs that a single file lacks are."""
+"""The families of Stable Diffusion, a table: which text encoders, and where the configs that a single file lacks are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class Family:
     name: str
     title: str
     encoders: tuple[str, ...]
-    size_px: int
+
+    @property
+    def folder_suffixes(self) -> tuple[str, ...]:
+        """What diffusers puts behind text_encoder and tokenizer for each of them."""
+        return ("", "_2")[: len(self.encoders)]
 
     @property
     def configs(self) -> Path:
@@ -37,9 +41,9 @@ class Family:
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("sd1", "Stable Diffusion 1", ("clip_l",), 512),
-        Family("sd2", "Stable Diffusion 2", ("clip_h",), 768),
-        Family("sdxl", "Stable Diffusion XL", ("clip_l", "clip_g"), 1024),
+        Family("sd1", "Stable Diffusion 1", ("clip_l",)),
+        Family("sd2", "Stable Diffusion 2", ("clip_h",)),
+        Family("sdxl", "Stable Diffusion XL", ("clip_l", "clip_g")),
     )
 }
 

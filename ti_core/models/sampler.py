@@ -21,10 +21,10 @@ from PIL import Image
 from ti_core.errors import Interrupted
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion, size_of
+from ti_core.settings import SAMPLERS
 
-DEFAULT_SAMPLER = "DPM++ 2M Karras"
 SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    DEFAULT_SAMPLER: (
+    "DPM++ 2M Karras": (
         DPMSolverMultistepScheduler,
         {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"},
     ),
@@ -47,7 +47,7 @@ class SampleRequest:
     cfg_scale: float = 7.0
     width: int = 0
     height: int = 0
-    sampler: str = DEFAULT_SAMPLER
+    sampler: str = SAMPLERS[0]
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.embedding_files import NamedIn
-from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.embedding import Embedding, shown_widths
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
 from ti_core.models.device import device_state
@@ -116,7 +116,7 @@ def begin_run(
     rows = inputs.embedding.vectors
     if inputs.embedding.widths != sd.widths:
         raise UserError(
-            f"Embedding '{inputs.embedding.name}' has vectors of length {_lengths(inputs.embedding.widths)}, but {sd.file.title} needs {_lengths(sd.widths)}.",
+            f"Embedding '{inputs.embedding.name}' has vectors of length {shown_widths(inputs.embedding.widths)}, but {sd.file.title} needs {shown_widths(sd.widths)}.",
             "Create a new embedding with this checkpoint selected.",
         )
     if saved:
@@ -173,10 +173,6 @@ def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emi
         )
     if saved.pictures != describe_pictures(inputs.dataset.examples):
         emit(Notice("The pictures or captions were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
-
-
-def _lengths(widths: dict[str, int]) -> str:
-    return " + ".join(str(width) for width in widths.values())
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:

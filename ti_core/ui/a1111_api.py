@@ -142,14 +142,14 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
 def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
     """By name: those that fit the server's checkpoint, and those that do not."""
     try:
-        widths = sorted(width for _, width in vocabulary_norms(checkpoint, desk.workspace).values())
+        widths = {encoder: width for encoder, (_, width) in vocabulary_norms(checkpoint, desk.workspace).items()}
     except UserError:
-        widths = []
+        widths = {}
     told: dict[str, Any] = {"loaded": {}, "skipped": {}}
     for stored in stored_embeddings(desk.workspace):
         found = stored.embedding
         if found is not None:
-            fits = not widths or sorted(found.widths.values()) == widths
+            fits = not widths or found.vectors_for(widths) is not None
             told["loaded" if fits else "skipped"].setdefault(
                 stored.name,
                 {

@@ -12,13 +12,12 @@ import gradio as gr
 from ti_core import embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.library import MERGE_MODES, WRITABLE
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
 from ti_core.ui.uploads import PICKLE_BEARING, keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
-FORMATS = (".pt", ".safetensors", ".png")
-MODES = ("concatenate", "average", "weighted")
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
@@ -50,7 +49,7 @@ class EmbeddingsTab:
     def _build_actions(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
-                list(FORMATS), value=".safetensors", label="Format", elem_id="embeddings_format",
+                list(WRITABLE), value=".safetensors", label="Format", elem_id="embeddings_format",
                 info=".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the embedding.",
             )  # fmt: skip
             convert = gr.Button("Convert", elem_id="embeddings_convert")
@@ -71,7 +70,7 @@ class EmbeddingsTab:
                 [], multiselect=True, allow_custom_value=True, label="Embeddings to merge", info="Choose two or more.", elem_id="embeddings_merged"
             )
             self.mode = gr.Radio(
-                list(MODES), value="concatenate", label="How", elem_id="embeddings_mode",
+                list(MERGE_MODES), value="concatenate", label="How", elem_id="embeddings_mode",
                 info="concatenate puts all vectors one after the other; average and weighted mix those of equal number.",
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="numbers"):
@@ -108,10 +107,9 @@ class EmbeddingsTab:
             nearest = embedding_files.nearest_words(chosen or "", checkpoint, self.desk.workspace)
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
-        assert stored.embedding is not None, "find_stored gives readable embeddings only"
         numbers = [
-            (f"{i + 1} {encoder}" if len(stored.embedding.norms) > 1 else str(i + 1), norm)
-            for encoder, norms in stored.embedding.norms.items()
+            (f"{i + 1} {encoder}" if len(stored.content.norms) > 1 else str(i + 1), norm)
+            for encoder, norms in stored.content.norms.items()
             for i, norm in enumerate(norms)
         ]
         rows = [
