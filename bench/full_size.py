@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 
+from bench.peak import Peak
 from bench.random_models import save_random_checkpoint
 from ti_core.events import Event, Finished, Started, StepDone
 from ti_core.models.families import FAMILIES, Family
@@ -25,28 +25,6 @@ from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
 from ti_core.workspace import Workspace
-
-
-class PeakMemory:
-    """The most that this process held of its own while the block ran, looked at ten times a second.
-
-    Pages of weights files that are mapped do not count where the system tells them apart (Linux): it takes them back when it needs the room.
-    """
-
-    def __enter__(self) -> PeakMemory:
-        self.bytes, self._ended = 0, threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.1):
-            held = psutil.Process().memory_info()
-            self.bytes = max(self.bytes, held.rss - getattr(held, "shared", 0))
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._watcher.join()
 
 
 def main() -> int:
@@ -83,7 +61,7 @@ def run(family: Family, size_px: int, work: Path) -> None:
         if isinstance(event, Started | Finished):
             print(f"{time.perf_counter() - began:6.1f} s  {event.plan if isinstance(event, Started) else event.text}", flush=True)
 
-    with PeakMemory() as peak:
+    with Peak(0.1, own=True) as peak:
         train(settings, workspace, watch, threading.Event())
     step = next(event for event in seen if isinstance(event, StepDone))
     print(f"{family.title}, {size_px} px, 2 pictures: 1 update in {step.elapsed_s:.1f} s, loss {step.loss:.4f}, peak memory {peak.bytes / 2**30:.1f} GB")

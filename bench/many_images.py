@@ -22,10 +22,10 @@ if not __package__:  # started as a file: find ti_core all the same
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import psutil
 from diffusers import AutoencoderKL
 from PIL import Image
 
+from bench.peak import Peak
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.data.preprocess import preprocess
@@ -33,29 +33,6 @@ from ti_core.events import Event, Progress
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.settings import PORTRAITS, PreprocessSettings
 from ti_core.workspace import Workspace
-
-
-class Peak:
-    """The most memory that this process held while it was measured, in MB over the beginning."""
-
-    def __enter__(self) -> Peak:
-        self._process, self._end = psutil.Process(), threading.Event()
-        self._before = self._most = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.02):
-            self._most = max(self._most, self._process.memory_info().rss)
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    @property
-    def mb(self) -> int:
-        return round((self._most - self._before) / 2**20)
 
 
 def measure(images: int, size_px: int) -> dict[str, Any]:
@@ -81,11 +58,11 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
         for name, work in parts.items():
             told.clear()
             began = time.perf_counter()
-            with Peak() as peak:
+            with Peak(0.02) as peak:
                 work()
             figures[name] = {
                 "seconds": round(time.perf_counter() - began, 1),
-                "peak_mb": peak.mb,
+                "peak_mb": peak.more_mb,
                 "progress_events": sum(isinstance(e, Progress) for e in told),
             }
     return figures

@@ -29,7 +29,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ti_core.data.preprocess import preprocess
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.events import Event, Started
 from ti_core.models.checkpoint import StableDiffusion, load_checkpoint
 from ti_core.models.prompt_encoder import Vectors
@@ -38,7 +38,7 @@ from ti_core.portraits.classifier import AttributeClassifier, load_classifier, r
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.sample_photos import SITTERS, Sitter, sitter
 from ti_core.portraits.world import ATTRIBUTES, BY_NAME, OPENINGS, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
-from ti_core.recipe import preprocess_values, recipe_train_values
+from ti_core.recipe import GUIDE, preprocess_values, preset_values
 from ti_core.run_folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
@@ -204,7 +204,7 @@ def measure_learned(bench: Bench, train_steps: int) -> dict[str, Any]:
         people, rows = [person] * len(scenes), {}
         with tempfile.TemporaryDirectory(prefix="bench-portraits-") as folder:
             for label, file in train_sample_person(bench, who, Workspace(Path(folder)), train_steps).items():
-                vectors = {encoder: rows.to(bench.sd.device) for encoder, rows in load_pt(file).vectors.items()}
+                vectors = {encoder: rows.to(bench.sd.device) for encoder, rows in load_embedding(file).vectors.items()}
                 rows[label] = measure_people(bench, f"{who.name}, {label}", who.name, people, scenes, {who.name: vectors})
                 rows[label]["norm"] = float(next(iter(vectors.values())).norm(dim=1).mean())
         in_words, _ = description(person, random.Random(0))
@@ -223,7 +223,7 @@ def train_sample_person(bench: Bench, who: Sitter, workspace: Workspace, steps: 
     preprocess(photos, workspace, events.append, stop)
     created = create_embedding(CreateSettings.from_dict({"name": who.name, "checkpoint": bench.choice}), workspace)
     before = Path(shutil.copy(created, workspace.root / f"{who.name}.pt"))
-    values = recipe_train_values(workspace, photos.destination_directory, who.name)
+    values = preset_values(GUIDE, workspace, photos.destination_directory, who.name)
     values |= {"checkpoint": bench.choice, "image_every": 0, "seed": bench.seed, "steps": steps}
     began = time.monotonic()
     train(TrainSettings.from_dict(values), workspace, events.append, stop)

@@ -28,7 +28,7 @@ if not __package__:  # started as a file: find ti_core all the same
 import numpy as np
 import torch
 
-from bench.portraits import mean_share, scene_prompts, shares, wanted
+from bench.portraits import IDENTITY, mean_share, scene_prompts, shares, wanted
 from bench.quality_report import likeness, mean_runs, save_report, show
 from bench.quality_rows import POINTS, ROWS, Row
 from ti_core.data.preprocess import preprocess
@@ -41,7 +41,7 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
-from ti_core.portraits.world import ATTRIBUTES, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.portraits.world import Person, Scene, draw_person, draw_scene, known_people
 from ti_core.run_folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
@@ -51,8 +51,6 @@ from ti_core.workspace import REPOSITORY, Workspace
 WORK = REPOSITORY / "build" / "quality"
 NAME = "zqx"
 """The word that is trained: none that the model knows."""
-IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity" and a.name not in ("gender", "brows"))
-OBEDIENCE = ("hat", "shirt", "background", "style")
 STATES = ("hat", "shirt", "background")
 """What a new scene's prompt says beside its style, which is in its first words."""
 NEW_SCENES = 20

@@ -38,7 +38,7 @@ from torch import Tensor
 
 from bench.random_models import random_checkpoint
 from ti_core.checkpoint_facts import SIZES_PX
-from ti_core.data.dataset import Dataset, Example
+from ti_core.data.dataset import Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
@@ -181,8 +181,8 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     images, side = 2 * batch, size_px // sd.latent_factor
     embedding = Embedding(NAME, {name: torch.randn(2, width) * 0.01 for name, width in sd.widths.items()})
     plan = plan_run(images, batch, 2, updates)
-    dataset = Dataset([Example(Path(f"{i}.png"), f"{CAPTION}, number {i}") for i in range(images)], [], images)
-    inputs = Prepared(embedding, dataset, ["a photo of [name], [filewords]"], parse_schedule("0.005"), Path("."), plan, ".pt")
+    examples = [Example(Path(f"{i}.png"), f"{CAPTION}, number {i}") for i in range(images)]
+    inputs = Prepared(embedding, examples, ["a photo of [name], [filewords]"], parse_schedule("0.005"), Path("."), plan, ".pt")
     latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
     latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
     latents.sizes = [size_of(size_px, size_px)] * images
@@ -191,9 +191,10 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None
     fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), size_px, size_px, images)
-    control = norm_control(settings.norm_control, sd)
-    pixels, stop = fit.micro_batch * side * side, threading.Event()
-    run = Run(settings, inputs, sd, latents, nothing, vectors, optimizer, 0, lambda event: None, stop, fit, pixels, control, {}, Together())  # type: ignore[arg-type]
+    run = Run(
+        settings=settings, inputs=inputs, sd=sd, latents=latents, folder=nothing, vectors=vectors, optimizer=optimizer, step=0, log=lambda event: None,  # type: ignore[arg-type]
+        stop=threading.Event(), fit=fit, pixels_at_once=fit.micro_batch * side * side, norms=norm_control(settings.norm_control, sd), average={}, together=Together(),
+    )  # fmt: skip
     return Bench(sd, run, size_px, batch, images)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_plain_modules_import_the_standard_library_only() -> None:
                 top = imported.split(".")[0]
                 assert top in sys.stdlib_module_names or (top == "ti_core" and room_of(imported) == "plain"), f"{module} imports {imported}"
     assert seen == PLAIN
+
+
+def test_the_map_names_every_module() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lost = [module for module in sources() if module != "app" and not module.endswith(("__main__", "_tab")) and not re.search(rf"\b{module.split('.')[-1]}\b", text)]
+    assert not lost
 
 
 def test_only_the_page_imports_gradio() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 PERSON = "anna"
@@ -31,7 +31,7 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
     folder = Path(next(line for line in output.splitlines() if line.startswith("Run folder: ")).removeprefix("Run folder: "))
     assert f"Embedding: {embedding}" in output
     assert "24 images, effective batch 2 x accumulation 12 = 24 images per step, 1 step per pass over the dataset, 20 steps = 480 image passes" in output
-    assert load_pt(embedding).step == 20
+    assert load_embedding(embedding).step == 20
     for place, files in (("embeddings", "*.pt"), ("images", "*.png"), ("image_embeddings", "*.png")):
         assert len(list((folder / place).glob(files))) == 2
     with (folder / "textual_inversion_loss.csv").open() as file:

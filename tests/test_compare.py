@@ -11,7 +11,8 @@ from PIL import Image, ImageChops
 
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
-from ti_core.compare import best_of, chosen_steps, compare, find_runs, newest_comparison
+from ti_core.best_step import best_of
+from ti_core.compare import chosen_steps, compare, newest_comparison
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Finished, Progress, Started
@@ -19,6 +20,7 @@ from ti_core.models import sampler
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.run_folder import find_runs
 from ti_core.settings import CompareSettings
 from ti_core.workspace import Workspace
 

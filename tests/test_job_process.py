@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for  # noqa: F401
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.events import Event, StepDone
 from ti_core.job import Job
 from ti_core.job_process import JobProcess
@@ -62,7 +62,7 @@ def test_a_job_over_there_tells_and_leaves_what_it_does_here(jobs: JobQueue, pro
     assert create.state == job.state == "finished", job.text
     assert job.text.startswith("Training finished at 4 steps") and len(job.curve) == 4
     assert [step for step, *_ in job.previews] == [2, 4] and all(Path(file).is_file() for file in job.files)
-    assert load_pt(workspace.embeddings / "anna.pt").step == 4
+    assert load_embedding(workspace.embeddings / "anna.pt").step == 4
     device = told_device()
     assert device is not None and device.kind == "cpu" and device.free_bytes > 0
 
@@ -71,9 +71,9 @@ def test_stop_saves_and_what_was_stopped_stops_nothing_else(jobs: JobQueue, work
     first = trained(jobs, **LONG)
     wait_until(lambda: len(first.curve) > 3, "the training began")
     jobs.interrupt()
-    second = trained(jobs, steps=load_pt(anna).step + 10_000, image_every=0)
+    second = trained(jobs, steps=load_embedding(anna).step + 10_000, image_every=0)
     assert jobs.wait_for(first, 60).state == "interrupted" and "interrupted at" in first.text
-    assert load_pt(anna).step == first.done
+    assert load_embedding(anna).step == first.done
     wait_until(lambda: len(second.curve) > 3 or second.state == "failed", "the next one trains")
     jobs.interrupt()
     assert jobs.wait_for(second, 60).state == "interrupted"

@@ -10,7 +10,8 @@ import torch
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
 from ti_core.errors import UserError
 from ti_core.events import Notice, Started
-from ti_core.use_step import saved_steps, use_step
+from ti_core.run_folder import saved_steps
+from ti_core.use_step import use_step
 from ti_core.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
 
-from ti_core.run_folder import read_events
+from ti_core.run_folder import EVENTS, read_events
 
 Losses = Mapping[int, Sequence[float]]
 """Step -> the loss on each fixed input, always in the same order."""
@@ -31,6 +31,14 @@ def evaluations_without_gain(history: Losses) -> int:
     return sum(step > best for step in history)
 
 
-def load_history(events_file: Path, inputs: int) -> dict[int, list[float]]:
-    """The evaluations that a run's events.jsonl tells of, those on so many inputs; a run that is trained on goes on comparing with them."""
-    return {found["step"]: found["losses"] for found in read_events(events_file, "Evaluated") if len(found["losses"]) == inputs}
+def load_history(events_file: Path, inputs: int = 0) -> dict[int, list[float]]:
+    """The evaluations that a run's events.jsonl tells of, those on so many inputs, 0 for as many as the last one: others cannot be compared."""
+    history: dict[int, list[float]] = {found["step"]: found["losses"] for found in read_events(events_file, "Evaluated")}
+    inputs = inputs or len(next(reversed(history.values()), []))
+    return {step: losses for step, losses in history.items() if len(losses) == inputs}
+
+
+def best_of(run: Path) -> int:
+    """The best step that the evaluations of the run in this folder tell of; 0 if it was not evaluated."""
+    history = load_history(run / EVENTS)
+    return best_step(history) if history else 0

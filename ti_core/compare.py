@@ -9,23 +9,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ti_core.best_step import best_step
+from ti_core.best_step import best_of
 from ti_core.embedding_files import named_in
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
-from ti_core.files import first_free, save_atomically, save_text
+from ti_core.files import first_free, load_json, save_atomically, save_text
 from ti_core.library import find_checkpoint
-from ti_core.run_folder import EVENTS, read_events
+from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
-from ti_core.use_step import embedding_name, saved_steps
 from ti_core.workspace import Workspace
 
 OUTPUTS = "outputs/compare"
-RUNS = "textual_inversion"
 NEIGHBOURS = 2
 BATCH = 16
 MOST_PICTURES = 1000
@@ -43,19 +40,6 @@ class Comparison:
     rows: list[tuple[str, int]]
     cells: list[list[str]]
     grid: str
-
-
-def find_runs(workspace: Workspace) -> list[str]:
-    """Run folders below textual_inversion/ that hold copies, the newest first, as paths relative to the workspace."""
-    found = [path for path in (workspace.root / RUNS).glob("*/*") if saved_steps(path)]
-    return [workspace.shown(path) for path in sorted(found, key=lambda path: (path / "embeddings").stat().st_mtime, reverse=True)]
-
-
-def best_of(run: Path) -> int:
-    """The best step that the run's evaluations tell of; 0 if it was not evaluated."""
-    history = {found["step"]: found["losses"] for found in read_events(run / EVENTS, "Evaluated")}
-    same = {step: losses for step, losses in history.items() if len(losses) == len(list(history.values())[-1])}
-    return best_step(same) if same else 0
 
 
 def chosen_steps(steps: Sequence[int], which: str, every_nth: int, best: int) -> list[int]:
@@ -83,18 +67,9 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(f"That are {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
-    trained = _settings_of(run)
+    trained = saved_settings(run)
     find_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
-
-
-def _settings_of(run: Path) -> TrainSettings:
-    files = sorted(run.glob("settings-*.json"))
-    try:
-        kept = json.loads(files[-1].read_text(encoding="utf-8"))["settings"]
-        return TrainSettings.from_dict({name: value for name, value in kept.items() if name in TrainSettings.options()})
-    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"Run '{run.name}' has no settings file that can be read.", "Choose a run that this program has trained.") from error
 
 
 def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> Comparison:
@@ -117,8 +92,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
             raise UserError(f"Step {step} of '{settings.run}' was trained for another model than {sd.file.title}.", "Choose another run.")
         vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in rows.items()}
     lines = [_trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name) for line in settings.prompt_lines]
-    named = named_in(lines, workspace, sd.widths, own=name)
-    words = {**{other: {k: rows.to(sd.device) for k, rows in found.items()} for other, found in named.vectors.items()}, **vectors}
+    named = named_in(lines, workspace, sd.widths, own=name).on(sd.device)
     rows_shown = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, step), seed=seed) for line, seed in rows_shown for step in steps]
@@ -128,7 +102,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     pictures: list[Image.Image] = []
     for start in range(0, len(requests), BATCH):
         emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
-        pictures.extend(sample_images(sd, requests[start : start + BATCH], words, stop, batch=BATCH))
+        pictures.extend(sample_images(sd, requests[start : start + BATCH], {**named.vectors, **vectors}, stop, batch=BATCH))
     emit(Progress("Saving the grid", len(requests), len(requests)))
     best = best_of(run)
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
@@ -194,9 +168,9 @@ def newest_comparison(workspace: Workspace) -> Comparison | None:
     """The last finished grid, whoever asked for it; None if there is none or its pictures are gone."""
     for file in sorted((workspace.root / OUTPUTS).glob("*/*/comparison.json"), reverse=True):
         try:
-            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            kept = load_json(file)
             found = Comparison(**{**kept, "rows": [(line, seed) for line, seed in kept["rows"]]})
-        except (OSError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):
             continue
         if Path(found.grid).is_file():
             return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ti_core.prompts import split_at_names
 from ti_core.workspace import Workspace, clean_name
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ti_core.embeddings.embedding import Embedding
@@ -100,9 +101,13 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
 class NamedIn:
     """The embeddings that a text names: `vectors` by name and text encoder, `hashes` of their files, and a sentence for each that cannot be used."""
 
-    vectors: dict[str, dict[str, Tensor]]
-    hashes: dict[str, str]
-    left_out: list[str]
+    vectors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def on(self, device: torch.device) -> NamedIn:
+        """The same with the vectors there."""
+        return replace(self, vectors={name: {encoder: rows.to(device) for encoder, rows in found.items()} for name, found in self.vectors.items()})
 
 
 def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, int], own: str = "") -> NamedIn:

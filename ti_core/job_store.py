@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ti_core.errors import UserError
-from ti_core.files import save_text
+from ti_core.files import load_json, save_text
 
 
 class JobStore:
@@ -23,11 +23,8 @@ class JobStore:
         """What was kept, in the order of the line. A file that cannot be read is left alone."""
         records = []
         for path in sorted(self.folder.glob("*.json")):
-            try:
-                record = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if isinstance(record, dict) and record.get("id") == path.stem:
+            record = load_json(path)
+            if record.get("id") == path.stem:
                 records.append(record)
         return sorted(records, key=lambda record: (_number(record.get("place")), record["id"]))
 

@@ -53,14 +53,6 @@ def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"name": person}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", person)
 
 
-def recipe_train_values(workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
-    """Guide's steps 4 to 13: values of the Train form; accumulation is the number of original photos.
-
-    Writes the recipe's template if there is none. Raises UserError if the dataset holds no pictures.
-    """
-    return preset_values(GUIDE, workspace, dataset_directory, embedding)
-
-
 def check_preset(preset: str) -> None:
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")

@@ -7,19 +7,23 @@ import csv
 import datetime
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ti_core.errors import UserError
+from ti_core.errors import SettingsError, UserError
 from ti_core.events import Evaluated, Event
-from ti_core.files import reason, save_text
+from ti_core.files import load_json, reason, save_text
 from ti_core.plan import RunPlan
+from ti_core.settings import TrainSettings
+from ti_core.tensor_headers import read_header
+from ti_core.workspace import Workspace
 
-STATE, EVENTS = "state.safetensors", "events.jsonl"
-MAX_HEADER_BYTES = 2**20
+STATE, EVENTS, COPIES = "state.safetensors", "events.jsonl", "embeddings"
+_COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
@@ -45,7 +49,7 @@ class RunFolder:
         return cls(root if fresh or latest is None else latest, name, suffix)
 
     def copy(self, step: int) -> Path:
-        return self.root / "embeddings" / f"{self.name}-{step}{self.suffix}"
+        return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
 
     def preview(self, step: int) -> Path:
         return self.root / "images" / f"{self.name}-{step}.png"
@@ -158,11 +162,9 @@ def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:
 def saved_facts(folder: Path) -> dict[str, str] | None:
     """What a run's state file says of itself in its header, read without torch; None if there is no such file, or a damaged one."""
     try:
-        with (folder / STATE).open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            facts = json.loads(file.read(min(length, MAX_HEADER_BYTES)))["__metadata__"]
-        return facts if isinstance(facts, dict) and int(facts["step"]) >= 0 else None
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = read_header(folder / STATE).metadata
+        return facts if int(facts["step"]) >= 0 else None
+    except (UserError, ValueError, KeyError):
         return None
 
 
@@ -170,3 +172,35 @@ def saved_step(folder: Path) -> int | None:
     """The step from which the run in this folder can go on; None if it cannot."""
     facts = saved_facts(folder)
     return int(facts["step"]) if facts else None
+
+
+def saved_settings(folder: Path) -> TrainSettings:
+    """How the run in this folder was trained. Raises UserError."""
+    files = sorted(folder.glob("settings-*.json"))
+    try:
+        kept = load_json(files[-1])["settings"]
+        return TrainSettings.from_dict({name: value for name, value in kept.items() if name in TrainSettings.options()})
+    except (IndexError, KeyError, TypeError, AttributeError, SettingsError) as error:
+        raise UserError(f"Run '{folder.name}' has no settings file that can be read.", "Choose a run that this program has trained.") from error
+
+
+# ---- the copies of a run
+
+
+def saved_steps(folder: Path) -> dict[int, Path]:
+    """The copies of a run by their step, in order."""
+    found = {int(match[2]): path for path in (folder / COPIES).glob("*-*.*") if (match := _COPY.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def embedding_name(copy: Path) -> str:
+    """Of which embedding it is a copy."""
+    match = _COPY.fullmatch(copy.name)
+    assert match, f"{copy.name} is no copy of a step"
+    return match[1]
+
+
+def find_runs(workspace: Workspace) -> list[str]:
+    """Run folders in the usual log directory that hold copies, the newest first, as paths relative to the workspace."""
+    found = [path for path in (workspace.root / TrainSettings().log_directory).glob("*/*") if saved_steps(path)]
+    return [workspace.shown(path) for path in sorted(found, key=lambda path: (path / COPIES).stat().st_mtime, reverse=True)]

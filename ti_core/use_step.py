@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.library import optimizer_file
+from ti_core.run_folder import embedding_name, saved_steps
 from ti_core.workspace import Workspace
-
-_COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
-
-
-def saved_steps(run: Path) -> dict[int, Path]:
-    """The copies of a run folder by their step, in order."""
-    found = {int(match[2]): path for path in (run / "embeddings").glob("*-*.*") if (match := _COPY.fullmatch(path.name))}
-    return dict(sorted(found.items()))
-
-
-def embedding_name(copy: Path) -> str:
-    """Of which embedding it is a copy."""
-    match = _COPY.fullmatch(copy.name)
-    assert match, f"{copy.name} is no copy of a step"
-    return match[1]
 
 
 def use_step(run: Path, step: int, workspace: Workspace) -> Path:

@@ -24,7 +24,7 @@ def add(folder: Path, name: str, caption: bytes | None = None) -> Path:
 
 def test_the_caption_is_the_text_beside_the_picture_without_bom_and_newline(tmp_path: Path) -> None:
     add(tmp_path, "00000-0-IMG_1.png", "\ufeffsmiling, röd\r\n".encode())
-    assert [example.caption for example in scan_dataset(tmp_path).examples] == ["smiling, röd"]
+    assert [example.caption for example in scan_dataset(tmp_path)] == ["smiling, röd"]
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_the_caption_is_the_text_beside_the_picture_without_bom_and_newline(tmp_
 )
 def test_without_a_text_the_file_name_is_the_caption(tmp_path: Path, file: str, caption: str) -> None:
     add(tmp_path, file)
-    assert scan_dataset(tmp_path).examples[0].caption == caption
+    assert scan_dataset(tmp_path)[0].caption == caption
 
 
 def test_an_empty_text_is_an_empty_caption_and_the_file_name_is_not_used(tmp_path: Path) -> None:
     add(tmp_path, "a man.png", b"\n")
-    assert scan_dataset(tmp_path).examples[0].caption == ""
+    assert scan_dataset(tmp_path)[0].caption == ""
 
 
 def test_corrupt_pictures_are_named_and_skipped(tmp_path: Path) -> None:
@@ -49,31 +49,30 @@ def test_corrupt_pictures_are_named_and_skipped(tmp_path: Path) -> None:
         assert header_is_good.size == (32, 32)
     (tmp_path / "c.jpg").write_bytes(b"")
     events: list[Event] = []
-    dataset = scan_dataset(tmp_path, events.append)
-    assert [example.path.name for example in dataset.examples] == ["a.png"]
-    assert [problem.file for problem in dataset.problems] == ["b.png", "c.jpg"]
-    assert [event.text for event in events if isinstance(event, Notice)] == [problem.sentence() for problem in dataset.problems]
+    assert [example.path.name for example in scan_dataset(tmp_path, events.append)] == ["a.png"]
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert told == [f"{name} was skipped: it is not a readable picture." for name in ("b.png", "c.jpg")]
     assert [event.done for event in events if isinstance(event, Progress)] == [0, 1, 2]
 
 
 def test_a_caption_that_is_not_text_is_named_and_the_picture_kept(tmp_path: Path) -> None:
     add(tmp_path, "1 man.png", b"\xff\xfe\x00")
-    dataset = scan_dataset(tmp_path)
-    assert dataset.examples[0].caption == "man" and dataset.problems[0].file == "1 man.txt"
+    events: list[Event] = []
+    assert scan_dataset(tmp_path, events.append)[0].caption == "man"
+    assert [event.text for event in events if isinstance(event, Notice)] == ["1 man.txt was skipped: it is not UTF-8 text."]
 
 
 def test_mirrored_copies_and_pieces_count_as_one_original(tmp_path: Path) -> None:
     for name in ("00000-0-a.png", "00000-1-a.png", "00003-0-b.png", "00003-1-b.png", "holiday.png", "0001-0-short.png", "00003.png"):
         add(tmp_path, name)
-    dataset = scan_dataset(tmp_path)
-    assert len(dataset.examples) == 7
-    assert dataset.originals == 5 == count_originals(example.path for example in dataset.examples)
+    examples = scan_dataset(tmp_path)
+    assert len(examples) == 7 and count_originals(example.path for example in examples) == 5
 
 
 def test_examples_are_sorted_by_name(tmp_path: Path) -> None:
     for name in ("c.png", "a.png", "b.jpg"):
         add(tmp_path, name)
-    assert [example.path.name for example in scan_dataset(tmp_path).examples] == ["a.png", "b.jpg", "c.png"]
+    assert [example.path.name for example in scan_dataset(tmp_path)] == ["a.png", "b.jpg", "c.png"]
 
 
 @pytest.mark.parametrize("content", [None, "text", "broken", "missing"])
@@ -100,5 +99,5 @@ def test_stop_interrupts_the_scan(tmp_path: Path) -> None:
 
 def test_a_word_regex_picks_the_words_of_a_file_name(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "00012-a_red-hat 7.png")
-    assert scan_dataset(tmp_path, word_regex="[a-z]+", join=", ").examples[0].caption == "a, red, hat"
-    assert scan_dataset(tmp_path).examples[0].caption == "a_red-hat 7"
+    assert scan_dataset(tmp_path, word_regex="[a-z]+", join=", ")[0].caption == "a, red, hat"
+    assert scan_dataset(tmp_path)[0].caption == "a_red-hat 7"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from PIL import ExifTags, Image
 
-from ti_core.data.dataset import scan_dataset
+from ti_core.data.dataset import count_originals, scan_dataset
 from ti_core.data.images import find_images
+from ti_core.events import Event, Notice
 from ti_core.portraits.sample_photos import PHOTOS_EACH, SITTERS, Sitter, caption_of, scenes, sitter
 from ti_core.portraits.world import ATTRIBUTES
 from ti_core.workspace import SAMPLE_PHOTOS
@@ -16,10 +17,12 @@ each_sitter = pytest.mark.parametrize("who", SITTERS, ids=lambda who: who.name)
 
 @each_sitter
 def test_there_are_twelve_readable_captioned_photos_of_each_person(who: Sitter) -> None:
-    dataset = scan_dataset(SAMPLE_PHOTOS / who.name)
-    assert len(dataset.examples) == dataset.originals == PHOTOS_EACH and not dataset.problems
+    events: list[Event] = []
+    examples = scan_dataset(SAMPLE_PHOTOS / who.name, events.append)
+    assert len(examples) == count_originals(example.path for example in examples) == PHOTOS_EACH
+    assert not [event for event in events if isinstance(event, Notice)]
     expected = [caption_of(sitter(who), scene) for scene in scenes(who.name)]
-    assert [example.caption for example in dataset.examples] == expected, "run python -m ti_core.portraits.sample_photos again"
+    assert [example.caption for example in examples] == expected, "run python -m ti_core.portraits.sample_photos again"
 
 
 @each_sitter
@@ -38,7 +41,7 @@ def test_the_photos_are_mixed_as_those_of_a_user(who: Sitter) -> None:
 def test_captions_tell_the_scene_and_never_the_face(who: Sitter) -> None:
     face = {a.phrase.format(value) for a in ATTRIBUTES if a.role == "identity" and a.phrase for value in a.values if value not in a.unsaid}
     face |= {who.name, "man", "woman", "bald head"}
-    for example in scan_dataset(SAMPLE_PHOTOS / who.name).examples:
+    for example in scan_dataset(SAMPLE_PHOTOS / who.name):
         tags = example.caption.split(", ")
         assert len(tags) >= 3 and not face & set(tags) and "hair" not in example.caption
 

@@ -172,7 +172,7 @@ def test_debug_pictures_lie_outside_the_dataset_and_have_no_caption(tmp_path: Pa
     assert sizes(result) == [(64, 64)] * 2
     assert [path.name for path in (tmp_path / "out" / "debug").iterdir()] == ["00000-0-a.png"]
     assert Image.open(tmp_path / "out" / "debug" / "00000-0-a.png").size == (128, 64)
-    assert [e.path.name for e in scan_dataset(tmp_path / "out").examples] == ["00000-0-a.png", "00000-1-a.png"]
+    assert [e.path.name for e in scan_dataset(tmp_path / "out")] == ["00000-0-a.png", "00000-1-a.png"]
     run(tmp_path, focal_crop=True)
     assert not (tmp_path / "out" / "debug").exists() and (tmp_path / "out" / "earlier-1" / "debug" / "00000-0-a.png").is_file()
 

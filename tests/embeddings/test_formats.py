@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from ti_core.embeddings.describe import describe
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
-from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import UserError
 from ti_core.library import WRITABLE
 
@@ -57,7 +56,7 @@ def test_sdxl_comes_back_from_every_format(tmp_path: Path, suffix: str) -> None:
 
 def test_training_refuses_sdxl_in_a_pt(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'xl\.pt' is an embedding of SDXL"):
-        load_pt(save_embedding(tmp_path / "xl.pt", XL))
+        load_embedding(save_embedding(tmp_path / "xl.pt", XL))
 
 
 def test_sdxl_in_a_pt_holds_a_plain_dict_of_tensors_alone(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ti_core.embeddings.embedding import Embedding, initial_rows
-from ti_core.embeddings.pt_file import load_pt, save_pt
+from ti_core.embeddings.formats import load_embedding
+from ti_core.embeddings.pt_file import save_pt
 from ti_core.errors import UserError
 
 EMBEDDING = Embedding("anna-10", {"clip_l": torch.randn(3, 768)}, 10, "0123456789", "portraits")
@@ -32,7 +33,7 @@ def globals_of(data: bytes) -> set[str]:
 
 
 def test_it_reads_back_exactly_and_takes_its_name_from_the_file(tmp_path: Path) -> None:
-    again = load_pt(save_pt(tmp_path / "other.pt", EMBEDDING))
+    again = load_embedding(save_pt(tmp_path / "other.pt", EMBEDDING))
     assert torch.equal(again.vectors["clip_l"], EMBEDDING.vectors["clip_l"])
     assert (again.name, again.step, again.checkpoint_hash, again.checkpoint_name) == ("other", 10, "0123456789", "portraits")
 
@@ -68,10 +69,10 @@ def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path, content: o
     bad = tmp_path / "bad.pt"
     torch.save(content, bad)
     with pytest.raises(UserError, match=r"'bad\.pt' cannot be read"):
-        load_pt(bad)
+        load_embedding(bad)
     bad.write_bytes(pickle.dumps(content))
     with pytest.raises(UserError, match=r"'bad\.pt' cannot be read"):
-        load_pt(bad)
+        load_embedding(bad)
     assert "harm" not in capsys.readouterr().out
 
 
@@ -83,14 +84,14 @@ def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path, content: o
 def test_other_content_is_refused_with_the_files_name(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "bad.pt")
     with pytest.raises(UserError, match=r"'bad\.pt'"):
-        load_pt(tmp_path / "bad.pt")
+        load_embedding(tmp_path / "bad.pt")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a file of torch", b"PK\x03\x04 broken"])
 def test_damaged_files_are_refused_with_the_files_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(data)
     with pytest.raises(UserError, match=r"'bad\.pt'"):
-        load_pt(tmp_path / "bad.pt")
+        load_embedding(tmp_path / "bad.pt")
 
 
 @pytest.mark.parametrize(("tokens", "vectors", "rows"), [(2, 8, [0, 0, 0, 0, 1, 1, 1, 1]), (8, 3, [0, 2, 5]), (1, 2, [0, 0]), (3, 3, [0, 1, 2])])

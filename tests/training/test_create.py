@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.models.tiny_families import save_folder
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.library import optimizer_file
 from ti_core.models.checkpoint import load_checkpoint, load_token_tables
@@ -18,7 +18,7 @@ from ti_core.workspace import Workspace
 def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
     tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
     ids = tokenizer("ab", add_special_tokens=False).input_ids
-    embedding = load_pt(create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace))
+    embedding = load_embedding(create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace))
     expected = table[[ids[i * len(ids) // 4] for i in range(4)]].float()
     assert torch.equal(embedding.vectors["clip_l"], expected)
     assert (embedding.step, embedding.checkpoint_hash) == (0, None)
@@ -31,10 +31,10 @@ def test_the_token_table_alone_is_that_of_the_loaded_encoder(workspace: Workspac
 
 def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(workspace: Workspace) -> None:
     tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
-    one = load_pt(create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace))
+    one = load_embedding(create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace))
     first = tokenizer("abcdef", add_special_tokens=False).input_ids[0]
     assert torch.equal(one.vectors["clip_l"][0], table[first].float())
-    none = load_pt(create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace))
+    none = load_embedding(create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace))
     assert not none.vectors["clip_l"].any()
 
 
@@ -44,7 +44,7 @@ def test_sd2_spreads_all_tokens_over_the_vectors(workspace: Workspace, tiny_fami
     tokenizer, table = load_token_tables("sd2", workspace)["clip_h"]
     text = "one two three four five six seven eight"
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    made = load_pt(create_embedding(CreateSettings(name="two", initialization_text=text, vectors=3, checkpoint="sd2"), workspace))
+    made = load_embedding(create_embedding(CreateSettings(name="two", initialization_text=text, vectors=3, checkpoint="sd2"), workspace))
     assert torch.equal(made.vectors["clip_l"], table[[ids[i * len(ids) // 3] for i in range(3)]].float())
     assert ids[len(ids) // 3] != ids[1]
 
@@ -66,7 +66,7 @@ def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Wor
     assert path.read_bytes() == before
     optimizer_file(path).write_bytes(b"of the old one")
     create_embedding(CreateSettings(name="anna", vectors=2, overwrite=True, checkpoint=TINY), workspace)
-    assert load_pt(path).count == 2 and not optimizer_file(path).exists()
+    assert load_embedding(path).count == 2 and not optimizer_file(path).exists()
 
 
 @pytest.mark.parametrize(

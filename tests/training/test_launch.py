@@ -13,7 +13,7 @@ import torch
 
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Finished, PreviewSaved, Started, StepDone, parse_event
 from ti_core.models.device import count_devices
@@ -45,7 +45,7 @@ def test_interrupt_saves_and_one_device_goes_on_where_two_were(workspace: Worksp
     events = Recorder(stop_at=3)
     train(workspace, events, gpus=2, steps=100_000, image_every=0)
     (ended,) = events.of(Finished)
-    done = load_pt(anna).step
+    done = load_embedding(anna).step
     assert ended.interrupted and done is not None and done >= 3  # type: ignore[attr-defined]
     run_folder = events.of(Started)[0].folder  # type: ignore[attr-defined]
     later = Recorder(stop_at=done + 2)
@@ -78,7 +78,7 @@ def test_accelerate_launches_the_command_line(workspace: Workspace, anna: Path, 
     command = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "ti_core", "train", "anna", *flags, str(workspace.root)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Training finished at 2 steps") == 1 and load_pt(anna).step == 2
+    assert done.stdout.count("Training finished at 2 steps") == 1 and load_embedding(anna).step == 2
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", '{"event": "Nothing"}', '{"event": "StepDone", "step": 1}'])

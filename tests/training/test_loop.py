@@ -15,9 +15,8 @@ from PIL import Image
 from tests.conftest import TINY, Recorder
 from ti_core.data.images import find_images
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.formats import save_embedding
+from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.png_file import load_picture
-from ti_core.embeddings.pt_file import load_pt
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Started, StepDone
 from ti_core.library import find_embeddings
@@ -49,7 +48,7 @@ def train(workspace: Workspace, recorder: Recorder | None = None, **changes: obj
 
 
 def rows_of(path: Path) -> torch.Tensor:
-    return load_pt(path).vectors["clip_l"]
+    return load_embedding(path).vectors["clip_l"]
 
 
 def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: Path) -> None:
@@ -71,7 +70,7 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     assert (written["embedding_name"], written["learn_rate"], written["gradient_step"], written["training_width"]) == ("anna", "0.05:2, 0.02", 4, 16)
     assert TrainSettings.from_dict(written["settings"]) == replace(settings_for(), width=16, height=16)
     assert json.loads((folder / "events.jsonl").read_text().splitlines()[0])["event"] == "Started"
-    last = load_pt(anna)
+    last = load_embedding(anna)
     assert (last.step, last.checkpoint_name, len(last.checkpoint_hash or "")) == (4, TINY, 10)
     assert not torch.equal(last.vectors["clip_l"], before)
     assert "effective batch 2 x accumulation 2 = 4 images per step" in events.of(Started)[0].plan
@@ -79,7 +78,7 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
 
 def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Workspace, anna: Path) -> None:
     folder = Path(train(workspace).of(Started)[0].folder)
-    copy, card = load_pt(folder / "embeddings" / "anna-2.pt"), load_picture(folder / "image_embeddings" / "anna-2.png")
+    copy, card = load_embedding(folder / "embeddings" / "anna-2.pt"), load_picture(folder / "image_embeddings" / "anna-2.png")
     assert (copy.step, card.step, card.name) == (2, 2, "anna-2")
     assert torch.equal(copy.vectors["clip_l"], card.vectors["clip_l"])
     train_two = create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
@@ -151,7 +150,7 @@ def test_interrupt_saves_the_completed_steps_and_says_so(workspace: Workspace, a
     events = train(workspace, Recorder(stop_at=2), steps=50, image_every=0)
     finished = events.of(Finished)[0]
     assert finished.interrupted and "interrupted at 2 steps" in finished.text
-    assert load_pt(anna).step == 2
+    assert load_embedding(anna).step == 2
     assert events.of(EmbeddingSaved)[-1].path == str(anna)
 
 
@@ -165,7 +164,7 @@ def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(work
 
     loop.train(settings_for(steps=50), workspace, stop_at_the_copy, recorder.stop)
     assert not recorder.of(PreviewSaved)
-    assert recorder.of(Finished)[0].interrupted and load_pt(anna).step == 2
+    assert recorder.of(Finished)[0].interrupted and load_embedding(anna).step == 2
 
 
 def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +179,7 @@ def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(work
     monkeypatch.setattr(update, "squared_error", counted)
     train(workspace, recorder, steps=50, micro_batch=1, image_every=0, save_every=0)
     assert len(calls) == 6
-    assert load_pt(anna).step == 1
+    assert load_embedding(anna).step == 1
 
 
 def test_training_on_continues_from_the_files_step(workspace: Workspace, anna: Path) -> None:
@@ -195,7 +194,7 @@ def test_training_on_continues_from_the_files_step(workspace: Workspace, anna: P
 @pytest.mark.parametrize("suffix", [".safetensors", ".png"])
 def test_a_file_of_another_format_is_trained_on_into_a_pt(workspace: Workspace, anna: Path, suffix: str) -> None:
     train(workspace, steps=2)
-    save_embedding(anna.with_suffix(suffix), load_pt(anna))
+    save_embedding(anna.with_suffix(suffix), load_embedding(anna))
     unbroken = train(workspace, steps=3, save_optimizer_state=False) and rows_of(anna)
     anna.unlink()
     assert find_embeddings(workspace) == ["anna"]
@@ -227,7 +226,7 @@ def test_updates_that_are_not_finite_are_refused_and_halve_the_rate(
     assert {event.step for event in done} == set(range(1, 10)) - bad
     assert done[-1].rate == 0.02 / 2**halvings
     assert sum("halved" in event.text for event in events.of(Notice)) == halvings
-    assert bool(rows_of(anna).isfinite().all()) and load_pt(anna).step == 9
+    assert bool(rows_of(anna).isfinite().all()) and load_embedding(anna).step == 9
 
 
 def test_a_refused_update_leaves_the_optimizer_as_it_was(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import torch
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, poison, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
 from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Finished, Notice, Started, StepDone
 from ti_core.jobs import JobQueue
@@ -63,12 +63,12 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     unbroken = rows_of(anna)
     anew(workspace)
     folder = cut_at(workspace, at, **values)
-    begun = load_pt(anna).step
+    begun = load_embedding(anna).step
     assert begun is None or begun == 0  # the file in embeddings/ is still the one before the run
     step = saved_step(folder)
     assert step is not None and at - loop.STATE_EVERY_STEPS <= step < at
     events = go_on(workspace, folder)
-    assert torch.equal(rows_of(anna), unbroken) and load_pt(anna).step == 13
+    assert torch.equal(rows_of(anna), unbroken) and load_embedding(anna).step == 13
     assert [event.step for event in events.of(StepDone)] == list(range(step + 1, 14))  # type: ignore[attr-defined]
     rows = (folder / "textual_inversion_loss.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", *map(str, range(1, 14))]

@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of  # noqa: F401
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.together import Together
@@ -85,5 +85,5 @@ def test_only_the_first_speaks_and_writes_and_interrupt_ends_all(workspace: Work
     (first_code, first), (_, second) = finish(processes)
     assert first_code == 130 and "Training interrupted at" in first
     assert "step" not in second
-    assert load_pt(anna).step >= 5
+    assert load_embedding(anna).step >= 5
     assert len([path for path in saved.rglob("anna") if path.is_dir()]) == 1

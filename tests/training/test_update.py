@@ -17,7 +17,7 @@ from ti_core.training.update import take_gradient
 def bench() -> Bench:
     torch.manual_seed(0)
     made = prepare(random_checkpoint("sdxl", tiny=True), size_px=64, batch=2, updates=10)
-    examples = made.run.inputs.dataset.examples
+    examples = made.run.inputs.examples
     examples[0] = replace(examples[0], caption="red hair, " * 40)  # two chunks
     return made
 

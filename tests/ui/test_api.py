@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 
 from tests.conftest import TINY
 from tests.ui.journey import free_port
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 from ti_core.jobs import JobQueue
 from ti_core.ui.server import Door, start_page
 from ti_core.workspace import Workspace
@@ -58,7 +58,7 @@ def test_a_program_creates_trains_watches_and_repeats_with_the_settings_own_name
     status = call(job, api_name="/status")
     assert (status["state"], status["done"], status["total"], status["owner"]) == ("finished", 3, 3, "anna")
     assert status["loss"] > 0 and "anna.pt" in status["files"]
-    assert load_pt(served.workspace.embeddings / "anna.pt").step == 3
+    assert load_embedding(served.workspace.embeddings / "anna.pt").step == 3
     assert [row["state"] for row in call(api_name="/line")] == ["finished", "finished"]
     again = call(job, api_name="/again")
     assert served.wait(again) == "failed" and "has 3 steps already" in call(again, api_name="/status")["text"]

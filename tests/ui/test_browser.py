@@ -26,7 +26,7 @@ from tests.ui.journey import (
     value_of,
     wait_for_previews,
 )  # fmt: skip
-from ti_core.embeddings.pt_file import load_pt
+from ti_core.embeddings.formats import load_embedding
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
@@ -93,7 +93,7 @@ def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_in
         page.get_by_role("link", name=f"Download {name}.pt", exact=True).click()
     download.value.save_as(tmp_path / "fetched.pt")
     assert zipfile.is_zipfile(tmp_path / "fetched.pt")
-    step = load_pt(tmp_path / "fetched.pt").step
+    step = load_embedding(tmp_path / "fetched.pt").step
     assert step is not None and 4 <= step < 400
 
     assert len(requests) > 50

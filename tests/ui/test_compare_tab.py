@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
 from tests.ui.journey import fill, open_chromium, open_page, running_app, state
-from ti_core.compare import find_runs
+from ti_core.run_folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace

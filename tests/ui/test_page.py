@@ -25,7 +25,7 @@ from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
 from ti_core.jobs import JobQueue
-from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values, recipe_train_values
+from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.api import _use_step
 from ti_core.ui.desk import Desk
@@ -207,7 +207,7 @@ def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     wrong = {"log_directory": "", "clip_grad_mode": "value", "clip_grad_value": "x", "steps": 0, "batch_size": 0, "image_every": -1, "learning_rate": "x"}
-    values = TrainSettings.defaults() | wrong | recipe_train_values(desk.workspace, "datasets/anna", "anna")
+    values = TrainSettings.defaults() | wrong | preset_values(GUIDE, desk.workspace, "datasets/anna", "anna")
     assert not TrainSettings.from_dict(values).problems()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.data.captions import read_caption, words_of_file_name
@@ -23,16 +23,7 @@ class Example:
     caption: str
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """`problems` names the files that were left out; `originals` counts the photos behind the examples (mirrored copies count once)."""
-
-    examples: list[Example]
-    problems: list[Problem]
-    originals: int
-
-
-def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> Dataset:
+def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> list[Example]:
     """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
 
     Pictures without a .txt take the words of their file name (`words_of_file_name`). With `emit`, tells its progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
@@ -56,25 +47,24 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     if not examples:
         what = "None of its pictures can be used: " + " ".join(p.sentence() for p in problems) if problems else "It holds no pictures."
         raise UserError(f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first.")
-    return Dataset(examples, problems, count_originals(example.path for example in examples))
+    return examples
 
 
-def hold_out(dataset: Dataset, photos: int) -> tuple[Dataset, int]:
-    """The dataset with the pictures of so many photos, evenly chosen, moved to its end, and their number. Mirrored copies go with their photo.
+def hold_out(examples: list[Example], photos: int) -> tuple[list[Example], int]:
+    """The examples with the pictures of so many photos, evenly chosen, moved to their end, and their number. Mirrored copies go with their photo.
 
     Raises UserError if nothing would be left to train on.
     """
     if not photos:
-        return dataset, 0
-    if photos >= dataset.originals:
+        return examples, 0
+    originals = list(dict.fromkeys(original_of(example.path) for example in examples))
+    if photos >= len(originals):
         raise UserError(
-            f"Photos held out for the evaluation is {photos}, but there are only {dataset.originals} photos.", "Hold out fewer: a tenth of them, or 0."
+            f"Photos held out for the evaluation is {photos}, but there are only {len(originals)} photos.", "Hold out fewer: a tenth of them, or 0."
         )
-    originals = list(dict.fromkeys(original_of(example.path) for example in dataset.examples))
     chosen = {originals[i * len(originals) // photos] for i in range(photos)}
-    held = [example for example in dataset.examples if original_of(example.path) in chosen]
-    trained = [example for example in dataset.examples if original_of(example.path) not in chosen]
-    return replace(dataset, examples=trained + held), len(held)
+    held = [example for example in examples if original_of(example.path) in chosen]
+    return [example for example in examples if original_of(example.path) not in chosen] + held, len(held)
 
 
 def original_of(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import torch
 from torch import Tensor
 
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.layouts import embeddings_in
-from ti_core.embeddings.torch_file import load_torch_file
-from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
 STAR_TOKEN = 265
@@ -57,16 +53,3 @@ def plain_zip(content: dict[str, Any]) -> bytes:
             if inside in ("data.pkl", "version") or (inside.startswith("data/") and inside[5:].isdigit()):
                 target.writestr(zipfile.ZipInfo(f"archive/{inside}"), source.read(member))
     return kept.getvalue()
-
-
-def load_pt(path: Path) -> Embedding:
-    """Read a file as training takes it: one word with vectors of one encoder, as ENCODER_OF_FIRST_FORMAT whatever their width.
-
-    The name is the file's, as A1111 has it. Raises UserError that says why it cannot be read.
-    """
-    found = embeddings_in(load_torch_file(path), path)
-    if len(found) > 1:
-        raise UserError(f"'{path.name}' holds {len(found)} embeddings.", "Choose a file with one.")
-    if len(found[0].vectors) > 1:
-        raise UserError(f"'{path.name}' is an embedding of SDXL, with vectors for two text encoders.", "Choose one for Stable Diffusion 1 or 2.")
-    return replace(found[0], name=path.stem)

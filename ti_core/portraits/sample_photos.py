@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 
 from ti_core.files import save_atomically, save_text
 from ti_core.portraits.drawing import render_portrait
-from ti_core.portraits.world import BY_NAME, Person, Scene, draw_person, draw_scene, known_people, made_up_names, phrase_for
+from ti_core.portraits.world import BY_NAME, NAME_COUNT, Person, Scene, draw_person, draw_scene, known_people, made_up_names, phrase_for
 from ti_core.workspace import SAMPLE_PHOTOS
 
 PHOTOS_EACH = 12
@@ -41,7 +41,7 @@ SITTERS = (Sitter("anna", 2198, "IMG_{:04d}", 2041), Sitter("boris", 482, "DSC{:
 def sitter(of: Sitter) -> Person:
     """The person, checked to be a stranger to the model: by name, and by the look from afar."""
     person = draw_person(random.Random(f"sample photos {of.seed}"))
-    assert of.name not in made_up_names(400), f"the model knows a person called {of.name}"
+    assert of.name not in made_up_names(NAME_COUNT), f"the model knows a person called {of.name}"
     assert is_stranger(person), f"the model knows somebody who looks like {of.name}"
     return person
 

@@ -201,9 +201,9 @@ _FIRST = "al an ar bel bri car da de el em fa fi ga gre ha hu is ja jo ka ke la 
 _LAST = "bert by cia da dor ea fred gan gi hart ia ie jen ka la lan len lia lo mar mel mi mon na nia nor o on ra ric rio rod ry sa sha son ta than thy ton tor va ven vin wyn yn zor".split()
 
 
-def made_up_names(count: int, seed: int = 7) -> list[str]:
+def made_up_names(count: int) -> list[str]:
     """`count` different made-up first names; the first n of a longer list are always the same."""
-    rng, names = random.Random(seed), dict[str, None]()
+    rng, names = random.Random(7), dict[str, None]()
     words = {word for a in ATTRIBUTES for value in a.values for word in value.split()}
     while len(names) < count:
         name = rng.choice(_FIRST) + (rng.choice(_FIRST) if rng.random() < 0.4 else "") + rng.choice(_LAST)
@@ -212,10 +212,10 @@ def made_up_names(count: int, seed: int = 7) -> list[str]:
     return list(names)
 
 
-def known_people(count: int = NAME_COUNT) -> dict[str, Person]:
+def known_people() -> dict[str, Person]:
     """The people whom the model knows by name."""
     rng = random.Random(99)
-    return {name: draw_person(rng) for name in made_up_names(count)}
+    return {name: draw_person(rng) for name in made_up_names(NAME_COUNT)}
 
 
 def labels(person: Person, scene: Scene) -> dict[str, int]:

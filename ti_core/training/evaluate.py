@@ -59,7 +59,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
-    held_out = list(range(plan.images, len(run.inputs.dataset.examples)))
+    held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
     images = [pictures[i * len(pictures) // count] for i in range(count)] if len(pictures) > count else list(itertools.islice(itertools.cycle(pictures), count))
     what = f"{len(held_out)} held-out pictures" if held_out else f"{len(set(images))} of the training pictures, with fixed noise"
@@ -78,7 +78,7 @@ def evaluate(run: Run, evaluation: Evaluation) -> None:
         return
     evaluation.history[run.step] = losses
     best = best_step(evaluation.history)
-    norm = max(float(rows.norm(dim=1).max()) for rows in list(run.shown.values())[:1])
+    norm = float(next(iter(run.shown.values())).norm(dim=1).max())  # of the first text encoder: its words are those of `usual_lengths`
     run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths))
 
 
@@ -91,7 +91,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     clean = [run.latents.mean[i] for i in images]
     noise = [torch.randn(one.shape, generator=generator).to(sd.device) for one in clean]
     prompts = [
-        build_prompt(run.inputs.lines[i % len(run.inputs.lines)], run.inputs.dataset.examples[image].caption, run.name, prompt_random(0, 0, i), False, 0.0)
+        build_prompt(run.inputs.lines[i % len(run.inputs.lines)], run.inputs.examples[image].caption, run.name, prompt_random(0, 0, i), False, 0.0)
         for i, image in enumerate(images)
     ]
     told = PromptEncoder(sd).encode(prompts, run.words(run.shown))

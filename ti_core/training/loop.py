@@ -18,11 +18,11 @@ from ti_core.training.compiled import try_compiled
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.launch import is_launched, train_on_several
 from ti_core.training.norms import move_average
+from ti_core.training.optimizer_state import load_state, save_state, state_of
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
 from ti_core.training.snapshots import advise_interval, save_preview
-from ti_core.training.state import load_state, save_state, state_of
 from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
@@ -79,7 +79,7 @@ def _begin(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
         settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    texts = [settings.preview_prompt, settings.preview_negative_prompt, *inputs.lines, *(example.caption for example in inputs.dataset.examples)]
+    texts = [settings.preview_prompt, settings.preview_negative_prompt, *inputs.lines, *(example.caption for example in inputs.examples)]
     others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
     return begin_run(settings, inputs, sd, together, others, emit, stop, saved)
 

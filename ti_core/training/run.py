@@ -60,7 +60,7 @@ class Run:
     average: dict[str, Tensor]
     """The running average of the vectors (EMA); empty where none is asked for."""
     together: Together
-    others: NamedIn
+    others: NamedIn = field(default_factory=NamedIn)
     """The other embeddings that the captions, the template or the preview's prompts name; they stay as they are."""
     refusals: int = 0
     writer: Writer = field(default_factory=Writer)
@@ -131,22 +131,14 @@ def begin_run(
     if not fit.fits:
         emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     plan = inputs.plan
-    encode = partial(encode_images, sd, [e.path for e in inputs.dataset.examples], alpha_as_weight=settings.alpha_as_weight, emit=emit, stop=stop,
+    encode = partial(encode_images, sd, [e.path for e in inputs.examples], alpha_as_weight=settings.alpha_as_weight, emit=emit, stop=stop,
                      cache_folder=inputs.latent_cache)  # fmt: skip
     latents = encode(size=size)
     coarse = encode(size=replace(size, share=COARSE_SIZE)) if plan.first_step < last_coarse_step(settings) else None
     _bring_to_device(sd, fit)
-    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
-    folder = saved.folder if saved and together.is_first else fresh
-    facts = {
-        "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
-        "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
-    }  # fmt: skip
-    sized = replace(settings, width=width, height=height)
-    folder.save_settings({**facts, **sized.a1111_values(), "settings": sized.to_dict()})
-
-    vectors = {encoder: tensor.to(sd.device).clone().requires_grad_(True) for encoder, tensor in rows.items()}
+    folder = _open_folder(replace(settings, width=width, height=height), inputs, sd, saved if together.is_first else None)
     norms = norm_control(settings.norm_control, sd)
+    vectors = {encoder: tensor.to(sd.device).clone().requires_grad_(True) for encoder, tensor in rows.items()}
     if not plan.first_step and not saved:
         norms.hold(vectors)
     averaged = (saved.average if saved else None) or vectors
@@ -155,13 +147,25 @@ def begin_run(
     if saved:
         saved.fill(optimizer)
         folder.cut_back_to(plan.first_step)
-    log = RunLog(folder, plan, settings, emit)
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
-        settings, inputs, sd, latents, folder, vectors, optimizer, plan.first_step, log, stop, fit, fit.micro_batch * largest, norms, average, together,
-        replace(others, vectors={name: {k: rows.to(sd.device) for k, rows in found.items()} for name, found in others.vectors.items()}),
-        saved.refusals if saved else 0, coarse=coarse,
+        settings=settings, inputs=inputs, sd=sd, latents=latents, coarse=coarse, folder=folder, vectors=vectors, average=average, norms=norms,
+        optimizer=optimizer, step=plan.first_step, log=RunLog(folder, plan, settings, emit), stop=stop, fit=fit, pixels_at_once=fit.micro_batch * largest,
+        together=together, others=others.on(sd.device), refusals=saved.refusals if saved else 0,
     )  # fmt: skip
+
+
+def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, saved: RunState | None) -> RunFolder:
+    """The folder of the saved run, else one of today, with the settings in it."""
+    plan = inputs.plan
+    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    folder = saved.folder if saved else fresh
+    facts = {
+        "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
+        "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
+    }  # fmt: skip
+    folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
+    return folder
 
 
 def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emit: Emit) -> None:
@@ -171,7 +175,7 @@ def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emi
             f"The checkpoint {sd.file.title} is another one than this run began with ({sd.hash}, not {saved.checkpoint_hash}).",
             "Put the old one back, or train on from the run's latest copy.",
         )
-    if saved.pictures != describe_pictures(inputs.dataset.examples):
+    if saved.pictures != describe_pictures(inputs.examples):
         emit(Notice("The pictures or captions were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
 
 

@@ -61,7 +61,7 @@ def save_run_state(run: Run) -> Future[None]:
             tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
     facts = {
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
-        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.dataset.examples),
+        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.examples),
     }  # fmt: skip
     return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts))))
 

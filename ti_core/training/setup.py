@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ti_core.data.dataset import Dataset, hold_out, scan_dataset
+from ti_core.data.dataset import Example, hold_out, scan_dataset
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
@@ -26,7 +26,7 @@ class Prepared:
     """The checked inputs of a run, all read but the checkpoint. `suffix` is the format that the result is saved in."""
 
     embedding: Embedding
-    dataset: Dataset
+    examples: list[Example]
     lines: list[str]
     schedule: Schedule
     log_directory: Path
@@ -56,7 +56,7 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     checkpoint = find_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
     embedding = resumed or _load_for_training(clean_name(settings.embedding), family, checkpoint.title, workspace)
-    dataset = scan_dataset(
+    examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
     first_step = embedding.step or 0
@@ -65,9 +65,9 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",
         )
-    dataset, held_out = hold_out(dataset, settings.held_out)
-    plan = plan_run(len(dataset.examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
+    examples, held_out = hold_out(examples, settings.held_out)
+    plan = plan_run(len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
-        embedding, dataset, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
+        embedding, examples, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
         workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
     )  # fmt: skip

@@ -127,7 +127,7 @@ def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
     for place, image in enumerate(images):
         rng = prompt_random(run.settings.seed, step, place)
         line = rng.choice(run.inputs.lines)
-        caption = run.inputs.dataset.examples[image].caption
+        caption = run.inputs.examples[image].caption
         prompts.append(build_prompt(line, caption, run.name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
     return prompts
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.compare import find_runs
 from ti_core.errors import UserError
 from ti_core.job_kinds import KINDS
 from ti_core.library import find_checkpoints, find_embeddings
+from ti_core.run_folder import find_runs
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks, who
 

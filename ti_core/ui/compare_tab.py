@@ -9,13 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.compare import Comparison, find_runs, newest_comparison
+from ti_core.compare import Comparison, newest_comparison
 from ti_core.errors import UserError
+from ti_core.run_folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
 from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
-from ti_core.use_step import saved_steps
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))

@@ -14,8 +14,9 @@ from ti_core.job import Work
 from ti_core.job_kinds import trained_by
 from ti_core.jobs import JobQueue
 from ti_core.options import Settings
+from ti_core.run_folder import embedding_name, saved_steps
 from ti_core.ui.roles import who
-from ti_core.use_step import embedding_name, saved_steps, use_step
+from ti_core.use_step import use_step
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")

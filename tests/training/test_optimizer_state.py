@@ -16,7 +16,7 @@ from ti_core.library import optimizer_file
 from ti_core.recipe import describe_plan
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.state import checksum
+from ti_core.training.optimizer_state import checksum
 from ti_core.workspace import Workspace
 
 

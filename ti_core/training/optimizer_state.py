@@ -16,11 +16,11 @@ from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.library import optimizer_file
 
-Vectors = Mapping[str, Tensor]
+Rows = Mapping[str, Tensor]
 """Text encoder's name -> [n, width]."""
 
 
-def checksum(vectors: Vectors) -> str:
+def checksum(vectors: Rows) -> str:
     """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (reference 3.1)."""
     result = 0
     values = torch.cat([rows.detach().float().cpu().flatten() for rows in vectors.values()])
@@ -29,7 +29,7 @@ def checksum(vectors: Vectors) -> str:
     return f"{result & 0xFFFF:04x}"
 
 
-def state_of(vectors: Vectors, optimizer: torch.optim.Optimizer, average: Vectors | None = None) -> dict[str, Any]:
+def state_of(vectors: Rows, optimizer: torch.optim.Optimizer, average: Rows | None = None) -> dict[str, Any]:
     """A copy of the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
     content: dict[str, Any] = {"hash": checksum(average or vectors), "optimizer_state_dict": copy.deepcopy(optimizer.state_dict())}
     if average:
@@ -42,7 +42,7 @@ def save_state(embedding: Path, state: dict[str, Any]) -> Path:
     return save_atomically(optimizer_file(embedding), lambda part: part.write_bytes(plain_zip(state)))
 
 
-def load_state(embedding: Path, vectors: Vectors, optimizer: torch.optim.Optimizer) -> bool:
+def load_state(embedding: Path, vectors: Rows, optimizer: torch.optim.Optimizer) -> bool:
     """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors, which are the file's.
 
     Where the file holds an average, the vectors that were trained are put back in place.
