@@ -23,7 +23,7 @@ from ti_core.workspace import Workspace
 
 @pytest.fixture
 def page(workspace: Workspace) -> Page:
-    page = Page(Desk(workspace, JobQueue()))
+    page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     return page
 
