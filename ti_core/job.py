@@ -13,7 +13,6 @@ from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finis
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
 Work = Callable[[Emit, threading.Event], object]
 CHART_POINTS = 600
-ENDED = ("finished", "interrupted", "failed", "cancelled")
 KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
 
@@ -51,6 +50,10 @@ class Job:
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
     steps_began: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("waiting", "running")
 
     def fold(self, event: Event) -> None:
         """Take up what an event says."""

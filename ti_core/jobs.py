@@ -15,7 +15,7 @@ from typing import Any
 
 from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Event, Failed, Finished, Started
-from ti_core.job import ENDED, KEPT_FIELDS, Job, Work
+from ti_core.job import KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
 from ti_core.job_store import JobStore
 from ti_core.run_folder import saved_step
@@ -56,7 +56,7 @@ class JobQueue:
             raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self._kinds)}.")
         checked = what.settings.from_dict(settings)
         with self._lock:
-            coming = {job.result: job.id for job in self._jobs.values() if job.state in ("waiting", "running") and job.result}
+            coming = {job.result: job.id for job in self._jobs.values() if not job.has_ended and job.result}
         title, result = what.check(checked, self._workspace, coming)
         needs = [coming[made] for name in what.uses if (made := getattr(checked, name)) in coming]
         work = partial(what.run, checked, self._workspace)
@@ -142,7 +142,7 @@ class JobQueue:
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
         job = self.shown_job()
-        if job is None or job.state not in ("waiting", "running"):
+        if job is None or job.has_ended:
             return "Nothing is running."
         job.stop.set()
         return f"Stopping: {job.title}."
@@ -170,7 +170,7 @@ class JobQueue:
     def wait_for(self, job: Job, timeout_s: float = 3600.0) -> Job:
         """Block until the job has ended or the time is up."""
         end = time.monotonic() + timeout_s
-        while job.state in ("waiting", "running") and time.monotonic() < end:
+        while not job.has_ended and time.monotonic() < end:
             time.sleep(0.02)
         return job
 
@@ -178,7 +178,7 @@ class JobQueue:
         """What the page shows of the line: the running job, those that wait, and the latest ended ones."""
         with self._lock:
             jobs = list(self._jobs.values())
-            ended = [job for job in reversed(jobs) if job.state in ENDED][:SHOWN_ENDED]
+            ended = [job for job in reversed(jobs) if job.has_ended][:SHOWN_ENDED]
             return [
                 {
                     "id": job.id, "title": job.title, "kind": job.kind, "owner": job.owner, "state": job.state, "done": job.done, "total": job.total,
@@ -232,7 +232,7 @@ class JobQueue:
     def _changed(self, job: Job) -> None:
         """Tell the pages, and note the job for `_save`."""
         self._version += 1
-        if job.state in ENDED:
+        if job.has_ended:
             self._note_where_it_can_go_on(job)
             self._forget_old()
         job.saved_at = time.monotonic()
@@ -262,7 +262,7 @@ class JobQueue:
 
     def _forget_old(self) -> None:
         """Memory and disk stay small however long the server runs."""
-        ended = [job for job in self._jobs.values() if job.state in ENDED]
+        ended = [job for job in self._jobs.values() if job.has_ended]
         for job in ended[:-KEPT_CURVES]:
             if job is not self._latest:
                 job.curve, job.previews = [], job.previews[-1:]
@@ -288,9 +288,9 @@ class JobQueue:
             go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
             job.text = f"The server was stopped while this ran, at step {max(job.done, at)} of {job.total}. {go_on}."
             self._changed(job)
-        elif job.state in ENDED:
+        elif job.has_ended:
             self._note_where_it_can_go_on(job)
-        if job.state in ENDED:
+        if job.has_ended:
             self._latest = job
 
     # ---- working
