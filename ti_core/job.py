@@ -104,7 +104,7 @@ class Job:
         pace = self.pace() if self.state == "running" else 0.0
         thin = max(1, len(rows) // CHART_POINTS)
         return {
-            "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan, "folder": self.folder,
+            "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan,
             "done": self.done, "total": self.total, "pace": round(pace, 3), "eta_s": round((self.total - self.done) / pace) if pace else None,
             "prompt": self.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(self.curve),
             "evaluations_from": evaluations_from, "evaluations": self.evaluations[evaluations_from:], "best": self.best, "usual_norms": self.usual_norms,

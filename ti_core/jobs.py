@@ -198,11 +198,10 @@ class JobQueue:
             job = self.shown_job()
             line = {"version": self._version, **({"line": self.rows()} if version != self._version else {})}
             if job is None:
-                return {"job": "", "state": "idle", "waiting": [], **line}
+                return {"job": "", "state": "idle", **line}
             if job.id != job_id:
                 curve_from = previews_from = notices_from = evaluations_from = 0
-            news = job.news(curve_from, previews_from, notices_from, evaluations_from)
-            return {**news, "waiting": [j.title for j in self.line()], **line}
+            return {**job.news(curve_from, previews_from, notices_from, evaluations_from), **line}
 
     # ---- keeping
 
