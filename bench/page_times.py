@@ -29,7 +29,7 @@ began = time.perf_counter()
 jobs = JobQueue(Workspace(Path(sys.argv[1])), JobProcess().kinds())
 for name in ("cold", "warm"):
     job = jobs.order("train", {"embedding": name, "dataset_directory": sys.argv[2], "steps": 2, "template_file": sys.argv[3], "image_every": 0, "batch_size": 4})
-    while not job.curve and job.state in ("waiting", "running"):
+    while not job.curve and not job.has_ended:
         time.sleep(0.005)
     print(time.perf_counter() - began)
     jobs.wait_for(job)

@@ -117,7 +117,9 @@ def test_plain_modules_import_the_standard_library_only() -> None:
 
 def test_the_map_names_every_module() -> None:
     text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-    lost = [module for module in sources() if module != "app" and not module.endswith(("__main__", "_tab")) and not re.search(rf"\b{module.split('.')[-1]}\b", text)]
+    lost = [
+        module for module in sources() if module != "app" and not module.endswith(("__main__", "_tab")) and not re.search(rf"\b{module.split('.')[-1]}\b", text)
+    ]
     assert not lost
 
 

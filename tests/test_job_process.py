@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 import time
@@ -15,10 +16,11 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for  # noqa: F401
+from ti_core.child_process import start_child
 from ti_core.embeddings.formats import load_embedding
-from ti_core.events import Event, StepDone
+from ti_core.events import Event, Notice, StepDone
 from ti_core.job import Job
-from ti_core.job_process import JobProcess
+from ti_core.job_process import DIED, JobProcess, _read
 from ti_core.jobs import JobQueue
 from ti_core.models.device import told_device
 from ti_core.settings import CreateSettings
@@ -117,6 +119,16 @@ def test_a_watcher_that_fails_leaves_nothing_for_the_next_job(process: JobProces
     events: list[Event] = []
     process.run("train", settings_for(steps=2, image_every=0), workspace, events.append, threading.Event())
     assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2]
+
+
+def test_a_foreign_line_is_ignored_an_event_that_cannot_be_read_is_shown_and_both_hide_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["5", "[]", "{no json", '{"event": "Unheard"}', '{"device": {"color": "red"}}', Notice("on").to_json(), '{"ended": ""}']
+    printed = b"M\xfcller\n" + "".join(f"{line}\n" for line in lines).encode()
+    told: queue.Queue[Event | str] = queue.Queue()
+    _read(start_child("timeit", "-n1", "-r1", f"import os; os.write(1, {printed!r})"), told)  # a module that runs a line of code
+    assert [told.get_nowait() for _ in range(told.qsize())] == [Notice("on"), "", DIED]
+    shown = capsys.readouterr().err
+    assert 'Not an event: {"event": "Unheard"}' in shown and "'color'" in shown and "no json" not in shown
 
 
 def test_the_process_ends_with_its_server(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import threading
 import time
+from pathlib import Path
 
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
 from ti_core.job import CHART_POINTS
 from ti_core.jobs import JobQueue
+from ti_core.workspace import Workspace
 
 
 def steps(count: int) -> object:
@@ -20,8 +22,8 @@ def steps(count: int) -> object:
     return work
 
 
-def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new() -> None:
-    jobs = JobQueue()
+def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
     job = jobs.wait_for(jobs.submit("train", "anna", steps(30)))
     first = jobs.snapshot()
     assert (first["state"], first["done"], first["total"], first["plan"]) == ("finished", 30, 30, "a plan")
@@ -32,16 +34,16 @@ def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new() -> 
     assert jobs.snapshot("another job", 30, 3)["previews"] == first["previews"]
 
 
-def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point() -> None:
-    jobs = JobQueue()
+def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
     jobs.wait_for(jobs.submit("train", "anna", steps(20_000)))
     view = jobs.snapshot()
     assert len(view["curve"]) <= 2 * CHART_POINTS
     assert view["curve"][-1][0] == view["curve_next"] == 20_000
 
 
-def test_a_failure_never_reads_as_finished_and_the_worker_lives_on() -> None:
-    jobs = JobQueue()
+def test_a_failure_never_reads_as_finished_and_the_worker_lives_on(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
 
     def wrong(emit: Emit, stop: threading.Event) -> None:
         raise UserError("Dataset directory 'x' does not exist.", "Choose another.")
@@ -56,8 +58,8 @@ def test_a_failure_never_reads_as_finished_and_the_worker_lives_on() -> None:
     assert jobs.wait_for(jobs.submit("train", "c", steps(1))).state == "finished"
 
 
-def test_interrupt_stops_the_running_job_and_the_next_one_starts() -> None:
-    jobs = JobQueue()
+def test_interrupt_stops_the_running_job_and_the_next_one_starts(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
     running = threading.Event()
 
     def endless(emit: Emit, stop: threading.Event) -> None:
@@ -68,7 +70,7 @@ def test_interrupt_stops_the_running_job_and_the_next_one_starts() -> None:
 
     first, second = jobs.submit("train", "first", endless), jobs.submit("train", "second", steps(1))
     assert running.wait(5)
-    assert jobs.snapshot()["waiting"] == ["second"]
+    assert [job.title for job in jobs.line()] == ["second"]
     assert "first" in jobs.interrupt()
     assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")
     assert jobs.interrupt() == "Nothing is running."

@@ -17,7 +17,7 @@ def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:
     """`python -m arguments` with a pipe to its standard input, and one from its output if `listens`. Its errors go to our terminal."""
     return subprocess.Popen(
         [sys.executable, "-m", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE if listens else subprocess.DEVNULL, text=True, encoding="utf-8",
-        bufsize=1, cwd=REPOSITORY, start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        errors="replace", bufsize=1, cwd=REPOSITORY, start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )  # fmt: skip
 
 

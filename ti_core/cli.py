@@ -11,14 +11,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.cli_models import add_model_commands
+from ti_core.data.preprocess import check_preprocess
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
-from ti_core.recipe import GUIDE, PRESETS
+from ti_core.job_kinds import KINDS
+from ti_core.options import Settings
+from ti_core.recipe import GUIDE, PRESETS, check_preset, dataset_folder, preprocess_values, preset_values
 from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings
+from ti_core.training.checks import check_train
+from ti_core.training.create import check_create, create_embedding
 from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
 
 if TYPE_CHECKING:
@@ -117,53 +123,30 @@ def _settings(settings: type[AnySettings], args: argparse.Namespace, **values: A
 
 
 def _create(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.training.create import create_embedding
-
     print(f"Created: {create_embedding(_settings(CreateSettings, args), workspace)}")
     return EXIT_OK
 
 
 def _preprocess(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.data.preprocess import preprocess
-
-    return _watch(lambda emit, stop: preprocess(_settings(PreprocessSettings, args), workspace, emit, stop))
+    return _do("preprocess", _settings(PreprocessSettings, args), workspace)
 
 
 def _train(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.training.checks import check_train
-
-    settings = _settings(TrainSettings, args)
-    check_train(settings, workspace)
-    return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
+    return _do("train", _settings(TrainSettings, args), workspace)
 
 
 def _resume(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.training.checks import check_resume
-
-    settings = ResumeSettings(args.run_folder)
-    check_resume(settings, workspace)
-
-    def work(emit: Callable[[Event], None], stop: threading.Event) -> None:
-        from ti_core.training.loop import resume  # torch takes seconds to import, so a bad folder is told first
-
-        resume(settings, workspace, emit, stop)
-
-    return _watch(work)
+    return _do("resume", ResumeSettings(args.run_folder), workspace)
 
 
-def _import_train() -> Callable[..., None]:
-    """torch and diffusers take seconds to import, so bad settings are told first."""
-    from ti_core.training.loop import train
-
-    return train
+def _do(kind: str, settings: Settings, workspace: Workspace) -> int:
+    """Do a job of the page here. Its check comes first, because torch and diffusers, which its work may need, take seconds to import."""
+    what = KINDS[kind]
+    what.check(settings, workspace, ())
+    return _watch(partial(what.run, settings, workspace))
 
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
-    from ti_core.data.preprocess import check_preprocess, preprocess
-    from ti_core.recipe import check_preset, dataset_folder, preprocess_values, preset_values
-    from ti_core.training.checks import check_train
-    from ti_core.training.create import check_create, create_embedding
-
     name = clean_name(args.name)
     create = _settings(CreateSettings, args, name=name)
     check_preset(args.preset)
@@ -171,12 +154,11 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     check_train(_settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)), workspace, (name, dataset_folder(name)))
     check_preprocess(photos, workspace)
     check_create(create, workspace)
-    if status := _watch(lambda emit, stop: preprocess(photos, workspace, emit, stop)):
+    if status := _do("preprocess", photos, workspace):
         return status
     print(f"Created: {workspace.shown(create_embedding(create, workspace))}")
     values = preset_values(args.preset, workspace, photos.destination_directory, name)
-    settings = _settings(TrainSettings, args, **values)
-    return _watch(lambda emit, stop: _import_train()(settings, workspace, emit, stop))
+    return _do("train", _settings(TrainSettings, args, **values), workspace)
 
 
 def _inspect(args: argparse.Namespace, workspace: Workspace) -> int:
@@ -200,9 +182,9 @@ def _convert(args: argparse.Namespace, workspace: Workspace) -> int:
 
 def _merge(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.embeddings.formats import load_embedding
-    from ti_core.embeddings.merge import merge
+    from ti_core.embeddings.merge import merge, parse_weights
 
-    out, weights = _output(args, workspace), _numbers(args.weights)
+    out, weights = _output(args, workspace), parse_weights(args.weights) if args.weights.strip() else []
     inputs = [load_embedding(workspace.path(file, "IN")) for file in args.inputs]
     return _save(merge(inputs, args.mode, weights), out, workspace)
 
@@ -220,21 +202,14 @@ def _output(args: argparse.Namespace, workspace: Workspace) -> Path:
 
 def _save(embedding: Embedding, out: Path, workspace: Workspace) -> int:
     """Named by its file, as A1111 names it."""
+    from ti_core.embeddings.embedding import shown_widths
     from ti_core.embeddings.formats import save_embedding
 
     save_embedding(out, dataclasses.replace(embedding, name=clean_name(out.stem)))
     for note in embedding.notes:
         print(f"note: {note}")
-    width = " + ".join(str(width) for width in embedding.widths.values())
-    print(f"Saved: {workspace.shown(out)} ({embedding.count} vector{'s' * (embedding.count > 1)} of {width} numbers)")
+    print(f"Saved: {workspace.shown(out)} ({embedding.count} vector{'s' * (embedding.count > 1)} of {shown_widths(embedding.widths)} numbers)")
     return EXIT_OK
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(piece) for piece in text.split(",")] if text.strip() else []
-    except ValueError:
-        raise UserError(f"Weights are '{text}'.", "Type numbers separated by commas, such as 0.7,0.3.") from None
 
 
 def _watch(work: Callable[[Callable[[Event], None], threading.Event], object]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Started(Event):
     first_step: int = 0
     plan: str = ""
     folder: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

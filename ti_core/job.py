@@ -13,7 +13,6 @@ from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finis
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
 Work = Callable[[Emit, threading.Event], object]
 CHART_POINTS = 600
-ENDED = ("finished", "interrupted", "failed", "cancelled")
 KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
 
@@ -51,6 +50,10 @@ class Job:
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
     steps_began: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("waiting", "running")
 
     def fold(self, event: Event) -> None:
         """Take up what an event says."""
@@ -101,7 +104,7 @@ class Job:
         pace = self.pace() if self.state == "running" else 0.0
         thin = max(1, len(rows) // CHART_POINTS)
         return {
-            "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan, "folder": self.folder,
+            "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan,
             "done": self.done, "total": self.total, "pace": round(pace, 3), "eta_s": round((self.total - self.done) / pace) if pace else None,
             "prompt": self.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(self.curve),
             "evaluations_from": evaluations_from, "evaluations": self.evaluations[evaluations_from:], "best": self.best, "usual_norms": self.usual_norms,

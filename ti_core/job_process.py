@@ -93,16 +93,30 @@ class JobProcess:
 
 
 def _read(child: subprocess.Popen[str], told: queue.Queue[Event | str]) -> None:
-    """Pass on what the process says until it ends."""
+    """Pass on what the process says until it ends. A line of it that we do not understand is shown in the terminal, and the job goes on."""
     assert child.stdout is not None, "it is started with a pipe"
-    for line in child.stdout:
-        with contextlib.suppress(ValueError):  # something else that was printed before the process took its output for itself
-            values = json.loads(line)
-            if "device" in values:
-                tell_device(DeviceState(**values["device"]))
-            else:
-                told.put(values["ended"] if "ended" in values else parse_event(line))
-    told.put(DIED)
+    try:
+        for line in child.stdout:
+            try:
+                _pass_on(line, told)
+            except (ValueError, TypeError):
+                traceback.print_exc()
+    finally:
+        told.put(DIED)
+
+
+def _pass_on(line: str, told: queue.Queue[Event | str]) -> None:
+    """What is no JSON object was printed by something else, before the process took its output for itself. Raises ValueError or TypeError."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return
+    if not isinstance(values, dict):
+        return
+    if "device" in values:
+        tell_device(DeviceState(**values["device"]))
+    else:
+        told.put(values["ended"] if "ended" in values else parse_event(line))
 
 
 def _cause(code: int) -> str:

@@ -10,13 +10,12 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
 from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Event, Failed, Finished, Started
-from ti_core.job import ENDED, KEPT_FIELDS, Job, Work
+from ti_core.job import KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
 from ti_core.job_store import JobStore
 from ti_core.run_folder import saved_step
@@ -31,9 +30,9 @@ SAVE_EVERY_S = 5.0
 
 
 class JobQueue:
-    """Jobs in their order, and the thread that works on them. With a workspace the line is kept on disk and taken up again."""
+    """Jobs in their order, and the thread that works on them. The line is kept on disk and taken up again."""
 
-    def __init__(self, workspace: Workspace | None = None, kinds: Mapping[str, JobKind] = KINDS, is_paused: bool = False) -> None:
+    def __init__(self, workspace: Workspace, kinds: Mapping[str, JobKind] = KINDS, is_paused: bool = False) -> None:
         self._jobs: dict[str, Job] = {}
         self._workspace, self._kinds = workspace, kinds
         self._lock, self._writing = threading.Condition(threading.RLock()), threading.Lock()
@@ -42,24 +41,22 @@ class JobQueue:
         self._version = time.time_ns() // 1_000_000  # never one that an open page knows from an earlier server
         self._latest: Job | None = None
         self._is_paused = is_paused
-        self._store = JobStore(workspace.root / "jobs") if workspace else None
-        if self._store:
-            for record in self._store.load():
-                self._take_back(record)
-            self._save()
+        self._store = JobStore(workspace.root / "jobs")
+        for record in self._store.load():
+            self._take_back(record)
+        self._save()
         threading.Thread(target=self._work_for_ever, name="worker", daemon=True).start()
 
     # ---- asking
 
     def order(self, kind: str, settings: dict[str, Any], owner: str = "") -> Job:
         """Check the settings and put a job of this kind into the line. Raises UserError."""
-        assert self._workspace is not None, "a job described as data needs a workspace"
         what = self._kinds.get(kind)
         if what is None:
             raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self._kinds)}.")
         checked = what.settings.from_dict(settings)
         with self._lock:
-            coming = {job.result: job.id for job in self._jobs.values() if job.state in ("waiting", "running") and job.result}
+            coming = {job.result: job.id for job in self._jobs.values() if not job.has_ended and job.result}
         title, result = what.check(checked, self._workspace, coming)
         needs = [coming[made] for name in what.uses if (made := getattr(checked, name)) in coming]
         work = partial(what.run, checked, self._workspace)
@@ -145,7 +142,7 @@ class JobQueue:
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
         job = self.shown_job()
-        if job is None or job.state not in ("waiting", "running"):
+        if job is None or job.has_ended:
             return "Nothing is running."
         job.stop.set()
         return f"Stopping: {job.title}."
@@ -171,9 +168,9 @@ class JobQueue:
             return first[0] if first else self._latest
 
     def wait_for(self, job: Job, timeout_s: float = 3600.0) -> Job:
-        """Block until the job has ended (for the command line and tests)."""
+        """Block until the job has ended or the time is up."""
         end = time.monotonic() + timeout_s
-        while job.state in ("waiting", "running") and time.monotonic() < end:
+        while not job.has_ended and time.monotonic() < end:
             time.sleep(0.02)
         return job
 
@@ -181,7 +178,7 @@ class JobQueue:
         """What the page shows of the line: the running job, those that wait, and the latest ended ones."""
         with self._lock:
             jobs = list(self._jobs.values())
-            ended = [job for job in reversed(jobs) if job.state in ENDED][:SHOWN_ENDED]
+            ended = [job for job in reversed(jobs) if job.has_ended][:SHOWN_ENDED]
             return [
                 {
                     "id": job.id, "title": job.title, "kind": job.kind, "owner": job.owner, "state": job.state, "done": job.done, "total": job.total,
@@ -201,18 +198,16 @@ class JobQueue:
             job = self.shown_job()
             line = {"version": self._version, **({"line": self.rows()} if version != self._version else {})}
             if job is None:
-                return {"job": "", "state": "idle", "waiting": [], **line}
+                return {"job": "", "state": "idle", **line}
             if job.id != job_id:
                 curve_from = previews_from = notices_from = evaluations_from = 0
-            news = job.news(curve_from, previews_from, notices_from, evaluations_from)
-            return {**news, "waiting": [j.title for j in self.line()], **line}
+            return {**job.news(curve_from, previews_from, notices_from, evaluations_from), **line}
 
     # ---- keeping
 
     def close(self) -> None:
         """Let another server have the workspace (tests; the system does it when the program ends)."""
-        if self._store:
-            self._store.close()
+        self._store.close()
 
     def _find(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)
@@ -230,17 +225,17 @@ class JobQueue:
 
     def _run_folder(self, job: Job) -> str:
         """The folder of a training as it would be typed; empty for other jobs."""
-        folder = run_folder_of(job.kind, job.settings or {}, job.folder, self._workspace) if self._workspace else None
-        return self._workspace.shown(folder) if folder and self._workspace else ""
+        folder = run_folder_of(job.kind, job.settings or {}, job.folder, self._workspace)
+        return self._workspace.shown(folder) if folder else ""
 
     def _changed(self, job: Job) -> None:
         """Tell the pages, and note the job for `_save`."""
         self._version += 1
-        if job.state in ENDED:
+        if job.has_ended:
             self._note_where_it_can_go_on(job)
             self._forget_old()
         job.saved_at = time.monotonic()
-        if self._store and job.settings is not None and job.id in self._jobs:
+        if job.settings is not None and job.id in self._jobs:
             self._unsaved[job.id] = {name: getattr(job, name) for name in KEPT_FIELDS}
 
     def _save(self) -> None:
@@ -251,8 +246,7 @@ class JobQueue:
         with self._writing:
             with self._lock:
                 records, self._unsaved = list(self._unsaved.values()), {}
-            for record in records if self._store else ():
-                assert self._store is not None, "only a kept line has something to save"
+            for record in records:
                 try:
                     self._store.save(record)
                 except UserError as error:
@@ -261,31 +255,28 @@ class JobQueue:
                         job.notices.append(str(error))
 
     def _note_where_it_can_go_on(self, job: Job) -> None:
-        if self._workspace and job.settings is not None and job.state in ("interrupted", "failed"):
+        if job.settings is not None and job.state in ("interrupted", "failed"):
             folder = self._run_folder(job)
             job.resume_step = saved_step(self._workspace.root / folder) if folder else None
 
     def _forget_old(self) -> None:
         """Memory and disk stay small however long the server runs."""
-        ended = [job for job in self._jobs.values() if job.state in ENDED]
+        ended = [job for job in self._jobs.values() if job.has_ended]
         for job in ended[:-KEPT_CURVES]:
             if job is not self._latest:
                 job.curve, job.previews = [], job.previews[-1:]
         for job in ended[:-KEPT_JOBS]:
             del self._jobs[job.id]
-            if self._store:
-                self._store.forget(job.id)
+            self._store.forget(job.id)
 
     def _take_back(self, record: dict[str, Any]) -> None:
         """A job of an earlier server: one that waited goes on waiting, one that ran is shown as interrupted, with its step."""
-        assert self._workspace is not None and self._store is not None, "only a kept line is taken back"
         what = self._kinds.get(str(record.get("kind")))
-        known = {f.name for f in fields(Job)}
         try:
             if what is None:
                 return
             checked = what.settings.from_dict(record["settings"])
-            job = Job(work=partial(what.run, checked, self._workspace), **{key: record[key] for key in KEPT_FIELDS if key in known})
+            job = Job(work=partial(what.run, checked, self._workspace), **{key: record[key] for key in KEPT_FIELDS})
         except (UserError, KeyError, TypeError, AttributeError):  # written by another version
             return
         self._jobs[job.id] = job
@@ -296,9 +287,9 @@ class JobQueue:
             go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
             job.text = f"The server was stopped while this ran, at step {max(job.done, at)} of {job.total}. {go_on}."
             self._changed(job)
-        elif job.state in ENDED:
+        elif job.has_ended:
             self._note_where_it_can_go_on(job)
-        if job.state in ENDED:
+        if job.has_ended:
             self._latest = job
 
     # ---- working

@@ -208,7 +208,7 @@ def test_a_shared_page_downloads_nothing(hub: FakeHub, tmp_path: Path) -> None:
 
 
 def test_it_works_as_a_job_of_the_page(hub: FakeHub, place: Workspace) -> None:
-    jobs = JobQueue()
+    jobs = JobQueue(place)
     job = jobs.submit("download", "owner/model", lambda emit, stop: download_checkpoint("owner/model", place, emit, stop, endpoint=hub.endpoint))
     assert jobs.wait_for(job, 60).state == "finished"
     assert job.text == "Downloaded: models/Stable-diffusion/owner/model"

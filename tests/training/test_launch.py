@@ -87,7 +87,7 @@ def test_what_is_no_event_is_a_value_error(line: str) -> None:
         parse_event(line)
 
 
-@pytest.mark.parametrize("event", [Started("t", 3, settings={"a": 1}), Finished("ok", True, ("a.pt",)), StepDone(1, 0.5, 0.1, "a \u2028 photo", 0.2)])
+@pytest.mark.parametrize("event", [Started("t", 3, plan="p"), Finished("ok", True, ("a.pt",)), StepDone(1, 0.5, 0.1, "a \u2028 photo", 0.2)])
 def test_an_event_comes_back_from_its_line(event: object) -> None:
     line = event.to_json()  # type: ignore[attr-defined]
     assert line.isascii() and parse_event(line) == event

@@ -220,7 +220,7 @@ def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, ann
     anew(workspace)
     jobs = JobQueue(Workspace(workspace.root, confined=True))
     job = jobs.order("train", settings_for(steps=200, image_every=0, save_every=0).to_dict(), "anna")
-    while len(job.curve) < 3 and job.state in ("waiting", "running"):
+    while len(job.curve) < 3 and not job.has_ended:
         time.sleep(0.002)
     jobs.cancel(job.id)
     assert jobs.wait_for(job, 60).state == "interrupted"

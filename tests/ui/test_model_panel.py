@@ -24,7 +24,7 @@ from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
 
 @pytest.fixture
 def page(workspace: Workspace) -> Page:
-    page = Page(Desk(workspace, JobQueue()))
+    page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     return page
 

@@ -65,7 +65,7 @@ def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk
 def test_the_page_is_built_without_loading_torch() -> None:
     code = (
         "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import Desk; from ti_core.jobs import JobQueue;"
-        "from ti_core.workspace import Workspace; Page(Desk(Workspace(Path(tempfile.mkdtemp())), JobQueue())).build();"
+        "from ti_core.workspace import Workspace; workspace = Workspace(Path(tempfile.mkdtemp())); Page(Desk(workspace, JobQueue(workspace))).build();"
         "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=120).returncode == 0
@@ -179,7 +179,8 @@ def test_a_caption_of_which_of_two_photos_is_left_out_and_named(tmp_path: Path) 
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gr.Blocks, str, Path]]:
     root = tmp_path_factory.mktemp("shared")
     (root / "secret.txt").write_text("secret", encoding="utf-8")
-    blocks = start_page(Workspace(root, confined=True), Door(port=free_port(), user="anna", password="right"), JobQueue())
+    workspace = Workspace(root, confined=True)
+    blocks = start_page(workspace, Door(port=free_port(), user="anna", password="right"), JobQueue(workspace))
     yield blocks, f"http://127.0.0.1:{blocks.server_port}", root
     blocks.close()
 
@@ -197,9 +198,9 @@ def test_a_foreign_host_name_is_refused(guarded: tuple[gr.Blocks, str, Path]) ->
 
 
 def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, str, Path], tmp_path: Path) -> None:
-    port = guarded[0].server_port
+    port, workspace = guarded[0].server_port, Workspace(tmp_path)
     with pytest.raises(UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"):
-        start_page(Workspace(tmp_path), Door(port=port), JobQueue())
+        start_page(workspace, Door(port=port), JobQueue(workspace))
 
 
 def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:

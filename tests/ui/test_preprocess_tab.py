@@ -24,7 +24,8 @@ def group_of(component: Any) -> Any:
 
 
 def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path) -> None:
-    page = Page(Desk(Workspace(tmp_path), JobQueue()))
+    workspace = Workspace(tmp_path)
+    page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     widgets = page.preprocess.form.widgets
     for checkbox, names in SHOWN_WITH.items():
@@ -35,7 +36,8 @@ def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path)
 
 
 def test_a_broken_picture_that_lay_there_before_hides_no_finished_one(tmp_path: Path) -> None:
-    page = Page(Desk(Workspace(tmp_path), JobQueue()))
+    workspace = Workspace(tmp_path)
+    page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     folder = tmp_path / "datasets" / "anna"
     folder.mkdir(parents=True)

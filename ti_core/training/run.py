@@ -93,7 +93,7 @@ class Run:
     def started(self) -> Started:
         plan = self.inputs.plan
         sentence = f"{plan.sentence()} It needs {self.fit.need.sentence()}."
-        return Started(f"Training {self.name}", plan.steps, plan.first_step, sentence, str(self.folder.root), self.settings.to_dict())
+        return Started(f"Training {self.name}", plan.steps, plan.first_step, sentence, str(self.folder.root))
 
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""

@@ -47,7 +47,7 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
 
     async def run(kind: str, values: dict[str, Any], owner: str) -> Job:
         job = await run_in_threadpool(desk.jobs.order, kind, {**made_with(kind), **_settings(kind, values)}, owner)
-        while job.state in ("waiting", "running"):
+        while not job.has_ended:
             await asyncio.sleep(LOOK_AGAIN_S)
         if job.state in ("failed", "cancelled"):
             raise UserError(job.text)
@@ -162,7 +162,7 @@ def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
 
 def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:
     """The shown job while it runs; zeros while nothing does."""
-    running = job if job and job.state in ("running", "waiting") else None
+    running = job if job and not job.has_ended else None
     done, total, pace = (running.done, running.total, running.pace()) if running else (0, 0, 0.0)
     state = {
         "skipped": False, "interrupted": bool(running and running.stop.is_set()), "stopping_generation": False, "job": running.kind if running else "",

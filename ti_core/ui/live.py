@@ -50,5 +50,4 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
     shown["notices"] = [desk.workspace.without_paths(text) for text in shown["notices"]]
     shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
     shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
-    shown["folder"] = desk.workspace.shown(desk.workspace.root / shown["folder"]) if shown["folder"] else ""
     return shown

@@ -269,7 +269,7 @@ class Page:
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
         job = self.desk.jobs.get(my_job or "")
-        if job is None or job.state in ("waiting", "running") or not who().may_train:
+        if job is None or not job.has_ended or not who().may_train:
             return updates
         updates[self.my_job] = ""
         if job.state == "failed":
