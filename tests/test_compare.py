@@ -7,13 +7,15 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageChops
 
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
 from ti_core.best_step import best_of
 from ti_core.compare import chosen_steps, compare, newest_comparison
-from ti_core.embeddings.formats import load_embedding
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Finished, Progress, Started
 from ti_core.models import sampler
@@ -64,6 +66,17 @@ def test_each_cell_is_the_picture_that_this_step_paints_alone(workspace: Workspa
     assert [event.total for event in recorder.of(Started)] == [8] and recorder.of(Progress) and recorder.of(Finished)[0].files == (made.grid,)
     assert newest_comparison(workspace) == made
     assert (rows_of(workspace.embeddings / "anna.pt") == before).all()
+
+
+def test_other_embeddings_are_used_and_one_with_a_longer_name_stays_itself(workspace: Workspace, run: str) -> None:
+    rows = {"clip_l": torch.randn(2, 32, generator=torch.Generator().manual_seed(1))}
+    save_embedding(workspace.embeddings / "anna-b.pt", Embedding("anna-b", rows))
+    made, _ = grid_of(workspace, run, prompts="[name] beside anna-b", seeds="3", steps="every n-th", every_nth=6)
+    copy = load_embedding(workspace.root / run / "embeddings" / "anna-6.pt")
+    request = SampleRequest("anna beside anna-b", seed=3, steps=2)
+    alone = sample_images(load_checkpoint(TINY, workspace), [request], {"anna": copy.vectors, "anna-b": rows})[0]
+    with Image.open(made.cells[0][0]) as cell:
+        assert max(high for _, high in ImageChops.difference(cell.convert("RGB"), alone).getextrema()) <= 1
 
 
 def test_the_networks_are_brought_to_the_device(workspace: Workspace, run: str, monkeypatch: pytest.MonkeyPatch) -> None:

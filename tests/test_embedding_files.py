@@ -74,6 +74,8 @@ def test_a_prompt_names_embeddings_by_whole_words_in_any_case(workspace: Workspa
     assert len(found.vectors["anna"]["clip_l"]) == 2  # the .pt, not the .safetensors of the same name
     assert len(found.left_out) == 1 and found.left_out[0].startswith("'wide' was trained for another model")
     assert list(named_in(["anna-01"], workspace, {"clip_l": 32}).vectors) == ["anna-01"]  # the longer name wins, as where it is painted
+    put(workspace, "wide-b.pt")
+    assert not named_in(["wide-b"], workspace, {"clip_l": 32}).left_out
     assert not named_in(["a photo of Anna"], workspace, {"clip_l": 32}, own="anna").vectors
 
 

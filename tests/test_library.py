@@ -71,6 +71,8 @@ def test_more_folders_are_listed_with_titles_of_their_own(workspace: Workspace, 
     several = dataclasses.replace(workspace, ckpt_dirs=(*others, others[0], tmp_path / "missing"))
     assert titles(several) == [PORTRAITS, "model.ckpt", TINY, "model.ckpt (models)", "model.ckpt (other/models)"]
     assert find_checkpoint("model.ckpt (other/models)", several).path == others[1] / "model.ckpt"
+    touch(others[1] / "anime" / "old" / "model.ckpt")
+    assert {found.title: found.inside for found in find_checkpoints(several)}["anime/old/model.ckpt"] == ("anime", "old")
 
 
 def test_a_list_of_titles_reads_no_file(workspace: Workspace) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import first_free, load_json, save_atomically, save_text
 from ti_core.library import find_checkpoint
+from ti_core.prompts import split_at_names
 from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
 from ti_core.workspace import Workspace
@@ -95,7 +95,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     named = named_in(lines, workspace, sd.widths, own=name).on(sd.device)
     rows_shown = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
-    requests = [replace(request, prompt=_named(line, name, step), seed=seed) for line, seed in rows_shown for step in steps]
+    requests = [replace(request, prompt=_named(line, name, named.vectors, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
     for sentence in named.left_out:
         emit(Notice(sentence))
@@ -122,8 +122,9 @@ def _word(name: str, step: int) -> str:
     return f"{name}-{step}"
 
 
-def _named(line: str, name: str, step: int) -> str:
-    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda match: _word(name, step), line, flags=re.IGNORECASE)
+def _named(line: str, name: str, others: Iterable[str], step: int) -> str:
+    """The line with the step's word for the run's; another embedding whose name is longer stays as it is."""
+    return "".join(_word(name, step) if found == name else piece for found, piece in split_at_names(line, [name, *others]))
 
 
 def _trained_prompt(run: Path, name: str) -> str:

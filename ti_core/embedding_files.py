@@ -105,6 +105,11 @@ class NamedIn:
     hashes: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
+    def hashes_in(self, *texts: str) -> dict[str, str]:
+        """Of those that these texts name."""
+        named = {name for text in texts for name, _ in split_at_names(text, self.hashes)}
+        return {name: digest for name, digest in self.hashes.items() if name in named}
+
     def on(self, device: torch.device) -> NamedIn:
         """The same with the vectors there."""
         return replace(self, vectors={name: {encoder: rows.to(device) for encoder, rows in found.items()} for name, found in self.vectors.items()})
@@ -130,9 +135,9 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
             problems.setdefault(stored.name, problem)
         else:
             usable[stored.name] = stored
-    text = "\n".join(texts)
-    found = [usable[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *usable])) if name in usable]
-    left_out = [problems[name] for name in dict.fromkeys(name for name, _ in split_at_names(text, [own, *problems])) if name in problems and name not in usable]
+    names = dict.fromkeys(name for name, _ in split_at_names("\n".join(dict.fromkeys(texts)), [own, *usable, *problems]))
+    found = [usable[name] for name in names if name in usable]
+    left_out = [problems[name] for name in names if name in problems and name not in usable]
     vectors = {stored.name: stored.content.vectors_for(widths) or {} for stored in found}
     return NamedIn(vectors, {stored.name: stored.hash for stored in found}, left_out)
 

@@ -23,10 +23,11 @@ OWN = "None"
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A single file or a diffusers folder. `title` is what the page lists."""
+    """A single file or a diffusers folder. `title` is what the page lists, `inside` the folders that it lies in, below the one that was looked through."""
 
     title: str
     path: Path
+    inside: tuple[str, ...] = ()
 
     @property
     def facts(self) -> CheckpointFacts:
@@ -70,7 +71,7 @@ def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
         paths = sorted(_checkpoints_below(place, seen), key=lambda path: path.as_posix().lower())
         for path in paths:
             title = _unique(path.relative_to(place).as_posix(), place, set(found))
-            found[title] = CheckpointFile(title, path)
+            found[title] = CheckpointFile(title, path, path.relative_to(place).parts[:-1])
     return list(found.values())
 
 

@@ -45,8 +45,8 @@ def find_template(name: str, workspace: Workspace) -> Path:
     """The template called `name`: the user's own first, then one of those that come with the project."""
     plain = name.strip()
     for folder in workspace.template_folders:
-        if found := _templates_in(folder).get(plain):
-            return found
+        if plain in _templates_in(folder):
+            return folder / plain
     raise UserError(f"Prompt template '{name}' is not there.", f"Choose one of: {', '.join(list_templates(workspace))}.")
 
 
@@ -83,15 +83,19 @@ def build_prompt(template_line: str, caption: str, name: str, rng: random.Random
 
 def split_at_names(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
     """The text in pieces, each with the name that it is, or "": names are whole words in any case, and longer ones win."""
-    longest_first = sorted((name for name in names if name), key=len, reverse=True)
+    folded = _folded(text)
+    longest_first = sorted((name for name in names if name and _folded(name) in folded), key=len, reverse=True)
     if not longest_first:
         return [("", text)]
     pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)", text, flags=re.IGNORECASE)
-    same = {i: next(name for name in longest_first if re.fullmatch(re.escape(name), pieces[i], re.IGNORECASE)) for i in range(1, len(pieces), 2)}
-    return [(same.get(i, ""), piece) for i, piece in enumerate(pieces)]
+    same = {piece: next(name for name in longest_first if re.fullmatch(re.escape(name), piece, re.IGNORECASE)) for piece in set(pieces[1::2])}
+    return [(same[piece] if i % 2 else "", piece) for i, piece in enumerate(pieces)]
 
 
-def _templates_in(folder: Path) -> dict[str, Path]:
-    """By file name; folders inside are looked through too, as in A1111."""
-    files = sorted(folder.rglob("*.txt"), key=lambda path: (len(path.parts), path.as_posix()), reverse=True)
-    return {path.name: path for path in files if path.is_file() and not path.name.startswith(".")}
+def _folded(text: str) -> str:
+    """What is the same in any case is the same in this, so that most of many names need not be looked for with care."""
+    return text.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def _templates_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.txt") if path.is_file() and not path.name.startswith(".")]

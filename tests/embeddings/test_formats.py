@@ -54,11 +54,6 @@ def test_sdxl_comes_back_from_every_format(tmp_path: Path, suffix: str) -> None:
     assert (describe(found)["family"], describe(found)["width"]) == ("SDXL", 2048)
 
 
-def test_training_refuses_sdxl_in_a_pt(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'xl\.pt' is an embedding of SDXL"):
-        load_embedding(save_embedding(tmp_path / "xl.pt", XL))
-
-
 def test_sdxl_in_a_pt_holds_a_plain_dict_of_tensors_alone(tmp_path: Path) -> None:
     content = torch.load(save_embedding(tmp_path / "xl.pt", XL), weights_only=True)
     assert type(content) is dict and {key: type(value) for key, value in content.items()} == {"clip_l": torch.Tensor, "clip_g": torch.Tensor}

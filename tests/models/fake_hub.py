@@ -64,6 +64,9 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[FakeHub]:
             content = content[:-1] + b"!" if hub.damage else content
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             start = int(wanted[1]) if wanted and hub.ranges else 0
+            if start > len(content):
+                self._refuse(416, "")
+                return
             stop_at = hub.break_at if hub.break_at and len(content) > hub.break_at else 0
             hub.break_at = 0 if stop_at else hub.break_at
             self._answer(content[start:], 206 if start else 200, stop_at)

@@ -142,6 +142,17 @@ def test_an_interrupted_download_goes_on_after_a_new_commit_and_what_is_of_anoth
     assert hub.asked[-1] == ("/cdn/v1.safetensors", "")
 
 
+def test_a_part_that_is_longer_than_the_new_file_and_files_that_are_gone_there_are_left_out(hub: FakeHub, place: Workspace) -> None:
+    waiting = place.checkpoints / ".download" / "owner--model"
+    save_text(waiting / ".commit", "of last week")
+    for name in ("unet/diffusion_pytorch_model.safetensors.part", "unet/diffusion_pytorch_model.bin", "unet/config.json", "old/README.md"):
+        (waiting / name).parent.mkdir(exist_ok=True)
+        (waiting / name).write_bytes(b"?" * 50_000_000)
+    path = download("owner/model", place, hub)
+    assert load_checkpoint("owner/model", place).family.name == "sd1"
+    assert not [found for found in files_of(path) if "bin" in found or "README" in found or found.startswith(".")]
+
+
 def test_checking_a_file_says_little(hub: FakeHub, place: Workspace) -> None:
     hub.files["v1.safetensors"] = SINGLE * 8
     recorder = Recorder()

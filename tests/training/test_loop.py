@@ -94,19 +94,33 @@ def test_previews_tell_how_they_were_made_and_take_their_own_size_and_sampler(wo
 
 
 def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(workspace: Workspace, anna: Path, dataset: Path) -> None:
-    train(workspace, preview_negative_prompt="oldstyle")
-    without = rows_of(anna)
+    for caption in dataset.glob("*.txt"):
+        caption.write_text(caption.read_text() + ", oldstyle")
+    before = train(workspace)
+    without, plain = rows_of(anna), Image.open(before.of(PreviewSaved)[0].path)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
     rows = torch.randn(2, 32, generator=torch.Generator().manual_seed(1))
     other = save_embedding(workspace.embeddings / "oldstyle.pt", Embedding("oldstyle", {"clip_l": rows}))
-    before = other.read_bytes()
-    for caption in dataset.glob("*.txt"):
-        caption.write_text(caption.read_text() + ", oldstyle")
-    events = train(workspace, preview_negative_prompt="oldstyle", preview_prompt="a photo of anna")
+    content = other.read_bytes()
+    events = train(workspace, preview_prompt="a photo of anna, oldstyle")
     assert any("also name oldstyle" in notice.text for notice in events.of(Notice))
-    assert not torch.equal(rows_of(anna), without) and other.read_bytes() == before
+    assert not torch.equal(rows_of(anna), without) and other.read_bytes() == content
     with Image.open(events.of(PreviewSaved)[0].path) as picture:
-        assert 'TI hashes: "oldstyle: ' in picture.text["parameters"]  # type: ignore[attr-defined]
+        assert 'TI hashes: "oldstyle: ' in picture.text["parameters"] and "TI hashes" not in plain.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_a_preview_tells_of_the_embeddings_in_its_own_prompt_alone(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    save_embedding(workspace.embeddings / "oldstyle.pt", Embedding("oldstyle", {"clip_l": torch.ones(1, 32)}))
+    next(dataset.glob("*.txt")).write_text("oldstyle")
+    preview = train(workspace, steps=1, image_every=1, preview_prompt="a photo of anna").of(PreviewSaved)[0]
+    with Image.open(preview.path) as picture:
+        assert "TI hashes" not in picture.text["parameters"]  # type: ignore[attr-defined]
+
+
+def test_training_refuses_an_embedding_of_sdxl_in_a_pt(workspace: Workspace, anna: Path) -> None:
+    save_embedding(anna, Embedding("anna", {"clip_l": torch.ones(1, 32), "clip_g": torch.ones(1, 48)}))
+    with pytest.raises(UserError, match=r"'anna\.pt' is an embedding of SDXL"):
+        train(workspace)
 
 
 def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ import torch
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, poison, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
 from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
-from ti_core.embeddings.formats import load_embedding
+from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Finished, Notice, Started, StepDone
 from ti_core.jobs import JobQueue
@@ -137,6 +138,14 @@ def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path
     go_on(workspace, folder)
     assert all(json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines())
     assert [row.split(",")[0] for row in (folder / "textual_inversion_loss.csv").read_text().splitlines()] == ["step", "1", "2", "3", "4"]
+
+
+def test_another_embedding_that_was_changed_in_between_is_told(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    other = save_embedding(workspace.embeddings / "oldstyle.pt", Embedding("oldstyle", {"clip_l": torch.ones(1, 32)}))
+    next(dataset.glob("*.txt")).write_text("oldstyle")
+    folder = cut_at(workspace, 3)
+    save_embedding(other, Embedding("oldstyle", {"clip_l": torch.zeros(1, 32)}))
+    assert any("other embeddings were changed" in event.text for event in go_on(workspace, folder).of(Notice))
 
 
 def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.conftest import TINY
 from tests.ui.journey import free_port
 from ti_core.embeddings.formats import load_embedding
 from ti_core.jobs import JobQueue
+from ti_core.ui.a1111_api import _settings
 from ti_core.ui.server import Door, start_page
 from ti_core.workspace import Workspace
 
@@ -120,6 +121,14 @@ def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(serve
     assert post("interrupt").json() == {}
     wrong = post("train/embedding", embedding_name="nobody", data_root="nothing", learn_rate="", steps=0, nonsense=1).json()["info"]
     assert wrong.startswith("train embedding error: ") and "nonsense" in wrong
+
+
+def test_a1111s_names_of_samplers_and_any_size_go_on_working() -> None:
+    asked = {"preview_from_txt2img": True, "preview_sampler_name": "DPM++ 2M", "preview_width": 500, "preview_height": 512}
+    assert _settings("train", asked) == {"preview_sampler": "DPM++ 2M Karras", "preview_width": 496, "preview_height": 512}
+    assert _settings("train", {**asked, "preview_sampler_name": "LMS"})["preview_sampler"] == "DPM++ 2M Karras"
+    assert _settings("train", {**asked, "preview_sampler_name": "Euler a"})["preview_sampler"] == "Euler a"
+    assert _settings("train", {**asked, "preview_from_txt2img": False}) == {}
 
 
 def test_a1111s_preprocess_crops_a_folder(served: Served) -> None:

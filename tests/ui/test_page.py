@@ -164,6 +164,14 @@ def test_a_dropped_caption_stays_with_its_photo_whatever_the_names(tmp_path: Pat
         assert found == {(255, 0, 0): None, (0, 0, 255): "blue", (0, 255, 0): None, (0, 0, 0): "black", (255, 255, 255): "white"}
 
 
+def test_photos_whose_names_differ_in_their_endings_case_alone_are_both_kept(tmp_path: Path) -> None:
+    for folder, name, colour in (("a", "IMG_1.JPG", "red"), ("b", "IMG_1.jpg", "blue")):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4), colour).save(tmp_path / folder / name)
+    folder, _ = keep_photos([tmp_path / "a/IMG_1.JPG", tmp_path / "b/IMG_1.jpg"], "", Workspace(tmp_path / "workspace"))
+    assert sorted(path.name for path in folder.iterdir()) == ["IMG_1-2.jpg", "IMG_1.jpg"]
+
+
 def test_a_caption_of_which_of_two_photos_is_left_out_and_named(tmp_path: Path) -> None:
     for folder in "ab":
         (tmp_path / folder).mkdir()

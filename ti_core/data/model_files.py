@@ -53,7 +53,7 @@ def fetch_model(files: ModelFiles, workspace: Workspace, emit: Emit, stop: threa
         try:
             return fetch_files(files.repository, files.wanted, files.more, files.folder, emit, stop, HUB_ENDPOINT)
         except UserError as error:
-            why = f" {error}"
+            why = f" {error.problem}"
     raise UserError(f"{files.title} is not on this machine and could not be downloaded.{why}", _by_hand(files, workspace))
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
-from ti_core.data.crops import Face, auto_size, head_and_shoulders, plan_split
+from ti_core.data.crops import Face, Size, auto_size, covering_size, head_and_shoulders, plan_split
 from ti_core.data.images import cover
 from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
@@ -55,6 +55,11 @@ class Steps:
             self.find_faces = _one_at_a_time(load_face_finder(workspace, emit))  # OpenCV's detectors are not for several threads
         else:
             self.find_faces = lambda image: []
+
+    def largest(self, size: Size) -> int:
+        """How many pixels a photo of this size has where it is scaled to cover the finished pictures."""
+        width, height = covering_size(size, self.target) if not self.settings.keep_original_size or self.settings.split_oversized else size
+        return width * height
 
     def cut(self, image: Image.Image) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time."""

@@ -192,13 +192,12 @@ def _reopen(folder: Path, files: list[HubFile], commit: str) -> None:
     marker = folder / COMMIT
     if marker.is_file() and marker.read_text(encoding="utf-8") == commit:
         return
-    for file in files:
-        target = folder / file.saved_as
-        if not file.sha256:
-            target.unlink(missing_ok=True)
-            _part(target).unlink(missing_ok=True)
-        elif target.is_file():
-            os.replace(target, _part(target))
+    checked = {folder / file.saved_as for file in files if file.sha256}
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        if path in checked:
+            os.replace(path, _part(path))
+        elif path not in map(_part, checked):
+            path.unlink()
     save_text(marker, commit)
 
 
@@ -251,6 +250,10 @@ def _stream(hub: _Hub, file: HubFile, part: Path, meter: _Meter, stop: threading
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
     there = part.stat().st_size if part.is_file() else 0
+    if there > file.bytes:  # of another file
+        meter.done -= there
+        part.unlink()
+        there = 0
     if there == file.bytes and part.is_file():
         return
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", **({"Range": f"bytes={there}-"} if there else {})}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -111,7 +110,7 @@ class StableDiffusion:
     @property
     def stored_name(self) -> str:
         """As A1111 writes it into embeddings: with the folders that it lies in, such as anime_model (reference 3.1)."""
-        return "_".join([*PurePath(self.file.title).parts[:-1], self.name])
+        return "_".join([*self.file.inside, self.name])
 
     def autocast(self, enabled: bool = True) -> torch.autocast:
         """Mixed precision, where the device has it."""

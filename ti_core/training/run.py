@@ -22,7 +22,7 @@ from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run_log import RunLog
-from ti_core.training.run_state import RunState, describe_pictures
+from ti_core.training.run_state import RunState, describe_inputs
 from ti_core.training.setup import Prepared
 from ti_core.training.together import Together
 from ti_core.training.writer import Writer
@@ -120,7 +120,7 @@ def begin_run(
             "Create a new embedding with this checkpoint selected.",
         )
     if saved:
-        _check_unchanged(saved, inputs, sd, emit)
+        _check_unchanged(saved, inputs, others, sd, emit)
     for note in (*sd.notes, *others.left_out):
         emit(Notice(note))
     if others.vectors:
@@ -168,15 +168,15 @@ def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion,
     return folder
 
 
-def _check_unchanged(saved: RunState, inputs: Prepared, sd: StableDiffusion, emit: Emit) -> None:
-    """Going on exactly needs the same checkpoint, and the same pictures and captions. Raises UserError for another checkpoint."""
+def _check_unchanged(saved: RunState, inputs: Prepared, others: NamedIn, sd: StableDiffusion, emit: Emit) -> None:
+    """Going on exactly needs the same checkpoint, and the same pictures, captions and other embeddings. Raises UserError for another checkpoint."""
     if saved.checkpoint_hash != (sd.hash or ""):
         raise UserError(
             f"The checkpoint {sd.file.title} is another one than this run began with ({sd.hash}, not {saved.checkpoint_hash}).",
             "Put the old one back, or train on from the run's latest copy.",
         )
-    if saved.pictures != describe_pictures(inputs.examples):
-        emit(Notice("The pictures or captions were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
+    if saved.inputs != describe_inputs(inputs.examples, others.hashes):
+        emit(Notice("The pictures, captions or other embeddings were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:

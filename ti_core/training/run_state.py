@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ class RunState:
     optimizer: dict[str, Tensor]
     refusals: int
     checkpoint_hash: str
-    pictures: str
+    inputs: str
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
         """Put the averages back; the rate is the schedule's."""
@@ -61,7 +61,7 @@ def save_run_state(run: Run) -> Future[None]:
             tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
     facts = {
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
-        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "pictures": describe_pictures(run.inputs.examples),
+        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
     }  # fmt: skip
     return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts))))
 
@@ -78,13 +78,13 @@ def load_run_state(folder: RunFolder) -> RunState:
             {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)} for prefix in (VECTORS, AVERAGE, OPTIMIZER)
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
-        return RunState(folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["pictures"])
+        return RunState(folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["inputs"])
     except SettingsError as error:
         raise UserError(f"The run '{folder.root.name}' was begun by another version of this program.", "Train on from its latest copy instead.") from error
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError) as error:
         raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error
 
 
-def describe_pictures(examples: Sequence[Example]) -> str:
-    """Names and captions, by which a dataset that was changed in between is noticed."""
-    return json.dumps([[example.path.name, example.caption] for example in examples], ensure_ascii=True)
+def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
+    """Names and captions of the pictures, and the hashes of other embeddings that are named, by which what was changed in between is noticed."""
+    return json.dumps([[[example.path.name, example.caption] for example in examples], dict(hashes)], ensure_ascii=True)

@@ -52,7 +52,7 @@ def save_preview(run: Run, training_prompt: str) -> None:
         size = f"{request.width or run.sd.file.size_px}x{request.height or run.sd.file.size_px}"
         run.log(Notice(f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one, or VAE slicing."))
         return
-    embedding, told = run.embedding(f"{run.name}-{step}"), infotext(request, run.sd, run.others.hashes)
+    embedding, told = run.embedding(f"{run.name}-{step}"), infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt))
 
     def write() -> None:
         path, card = run.folder.preview(step), run.folder.card(step)

@@ -50,12 +50,13 @@ def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
 
 def _new_stems(files: Sequence[Path]) -> dict[Path, str]:
     """A safe name without suffix for each file: photo and caption of one name keep one, and no other photo gets it."""
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
     owners: dict[tuple[str, int], str] = {}
     stems = {}
     for file in files:
-        seen[file.name] += 1  # out of several folders: the first photo of a name and the first caption belong together
-        owner = (file.stem, seen[file.name])
+        kind = (file.stem, file.suffix.lower())
+        seen[kind] += 1  # out of several folders: the first photo of a name and the first caption belong together
+        owner = (file.stem, seen[kind])
         if owner not in owners:
             owners[owner] = first_free(partial(_numbered, _clean_stem(file.stem)), lambda stem: stem.lower() in map(str.lower, owners.values()))
         stems[file] = owners[owner]
