@@ -14,7 +14,7 @@ from ti_core.errors import UserError
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import Form, Updates, message_box, submitted
 from ti_core.use_step import saved_steps
 
 HERE = Path(__file__).parent
@@ -97,8 +97,4 @@ class CompareTab:
         )
 
     def start(self, *given: Any) -> Updates:
-        try:
-            job = self.desk.order("compare", CompareSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("compare", CompareSettings.from_dict(self.form.values(given))), self.my_job, self.message)

@@ -14,7 +14,7 @@ from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
 from ti_core.ui.uploads import TAKEN, keep_photos
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
@@ -82,11 +82,7 @@ class PreprocessTab:
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
-        try:
-            job = self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))), self.my_job, self.message)
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""

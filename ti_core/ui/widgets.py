@@ -123,3 +123,12 @@ def refused(error: UserError, box: Any) -> Updates:
 
 def accepted(box: Any, text: str = "") -> Updates:
     return {box: gr.update(value=text, visible=bool(text))}
+
+
+def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:
+    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the browser that asked remembers."""
+    try:
+        job = order()
+    except UserError as error:
+        return refused(error, box)
+    return {my_job: job, **accepted(box)}
