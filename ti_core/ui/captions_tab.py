@@ -20,10 +20,10 @@ from ti_core.data.caption_edits import (
     replacing,
     save_caption,
 )  # fmt: skip
-from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
+from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
@@ -138,7 +138,7 @@ class CaptionsTab:
         except UserError as error:
             hidden = {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags)}
             return {self.opened: list(Opened()), **hidden, **refused(error, self.message)}
-        thumbnails = [(_small(c, THUMBNAIL_PX), c.caption or "(no words)") for c in captions[:GALLERY_PICTURES]]
+        thumbnails = [(thumbnail(c, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
         count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
         told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
@@ -160,7 +160,7 @@ class CaptionsTab:
         name = captioned.picture.name
         return {
             self.opened: list(Opened(folder, name, captioned.caption)), self.text: captioned.caption,
-            self.picture: gr.update(value=_small(captioned, LARGE_PX), label=name),
+            self.picture: gr.update(value=thumbnail(captioned, LARGE_PX), label=name),
         }  # fmt: skip
 
     def _save_typed(self, opened: Sequence[str], text: str) -> None:
@@ -209,7 +209,7 @@ class CaptionsTab:
             updates.update({self.tags: self._counted(captions), self.text: now.caption})
             if gallery and index < len(gallery):
                 rows = [(row[0], row[1]) for row in gallery]
-                rows[index] = (rows[index][0], now.caption or "(no words)")
+                rows[index] = (rows[index][0], words_below(now))
                 updates[self.gallery] = gr.update(value=rows)
         return updates
 
@@ -238,18 +238,6 @@ def _is_typed(opened: Sequence[str], text: str) -> bool:
     """Whether the caption box holds something that was not read from the picture's file."""
     shown = Opened(*opened)
     return bool(shown.picture) and text != shown.caption
-
-
-def _small(captioned: Captioned, size_px: int) -> Any:
-    """A shrunk copy, so that no folder of the disk has to be opened to browsers; a grey area for a picture that cannot be read."""
-    from PIL import Image
-
-    try:
-        picture = open_rgb(captioned.picture)
-    except UserError:
-        return Image.new("RGB", (size_px, size_px), (128, 128, 128))
-    picture.thumbnail((size_px, size_px))
-    return picture
 
 
 def _selected(update: Any, index: int) -> Any:
