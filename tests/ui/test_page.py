@@ -24,6 +24,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
+from ti_core.job_kinds import KINDS
 from ti_core.jobs import JobQueue
 from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values, recipe_train_values
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
@@ -224,6 +225,19 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: D
 
     assert previews(True) == ("anna in neon", 7, 5)
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
+
+
+def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: Desk) -> None:
+    page = Page(desk)
+    page.build()
+
+    def fail(emit: Any, stop: Any) -> None:
+        raise UserError("The disk is full.")
+
+    for kind in (*KINDS, "embeddings", "download"):
+        job = desk.jobs.wait_for(desk.jobs.submit(kind, kind, fail), 10)
+        box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
+        assert page._take_result(job.id, False, "", None, None, "", None, [])[box.message]["value"] == "The disk is full."
 
 
 @pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
