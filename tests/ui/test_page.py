@@ -330,3 +330,17 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     ended = captions._after_preprocess("datasets/anna", False, None, updates[tab.opened])
     assert tab.opened not in ended
     assert tab.opened in captions._after_preprocess("datasets/berta", False, None, updates[tab.opened])
+
+
+def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) -> None:
+    folder = desk.workspace.datasets / "anna"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "0.png")
+    (folder / "0.txt").write_text("in a park", encoding="utf-8")
+    save_embedding(desk.workspace.embeddings / "berta.pt", Embedding("berta", {"clip_l": torch.ones(1, 768)}))
+    page = Page(desk)
+    page.build()
+    tab = page.templates
+    shown = tab.enter("a photo of [name], [filewords]", None, None, False, 0)
+    assert (shown[tab.folder]["value"], shown[tab.embedding]["value"]) == ("datasets/anna", "berta")
+    assert set(shown[tab.prompts].splitlines()) == {"a photo of berta, in a park"}

@@ -165,12 +165,11 @@ class Page:
         captions, templates, embeddings = self.captions, self.templates, self.embeddings
         tabs = dict(zip(TAB_IDS, self.all_tabs, strict=True))
         tabs["captions"].select(captions.enter, [captions.opened, captions.folder], captions.shown, **QUEUED)
-        facts = [templates.folder, templates.embedding, templates.text, templates.folder, templates.embedding, templates.shuffle, templates.drop_out]
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
         tabs["compare"].select(self.compare.enter, self.compare.form.widgets["run"], [self.compare.form.widgets["run"], self.compare.grid], **DIRECT)
         told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
         gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
-        tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
+        tabs["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
         templates.saved.then(looks(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
         tabs["embeddings"].select(embeddings.enter, [embeddings.chosen, self.checkpoint], embeddings.shown, **waited_for)
