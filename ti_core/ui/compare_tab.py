@@ -50,11 +50,8 @@ class CompareTab:
         workspace = self.desk.workspace
         try:
             check_may_train()
-        except UserError as error:
-            return str(error)
-        if not isinstance(run, str) or not isinstance(step, int):
-            return "This run is not there any more. Press refresh."
-        try:
+            if not isinstance(run, str) or not isinstance(step, int):
+                return "This run is not there any more. Press refresh."
             return self.desk.use_step(workspace.folder(run, "Run"), step)
         except UserError as error:
             return workspace.without_paths(str(error))
