@@ -240,6 +240,20 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: De
         assert page._take_result(job.id, False, "", None, None, "", None, [])[box.message]["value"] == "The disk is full."
 
 
+def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
+    """What nobody foresaw names files as the system does, with their whole path."""
+    workspace = Workspace(tmp_path, confined=True)
+    page = Page(Desk(workspace, JobQueue(workspace)))
+    page.build()
+
+    def fail(emit: Any, stop: Any) -> None:
+        (tmp_path / "datasets" / "anna.txt").read_text()
+
+    job = page.desk.jobs.wait_for(page.desk.jobs.submit("train", "Train anna", fail), 10)
+    told = page._take_result(job.id, False, "", None, None, "", None, [])[page.train.message]["value"]
+    assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
+
+
 @pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
 def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
     page = Page(desk)

@@ -276,7 +276,7 @@ class Page:
             return updates
         updates[self.my_job] = ""
         if job.state == "failed":
-            return {**updates, **refused(UserError(job.text), self.message_of[job.kind])}
+            return {**updates, **refused(UserError(self.desk.workspace.without_paths(job.text)), self.message_of[job.kind])}
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
