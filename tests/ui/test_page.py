@@ -325,16 +325,22 @@ def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk:
         preset_values("x", desk.workspace, "datasets/anna", "anna")
 
 
+def captioned_folder(desk: Desk, name: str) -> Path:
+    """Two pictures with the caption `smiling`, in datasets/<name>."""
+    folder = desk.workspace.datasets / name
+    folder.mkdir(parents=True)
+    for i in range(2):
+        Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text("smiling", encoding="utf-8")
+    return folder
+
+
 def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
-    for name in ("anna", "berta"):
-        folder = desk.workspace.datasets / name
-        folder.mkdir(parents=True)
-        for i in range(2):
-            Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
-            (folder / f"{i}.txt").write_text("smiling", encoding="utf-8")
+    file = captioned_folder(desk, "anna") / "0.txt"
+    captioned_folder(desk, "berta")
     captions = Page(desk)
     captions.build()
-    tab, file = captions.captions, desk.workspace.datasets / "anna" / "0.txt"
+    tab = captions.captions
     opened = tab.open("datasets/anna")[tab.opened]
     tab.add_everywhere(opened, "smiling, red shirt", "photo", False)
     assert file.read_text(encoding="utf-8").strip() == "smiling, red shirt, photo"
@@ -344,6 +350,35 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     ended = captions._after_preprocess("datasets/anna", False, None, updates[tab.opened])
     assert tab.opened not in ended
     assert tab.opened in captions._after_preprocess("datasets/berta", False, None, updates[tab.opened])
+
+
+def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(desk: Desk) -> None:
+    file, unreadable = captioned_folder(desk, "anna") / "1.txt", b"\xff\xfe\x80"
+    file.write_bytes(unreadable)
+    page = Page(desk)
+    page.build()
+    tab, problem = page.captions, "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8."
+    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
+    assert there[tab.opened] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
+    for typed in (tab.go_on(there[tab.opened], "serious", []), tab.save_one(there[tab.opened], "serious", [])):
+        assert tab.opened not in typed and tab.text not in typed and typed[tab.message]["value"] == problem
+    assert tab.save_one(there[tab.opened], "", [])[tab.message]["value"] == problem  # and not that it was saved
+    assert file.read_bytes() == unreadable
+    assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
+
+
+def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: Desk) -> None:
+    file = captioned_folder(desk, "anna") / "0.txt"
+    page = Page(desk)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    file.write_text("serious", encoding="utf-8")
+    saved = tab.save_one(opened, "smiling", [("0.png", "smiling"), ("1.png", "smiling")])
+    assert saved[tab.text] == "serious" and saved[tab.gallery]["value"][0] == ("0.png", "serious")
+    tab.go_on(saved[tab.opened], saved[tab.text], [])
+    assert file.read_text(encoding="utf-8") == "serious"
+    assert tab.text not in tab.save_one(saved[tab.opened], "laughing", [])  # the box is left alone: somebody may type on already
 
 
 def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) -> None:

@@ -195,7 +195,7 @@ class CaptionsTab:
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
     def save_one(self, opened: Sequence[str], text: str, gallery: Any, tell: bool = True) -> Updates:
-        """Write the caption if it was changed here, and count anew."""
+        """Write the caption if it was changed here, and show what is in the file now."""
         folder, name, as_read = Opened(*opened)
         try:
             self._save_typed(opened, text)
@@ -204,9 +204,12 @@ class CaptionsTab:
         except UserError as error:
             return refused(error, self.message)
         index = [c.picture.name for c in captions].index(name)
-        updates = {**accepted(self.message, f"Saved: {now.picture.stem}.txt." if tell else ""), self.opened: list(Opened(folder, name, now.caption))}
-        if text != as_read:
-            updates.update({self.tags: self._counted(captions), self.text: now.caption})
+        told = now.problem or (f"Saved: {now.picture.stem}.txt." if tell else "")
+        updates = {**accepted(self.message, told), self.opened: list(Opened(folder, name, now.caption))}
+        if now.caption != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
+            updates[self.text] = now.caption
+        if now.caption != as_read:
+            updates[self.tags] = self._counted(captions)
             if gallery and index < len(gallery):
                 rows = [(row[0], row[1]) for row in gallery]
                 rows[index] = (rows[index][0], words_below(now))
