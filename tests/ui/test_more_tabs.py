@@ -133,7 +133,14 @@ def test_a_template_is_copied_changed_and_offered_for_training(page: Page, folde
     fill(page, "templates_text", "an etching of [name], [filewords]")
     page.locator("#templates_save").click()
     expect(message_of(page, "templates")).to_have_value("Saved: templates/style-own.txt. It is in the list of the Train tab.")
-    assert (folder / "templates" / "style-own.txt").read_text(encoding="utf-8") == "an etching of [name], [filewords]\n"
+    own = folder / "templates" / "style-own.txt"
+    assert own.read_text(encoding="utf-8") == "an etching of [name], [filewords]\n"
+    fill(page, "templates_text", "a drawing of [name], [filewords]")
+    with page.expect_response(re.compile("queue/join")):
+        page.locator("#templates_save").click()
+    expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("a drawing of"))
+    expect(message_of(page, "templates")).to_have_value(re.compile("^Saved"))
+    assert own.read_text(encoding="utf-8") == "a drawing of [name], [filewords]\n"  # the opened one is replaced
     keep_picture(page, "templates")
 
 

@@ -63,6 +63,11 @@ def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk
             assert widget.value == default
 
 
+def test_an_open_page_holds_no_connection(desk: Desk) -> None:
+    """A browser has six to one server: seven pages would leave none for the Interrupt button."""
+    assert not Page(desk).build().config["connect_heartbeat"]
+
+
 def test_the_page_is_built_without_loading_torch() -> None:
     code = (
         "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import Desk; from ti_core.jobs import JobQueue;"

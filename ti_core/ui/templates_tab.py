@@ -21,11 +21,14 @@ SHUFFLE = TrainSettings.options()["shuffle_tags"]
 
 
 class TemplatesTab:
-    """`opened` is the template whose text is in the box: only that one is replaced by Save."""
+    """`opened` is the template whose text is in the box: only that one is replaced by Save.
+
+    It is no gr.State, for which every open page would hold a connection all the time, and a browser has but six to one server.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.opened = gr.State("")
+        self.opened = gr.Textbox("", visible=False)
         gr.Markdown("One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the picture's caption.", elem_classes="hint")
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.template = disk_dropdown(
