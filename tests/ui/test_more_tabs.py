@@ -116,8 +116,8 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
     expect(page.locator("#captions_text textarea")).to_have_value(re.compile("."))
     before = [caption(folder, i) for i in range(3)]
     assert len(set(before)) == 3
-    page.evaluate("for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()")
-    expect(message_of(page, "captions")).to_have_value(re.compile("^Saved: "))
+    with page.expect_event("requestfailed", lambda request: "queue/data" in request.url):  # gradio hangs up when it has all answers, in whatever order
+        page.evaluate("for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()")
     assert [caption(folder, i) for i in range(3)] == before
 
 
