@@ -80,3 +80,13 @@ def test_more_gpus_than_there_are_are_refused_at_the_form(workspace: Workspace, 
     device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
     with pytest.raises(UserError, match="GPUs is 3, but this computer has 2"):
         check_train(settings, workspace)
+
+
+def test_a_reload_keeps_a_typed_checkpoint_that_no_list_shows(page: Page, workspace: Workspace) -> None:
+    (workspace.root / "fetched").mkdir()
+    save_single_file("sd1", workspace.root / "fetched" / "other.safetensors")
+    for there in ("fetched/other.safetensors", TINY):
+        assert page._put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
+    for gone in ("gone.safetensors", None, []):
+        assert page._put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
+    assert page._put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS

@@ -228,10 +228,9 @@ class Page:
     def _put_back(self, values: dict[str, Any]) -> Updates:
         """Fresh lists for the dropdowns that are read from disk, with what was chosen if it is still there, and the sizes that go with the checkpoint."""
         updates: Updates = {}
-        checkpoints = self.model.titles()
         same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
-        chosen = values["checkpoint"] if same_start and values.get("checkpoint") in checkpoints else self.chosen_checkpoint
-        updates[self.checkpoint] = gr.update(choices=checkpoints, value=chosen)
+        chosen = values["checkpoint"] if same_start and self._is_there(values.get("checkpoint")) else self.chosen_checkpoint
+        updates[self.checkpoint] = gr.update(choices=self.model.titles(), value=chosen)
         updates[self.model.widgets["vae"]] = gr.update(choices=self.model.vaes(), value=values.get("vae") or AUTOMATIC)
         stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
         if not stored.get("template_file"):
@@ -241,6 +240,13 @@ class Page:
             for side, own in zip(("width", "height"), self._own_size(chosen), strict=True):
                 updates[form.widgets[side]] = values.get(f"{form.prefix}.{side}", own) if same_start else own
         return updates
+
+    def _is_there(self, checkpoint: Any) -> bool:
+        """Whether it is in the list, or is what else may be typed there, such as a path."""
+        try:
+            return bool(find_checkpoint(str(checkpoint or ""), self.desk.workspace))
+        except UserError:
+            return False
 
     def _own_size(self, choice: str | None) -> tuple[int, int]:
         try:
