@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +157,21 @@ def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Ser
     assert "application/json" in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right")).json()["info"]
     assert "error" in httpx.post(path, content="[" * 100_000, auth=("anna", "right"), headers={"content-type": "application/json"}).json()["info"]
     assert not served.jobs.rows()
+
+
+def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_scripts(served: Served) -> None:
+    assert served.a1111.post("/sdapi/v1/create/embedding", json={"name": "anna"}).status_code == 200
+    before = served.jobs.submit("x", "before", lambda emit, stop: stop.wait(60))
+    answers = []
+
+    def train() -> None:
+        answers.append(served.a1111.post("/sdapi/v1/train/embedding", json={**TRAIN, "template_file": "subject.txt"}))
+
+    caller = threading.Thread(target=train)
+    caller.start()
+    while not (line := served.jobs.line()):
+        time.sleep(0.05)
+    line[0].stop.set()
+    before.stop.set()
+    caller.join()
+    assert answers[0].json() == {"info": "train embedding error: Interrupted."}

@@ -99,6 +99,10 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     page.locator("#compare_run_button").click()
     grid = page.locator("#compare_grid")
     expect(grid.locator("td img")).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
+    for key in ("Enter", " "):  # a picture is a button, also for the keyboard
+        grid.locator("td img").first.press(key)
+        expect(grid.locator("dialog img")).to_be_visible()
+        page.keyboard.press("Escape")
     grid.locator("td img").first.click()
     expect(grid.locator("dialog img")).to_be_visible()
     page.wait_for_function("picture => picture.complete && picture.naturalWidth > 0", arg=grid.locator("dialog img").element_handle())

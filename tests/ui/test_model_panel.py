@@ -32,24 +32,24 @@ def page(workspace: Workspace) -> Page:
 def test_family_size_precision_and_hash_are_shown_and_so_is_what_is_wrong(page: Page, workspace: Workspace) -> None:
     save_single_file("sdxl", workspace.checkpoints / "big.safetensors")
     (workspace.checkpoints / "page.safetensors").write_text("<html>please log in</html>" * 10)
-    assert page.download.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 64 px · fp16 · 34 MB")
-    said = page.download.described("big.safetensors")
+    assert page.model.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 64 px · fp16 · 34 MB")
+    said = page.model.described("big.safetensors")
     assert said.startswith("Stable Diffusion XL · 1024 px · fp32") and "hash" not in said
     from ti_core.file_hashes import short_hash
 
     known = short_hash(workspace.checkpoints / "big.safetensors", workspace.hashes_file)
-    assert page.download.described("big.safetensors").endswith(f"hash {known}")
-    assert "web page" in page.download.described("page.safetensors")
-    assert "does not exist" in page.download.described("nowhere")
+    assert page.model.described("big.safetensors").endswith(f"hash {known}")
+    assert "web page" in page.model.described("page.safetensors")
+    assert "does not exist" in page.model.described("nowhere")
 
 
 def test_refresh_lists_new_files_and_vaes(page: Page, workspace: Workspace) -> None:
     (workspace.root / "models" / "VAE").mkdir(parents=True)
     (workspace.root / "models" / "VAE" / "clear.safetensors").write_bytes(b"x")
     save_single_file("sd1", workspace.checkpoints / "new.safetensors")
-    updates = page.download.read_again(TINY)
-    assert updates[page.download.widgets["checkpoint"]]["choices"] == [PORTRAITS, "new.safetensors", TINY]
-    assert updates[page.download.widgets["vae"]]["choices"] == ["Automatic", "None", "clear.safetensors"]
+    updates = page.model.read_again(TINY)
+    assert updates[page.model.widgets["checkpoint"]]["choices"] == [PORTRAITS, "new.safetensors", TINY]
+    assert updates[page.model.widgets["vae"]]["choices"] == ["Automatic", "None", "clear.safetensors"]
 
 
 def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_every_field_that_the_plan_reads_makes_it_anew(monkeypatch: pytest.Monke
 
 def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "empty" in page.download.start_download(" ")[page.download.message]["value"]
+    assert "empty" in page.model.start_download(" ")[page.model.message]["value"]
 
 
 def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,3 +97,13 @@ def test_more_gpus_than_there_are_are_refused_at_the_form(workspace: Workspace, 
     device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
     with pytest.raises(UserError, match="GPUs is 3, but this computer has 2"):
         check_train(settings, workspace)
+
+
+def test_a_reload_keeps_a_typed_checkpoint_that_no_list_shows(page: Page, workspace: Workspace) -> None:
+    (workspace.root / "fetched").mkdir()
+    save_single_file("sd1", workspace.root / "fetched" / "other.safetensors")
+    for there in ("fetched/other.safetensors", TINY):
+        assert page._put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
+    for gone in ("gone.safetensors", None, []):
+        assert page._put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
+    assert page._put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS

@@ -24,6 +24,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
+from ti_core.job_kinds import KINDS
 from ti_core.jobs import JobQueue
 from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
@@ -60,6 +61,11 @@ def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk
         assert (widget.label, widget.info) == (option.label, option.help)
         if not (option.zero_is_auto or (option.control == "dropdown" and not option.choices)):
             assert widget.value == default
+
+
+def test_an_open_page_holds_no_connection(desk: Desk) -> None:
+    """A browser has six to one server: seven pages would leave none for the Interrupt button."""
+    assert not Page(desk).build().config["connect_heartbeat"]
 
 
 def test_the_page_is_built_without_loading_torch() -> None:
@@ -235,6 +241,33 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: D
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
 
 
+def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: Desk) -> None:
+    page = Page(desk)
+    page.build()
+
+    def fail(emit: Any, stop: Any) -> None:
+        raise UserError("The disk is full.")
+
+    for kind in (*KINDS, "embeddings", "download"):
+        job = desk.jobs.wait_for(desk.jobs.submit(kind, kind, fail), 10)
+        box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
+        assert page._take_result(job.id, False, "", None, None, "", None, [])[box.message]["value"] == "The disk is full."
+
+
+def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
+    """What nobody foresaw names files as the system does, with their whole path."""
+    workspace = Workspace(tmp_path, confined=True)
+    page = Page(Desk(workspace, JobQueue(workspace)))
+    page.build()
+
+    def fail(emit: Any, stop: Any) -> None:
+        (tmp_path / "datasets" / "anna.txt").read_text()
+
+    job = page.desk.jobs.wait_for(page.desk.jobs.submit("train", "Train anna", fail), 10)
+    told = page._take_result(job.id, False, "", None, None, "", None, [])[page.train.message]["value"]
+    assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
+
+
 @pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
 def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
     page = Page(desk)
@@ -306,16 +339,22 @@ def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk:
         preset_values("x", desk.workspace, "datasets/anna", "anna")
 
 
+def captioned_folder(desk: Desk, name: str) -> Path:
+    """Two pictures with the caption `smiling`, in datasets/<name>."""
+    folder = desk.workspace.datasets / name
+    folder.mkdir(parents=True)
+    for i in range(2):
+        Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text("smiling", encoding="utf-8")
+    return folder
+
+
 def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
-    for name in ("anna", "berta"):
-        folder = desk.workspace.datasets / name
-        folder.mkdir(parents=True)
-        for i in range(2):
-            Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
-            (folder / f"{i}.txt").write_text("smiling", encoding="utf-8")
+    file = captioned_folder(desk, "anna") / "0.txt"
+    captioned_folder(desk, "berta")
     captions = Page(desk)
     captions.build()
-    tab, file = captions.captions, desk.workspace.datasets / "anna" / "0.txt"
+    tab = captions.captions
     opened = tab.open("datasets/anna")[tab.opened]
     tab.add_everywhere(opened, "smiling, red shirt", "photo", False)
     assert file.read_text(encoding="utf-8").strip() == "smiling, red shirt, photo"
@@ -325,3 +364,46 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     ended = captions._after_preprocess("datasets/anna", False, None, updates[tab.opened])
     assert tab.opened not in ended
     assert tab.opened in captions._after_preprocess("datasets/berta", False, None, updates[tab.opened])
+
+
+def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(desk: Desk) -> None:
+    file, unreadable = captioned_folder(desk, "anna") / "1.txt", b"\xff\xfe\x80"
+    file.write_bytes(unreadable)
+    page = Page(desk)
+    page.build()
+    tab, problem = page.captions, "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8."
+    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
+    assert there[tab.opened] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
+    for typed in (tab.go_on(there[tab.opened], "serious", []), tab.save_one(there[tab.opened], "serious", [])):
+        assert tab.opened not in typed and tab.text not in typed and typed[tab.message]["value"] == problem
+    assert tab.save_one(there[tab.opened], "", [])[tab.message]["value"] == problem  # and not that it was saved
+    assert file.read_bytes() == unreadable
+    assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
+
+
+def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: Desk) -> None:
+    file = captioned_folder(desk, "anna") / "0.txt"
+    page = Page(desk)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    file.write_text("serious", encoding="utf-8")
+    saved = tab.save_one(opened, "smiling", [("0.png", "smiling"), ("1.png", "smiling")])
+    assert saved[tab.text] == "serious" and saved[tab.gallery]["value"][0] == ("0.png", "serious")
+    tab.go_on(saved[tab.opened], saved[tab.text], [])
+    assert file.read_text(encoding="utf-8") == "serious"
+    assert tab.text not in tab.save_one(saved[tab.opened], "laughing", [])  # the box is left alone: somebody may type on already
+
+
+def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) -> None:
+    folder = desk.workspace.datasets / "anna"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "0.png")
+    (folder / "0.txt").write_text("in a park", encoding="utf-8")
+    save_embedding(desk.workspace.embeddings / "berta.pt", Embedding("berta", {"clip_l": torch.ones(1, 768)}))
+    page = Page(desk)
+    page.build()
+    tab = page.templates
+    shown = tab.enter("a photo of [name], [filewords]", None, None, False, 0)
+    assert (shown[tab.folder]["value"], shown[tab.embedding]["value"]) == ("datasets/anna", "berta")
+    assert set(shown[tab.prompts].splitlines()) == {"a photo of berta, in a park"}

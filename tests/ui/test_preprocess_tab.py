@@ -35,15 +35,19 @@ def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path)
         assert isinstance(widgets[checkbox], gr.Checkbox) and group_of(widgets[checkbox]) is None
 
 
-def test_a_broken_picture_that_lay_there_before_hides_no_finished_one(tmp_path: Path) -> None:
+def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broken_one_hides_none(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     folder = tmp_path / "datasets" / "anna"
     folder.mkdir(parents=True)
     (folder / "00000-0-old.png").write_bytes(b"no picture")
-    Image.new("RGB", (8, 8)).save(folder / "00001-0-new.png")
-    assert [text for _, text in page.preprocess.finished_pictures("datasets/anna")["value"]] == ["00001-0-new"]
+    for name in ("00001-0-new", "00002-0-captioned"):
+        Image.new("RGB", (800, 400)).save(folder / f"{name}.png")
+    (folder / "00002-0-captioned.txt").write_text("smiling\n", encoding="utf-8")
+    shown = page.preprocess.finished_pictures("datasets/anna")["value"]
+    assert [(picture.size, words) for picture, words in shown] == [((512, 512), "old"), ((512, 256), "new"), ((512, 256), "smiling")]
+    assert not page.preprocess.finished_pictures("datasets/nobody")["visible"]
 
 
 def test_a1111s_sub_groups_hold_its_fields_13_to_24() -> None:

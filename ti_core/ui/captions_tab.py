@@ -20,10 +20,10 @@ from ti_core.data.caption_edits import (
     replacing,
     save_caption,
 )  # fmt: skip
-from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
+from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
@@ -138,7 +138,7 @@ class CaptionsTab:
         except UserError as error:
             hidden = {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags)}
             return {self.opened: list(Opened()), **hidden, **refused(error, self.message)}
-        thumbnails = [(_small(c, THUMBNAIL_PX), c.caption or "(no words)") for c in captions[:GALLERY_PICTURES]]
+        thumbnails = [(thumbnail(c, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
         count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
         told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
@@ -160,7 +160,7 @@ class CaptionsTab:
         name = captioned.picture.name
         return {
             self.opened: list(Opened(folder, name, captioned.caption)), self.text: captioned.caption,
-            self.picture: gr.update(value=_small(captioned, LARGE_PX), label=name),
+            self.picture: gr.update(value=thumbnail(captioned, LARGE_PX), label=name),
         }  # fmt: skip
 
     def _save_typed(self, opened: Sequence[str], text: str) -> None:
@@ -195,7 +195,7 @@ class CaptionsTab:
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
     def save_one(self, opened: Sequence[str], text: str, gallery: Any, tell: bool = True) -> Updates:
-        """Write the caption if it was changed here, and count anew."""
+        """Write the caption if it was changed here, and show what is in the file now."""
         folder, name, as_read = Opened(*opened)
         try:
             self._save_typed(opened, text)
@@ -204,12 +204,15 @@ class CaptionsTab:
         except UserError as error:
             return refused(error, self.message)
         index = [c.picture.name for c in captions].index(name)
-        updates = {**accepted(self.message, f"Saved: {now.picture.stem}.txt." if tell else ""), self.opened: list(Opened(folder, name, now.caption))}
-        if text != as_read:
-            updates.update({self.tags: self._counted(captions), self.text: now.caption})
+        told = now.problem or (f"Saved: {now.picture.stem}.txt." if tell else "")
+        updates = {**accepted(self.message, told), self.opened: list(Opened(folder, name, now.caption))}
+        if now.caption != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
+            updates[self.text] = now.caption
+        if now.caption != as_read:
+            updates[self.tags] = self._counted(captions)
             if gallery and index < len(gallery):
                 rows = [(row[0], row[1]) for row in gallery]
-                rows[index] = (rows[index][0], now.caption or "(no words)")
+                rows[index] = (rows[index][0], words_below(now))
                 updates[self.gallery] = gr.update(value=rows)
         return updates
 
@@ -238,18 +241,6 @@ def _is_typed(opened: Sequence[str], text: str) -> bool:
     """Whether the caption box holds something that was not read from the picture's file."""
     shown = Opened(*opened)
     return bool(shown.picture) and text != shown.caption
-
-
-def _small(captioned: Captioned, size_px: int) -> Any:
-    """A shrunk copy, so that no folder of the disk has to be opened to browsers; a grey area for a picture that cannot be read."""
-    from PIL import Image
-
-    try:
-        picture = open_rgb(captioned.picture)
-    except UserError:
-        return Image.new("RGB", (size_px, size_px), (128, 128, 128))
-    picture.thumbnail((size_px, size_px))
-    return picture
 
 
 def _selected(update: Any, index: int) -> Any:

@@ -16,4 +16,8 @@ element.addEventListener("click", async event => {
   const asked = { run: JSON.parse(part(".comparison").dataset.run), step: +target.dataset.step };
   try { part(".used").textContent = await server.use_step_of_run(asked); } catch (problem) { part(".used").textContent = "The server does not answer."; }
 });
-element.addEventListener("keydown", event => { if (event.key === "Enter" && event.target.matches("td img")) enlarge(event.target); });
+element.addEventListener("keydown", event => {
+  if (!["Enter", " "].includes(event.key) || !event.target.matches("td img")) return;
+  event.preventDefault();  // Space would also scroll the page
+  enlarge(event.target);
+});

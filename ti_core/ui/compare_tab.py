@@ -15,7 +15,7 @@ from ti_core.run_folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
@@ -50,11 +50,8 @@ class CompareTab:
         workspace = self.desk.workspace
         try:
             check_may_train()
-        except UserError as error:
-            return str(error)
-        if not isinstance(run, str) or not isinstance(step, int):
-            return "This run is not there any more. Press refresh."
-        try:
+            if not isinstance(run, str) or not isinstance(step, int):
+                return "This run is not there any more. Press refresh."
             return self.desk.use_step(workspace.folder(run, "Run"), step)
         except UserError as error:
             return workspace.without_paths(str(error))
@@ -97,8 +94,4 @@ class CompareTab:
         )
 
     def start(self, *given: Any) -> Updates:
-        try:
-            job = self.desk.order("compare", CompareSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("compare", CompareSettings.from_dict(self.form.values(given))), self.my_job, self.message)

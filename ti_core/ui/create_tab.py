@@ -7,11 +7,10 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.initialization import NO_HINT, initialization_hint
-from ti_core.errors import UserError
 from ti_core.settings import CreateSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 
 class CreateTab:
@@ -36,9 +35,4 @@ class CreateTab:
         return initialization_hint([folder for folder in folders if folder], self.desk.workspace)
 
     def start(self, *given: Any) -> Updates:
-        """Queue the job and remember its id in the browser that asked for it."""
-        try:
-            job = self.desk.order("create", CreateSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("create", CreateSettings.from_dict(self.form.values(given))), self.my_job, self.message)

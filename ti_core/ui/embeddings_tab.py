@@ -16,7 +16,7 @@ from ti_core.library import MERGE_MODES, WRITABLE
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
 from ti_core.ui.uploads import PICKLE_BEARING, keep_embedding
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
+from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
@@ -148,12 +148,6 @@ class EmbeddingsTab:
 
     def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
         """Refuse at once what needs no opened file; the job says the rest."""
-        try:
-            if not chosen:
-                raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = embedding_files.new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
-        except UserError as error:
-            return refused(error, self.message)
 
         def job(emit: Emit, stop: threading.Event) -> None:
             emit(Progress(title, 0, 1))
@@ -163,4 +157,10 @@ class EmbeddingsTab:
             emit(Progress(title, 1, 1))
             emit(Finished(f"Saved: {self.desk.workspace.shown(path)}", files=(str(path),)))
 
-        return {self.my_job: self.desk.submit("embeddings", title, job, result=made), **accepted(self.message)}
+        def order() -> str:
+            if not chosen:
+                raise UserError("No embedding is chosen.", "Choose one in the list.")
+            made = embedding_files.new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
+            return self.desk.submit("embeddings", title, job, result=made)
+
+        return submitted(order, self.my_job, self.message)

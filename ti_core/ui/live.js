@@ -2,7 +2,7 @@
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
-let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, hurry = 0, shown = 0;
+let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = false, hurry = 0, shown = 0;
 
 const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
@@ -14,6 +14,7 @@ function startJob(job) {
   cursor = { job, ...NOTHING_SEEN }; curve = []; evaluations = []; best = 0; previews = [];
   find(".grid").replaceChildren(); find(".notices").replaceChildren(); find(".result").replaceChildren(); find(".files").replaceChildren(); delete find(".files").dataset.key;
   find(".previews").hidden = find(".saved").hidden = true; drawChart();
+  find(".large").close();  // its step is one of the former run
 }
 
 function drawHead(d) {
@@ -23,7 +24,7 @@ function drawHead(d) {
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
   put(".count", [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
   put(".text", d.job ? d.text || "" : "Nothing is running. New here? Press the button above, then the orange button of each tab. What happens is shown here, for everyone who opens this page.");
-  put(".plan", d.plan || ""); put(".waiting", d.you && !d.you.may_train ? `You are signed in as ${d.you.name} and may look, not change.` : "");
+  put(".plan", d.plan || ""); put(".you", d.you && !d.you.may_train ? `You are signed in as ${d.you.name} and may look, not change.` : "");
   find(".prompt").hidden = !d.prompt; put(".prompt .words", d.prompt || "");
 }
 
@@ -123,9 +124,10 @@ function lineButton(row, action, text, label) {
   const button = document.createElement("button");
   button.type = "button"; button.textContent = text; button.dataset.key = `${action} ${row.id}`; button.setAttribute("aria-label", label);
   button.onclick = async () => {
-    button.disabled = true;
+    if (asking) return;  // not by `disabled`, which takes the focus away
+    asking = true;
     try { put(".line-note", await server.change_line({ job: row.id, action })); } catch (problem) { put(".line-note", "The server does not answer. Try again."); }
-    button.disabled = false; hurry = Date.now() + 3000; tick();
+    asking = false; hurry = Date.now() + 3000; tick();
   };
   return button;
 }

@@ -15,7 +15,7 @@ from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
-from ti_core.ui.widgets import DIRECT, Updates, accepted, disk_dropdown, message_box, refused, widget
+from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
 
 
 class ModelPanel:
@@ -86,14 +86,13 @@ class ModelPanel:
         """Queue the download of a hub model; it gets into the list when it is there."""
         from ti_core.models.hub import check_download, download_checkpoint
 
-        try:
-            if not name.strip():
-                raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
-            check_download(name, self.desk.workspace)
-        except UserError as error:
-            return refused(error, self.message)
-
         def work(emit: Emit, stop: threading.Event) -> None:
             download_checkpoint(name, self.desk.workspace, emit, stop)
 
-        return {self.my_job: self.desk.submit("download", f"Download {name.strip()}", work), **accepted(self.message)}
+        def order() -> str:
+            if not name.strip():
+                raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
+            check_download(name, self.desk.workspace)
+            return self.desk.submit("download", f"Download {name.strip()}", work)
+
+        return submitted(order, self.my_job, self.message)

@@ -59,16 +59,20 @@ class Page:
                     with gr.Tab("Templates", id="templates") as templates:
                         self.templates = TemplatesTab(self.desk)
                     with gr.Tab("Train", id="train") as train:
-                        self.train = TrainTab(self.desk, self.my_job, self.download.widgets)
+                        self.train = TrainTab(self.desk, self.my_job, self.model.widgets)
                     with gr.Tab("Compare", id="compare") as compare:
                         self.compare = CompareTab(self.desk, self.my_job)
                     with gr.Tab("txt2img", id="txt2img") as txt2img:
-                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.download.widgets)
+                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.model.widgets)
                     with gr.Tab("Embeddings", id="embeddings") as embeddings:
                         self.embeddings = EmbeddingsTab(self.desk, self.my_job, self.checkpoint)
                     self.all_tabs = (create, preprocess, captions, templates, train, compare, txt2img, embeddings)
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
+            self.message_of = {  # by the kind of the job that answers there
+                "create": self.create.message, "preprocess": self.preprocess.message, "train": self.train.message, "resume": self.train.message,
+                "compare": self.compare.message, "txt2img": self.txt2img.message, "embeddings": self.embeddings.message, "download": self.model.message,
+            }  # fmt: skip
             self._wire_buttons()
             self._wire_lists()
             self._wire_forms()
@@ -81,8 +85,8 @@ class Page:
     def _build_top(self) -> None:
         with gr.Row(elem_id="top", equal_height=False):
             with gr.Column(scale=11, min_width=300):
-                self.download = ModelPanel(self.desk, self.chosen_checkpoint, self.my_job)  # a job's kind is the name of the part that answers
-                self.checkpoint = self.download.widgets["checkpoint"]
+                self.model = ModelPanel(self.desk, self.chosen_checkpoint, self.my_job)
+                self.checkpoint = self.model.widgets["checkpoint"]
             with gr.Column(scale=9, min_width=300, elem_id="start"):
                 with gr.Row(equal_height=False):
                     self.person = gr.Dropdown(
@@ -99,8 +103,8 @@ class Page:
             inputs = tab.form.components + (self.txt2img.form.components if tab is self.train else [])
             clicked = tab.button.click(tab.start, inputs, [self.my_job, tab.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for button, start, inputs in [*self.embeddings.actions, (self.download.download_button, self.download.start_download, [self.download.hub_name])]:
-            clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.download.message], **QUEUED)
+        for button, start, inputs in [*self.embeddings.actions, (self.model.download_button, self.model.start_download, [self.model.hub_name])]:
+            clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.model.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
         for tab in (self.preprocess, self.train, self.compare, self.txt2img):
             tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
@@ -109,7 +113,7 @@ class Page:
             self.kept_tab,
             self.preprocess.gallery,
             self.my_job,
-            self.download.message,
+            self.model.message,
             self.checkpoint,
             self.create.message,
             self.preprocess.message,
@@ -161,12 +165,11 @@ class Page:
         captions, templates, embeddings = self.captions, self.templates, self.embeddings
         tabs = dict(zip(TAB_IDS, self.all_tabs, strict=True))
         tabs["captions"].select(captions.enter, [captions.opened, captions.folder], captions.shown, **QUEUED)
-        facts = [templates.folder, templates.embedding, templates.text, templates.folder, templates.embedding, templates.shuffle, templates.drop_out]
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
         tabs["compare"].select(self.compare.enter, self.compare.form.widgets["run"], [self.compare.form.widgets["run"], self.compare.grid], **DIRECT)
         told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
         gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
-        tabs["templates"].select(templates.enter, facts, lists, **DIRECT)
+        tabs["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
         templates.saved.then(looks(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}  # the first look loads torch
         tabs["embeddings"].select(embeddings.enter, [embeddings.chosen, self.checkpoint], embeddings.shown, **waited_for)
@@ -187,7 +190,7 @@ class Page:
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
-        fields: dict[str, Any] = {"follow": self.follow, **self.download.widgets}
+        fields: dict[str, Any] = {"follow": self.follow, **self.model.widgets}
         for form in (self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})
@@ -225,11 +228,10 @@ class Page:
     def _put_back(self, values: dict[str, Any]) -> Updates:
         """Fresh lists for the dropdowns that are read from disk, with what was chosen if it is still there, and the sizes that go with the checkpoint."""
         updates: Updates = {}
-        checkpoints = self.download.titles()
         same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
-        chosen = values["checkpoint"] if same_start and values.get("checkpoint") in checkpoints else self.chosen_checkpoint
-        updates[self.checkpoint] = gr.update(choices=checkpoints, value=chosen)
-        updates[self.download.widgets["vae"]] = gr.update(choices=self.download.vaes(), value=values.get("vae") or AUTOMATIC)
+        chosen = values["checkpoint"] if same_start and self._is_there(values.get("checkpoint")) else self.chosen_checkpoint
+        updates[self.checkpoint] = gr.update(choices=self.model.titles(), value=chosen)
+        updates[self.model.widgets["vae"]] = gr.update(choices=self.model.vaes(), value=values.get("vae") or AUTOMATIC)
         stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
@@ -238,6 +240,13 @@ class Page:
             for side, own in zip(("width", "height"), self._own_size(chosen), strict=True):
                 updates[form.widgets[side]] = values.get(f"{form.prefix}.{side}", own) if same_start else own
         return updates
+
+    def _is_there(self, checkpoint: Any) -> bool:
+        """Whether it is in the list, or is what else may be typed there, such as a path."""
+        try:
+            return bool(find_checkpoint(str(checkpoint or ""), self.desk.workspace))
+        except UserError:
+            return False
 
     def _own_size(self, choice: str | None) -> tuple[int, int]:
         try:
@@ -273,15 +282,14 @@ class Page:
             return updates
         updates[self.my_job] = ""
         if job.state == "failed":
-            asked: Any = getattr(self, "train" if job.kind == "resume" else job.kind)  # a job's kind is the name of its tab
-            return {**updates, **refused(UserError(job.text), asked.message)}
+            return {**updates, **refused(UserError(self.desk.workspace.without_paths(job.text)), self.message_of[job.kind])}
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(job.result, follow, embedding, opened))
         elif job.state == "finished" and job.kind == "download":
-            updates[self.checkpoint] = gr.update(choices=self.download.titles())
-            updates.update(accepted(self.download.message, f"{job.text} Choose it in the list."))
+            updates[self.checkpoint] = gr.update(choices=self.model.titles())
+            updates.update(accepted(self.model.message, f"{job.text} Choose it in the list."))
         elif job.state == "finished" and job.kind == "embeddings":
             updates.update({**self.embeddings.enter(job.result or chosen, checkpoint), **accepted(self.embeddings.message, job.text)})
         return updates

@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.data.images import open_rgb
+from ti_core.data.caption_edits import read_captions
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
+from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.uploads import TAKEN, keep_photos
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
@@ -82,26 +83,14 @@ class PreprocessTab:
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
-        try:
-            job = self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))), self.my_job, self.message)
 
     def finished_pictures(self, destination: str) -> Any:
-        """The gallery's update: shrunk copies, so that no folder of the disk has to be opened to browsers."""
+        """The gallery's update, with the words that training will read."""
         try:
-            files = sorted(self.desk.workspace.folder(destination, "Destination directory").glob("*.png"))
-        except UserError:
-            files = []
-        shown = []
-        for file in files[:GALLERY_PICTURES]:
-            try:
-                picture = open_rgb(file)
-            except UserError:  # not one of ours: a broken one that lay there before
-                continue
-            picture.thumbnail((GALLERY_PX, GALLERY_PX))
-            caption = file.with_suffix(".txt")
-            shown.append((picture, caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else file.stem))
-        more = f" (the first {GALLERY_PICTURES} of {len(files)})" if len(files) > GALLERY_PICTURES else f" ({len(files)})"
-        return gr.update(value=shown, visible=bool(shown), label=f"Finished pictures and their captions{more}")
+            captions = read_captions(self.desk.workspace.folder(destination, "Destination directory"))
+        except UserError:  # somebody took them away meanwhile
+            return gr.update(value=[], visible=False)
+        shown = [(thumbnail(c, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
+        count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
+        return gr.update(value=shown, visible=True, label=f"Finished pictures and their captions ({count})")

@@ -22,11 +22,8 @@ def use_shown_step(desk: Desk, asked: Any) -> str:
     job = desk.jobs.get(str(job_id))
     try:
         check_may_train()
-    except UserError as error:
-        return desk.workspace.without_paths(str(error))
-    if job is None or job.kind not in ("train", "resume") or not job.folder or not isinstance(step, int):
-        return "This run is not known any more. Use the Compare tab."
-    try:
+        if job is None or job.kind not in ("train", "resume") or not job.folder or not isinstance(step, int):
+            return "This run is not known any more. Use the Compare tab."
         return desk.use_step(Path(job.folder), step)
     except UserError as error:
         return desk.workspace.without_paths(str(error))

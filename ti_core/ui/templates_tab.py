@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import gradio as gr
 
@@ -22,11 +21,14 @@ SHUFFLE = TrainSettings.options()["shuffle_tags"]
 
 
 class TemplatesTab:
-    """`opened` is the template whose text is in the box: only that one is replaced by Save."""
+    """`opened` is the template whose text is in the box: only that one is replaced by Save.
+
+    It is no gr.State, for which every open page would hold a connection all the time, and a browser has but six to one server.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.opened = gr.State("")
+        self.opened = gr.Textbox("", visible=False)
         gr.Markdown("One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the picture's caption.", elem_classes="hint")
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.template = disk_dropdown(
@@ -72,23 +74,25 @@ class TemplatesTab:
 
     def _wire(self) -> None:
         shown = [self.opened, self.template, self.text, self.name, self.message]
-        facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
         self.template.input(self.open, self.template, shown, **QUEUED)
         self.new.click(self.start_new, None, shown, **QUEUED)
         self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
+        self.facts = facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
         gr.on([widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT)
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
 
     @looks
-    def enter(self, folder: str | None, embedding: str | None, *facts: Any) -> Updates:
-        """The tab is chosen: fresh lists, and the newest dataset and embedding where nothing is chosen yet."""
+    def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
+        """The tab is chosen: fresh lists, the newest dataset and the last embedding where nothing is chosen yet, and prompts of both."""
         workspace = self.desk.workspace
         folders, embeddings = dataset_folders(workspace), find_embeddings(workspace)
+        folder = folder or next(iter(folders), None)
+        embedding = embedding or next(reversed(embeddings), None)
         return {
             self.template: gr.update(choices=list_templates(workspace)),
-            self.folder: gr.update(choices=folders, value=folder or (folders[0] if folders else None)),
-            self.embedding: gr.update(choices=embeddings, value=embedding or (embeddings[-1] if embeddings else None)),
-            self.prompts: self.preview(*facts) if facts else gr.update(),
+            self.folder: gr.update(choices=folders, value=folder),
+            self.embedding: gr.update(choices=embeddings, value=embedding),
+            self.prompts: self.preview(text, folder, embedding, shuffle, drop_out),
         }
 
     @looks

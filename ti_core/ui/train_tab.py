@@ -17,7 +17,7 @@ from ti_core.txt2img import preview_values
 from ti_core.ui.desk import Desk
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.roles import looks
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
 IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
 DEVICE_WITHIN_S = 20.0
@@ -118,8 +118,4 @@ class TrainTab:
 
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
-        try:
-            job = self.desk.order("train", self.settings_of(given))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("train", self.settings_of(given)), self.my_job, self.message)

@@ -6,10 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.errors import UserError
 from ti_core.settings import Txt2ImgSettings
 from ti_core.ui.desk import Desk
-from ti_core.ui.widgets import Form, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 
@@ -30,8 +29,4 @@ class Txt2ImgTab:
         self.message = message_box("txt2img_message")
 
     def start(self, *given: Any) -> Updates:
-        try:
-            job = self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given)))
-        except UserError as error:
-            return refused(error, self.message)
-        return {self.my_job: job, **accepted(self.message)}
+        return submitted(lambda: self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))), self.my_job, self.message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,18 +59,12 @@ class Form:
     shared: dict[str, Any] = field(default_factory=dict)
     """Widgets that other forms have too, such as the checkpoint at the top of the page."""
 
-    def add(self, *names: str) -> list[Any]:
+    def add(self, *names: str) -> None:
         """Make the widgets of these options here and now; several number boxes share a row."""
         options, defaults = self.settings.options(), self.settings.defaults()
-        made = {}
-        if len(names) == 1:
-            made[names[0]] = widget(options[names[0]], defaults[names[0]], f"{self.prefix}_{names[0]}")
-        else:
-            with gr.Row(equal_height=False, elem_classes="numbers"):
-                for name in names:
-                    made[name] = widget(options[name], defaults[name], f"{self.prefix}_{name}")
-        self.widgets.update(made)
-        return list(made.values())
+        with gr.Row(equal_height=False, elem_classes="numbers") if len(names) > 1 else nullcontext():
+            for name in names:
+                self.widgets[name] = widget(options[name], defaults[name], f"{self.prefix}_{name}")
 
     def add_refreshed(self, name: str, choices: Callable[[], Sequence[str]]) -> None:
         """A dropdown and the button that reads its choices again."""
@@ -123,3 +118,12 @@ def refused(error: UserError, box: Any) -> Updates:
 
 def accepted(box: Any, text: str = "") -> Updates:
     return {box: gr.update(value=text, visible=bool(text))}
+
+
+def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:
+    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the browser that asked remembers."""
+    try:
+        job = order()
+    except UserError as error:
+        return refused(error, box)
+    return {my_job: job, **accepted(box)}
