@@ -85,6 +85,7 @@ _ALL = (
     Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
     Row("small", "A1111's recipe, 2 images an update", changes={"gradient_accumulation_steps": 1}, images_per_step=2, evaluate_every=20),
     _ours("ours", "Fast and faithful (ours)"),
-    _ours("coarse", "Fast and faithful, coarse to fine for half of the steps", coarse_share=0.5),
+    _ours("ours_even", "Fast and faithful, even timesteps", noise_spread="even"),
+    _ours("coarse", "the same, coarse to fine for half of the steps", noise_spread="even", coarse_share=0.5),
 )  # fmt: skip
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}

@@ -29,7 +29,7 @@ _GUIDE_VALUES = {
 }  # fmt: skip
 _FAST_VALUES = {
     "learning_rate": "0.005:15, 0.0025:40, 0.001:100, 0.0005", "batch_size": 2, "gradient_accumulation_steps": 1, "steps": 300, "image_every": 60,
-    "save_every": 60, "norm_control": "direction only", "noise_spread": "even", "early_stop": 2,
+    "save_every": 60, "norm_control": "direction only", "early_stop": 2,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
 """What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""
@@ -66,7 +66,7 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     """
     check_preset(preset)
     options, defaults = TrainSettings.options(), TrainSettings.defaults()
-    differing = {name for values in PRESETS.values() for name in values} | {"evaluate_every", "held_out", "average_decay"}
+    differing = {name for values in PRESETS.values() for name in values} | {"evaluate_every", "held_out", "average_decay", "noise_spread"}
     reset = {name: value for name, value in defaults.items() if (options[name].a1111 or name in differing) and name not in ("width", "height")}
     values = reset | PRESETS[preset] | {"embedding": embedding, "dataset_directory": dataset_directory}
     if preset == A1111:

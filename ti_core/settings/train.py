@@ -200,7 +200,7 @@ class TrainSettings(Settings):
     )  # fmt: skip
     noise_spread: str = option(
         "independent", "Timesteps and noise", "dropdown",
-        "How much noise each picture gets. Keep independent with the guide's recipe, as A1111 does. Choose even for steps of few pictures: each step then sees all amounts. paired noise also gives two pictures opposite noise; it helped little.",
+        "How much noise each picture gets. Keep independent, as A1111 does. even gives a step's pictures amounts that are spread evenly, and paired noise also gives two of them opposite noise; neither helped where it was measured.",
         choices=NOISE_SPREADS,
     )  # fmt: skip
     average_decay: float = option(
