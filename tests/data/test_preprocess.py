@@ -120,6 +120,7 @@ def test_a_line_of_pixels_is_named_and_left_out(tmp_path: Path) -> None:
     result = run(tmp_path, focal_crop=True, split_oversized=True)
     assert [problem.file for problem in result.problems] == ["line.png"] and "a mere line" in result.problems[0].reason
     assert len(result.written) > 30  # what splitting is for: the strip's pieces, and the good photo
+    assert not run(tmp_path, keep_original_size=True, destination_directory="whole").problems
 
 
 def test_if_no_photo_can_be_read_it_fails_naming_all_and_writes_nothing(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def test_a1111s_names_of_samplers_and_any_size_go_on_working() -> None:
     assert _settings("train", {**asked, "preview_sampler_name": "LMS"})["preview_sampler"] == "DPM++ 2M Karras"
     assert _settings("train", {**asked, "preview_sampler_name": "Euler a"})["preview_sampler"] == "Euler a"
     assert _settings("train", {**asked, "preview_from_txt2img": False}) == {}
+    for size in (float("inf"), float("nan"), 10**400, "wide"):
+        assert _settings("train", {**asked, "preview_width": size})["preview_width"] is size
 
 
 def test_a1111s_preprocess_crops_a_folder(served: Served) -> None:

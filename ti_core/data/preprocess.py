@@ -29,7 +29,6 @@ DEBUG_FOLDER = "debug"
 """Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are never trained on."""
 
 SHOWN_FILES = 12
-MOST_PIXELS = 100_000_000
 _STEM_BYTES = 180
 """File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
@@ -195,15 +194,9 @@ class _Work:
             image = open_rgb(path)
         except UserError as error:
             return _Photo(number, path, [], problem_of(path, error), caption, caption_problem)
-        if self.steps.largest(image.size) > MOST_PIXELS:  # a line or a spacer: covering a square with it would take gigabytes
-            return _Photo(
-                number,
-                path,
-                [],
-                Problem(path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels"),
-                caption,
-                caption_problem,
-            )
+        if self.steps.is_line(image.size):
+            problem = Problem(path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels")
+            return _Photo(number, path, [], problem, caption, caption_problem)
         return _Photo(number, path, self.steps.cut(image), None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:

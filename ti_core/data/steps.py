@@ -21,6 +21,7 @@ from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
+MOST_PIXELS = 100_000_000
 NO_FACE = "No face was found, so the middle was kept"
 SEVERAL_FACES = "Several faces were found, so the middle was kept"
 SMALL_FACE = "The face is small, so the finished picture is blurred"
@@ -56,10 +57,11 @@ class Steps:
         else:
             self.find_faces = lambda image: []
 
-    def largest(self, size: Size) -> int:
-        """How many pixels a photo of this size has where it is scaled to cover the finished pictures."""
-        width, height = covering_size(size, self.target) if not self.settings.keep_original_size or self.settings.split_oversized else size
-        return width * height
+    def is_line(self, size: Size) -> bool:
+        """Whether a photo is so slender that scaled to cover the finished pictures it would take gigabytes."""
+        settings = self.settings
+        width, height = covering_size(size, self.target)
+        return width * height > MOST_PIXELS and (settings.split_oversized or settings.focal_crop or not settings.keep_original_size)
 
     def cut(self, image: Image.Image) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time."""

@@ -1,4 +1,4 @@
-"""A1111's own format, `.pt` (reference 3.1, 3.7): read without running any code in it, written so that every A1111 release reads it."""
+"""A1111's own format, `.pt` (reference 3.1, 3.7), written so that every A1111 release reads it; formats.py reads it with the others."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from ti_core.errors import UserError
 from ti_core.job import Job
 from ti_core.job_kinds import KINDS
 from ti_core.settings import SAMPLERS
+from ti_core.settings.shared import MAX_SIZE_PX
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import STRANGER
 
@@ -35,7 +36,6 @@ ALSO_CALLED = {
 """Names that only A1111's functions have; the empty ones have nothing to set here."""
 LOOK_AGAIN_S = 0.2
 MAX_BODY_BYTES = 2**20
-SIZE_STEP_PX = 8
 
 Answer = Callable[[dict[str, Any], str], Awaitable[str]]
 
@@ -139,8 +139,9 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
         known = [sampler for sampler in SAMPLERS if sampler.removesuffix(" Karras") == str(given["preview_sampler"]).removesuffix(" Karras")]
         given["preview_sampler"] = known[0] if known else SAMPLERS[0]
     for side in ("preview_width", "preview_height"):
-        if isinstance(given.get(side), int | float):
-            given[side] = round(given[side] / SIZE_STEP_PX) * SIZE_STEP_PX
+        if isinstance(size := given.get(side), int | float) and abs(size) <= MAX_SIZE_PX:  # another one gets the form's own sentence
+            step = int(settings.options()[side].step or 1)
+            given[side] = round(size / step) * step
     if kind == "train" and not given.get("preview_from_txt2img"):
         given = {name: value for name, value in given.items() if not name.startswith("preview_")}
     given.pop("preview_from_txt2img", None)
