@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -49,6 +51,7 @@ def test_an_autoencoder_that_stays_float32_beside_a_half_unet_counts_twice(works
 def test_the_sentence_says_the_whole_and_its_parts_in_gigabytes() -> None:
     need = estimate(SD1, 512, 512, 1, 2, False, True, True)
     assert need.sentence() == "about 2.8 GB of the device's memory: 1.6 for the UNet, 0.5 for the text encoders, 0.5 for 1 picture at once, 0.5 for a preview"
+    assert replace(need, total=10 * MIB).sentence() == "less than 0.1 GB of the device's memory"
 
 
 def test_sd1_at_512_trains_on_a_4_gb_card_without_checkpointing() -> None:

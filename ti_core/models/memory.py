@@ -100,8 +100,9 @@ class MemoryNeed:
         """For the user, in gigabytes."""
         pictures = "1 picture" if self.micro_batch == 1 else f"{self.micro_batch} pictures"
         parts = {"the UNet": self.weights, "the text encoders": self.encoders + self.prompts, f"{pictures} at once": self.activations, "a preview": self.vae}
-        text = ", ".join(f"{size / 2**30:.1f} for {what}" for what, size in parts.items() if size > 0.05 * 2**30)
-        return f"about {self.total / 2**30:.1f} GB of the device's memory" + (f": {text}" if self.total > 2**30 else "")
+        text = ", ".join(f"{bytes / 2**30:.1f} for {what}" for what, bytes in parts.items() if bytes > 0.05 * 2**30)
+        size = f"about {self.total / 2**30:.1f} GB" if self.total >= 0.05 * 2**30 else "less than 0.1 GB"
+        return f"{size} of the device's memory" + (f": {text}" if self.total > 2**30 else "")
 
 
 def estimate(

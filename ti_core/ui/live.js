@@ -6,7 +6,7 @@ let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations 
 
 const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
-const short = value => Math.abs(value) >= 0.001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
+const short = value => Math.abs(value) >= 0.000001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
 const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
 const put = (query, text) => { const at = find(query); if (at.textContent !== text) at.textContent = text; };
 
