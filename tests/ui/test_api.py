@@ -164,6 +164,8 @@ def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Ser
 def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_scripts(served: Served) -> None:
     assert served.a1111.post("/sdapi/v1/create/embedding", json={"name": "anna"}).status_code == 200
     before = served.jobs.submit("x", "before", lambda emit, stop: stop.wait(60))
+    while before.state == "waiting":  # until it runs, it would be the first of the line below
+        time.sleep(0.05)
     answers = []
 
     def train() -> None:
