@@ -14,6 +14,7 @@ import tempfile
 
 from ti_core.child_process import SAVES_WITHIN_S
 from ti_core.errors import UserError
+from ti_core.files import typed
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
@@ -83,7 +84,7 @@ def serve(options: argparse.Namespace) -> None:
     if look_user and look_user == user:
         raise UserError(f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name.")
     if options.mcp and importlib.util.find_spec("mcp") is None:
-        raise UserError("--mcp needs a package that is not installed.", "Install it with: .venv/bin/pip install 'gradio[mcp]==6.31.0'")
+        raise UserError("--mcp needs a package that is not installed.", f'Install it with: {typed("pip install")} "gradio[mcp]==6.31.0"')
     open_to_others = options.share or options.listen
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
@@ -92,8 +93,6 @@ def serve(options: argparse.Namespace) -> None:
 
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends a package that nothing here needs
     os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
     from ti_core.job_process import JobProcess
     from ti_core.ui.server import Door, open_public_link, start_page

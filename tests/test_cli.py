@@ -30,7 +30,10 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
     embedding = workspace.embeddings / "my anna.pt"
     folder = Path(next(line for line in output.splitlines() if line.startswith("Run folder: ")).removeprefix("Run folder: "))
     assert f"Embedding: {embedding}" in output
-    assert "24 images, effective batch 2 x accumulation 12 = 24 images per step, 1 step per pass over the dataset, 20 steps = 480 image passes" in output
+    assert (
+        "24 images. Each step looks at 24 of them (batch 2 x accumulation 12), so 1 step goes once through the dataset. 20 steps look at 480 images in all."
+        in output
+    )
     assert load_embedding(embedding).step == 20
     for place, files in (("embeddings", "*.pt"), ("images", "*.png"), ("image_embeddings", "*.png")):
         assert len(list((folder / place).glob(files))) == 2

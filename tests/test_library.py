@@ -113,7 +113,7 @@ def test_the_exact_title_wins(workspace: Workspace) -> None:
     ("choice", "sentence"),
     [
         ("no.ckpt", "does not exist"),
-        ("owner/name", "does not exist.*from the hub: python -m ti_core download owner/name"),
+        ("owner/name", "does not exist.*from the hub: .*python -m ti_core download owner/name"),
         ("a.txt", "is neither a .safetensors nor a .ckpt file"),
         ("empty", "has no model_index.json"),
         ("", "Checkpoint is empty"),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.cli_models import add_model_commands
 from ti_core.data.preprocess import check_preprocess
-from ti_core.errors import Interrupted, UserError
+from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.job_kinds import KINDS
 from ti_core.options import Settings
@@ -251,7 +251,7 @@ class Printer:
                 done = event.step - self.first_step
                 pace = (time.monotonic() - self.began) / done
                 left = (self.total - event.step) * pace
-                text = f"step {event.step}/{self.total}  loss {event.loss:.4f}  rate {event.rate:g}  {1 / pace:.2f} it/s  {left:.0f} s left"
+                text = f"step {event.step}/{self.total}  loss {event.loss:.4f}  rate {shown_number(event.rate)}  {1 / pace:.2f} it/s  {left:.0f} s left"
                 self._progress(text, event.step == self.total)
             case PreviewSaved() | EmbeddingSaved():
                 print(f"\rsaved {event.path}")

@@ -66,7 +66,7 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
-        raise UserError(f"That are {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
+        raise UserError(f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
     trained = saved_settings(run)
     find_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained

@@ -24,6 +24,11 @@ class Interrupted(Exception):
     """Raised inside a job when somebody pressed Interrupt."""
 
 
+def shown_number(value: float) -> str:
+    """A number as people write it: 4294967295 and 0.00005, where Python's :g gives 4.29497e+09 and 5e-05."""
+    return f"{value:.10f}".rstrip("0").rstrip(".") if value == 0 or 1e-10 <= abs(value) < 1e16 else f"{value:g}"
+
+
 def unexpected(error: Exception) -> str:
     """The sentence for what nobody foresaw."""
     return f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."

@@ -16,6 +16,11 @@ from ti_core.errors import UserError
 T = TypeVar("T")
 
 
+def typed(command: str) -> str:
+    """A command of the project's own environment, as it is typed in the project's folder."""
+    return (".venv\\Scripts\\" if os.name == "nt" else ".venv/bin/") + command
+
+
 def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Call `write` with a temporary path beside `path`, then put the result in its place; makes missing folders.
 

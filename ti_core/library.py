@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ti_core.checkpoint_facts import CheckpointFacts, facts_of
 from ti_core.errors import UserError
-from ti_core.files import state_of
+from ti_core.files import state_of, typed
 from ti_core.settings import AUTOMATIC, PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
@@ -121,7 +121,11 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
             problem = "has no model_index.json, so it is not a checkpoint folder"
         elif path.is_file():
             problem = "is neither a .safetensors nor a .ckpt file"
-        fetch = f" Or fetch it from the hub: python -m ti_core download {wanted}" if re.fullmatch(r"[\w-]+/[\w.-]+", wanted) and not path.exists() else ""
+        fetch = (
+            f" Or fetch it from the hub: {typed('python -m ti_core download')} {wanted}"
+            if re.fullmatch(r"[\w-]+/[\w.-]+", wanted) and not path.exists()
+            else ""
+        )
         raise UserError(f"Checkpoint '{choice}' {problem}.", f"Choose one of: {', '.join(c.title for c in listed)}.{fetch}")
     return CheckpointFile(path.name, path)
 

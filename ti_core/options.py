@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from ti_core.errors import SettingsError
+from ti_core.errors import SettingsError, shown_number
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _converted(value: Any, default: Any) -> Any:
 def _range_problem(option: Option, value: float) -> list[str]:
     low, high = option.minimum, option.maximum
     if value != value or (low is not None and value < low) or (high is not None and value > high):
-        upto = f" and at most {high:g}" if high is not None else ""
-        return [f"{option.label} is {value:g}. It must be at least {low:g}{upto}."]
+        upto = f" and at most {shown_number(high)}" if high is not None else ""
+        return [f"{option.label} is {shown_number(value)}. It must be at least {shown_number(low or 0)}{upto}."]
     if option.step == 8 and value % 8:
-        return [f"{option.label} is {value:g}. It must be a multiple of 8."]
+        return [f"{option.label} is {shown_number(value)}. It must be a multiple of 8."]
     return []

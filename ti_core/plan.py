@@ -31,9 +31,9 @@ class RunPlan:
     def sentence(self) -> str:
         """The plan in words, shown before the start."""
         return (
-            f"{self.images} images, effective batch {self.batch} x accumulation {self.accumulation} = {self.images_per_step} images per step, "
-            f"{self.steps_per_epoch} step{'s' if self.steps_per_epoch > 1 else ''} per pass over the dataset, "
-            f"{max(0, self.steps - self.first_step)} steps = {self.passes} image passes."
+            f"{self.images} images. Each step looks at {self.images_per_step} of them (batch {self.batch} x accumulation {self.accumulation}), "
+            f"so {self.steps_per_epoch} step{'s go' if self.steps_per_epoch > 1 else ' goes'} once through the dataset. "
+            f"{max(0, self.steps - self.first_step)} steps look at {self.passes} images in all."
         )
 
 

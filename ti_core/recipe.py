@@ -1,4 +1,4 @@
-"""The guide's face recipe and the other presets as settings of the three tabs, adapted to the photos at hand. Page and command line share them."""
+"""The face recipe of the guide and the other presets as settings of the three tabs, adapted to the photos at hand. Page and command line share them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
     if any(optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file() for suffix in (".pt", ".safetensors")):
-        text += " This embedding was trained before: it goes on from its step, so fewer steps are left to do."
+        text += " This embedding was trained before: steps that it has already are not done again, so Max steps must be higher than them."
     return text + memory_sentence(workspace, settings, plan.images_per_step)
 
 

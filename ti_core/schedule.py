@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ti_core.errors import SettingsError
+from ti_core.errors import SettingsError, shown_number
 
 EXAMPLE = "Write a number such as 0.005, or pairs such as 0.05:10, 0.02:20, 0.005."
 
@@ -46,7 +46,7 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
             problems.append(f"{where} is not a rate. {EXAMPLE}")
             continue
         if not 0 < rate <= HIGHEST_RATE:
-            problems.append(f"{where} has the rate {parts[0].strip()}. A rate must be above 0 and at most {HIGHEST_RATE:g}; 0.005 is usual.")
+            problems.append(f"{where} has the rate {parts[0].strip()}. A rate must be above 0 and at most {shown_number(HIGHEST_RATE)}; 0.005 is usual.")
             continue
         last = math.inf if len(parts) == 1 or parts[1].strip() == "-1" else _whole(parts[1])
         if last is None or last < 1:
@@ -54,7 +54,7 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
         elif pieces and pieces[-1][1] == math.inf:
             problems.append(f"{where} is never reached, because the piece before it has no step and goes on for ever.")
         elif pieces and last <= pieces[-1][1]:
-            problems.append(f"{where} ends at step {last:g}, but the piece before it ends at {pieces[-1][1]:g}. Steps must rise.")
+            problems.append(f"{where} ends at step {shown_number(last)}, but the piece before it ends at {shown_number(pieces[-1][1])}. Steps must rise.")
         else:
             pieces.append((rate, last))
     if not texts:

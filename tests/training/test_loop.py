@@ -73,7 +73,7 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     last = load_embedding(anna)
     assert (last.step, last.checkpoint_name, len(last.checkpoint_hash or "")) == (4, TINY, 10)
     assert not torch.equal(last.vectors["clip_l"], before)
-    assert "effective batch 2 x accumulation 2 = 4 images per step" in events.of(Started)[0].plan
+    assert "Each step looks at 4 of them (batch 2 x accumulation 2)" in events.of(Started)[0].plan
 
 
 def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Workspace, anna: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_refused_update_leaves_the_optimizer_as_it_was(workspace: Workspace, a
 def test_when_halving_does_not_help_the_run_fails_with_the_last_good_vectors_saved(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(monkeypatch, set(range(3, 99)))
     events = Recorder()
-    with pytest.raises(UserError, match=r"At step 6 .*finite.*0\.0025.*last good vectors are saved.*lower"):
+    with pytest.raises(UserError, match=r"At step 6 .*broke down.*0\.0025.*last good vectors are saved.*lower"):
         train(workspace, events, steps=9, save_every=0, image_every=0)
     assert not events.of(Finished)
     stopped = rows_of(anna)
@@ -312,7 +312,7 @@ def test_an_embedding_of_another_width_is_refused_by_its_numbers(workspace: Work
     from ti_core.embeddings.pt_file import save_pt
 
     save_pt(anna, Embedding("anna", {"clip_l": torch.zeros(1, 768)}))
-    with pytest.raises(UserError, match=r"length 768.*needs 32"):
+    with pytest.raises(UserError, match=r"another kind of checkpoint than tiny.*768 numbers, not 32"):
         train(workspace)
 
 

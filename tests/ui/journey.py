@@ -118,7 +118,7 @@ def prepare_recipe(page: Page) -> None:
     expect(preprocess).to_be_visible(timeout=SLOW_MS)
     preprocess.click()
     expect(page.get_by_role("button", name="Train Embedding")).to_be_visible(timeout=SLOW_MS)
-    expect(page.locator("#train_plan textarea")).to_have_value(re.compile("images per step"), timeout=30_000)
+    expect(page.locator("#train_plan textarea")).to_have_value(re.compile("Each step looks at"))
 
 
 def train(page: Page, steps: int, every: int) -> None:

@@ -64,7 +64,7 @@ def test_a_preset_fills_the_form_and_another_takes_it_back(page: Page) -> None:
 
 def test_the_create_tab_hints_at_what_the_captions_say(page: Page) -> None:
     choose_tab(page, "Create embedding")
-    expect(page.locator("#create_hint")).to_contain_text("suggest: woman, smiling", timeout=WAIT_MS)
+    expect(page.locator("#create_hint")).to_contain_text("suggest the Initialization text: woman. With more vectors: woman, smiling.", timeout=WAIT_MS)
 
 
 def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspace: Workspace) -> None:
@@ -79,7 +79,7 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
     page.get_by_role("button", name="Train Embedding").click()
     expect(state(page)).to_have_text("finished", timeout=WAIT_MS)
     expect(page.locator("#live .eval-name")).to_contain_text(re.compile(r"evaluation \d.* best step \d+"))
-    expect(page.locator("#live .norm-name")).to_contain_text("nine of ten words")
+    expect(page.locator("#live .norm-name")).to_contain_text("ordinary words")
     expect(page.locator("#live .grid .best")).to_have_count(1)
     file, step_30 = workspace.embeddings / "anna.pt", workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-30.pt"
     last = file.read_bytes()

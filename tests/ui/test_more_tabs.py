@@ -88,6 +88,7 @@ def test_captions_are_corrected_one_by_one_and_all_at_once(page: Page, folder: P
     expect(page.locator("#captions_text textarea")).to_have_value("smiling, red shirt")
     assert value_of(page, "captions_folder") == "datasets/anna"
     expect(page.locator("#captions_gallery .thumbnail-item img")).to_have_count(3)
+    expect(page.locator("#captions_picture").get_by_role("img", name="00000-0-photo.png")).to_be_visible()
     fill(page, "captions_text", "laughing, red shirt")
     page.locator("#captions_next").click()
     expect(page.locator("#captions_text textarea")).to_have_value("red shirt, glasses")

@@ -407,3 +407,22 @@ def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) 
     shown = tab.enter("a photo of [name], [filewords]", None, None, False, 0)
     assert (shown[tab.folder]["value"], shown[tab.embedding]["value"]) == ("datasets/anna", "berta")
     assert set(shown[tab.prompts].splitlines()) == {"a photo of berta, in a park"}
+
+
+def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_chosen(desk: Desk) -> None:
+    page = Page(desk)
+    page.build()
+    tab = page.templates
+
+    def told(updates: dict[Any, Any]) -> str:
+        return str(updates[tab.message]["value"])
+
+    mine = "a sketch of [name], [filewords]"
+    fresh = tab.start_new("", "")
+    assert told(tab.open("style.txt", fresh[tab.text], "")).endswith("Saving makes your own copy.")
+    assert told(tab.open("style.txt", mine, "")).endswith(f"Copy it from here if you need it:\n{mine}")
+    assert told(tab.start_new(mine, "style.txt")).endswith(mine)
+    saved = tab.save_one("mine", mine, "")
+    assert told(tab.open("style.txt", saved[tab.text], saved[tab.opened])).endswith("Saving makes your own copy.")
+    (desk.workspace.templates / "mine.txt").unlink()
+    assert told(tab.start_new(saved[tab.text], saved[tab.opened])).strip().endswith(mine)

@@ -57,7 +57,7 @@ def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
     else:
         emit(
             Notice(
-                f"Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put {YUNET_FILE} into {workspace.shown(folder)}."
+                f"Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put {YUNET_FILE} into {workspace.shown(folder)} (docs/captions.md says where to get it)."
             )
         )
     return partial(_in_smaller_copy, partial(_find_with_haar, _cascades()))

@@ -21,12 +21,12 @@ MOST_TAGS = 2
 NO_HINT = "A word for what is on the pictures, such as woman or dog, learns faster than *."
 
 
-def suggest_initialization(captions: Sequence[str]) -> str:
-    """The commonest class word of the captions, then their most frequent tags, such as `woman, red hair`; empty where nothing stands out."""
+def suggest_initialization(captions: Sequence[str]) -> list[str]:
+    """The commonest class word of the captions, then their most frequent tags, such as `woman` and `red hair`; empty where nothing stands out."""
     words = Counter(word for text in captions for word in set(re.findall(r"[a-z]+", text.lower())) if word in CLASS_WORDS)
     tags = Counter(tag for text in captions for tag in {piece.strip().lower() for piece in text.split(",")} if tag)
     often = [tag for tag, count in tags.most_common() if count >= max(2, SHARE * len(captions)) and not set(tag.split()) & set(CLASS_WORDS)]
-    return ", ".join([*(word for word, _ in words.most_common(1)), *often[:MOST_TAGS]])
+    return [*(word for word, _ in words.most_common(1)), *often[:MOST_TAGS]]
 
 
 def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
@@ -38,5 +38,8 @@ def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
             continue
         if captions:
             found = suggest_initialization(captions)
-            return f"The captions in {folder} suggest: {found}" if found else f"The captions in {folder} name no kind of thing. {NO_HINT}"
+            if not found:
+                return f"The captions in {folder} name no kind of thing. {NO_HINT}"
+            more = f" With more vectors: {', '.join(found)}." if len(found) > 1 else ""
+            return f"The captions in {folder} suggest the Initialization text: {found[0]}.{more}"
     return NO_HINT

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ti_core.embeddings.embedding import MAX_VECTORS, SDXL_ENCODERS, Embedding, shown_widths
-from ti_core.errors import UserError
+from ti_core.errors import UserError, shown_number
 from ti_core.library import MERGE_MODES
 
 
@@ -107,7 +107,7 @@ def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """In float64, so that the order and the number of the embeddings do not show."""
     total = torch.stack([r.double() * weight for r, weight in zip(rows, weights, strict=True)]).sum(dim=0).float()
     if not bool(total.isfinite().all()):
-        raise UserError(f"With the weights {', '.join(f'{w:g}' for w in weights)} the sum is no finite number.", "Give smaller weights.")
+        raise UserError(f"With the weights {', '.join(shown_number(w) for w in weights)} the sum is no finite number.", "Give smaller weights.")
     return total
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ti_core.checkpoint_facts import facts_of
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import reason, save_text
+from ti_core.files import reason, save_text, typed
 from ti_core.library import CHECKPOINT_SUFFIXES
 from ti_core.workspace import Workspace
 
@@ -85,7 +85,8 @@ def check_download(name: str, workspace: Workspace) -> tuple[str, str, str]:
     """OWNER/NAME, the revision in an address and the file, both perhaps empty. Raises UserError on a shared page and for what is no name."""
     if workspace.confined:
         raise UserError(
-            "A shared page downloads no checkpoints.", "On the computer that it runs on: python -m ti_core download OWNER/NAME, then open the list again."
+            "A shared page downloads no checkpoints.",
+            f"On the computer that it runs on: {typed('python -m ti_core download')} OWNER/NAME, then open the list again.",
         )
     match = _NAME.fullmatch(re.split(r"[?#]", name.strip())[0].removesuffix("/"))
     if match is None:
@@ -108,7 +109,6 @@ class _Hub:
     """One repository at one state (`commit`); turns the hub's and the network's errors into sentences."""
 
     def __init__(self, repository: str, revision: str, endpoint: str | None) -> None:
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         from huggingface_hub import HfApi
 
         self.repository, self.revision, self.endpoint = repository, revision, endpoint
@@ -137,11 +137,12 @@ class _Hub:
             raise UserError(f"'{self.repository}' is no name of a model on the hub.", "Write OWNER/NAME, as its page shows it.") from error
         except GatedRepoError as error:
             raise UserError(
-                f"'{self.repository}' may be downloaded only by those who accepted its licence.", f"Accept it on {where}, run 'hf auth login', then try again."
+                f"'{self.repository}' may be downloaded only by those who accepted its licence.",
+                f"Accept it on {where}, run '{typed('hf auth login')}', then try again.",
             ) from error
         except RepositoryNotFoundError as error:
             raise UserError(
-                f"The hub has no model '{self.repository}', or it is private.", "Check the spelling; for a private one run 'hf auth login' first."
+                f"The hub has no model '{self.repository}', or it is private.", f"Check the spelling; for a private one run '{typed('hf auth login')}' first."
             ) from error
         except RevisionNotFoundError as error:
             raise UserError(f"'{self.repository}' has no revision '{self.revision}'.", "Leave the revision out for the newest state.") from error

@@ -21,7 +21,7 @@ class CreateSettings(Settings):
         "*",
         "Initialization text",
         "textbox",
-        "What the new word means before training. Keep * or write a rough description, such as woman. Empty starts from zero.",
+        "What the new word means before training. Write one word, such as woman or dog: it learns faster than from *. More words count only with more vectors.",
         a1111="init_text",
     )
     vectors: int = option(

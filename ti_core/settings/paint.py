@@ -65,7 +65,7 @@ class CompareSettings(Settings):
     steps: str = option(
         "all", "Steps", "radio", "Which copies to show: all, every n-th, or those around the best step of the evaluation.", choices=COMPARED_STEPS
     )
-    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. Only with every n-th.", minimum=1, step=1)
+    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. It counts only where every n-th is chosen.", minimum=1, step=1)
     prompts: str = option(
         "as trained\na sketch of [name]", "Prompts", "textbox",
         "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,

@@ -37,13 +37,20 @@ class PreprocessSettings(Settings):
         "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
         required=True, a1111="process_dst")  # fmt: skip
     width: int = option(
-        512, "Width", "slider", "Width of the finished pictures in pixels. Keep 512.", minimum=64, maximum=MAX_SIZE_PX, step=8, a1111="process_width"
+        512,
+        "Width",
+        "slider",
+        "Width of the finished pictures in pixels. Keep 512; choose 768 for Stable Diffusion 2, 1024 for XL.",
+        minimum=64,
+        maximum=MAX_SIZE_PX,
+        step=8,
+        a1111="process_width",
     )
     height: int = option(
         512,
         "Height",
         "slider",
-        "Height of the finished pictures in pixels. Keep 512 for square pictures.",
+        "Height of the finished pictures in pixels. Choose the same number as the width, for square pictures.",
         minimum=64,
         maximum=MAX_SIZE_PX,
         step=8,
@@ -51,7 +58,7 @@ class PreprocessSettings(Settings):
     )
     caption_action: str = option(
         "ignore", "Existing Caption txt Action", "dropdown",
-        "What to do with a .txt file beside a photo: copy keeps it; prepend and append join it with a new caption; ignore leaves it out.",
+        "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new caption, append after it; ignore leaves yours out.",
         choices=CAPTION_ACTIONS, a1111="preprocess_txt_action")  # fmt: skip
     keep_original_size: bool = option(
         False,
@@ -85,19 +92,19 @@ class PreprocessSettings(Settings):
         False,
         "Auto-sized crop",
         "checkbox",
-        "Each picture gets the width and height that fit its shape best, and is cropped around the middle.",
+        "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images in the Train tab then.",
         a1111="process_multicrop",
     )
     blip_caption: bool = option(
         False,
         "Use BLIP for caption",
         "checkbox",
-        "A model writes a sentence about each picture. docs/captions.md says where its files go.",
+        "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md tells more.",
         a1111="process_caption",
     )
     booru_caption: bool = option(
         False, "Use deepbooru for caption", "checkbox",
-        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself; docs/captions.md says where its files go.", a1111="process_caption_deepbooru")  # fmt: skip
+        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself, and is downloaded at the first use; docs/captions.md tells more.", a1111="process_caption_deepbooru")  # fmt: skip
     split_threshold: float = _share(
         0.5,
         "Split image threshold",
@@ -113,7 +120,7 @@ class PreprocessSettings(Settings):
     entropy_weight: float = _share(
         0.15,
         "Focal point entropy weight",
-        "How much a part with much detail counts. Keep 0.15; 0 turns it off.",
+        "How much a part counts that is nearly all dark or all light, with a few spots in it. Keep 0.15; 0 turns it off.",
         a1111="process_focal_crop_entropy_weight",
     )
     edges_weight: float = _share(
@@ -174,13 +181,19 @@ class PreprocessSettings(Settings):
     )
     face_crop: bool = option(
         False, "Face crop to square", "checkbox",
-        "The guide's first step: cuts head and shoulders out around the one face. Pictures with no face or several are named, so that you can crop them by hand.",
+        "Cuts head and shoulders out around the face. Photos with no face or several keep their middle and are named, so that you can crop them by hand.",
     )  # fmt: skip
     blip_model: str = option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
     blip_min_length: int = option(
-        24, "BLIP: minimum description length", "slider", "About one a word. A1111's 24 makes it repeat itself; choose 8.", minimum=1, maximum=128, step=1
+        24,
+        "BLIP: minimum description length",
+        "slider",
+        "How many words at least, its own first words among them. A1111's 24 makes it repeat itself; choose 8.",
+        minimum=1,
+        maximum=128,
+        step=1,
     )
-    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "About one a word. Keep 48.", minimum=1, maximum=256, step=1)
+    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "How many words at most, roughly. Keep 48.", minimum=1, maximum=256, step=1)
     blip_beams: int = option(
         1,
         "BLIP: num_beams",

@@ -38,7 +38,7 @@ def vae_option() -> Any:
 def prediction_option() -> Any:
     return option(
         AUTOMATIC, "Prediction type", "dropdown",
-        "Keep Automatic. If previews of a Stable Diffusion 2 or a v-prediction checkpoint are mere noise, choose the other one.", choices=PREDICTION_TYPES,
+        "Keep Automatic. If previews are brown or grey mush, choose v_prediction; if that is no better, epsilon.", choices=PREDICTION_TYPES,
     )  # fmt: skip
 
 

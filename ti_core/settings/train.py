@@ -87,7 +87,7 @@ class TrainSettings(Settings):
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
-        "Choose the sentences used in training. For a person take one that begins with subject, or the recipe's own.",
+        "Choose the sentences used in training. For a person take Custom_subject_filewords.txt or subject_filewords.txt, which use your captions.",
         required=True,
         a1111="template_file",
     )
@@ -112,7 +112,7 @@ class TrainSettings(Settings):
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
-        "For pictures whose background was made transparent: only what is opaque is learned. Leave it off for ordinary photos.",
+        "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the Preprocess tab have no transparent parts.",
         a1111="use_weight",
     )
     cards: bool = option(
@@ -143,7 +143,13 @@ class TrainSettings(Settings):
         "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
         choices=LATENT_METHODS, a1111="latent_sampling_method")  # fmt: skip
     seed: int = option(
-        0, "Seed", "number", "The same seed with the same settings gives the same embedding. Any whole number will do.", minimum=0, maximum=2**32 - 1, step=1
+        0,
+        "Seed",
+        "number",
+        "The same seed with the same settings gives the same embedding. Any whole number from 0 on will do.",
+        minimum=0,
+        maximum=2**32 - 1,
+        step=1,
     )
     csv_every: int = option(
         1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
@@ -173,9 +179,9 @@ class TrainSettings(Settings):
         "",
         "Filename word regex",
         "textbox",
-        "For pictures without a .txt: which parts of the file name are words, such as [a-z]+. Empty takes the name without its leading digits.",
+        "Leave it empty. For pictures without a .txt, those who know regular expressions may say which parts of the file name are words, such as [a-z]+.",
     )
-    filename_join_string: str = option(" ", "Filename join string", "textbox", "What stands between the words that the regex above finds.")
+    filename_join_string: str = option(" ", "Filename join string", "textbox", "What stands between the words found by the field above. Keep the space.")
     preview_prompt: str = option(
         "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
     )
@@ -195,7 +201,7 @@ class TrainSettings(Settings):
     preview_height: int = _preview_size("Height")
     norm_control: str = option(
         "none", "Length of the vectors", "dropdown",
-        "Keep none with the guide's recipe, as A1111 does. direction only holds the vectors at the length of ordinary words, so that the prompt is obeyed better (Fast and faithful has it); soft pull does half of that.",
+        "Keep none with the face recipe, as A1111 does. direction only keeps the word as strong as ordinary words, so that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at each step.",
         choices=NORM_CONTROLS,
     )  # fmt: skip
     noise_spread: str = option(
@@ -209,7 +215,7 @@ class TrainSettings(Settings):
     )  # fmt: skip
     evaluate_every: int = option(
         WITH_EACH_PREVIEW, "Evaluate every N steps, 0 to disable", "number",
-        "Measures the loss on the same pictures and noise each time, so that steps can be compared, and marks the best step. -1 does it with each preview.",
+        "Tests each step on the same pictures, so that steps can be compared, and marks the best one. Keep -1: with each preview, or more rarely where that would take too long.",
         minimum=WITH_EACH_PREVIEW, step=1,
     )  # fmt: skip
     held_out: int = option(
@@ -219,7 +225,7 @@ class TrainSettings(Settings):
     )  # fmt: skip
     early_stop: int = option(
         0, "Stop after N evaluations without a better one, 0 to disable", "number",
-        "Keep 0 with the guide's recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no better than the best.", minimum=0, step=1,
+        "Keep 0 with the face recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no better than the best.", minimum=0, step=1,
     )  # fmt: skip
     micro_batch: int = option(
         0, "Pictures at once", "number",

@@ -62,11 +62,11 @@ def plan_evaluation(run: Run) -> Evaluation:
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
     images = [pictures[i * len(pictures) // count] for i in range(count)] if len(pictures) > count else list(itertools.islice(itertools.cycle(pictures), count))
-    what = f"{len(held_out)} held-out pictures" if held_out else f"{len(set(images))} of the training pictures, with fixed noise"
+    what = f"{len(held_out)} held-out pictures" if held_out else f"{len(set(images))} of the training pictures with fixed noise"
     evaluation = Evaluation(every, images, usual_lengths(run.sd))
     if run.step:
         evaluation.history = {step: losses for step, losses in load_history(run.folder.events_file, count).items() if step <= run.step}
-    run.log(Notice(f"Every {every} steps the evaluation measures the loss on {count} fixed inputs: {what}."))
+    run.log(Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked."))
     return evaluation
 
 
@@ -74,7 +74,7 @@ def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
     losses = [round(loss, 6) for loss in losses_of(run, evaluation.images)]  # as they are kept, so that a resumed run compares the same numbers
     if not all(math.isfinite(loss) for loss in losses):
-        run.log(Notice(f"The evaluation of step {run.step} gave no finite numbers, so it is left out."))
+        run.log(Notice(f"The evaluation of step {run.step} broke down (a number grew too large), so it is left out."))
         return
     evaluation.history[run.step] = losses
     best = best_step(evaluation.history)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ti_core.embedding_files import named_in
 from ti_core.embeddings.formats import save_embedding
-from ti_core.errors import Interrupted
+from ti_core.errors import Interrupted, shown_number
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.warm import warm_checkpoint
@@ -68,7 +68,11 @@ def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
     with run.log, run.writer:
         run.log(run.started)
         if run.step and settings.save_optimizer_state and not saved and not load_state(target, run.vectors, run.optimizer):
-            run.log(Notice(f"There is no optimizer state of exactly this {target.name}, so the optimizer starts anew; the first steps may jump a little."))
+            run.log(
+                Notice(
+                    f"The .optim file that lets {target.name} go on exactly is missing or belongs to another state of it. The training goes on; its first steps may jump a little."
+                )
+            )
         _train_and_save(run, target, workspace)
 
 
@@ -91,7 +95,7 @@ def _tell_nobody(event: Event) -> None:
 def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
     rate, ends = run.inputs.schedule.pieces[-1]
     if ends < run.settings.steps:
-        run.log(Notice(f"The learning rates end at step {ends:g}; the last one, {rate:g}, goes on until step {run.settings.steps}."))
+        run.log(Notice(f"The learning rates end at step {shown_number(ends)}; the last one, {shown_number(rate)}, goes on until step {run.settings.steps}."))
     evaluation, interrupted = plan_evaluation(run), False
     try:
         _train_steps(run, evaluation)

@@ -116,7 +116,7 @@ def begin_run(
     rows = inputs.embedding.vectors
     if inputs.embedding.widths != sd.widths:
         raise UserError(
-            f"Embedding '{inputs.embedding.name}' has vectors of length {shown_widths(inputs.embedding.widths)}, but {sd.file.title} needs {shown_widths(sd.widths)}.",
+            f"Embedding '{inputs.embedding.name}' was made for another kind of checkpoint than {sd.file.title}: its vectors have {shown_widths(inputs.embedding.widths)} numbers, not {shown_widths(sd.widths)}.",
             "Create a new embedding with this checkpoint selected.",
         )
     if saved:

@@ -28,7 +28,7 @@ def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int
     if share <= MOST_OF_THE_TIME or preview_s * (steps_left // every) < WORTH_A_WORD_S:
         return ""
     better = math.ceil(preview_s * (1 / MOST_OF_THE_TIME - 1) / step_s)
-    return f"A preview takes {preview_s:.1f} s, as long as {preview_s / step_s:.0f} steps, so previews take {share:.0%} of the time. One every {better} steps would be a tenth."
+    return f"A preview takes {preview_s:.1f} s, as long as {preview_s / step_s:.0f} steps, so previews take {share:.0%} of the time. To make it a tenth, save an image every {better} steps."
 
 
 def save_preview(run: Run, training_prompt: str) -> None:

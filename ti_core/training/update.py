@@ -9,7 +9,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor
 
-from ti_core.errors import Interrupted, UserError
+from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
@@ -172,12 +172,16 @@ def take_step(run: Run, good: dict[str, Tensor], step: int, loss: float, rate: f
                 rows.copy_(good[encoder])
     if run.refusals == MAX_REFUSALS:
         raise NotFinite(
-            f"At step {step} the numbers stopped being finite for the {MAX_REFUSALS + 1}th time; the learning rate was {rate:g}. "
+            f"At step {step} the calculation broke down (a number grew too large) for the {MAX_REFUSALS + 1}th time; the learning rate was {shown_number(rate)}. "
             f"The last good vectors are saved.",
             "Train again with a lower Embedding Learning rate, or with Precision float32.",
         )
     run.refusals += 1
-    run.log(Notice(f"At step {step} the numbers were not finite, so this step was left out. From here the learning rates are halved, to {rate / 2:g} now."))
+    run.log(
+        Notice(
+            f"At step {step} the calculation broke down (a number grew too large), so this step was left out. From here the learning rates are halved, to {shown_number(rate / 2)} now."
+        )
+    )
     return False
 
 
@@ -186,5 +190,5 @@ def check_moved(run: Run, before: dict[str, Tensor], rate: float) -> None:
     if run.step == run.inputs.plan.first_step + 1 and all(torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()):
         raise UserError(
             "The first update did not change the embedding, so training would learn nothing.",
-            f"Check that the Prompt template contains [name] and that the learning rate {rate:g} is not too small.",
+            f"Check that the Prompt template contains [name] and that the learning rate {shown_number(rate)} is not too small.",
         )

@@ -23,7 +23,7 @@ from ti_core.data.caption_edits import (
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
-from ti_core.ui.thumbnails import thumbnail, words_below
+from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
@@ -47,7 +47,10 @@ class CaptionsTab:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.opened = gr.JSON(list(Opened()), visible=False)
-        gr.Markdown("Training learns from these words. Describe what is *not* the person: clothes, place, light, mood.", elem_classes="hint")
+        gr.Markdown(
+            "What stands here is **not** learned into the new word. So describe what does not belong to the person: clothes, place, light, mood.",
+            elem_classes="hint",
+        )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.folder = disk_dropdown(
                 dataset_folders(desk.workspace),
@@ -62,7 +65,7 @@ class CaptionsTab:
             allow_preview=False, type="filepath", buttons=[], elem_id="captions_gallery", elem_classes="captioned",
         )  # fmt: skip
         with gr.Row(visible=False, equal_height=False) as self.one:
-            self.picture = gr.Image(label="Picture", interactive=False, height=300, buttons=[], elem_id="captions_picture")
+            self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
             with gr.Column(min_width=240):
                 self.text = gr.Textbox(
                     label="Caption", info="Parts with commas between them. Choosing another picture saves what you changed.", lines=4, elem_id="captions_text"
@@ -160,7 +163,7 @@ class CaptionsTab:
         name = captioned.picture.name
         return {
             self.opened: list(Opened(folder, name, captioned.caption)), self.text: captioned.caption,
-            self.picture: gr.update(value=thumbnail(captioned, LARGE_PX), label=name),
+            self.picture: figure(thumbnail(captioned, LARGE_PX), name),
         }  # fmt: skip
 
     def _save_typed(self, opened: Sequence[str], text: str) -> None:

@@ -26,7 +26,10 @@ class EmbeddingsTab:
 
     def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job, self.checkpoint = desk, my_job, checkpoint
-        gr.Markdown("The norm is the length of a vector. One much longer than the checkpoint's own words drowns the rest of the prompt.", elem_classes="hint")
+        gr.Markdown(
+            "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt: use Repair the norm.",
+            elem_classes="hint",
+        )
         self.table = gr.Dataframe(
             headers=list(COLUMNS), datatype="str", value=[], label="Files in embeddings/: click one", interactive=False, max_height=300, wrap=True,
             column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"], elem_id="embeddings_table",
@@ -35,7 +38,7 @@ class EmbeddingsTab:
             self.chosen = disk_dropdown([], value=None, label="Embedding", info="Choose what to look at or to change.", elem_id="embeddings_chosen")
             self.refresh = gr.Button("Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh")
         self.words = gr.Dataframe(
-            headers=["Vector", "Norm", "Nearest words of the checkpoint (1 is the same direction)"], datatype="str", value=[], interactive=False, wrap=True,
+            headers=["Vector", "Norm", "Nearest words of the checkpoint (1 means the same)"], datatype="str", value=[], interactive=False, wrap=True,
             label="Nearest words", visible=False, max_height=260, column_widths=["12%", "13%", "75%"], elem_id="embeddings_words",
         )  # fmt: skip
         self.message = message_box("embeddings_message")
@@ -62,7 +65,7 @@ class EmbeddingsTab:
         with gr.Accordion("Repair the norm", open=False, elem_id="embeddings_repair_part"):
             self.repaired = gr.Textbox(
                 label="Name of the repaired copy", elem_id="embeddings_repaired",
-                info="Every vector gets the mean norm of the checkpoint's words, in a new .pt. Empty adds -repaired to the name.",
+                info="Makes a copy that is as strong as the checkpoint's own words; the old file stays. Empty adds -repaired to the name.",
             )  # fmt: skip
             repair = gr.Button("Repair", elem_id="embeddings_repair")
         with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
@@ -71,7 +74,7 @@ class EmbeddingsTab:
             )
             self.mode = gr.Radio(
                 list(MERGE_MODES), value="concatenate", label="How", elem_id="embeddings_mode",
-                info="concatenate puts all vectors one after the other; average and weighted mix those of equal number.",
+                info="Choose concatenate to have both things in one word; average and weighted mix them, and need the same number of vectors in each.",
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="numbers"):
                 self.weights = gr.Textbox(label="Weights", info="For weighted: one number each, such as 0.7, 0.3.", elem_id="embeddings_weights")

@@ -59,7 +59,7 @@ function drawNorms(first, last) {
   if (!evaluations.length) return;
   const [step, loss, norm] = evaluations[evaluations.length - 1], top = 1.05 * Math.max(usual[1], ...evaluations.map(row => row[2])), band = find(".words-range");
   put(".eval-name", `evaluation ${short(loss)} at step ${step}, best step ${best}`);
-  put(".norm-name", `Norm of the vectors ${short(norm)}; nine of ten words of the checkpoint: ${short(usual[0])} to ${short(usual[1])} (band)`);
+  put(".norm-name", `Strength of the word (norm) ${short(norm)}; ordinary words have ${short(usual[0])} to ${short(usual[1])} (band). Far above, the prompt is obeyed less.`);
   band.setAttribute("y", 60 * (1 - usual[1] / top)); band.setAttribute("height", 60 * (usual[1] - usual[0]) / top);
   find(".norm").setAttribute("points", evaluations.map(row => `${(600 * (row[0] - first) / Math.max(1, last - first)).toFixed(1)},${(60 * (1 - row[2] / top)).toFixed(1)}`).join(" "));
 }

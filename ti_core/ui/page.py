@@ -190,7 +190,7 @@ class Page:
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
-        fields: dict[str, Any] = {"follow": self.follow, **self.model.widgets}
+        fields: dict[str, Any] = {"follow": self.follow, "preset": self.train.preset, **self.model.widgets}
         for form in (self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form):
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})

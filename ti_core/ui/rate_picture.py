@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-from ti_core.errors import SettingsError
+from ti_core.errors import SettingsError, shown_number
 from ti_core.schedule import parse_schedule
 from ti_core.ui.roles import looks
 
@@ -37,7 +37,7 @@ def rate_picture(text: str | None, max_steps: float | None) -> str:
         return _HEIGHT - _EDGE - share * (_HEIGHT - 2 * _EDGE)
 
     points = " ".join(f"{across(x):.1f},{down(rate):.1f}" for begin, end, rate in stairs for x in (begin, end))
-    words = ", ".join(f"{rate:g} until step {end:g}" for _, end, rate in stairs[:12]) + (", ..." if len(stairs) > 12 else "")
+    words = ", ".join(f"{shown_number(rate)} until step {shown_number(end)}" for _, end, rate in stairs[:12]) + (", ..." if len(stairs) > 12 else "")
     return (
         f'<svg class="rate-picture" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="Learning rate: {words}">'
         f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2" vector-effect="non-scaling-stroke"/></svg>'

@@ -18,6 +18,7 @@ from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown,
 
 DROP_OUT = TrainSettings.options()["tag_drop_out"]
 SHUFFLE = TrainSettings.options()["shuffle_tags"]
+NEW_TEMPLATE = f"{RECIPE_TEMPLATE_LINE}\n"
 
 
 class TemplatesTab:
@@ -36,7 +37,7 @@ class TemplatesTab:
             )
             self.new = gr.Button("New template", min_width=150, scale=0, elem_id="templates_new")
         self.text = gr.Textbox(
-            f"{RECIPE_TEMPLATE_LINE}\n", label="Sentences", info="Every training picture takes one line by chance. At least one line needs [name].",
+            NEW_TEMPLATE, label="Sentences", info="Every training picture takes one line by chance. At least one line needs [name].",
             lines=8, max_lines=20, elem_id="templates_text",
         )  # fmt: skip
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
@@ -74,8 +75,8 @@ class TemplatesTab:
 
     def _wire(self) -> None:
         shown = [self.opened, self.template, self.text, self.name, self.message]
-        self.template.input(self.open, self.template, shown, **QUEUED)
-        self.new.click(self.start_new, None, shown, **QUEUED)
+        self.template.input(self.open, [self.template, self.text, self.opened], shown, **QUEUED)
+        self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
         self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
         self.facts = facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
         gr.on([widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT)
@@ -96,18 +97,28 @@ class TemplatesTab:
         }
 
     @looks
-    def open(self, name: str | None) -> Updates:
+    def open(self, name: str | None, text: str, opened: str) -> Updates:
+        """Show another template. Sentences that were not saved are told in the message box, to be copied."""
         try:
-            text = read_template(name or "", self.desk.workspace)
+            read = read_template(name or "", self.desk.workspace)
             path = find_template(name or "", self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
-        told = f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy." if is_shipped(path) else ""
-        return {self.opened: path.name, self.text: text, self.name: path.name, **accepted(self.message, told)}
+        told = [f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy."] if is_shipped(path) else []
+        told += self._unsaved(text, opened)
+        return {self.opened: path.name, self.text: read, self.name: path.name, **accepted(self.message, "\n".join(told))}
 
     @looks
-    def start_new(self) -> Updates:
-        return {self.opened: "", self.template: None, self.text: f"{RECIPE_TEMPLATE_LINE}\n", self.name: "", **accepted(self.message)}
+    def start_new(self, text: str, opened: str) -> Updates:
+        told = "\n".join(self._unsaved(text, opened))
+        return {self.opened: "", self.template: None, self.text: NEW_TEMPLATE, self.name: "", **accepted(self.message, told)}
+
+    def _unsaved(self, text: str, opened: str) -> list[str]:
+        try:
+            saved = read_template(opened, self.desk.workspace) if opened else NEW_TEMPLATE
+        except UserError:  # deleted meanwhile: what is in the box is all there is
+            saved = ""
+        return [f"What was in the box was not saved. Copy it from here if you need it:\n{text}"] if text.split() and text.split() != saved.split() else []
 
     def save_one(self, name: str, text: str, opened: str) -> Updates:
         try:

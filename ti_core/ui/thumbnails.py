@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+
 from PIL import Image
 
 from ti_core.data.caption_edits import Captioned
@@ -17,6 +21,14 @@ def thumbnail(captioned: Captioned, size_px: int) -> Image.Image:
         return Image.new("RGB", (size_px, size_px), (128, 128, 128))
     picture.thumbnail((size_px, size_px))
     return picture
+
+
+def figure(picture: Image.Image, name: str) -> str:
+    """A picture and its name as HTML that needs no other file."""
+    data, name = io.BytesIO(), html.escape(name, quote=True)
+    picture.save(data, "webp")
+    address = f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+    return f'<figure><img src="{address}" alt="{name}"><figcaption>{name}</figcaption></figure>'
 
 
 def words_below(captioned: Captioned) -> str:

@@ -35,8 +35,8 @@ class TrainTab:
         )
         with gr.Row(equal_height=False):
             self.preset = gr.Dropdown(
-                list(PRESETS), value=GUIDE, label="Preset", scale=3, min_width=200, elem_id="train_preset",
-                info="Choosing one fills in the form for the dataset. Fast and faithful learned a face from the fewest looks at the pictures (docs/quality.md).",
+                list(PRESETS), value=None, label="Preset", scale=3, min_width=200, elem_id="train_preset",
+                info="Choose one to fill in the form for your pictures. Fast and faithful learned a face from the fewest looks at the pictures (docs/quality.md).",
             )  # fmt: skip
             self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
         names = [name for name in TrainSettings.options() if name not in model]
