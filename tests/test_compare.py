@@ -100,18 +100,25 @@ def test_where_memory_runs_out_fewer_are_painted_together_and_the_pictures_are_t
 
     def paint_few(sd: StableDiffusion, part: list[SampleRequest], *more: object) -> list[Image.Image]:
         sizes.append(len(part))
-        if len(part) > 2:
+        if len(part) > 3:
             raise RuntimeError("CUDA out of memory. Tried to allocate 6.00 GiB.")
         return paint(sd, part, *more)  # type: ignore[arg-type]
 
     whole, _ = grid_of(workspace, run)
     monkeypatch.setattr(sampler, "_sample_batch", paint_few)
     parts, _ = grid_of(workspace, run)
-    assert sizes[:3] == [16, 8, 4] and sizes.count(2) == len(parts.steps) * len(parts.rows) / 2
+    assert sizes[:3] == [12, 6, 3] and sizes.count(3) == len(parts.steps) * len(parts.rows) / 3
     assert [Path(file).read_bytes() for row in parts.cells for file in row] == [Path(file).read_bytes() for row in whole.cells for file in row]
     monkeypatch.setattr(sampler, "_sample_batch", lambda *given: (_ for _ in ()).throw(RuntimeError("CUDA out of memory.")))
     with pytest.raises(RuntimeError, match="out of memory"):
         grid_of(workspace, run)
+
+
+def test_a_long_prompt_changes_no_other_prompts_pictures(workspace: Workspace, run: str) -> None:
+    alone, _ = grid_of(workspace, run, prompts="a sketch of [name]")
+    beside, _ = grid_of(workspace, run, prompts=f"a sketch of [name]\n{'very ' * 90}long [name]")
+    for files, again in zip(alone.cells, beside.cells, strict=False):
+        assert [Path(file).read_bytes() for file in files] == [Path(file).read_bytes() for file in again]
 
 
 def test_two_grids_of_a_day_lie_side_by_side(workspace: Workspace, run: str) -> None:

@@ -58,6 +58,15 @@ def test_every_format_is_listed_and_ordinary_pictures_are_not(workspace: Workspa
     assert rows[0][2:4] == ["2", "5"] and rows[0][5:] == [f"{norm:.3g}", "v1-5"]
 
 
+def test_linked_folders_are_read_and_a1111s_thumbnails_are_not(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    put(workspace, "anna.pt").rename(elsewhere / "anna.pt")
+    (workspace.embeddings / "shared").symlink_to(elsewhere)
+    (elsewhere / "circle").symlink_to(elsewhere)
+    put(workspace, "berta.preview.png", name="berta")
+    assert [stored.path.relative_to(workspace.embeddings).as_posix() for stored in stored_embeddings(workspace)] == ["shared/anna.pt"]
+
+
 def test_a_changed_file_is_read_again(workspace: Workspace) -> None:
     put(workspace, "anna.pt")
     assert stored_embeddings(workspace)[0].embedding.count == 2  # type: ignore[union-attr]
@@ -125,6 +134,33 @@ def test_rename_takes_the_optimizer_state_along_and_never_overwrites(workspace: 
     assert names(workspace) == ["Berta.safetensors", "card.png", "emma.pt", "emma.pt.optim"]
     renamed = load_embedding(workspace.embeddings / "emma.pt")
     assert (renamed.step, renamed.checkpoint_hash, renamed.checkpoint_name) == (5, "0123456789", "v1-5")
+
+
+def test_names_are_taken_by_embeddings_and_not_by_thumbnails(workspace: Workspace) -> None:
+    put(workspace, "anna.pt")
+    put(workspace, "holiday.png", name="beth")
+    Image.new("RGB", (64, 64)).save(workspace.embeddings / "clara.png")
+    with pytest.raises(UserError, match="'Beth' exists already"):
+        rename("anna.pt", "Beth", workspace)
+    assert rename("anna.pt", "clara", workspace).name == "clara.pt"
+
+
+def test_a_rename_that_fails_leaves_the_optimizers_state_where_it_was(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(workspace, "anna.pt")
+    (workspace.embeddings / "anna.pt.optim").write_bytes(b"state")
+
+    def full(*given: object) -> None:
+        raise UserError("The disk is full.")
+
+    monkeypatch.setattr("ti_core.embeddings.formats.save_embedding", full)
+    with pytest.raises(UserError, match="full"):
+        rename("anna.pt", "emma", workspace)
+    assert names(workspace) == ["anna.pt", "anna.pt.optim"]
+
+
+def test_a_word_of_zeros_has_one_norm(workspace: Workspace) -> None:
+    put(workspace, "zeros.pt", torch.zeros(2, 32))
+    assert table_rows(workspace, TINY)[0][4] == "0"
 
 
 def test_rename_keeps_whatever_else_a_file_holds(workspace: Workspace) -> None:

@@ -12,6 +12,9 @@ from ti_core.errors import Interrupted, UserError
 from ti_core.file_hashes import BLOCK, known_hash, short_hash
 
 
+WEIGHTS = "diffusion_pytorch_model"
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
@@ -57,12 +60,19 @@ def test_files_that_are_gone_leave_the_cache(file: Path, tmp_path: Path) -> None
 def test_a_folders_hash_is_that_of_its_unet_and_follows_its_change(tmp_path: Path) -> None:
     cache, unet = tmp_path / "hashes.json", tmp_path / "model" / "unet"
     unet.mkdir(parents=True)
-    (unet / "a.safetensors").write_bytes(b"one")
-    (unet / "b.safetensors").write_bytes(b"two")
+    (unet / f"{WEIGHTS}-00001-of-00002.safetensors").write_bytes(b"one")
+    (unet / f"{WEIGHTS}-00002-of-00002.safetensors").write_bytes(b"two")
     (unet / "config.json").write_text("{}")
     assert short_hash(unet.parent, cache) == hashlib.sha256(b"onetwo").hexdigest()[:10] == known_hash(unet.parent, cache)
-    (unet / "b.safetensors").write_bytes(b"three")
+    (unet / f"{WEIGHTS}-00002-of-00002.safetensors").write_bytes(b"three")
     assert known_hash(unet.parent, cache) == ""
+
+
+def test_a_folder_of_bin_files_has_the_hash_of_these(tmp_path: Path) -> None:
+    unet = tmp_path / "model" / "unet"
+    unet.mkdir(parents=True)
+    (unet / f"{WEIGHTS}.bin").write_bytes(b"one")
+    assert short_hash(unet.parent, tmp_path / "hashes.json") == hashlib.sha256(b"one").hexdigest()[:10]
 
 
 def test_a_stopped_reading_leaves_nothing(tmp_path: Path) -> None:

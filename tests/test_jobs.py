@@ -2,6 +2,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
 from ti_core.job import CHART_POINTS
@@ -74,3 +76,15 @@ def test_interrupt_stops_the_running_job_and_the_next_one_starts(tmp_path: Path)
     assert "first" in jobs.interrupt()
     assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")
     assert jobs.interrupt() == "Nothing is running."
+
+
+@pytest.mark.parametrize("kind", ["create", "train", "txt2img"])
+def test_what_is_no_checkpoint_is_refused_before_a_job_is_made(workspace: Workspace, dataset: Path, kind: str) -> None:
+    """The list shows what is in the folder, such as a web page that was saved instead of a model."""
+    (workspace.root / "models" / "Stable-diffusion" / "half.safetensors").write_bytes(b"<!DOCTYPE html><html>" * 20)
+    values = {"create": {"name": "anna"}, "train": {"embedding": "anna", "dataset_directory": "datasets/anna"}, "txt2img": {"prompt": "a house"}}
+    jobs = JobQueue(workspace, is_paused=True)
+    with pytest.raises(UserError, match=r"half\.safetensors.*web page"):
+        jobs.order(kind, {**values[kind], "checkpoint": "half"})
+    assert not jobs.rows()
+    jobs.close()

@@ -119,6 +119,8 @@ def test_names_are_found_as_whole_words_in_any_case_and_the_longest_wins() -> No
     ]
     assert split_at_names("\u0130rem, \u0131rem", ["irem"]) == [("", ""), ("irem", "\u0130rem"), ("", ", "), ("irem", "\u0131rem"), ("", "")]
     assert split_at_names("a+b (c), A+B", ["a+b", "b (c"]) == [("", ""), ("a+b", "a+b"), ("", " (c), "), ("a+b", "A+B"), ("", "")]
+    assert [name for name, _ in split_at_names("anna, Anna, ANNA", ["anna", "Anna"]) if name] == ["anna", "Anna", "anna"]
+    assert split_at_names(r"a \(bad_prompt\(v2\)\)", ["bad_prompt(v2)"]) == [("", "a ("), ("bad_prompt(v2)", "bad_prompt(v2)"), ("", ")")]
     assert split_at_names("x", []) == split_at_names("x", [""]) == [("", "x")]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -16,12 +17,13 @@ from ti_core.embedding_files import named_in
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import first_free, load_json, save_atomically, save_text
-from ti_core.library import find_checkpoint
+from ti_core.library import find_usable_checkpoint
 from ti_core.prompts import split_at_names
 from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
 from ti_core.workspace import Workspace
 
+T = TypeVar("T")
 OUTPUTS = "outputs/compare"
 NEIGHBOURS = 2
 BATCH = 16
@@ -68,7 +70,7 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     if pictures > MOST_PICTURES:
         raise UserError(f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
     trained = saved_settings(run)
-    find_checkpoint(trained.checkpoint, workspace)
+    find_usable_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
 
 
@@ -100,9 +102,9 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     for sentence in named.left_out:
         emit(Notice(sentence))
     pictures: list[Image.Image] = []
-    for start in range(0, len(requests), BATCH):
-        emit(Progress(f"Painting {min(BATCH, len(requests) - start)} pictures", start, len(requests)))
-        pictures.extend(sample_images(sd, requests[start : start + BATCH], {**named.vectors, **vectors}, stop, batch=BATCH))
+    for batch in _batches(requests, len(requests) // len(lines)):
+        emit(Progress(f"Painting {len(batch)} pictures", len(pictures), len(requests)))
+        pictures.extend(sample_images(sd, batch, {**named.vectors, **vectors}, stop, batch=BATCH))
     emit(Progress("Saving the grid", len(requests), len(requests)))
     best = best_of(run)
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
@@ -115,6 +117,12 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {workspace.shown(folder)}.", files=(grid,)))
     return made
+
+
+def _batches(requests: Sequence[T], of_a_line: int) -> Iterator[Sequence[T]]:
+    """Never two lines together: the shorter one would be filled up to the length of the other, which changes its pictures."""
+    for begin in range(0, len(requests), of_a_line):
+        yield from (requests[start : min(start + BATCH, begin + of_a_line)] for start in range(begin, begin + of_a_line, BATCH))
 
 
 def _word(name: str, step: int) -> str:

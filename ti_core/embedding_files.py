@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import UserError
-from ti_core.library import embedding_suffix, find_checkpoint, optimizer_file
+from ti_core.library import embedding_suffix, find_checkpoint, folders_below, optimizer_file
 from ti_core.prompts import split_at_names
 from ti_core.workspace import Workspace, clean_name
 
@@ -52,12 +52,12 @@ class StoredEmbedding:
 
 
 def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
-    """Every embedding file below embeddings/, by name. A picture that carries no embedding is none; other unreadable files are listed."""
-    folder = workspace.embeddings
-    files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file() and p.stat().st_size]
+    """Every embedding file below embeddings/, by name. A picture that carries no embedding is none, nor is A1111's `<name>.preview.png`; other
+    unreadable files are listed."""
     found = []
-    for path in files:
-        state = path.stat()
+    for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
+        if path.suffix.lower() not in SUFFIXES or path.stem.lower().endswith(".preview") or not path.is_file() or not (state := path.stat()).st_size:
+            continue
         embedding, problem = _load(path, state.st_mtime_ns, state.st_size)
         if embedding is not None or path.suffix.lower() not in PICTURES:
             name = embedding.name if embedding is not None and path.suffix.lower() in PICTURES else path.stem
@@ -72,7 +72,7 @@ def _order(stored: StoredEmbedding) -> tuple[Any, ...]:
     return stored.name.lower(), len(stored.path.parts), not is_trained, SUFFIXES.index(suffix)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=10_000)
 def _load(path: Path, modified_ns: int, size: int) -> tuple[Embedding | None, str]:
     """Kept until the file changes, because the page asks again and again."""
     from ti_core.embeddings.formats import load_embedding
@@ -150,7 +150,7 @@ def convert(file: str, suffix: str, workspace: Workspace) -> Path:
     from ti_core.embeddings.formats import save_embedding
 
     stored = find_stored(file, workspace)
-    return save_embedding(workspace.root / CONVERTED / f"{stored.path.stem}{suffix}", replace(stored.content, name=stored.name))
+    return save_embedding(workspace.root / CONVERTED / f"{stored.name}{suffix}", replace(stored.content, name=stored.name))
 
 
 def rename(file: str, new_name: str, workspace: Workspace) -> Path:
@@ -164,14 +164,14 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
             f"'{stored.path.name}' is a picture that shows the name '{stored.name}'.", "Convert it to .pt, put that into embeddings/, and rename it."
         )
     target = stored.path.with_name(name + stored.path.suffix)
+    if stored.path.suffix.lower() == ".pt":  # holds its name; the others are called as their files are, and may hold more, such as a LoRA
+        _save(target, stored.content, name)
+        stored.path.unlink()
+    else:
+        stored.path.rename(target)
     state = optimizer_file(stored.path)
     if state.is_file():
         state.rename(optimizer_file(target))
-    if stored.path.suffix.lower() != ".pt":  # is called as its file is, and may hold more than the embedding, such as a LoRA
-        stored.path.rename(target)
-        return target
-    _save(target, stored.content, name)
-    stored.path.unlink()
     return target
 
 
@@ -196,8 +196,7 @@ def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, w
 def new_embedding_name(text: str, workspace: Workspace) -> str:
     """The typed name, made safe. Raises UserError if an embedding of that name exists, in any case and format."""
     name = clean_name(text)
-    taken = {path.stem.lower() for path in workspace.embeddings.rglob("*") if path.suffix.lower() in SUFFIXES}
-    if name.lower() in taken:
+    if name.lower() in {stored.name.lower() for stored in stored_embeddings(workspace)}:
         raise UserError(f"An embedding called '{name}' exists already.", "Choose another name.")
     return name
 
@@ -287,7 +286,7 @@ def table_rows(workspace: Workspace, checkpoint: str) -> list[list[str]]:
             continue
         facts: Mapping[str, Any] = describe(stored.embedding)
         norms = facts["norms"]
-        spread = f"{min(norms):.3g}" if max(norms) - min(norms) < 0.005 * max(norms) else f"{min(norms):.3g} to {max(norms):.3g}"
+        spread = f"{min(norms):.3g}" if max(norms) - min(norms) <= 0.005 * max(norms) else f"{min(norms):.3g} to {max(norms):.3g}"
         fits = stored.embedding.vectors_for({encoder: width for encoder, (_, width) in of_words.items()}) is not None
         words = " + ".join(f"{norm:.3g}" for norm, _ in of_words.values()) if fits else "–"
         step = "–" if facts["step"] is None else str(facts["step"])

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from ti_core.checkpoint_facts import weights_of
 from ti_core.errors import UserError
 from ti_core.files import load_json, save_text, state_of
 
@@ -54,4 +55,4 @@ def known_hash(path: Path, cache_file: Path) -> str:
 
 
 def _hashed_files(path: Path) -> list[Path]:
-    return sorted((path / "unet").glob("*.safetensors")) if path.is_dir() else [path]
+    return weights_of(path / "unet") if path.is_dir() else [path]

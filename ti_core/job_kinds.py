@@ -11,13 +11,14 @@ from typing import Any
 from ti_core.compare import check_compare, compare
 from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.events import Emit, Finished, Progress
+from ti_core.library import known_name
 from ti_core.options import Settings
 from ti_core.run_folder import saved_facts
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training.checks import check_resume, check_train
 from ti_core.training.create import check_create, create_embedding
 from ti_core.txt2img import check_txt2img, txt2img
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def _check_preprocess(settings: PreprocessSettings, workspace: Workspace, coming
 
 def _check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
     check_train(settings, workspace, coming)
-    return f"Train {clean_name(settings.embedding)}", ""
+    return f"Train {known_name(settings.embedding, workspace)}", ""
 
 
 def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
@@ -104,4 +105,4 @@ def trained_by(kind: str, settings: dict[str, Any], folder: str, workspace: Work
     asked = str(settings.get("embedding", "")) if kind == "train" else ""
     if run and (facts := saved_facts(run)):
         return facts.get("name", "")
-    return clean_name(asked) if asked.strip() else ""
+    return known_name(asked, workspace) if asked.strip() else ""

@@ -13,7 +13,7 @@ from ti_core.checkpoint_facts import CheckpointFacts, facts_of
 from ti_core.errors import UserError
 from ti_core.files import state_of, typed
 from ti_core.settings import AUTOMATIC, PORTRAITS
-from ti_core.workspace import PORTRAITS_FOLDER, Workspace
+from ti_core.workspace import PORTRAITS_FOLDER, Workspace, clean_name
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 VAE_SUFFIXES = (".safetensors", ".ckpt", ".pt")
@@ -76,19 +76,26 @@ def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
 
 
 def _checkpoints_below(place: Path, seen: set[str]) -> Iterator[Path]:
-    """Links are followed; a folder that was `seen` under another name is not entered again, so circles end."""
+    for folder, files in folders_below(place, seen):
+        if "model_index.json" in files:
+            yield folder
+        else:
+            yield from (folder / name for name in files if name.lower().endswith(CHECKPOINT_SUFFIXES) and not _is_named_vae(name))
+
+
+def folders_below(place: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
+    """`place` and the folders in it with the names of their files, without hidden ones; a diffusers folder is not entered.
+
+    Links are followed, as A1111 does; a folder that was `seen` under another name is left out, so circles end.
+    """
     for folder, folders, files in os.walk(place, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        if "model_index.json" in files:
-            folders.clear()
-            yield Path(folder)
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in files if name.lower().endswith(CHECKPOINT_SUFFIXES) and not name.startswith(".") and not _is_named_vae(name))
+        folders[:] = [name for name in folders if not name.startswith(".") and "model_index.json" not in files]
+        yield Path(folder), [name for name in files if not name.startswith(".")]
 
 
 def _is_named_vae(name: str) -> bool:
@@ -130,6 +137,13 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
     return CheckpointFile(path.name, path)
 
 
+def find_usable_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
+    """`find_checkpoint`, for one that can be trained and painted with; a VAE may still be missing. Raises UserError."""
+    checkpoint = find_checkpoint(choice, workspace)
+    checkpoint.facts.check(other_vae=True)
+    return checkpoint
+
+
 def _is_choice(checkpoint: CheckpointFile, wanted: str) -> bool:
     return wanted in (checkpoint.title, str(checkpoint.path)) or (checkpoint.title == PORTRAITS and wanted.lower() == "portraits")
 
@@ -156,15 +170,10 @@ def find_vaes(workspace: Workspace) -> list[VaeFile]:
 
 
 def _vaes_below(place: Path, only_named: bool) -> Iterator[Path]:
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(place, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen or "model_index.json" in files:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = (name for name in files if name.lower().endswith(VAE_SUFFIXES) and not name.startswith("."))
-        yield from (Path(folder, name) for name in names if not only_named or _is_named_vae(name))
+    for folder, files in folders_below(place, set()):
+        if "model_index.json" not in files:
+            names = (name for name in files if name.lower().endswith(VAE_SUFFIXES))
+            yield from (folder / name for name in names if not only_named or _is_named_vae(name))
 
 
 def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> Path | None:
@@ -212,6 +221,11 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     return sorted({path.stem for path in workspace.embeddings.iterdir() if is_embedding(path)})
 
 
+def known_name(typed: str, workspace: Workspace) -> str:
+    """The name of an embedding that is there, whatever program gave it; anything else made safe. Raises UserError if nothing is left."""
+    return typed if typed in find_embeddings(workspace) else clean_name(typed)
+
+
 def embedding_suffix(encoders: Sequence[str]) -> str:
     """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
     return ".pt" if len(encoders) == 1 else ".safetensors"
@@ -230,7 +244,7 @@ def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path 
 
 def is_embedding(path: Path) -> bool:
     """Whether a file of embeddings/ can be trained: of pictures, only one that carries an embedding; another is somebody's thumbnail."""
-    if path.suffix not in TRAINABLE or not path.is_file() or not path.stat().st_size:
+    if path.suffix not in TRAINABLE or path.name.startswith(".") or not path.is_file() or not path.stat().st_size:
         return False
     if path.suffix != ".png":
         return True

@@ -82,13 +82,20 @@ def build_prompt(template_line: str, caption: str, name: str, rng: random.Random
 
 
 def split_at_names(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
-    """The text in pieces, each with the name that it is, or "": names are whole words in any case, and longer ones win."""
+    """The text in pieces, each with the name that it is, or "": names are whole words in any case; longer ones win, then those in the same case.
+
+    Taggers and people write \\( for A1111, where a bare bracket is emphasis; here a bracket is a bracket.
+    """
+    text = re.sub(r"\\([()\[\]])", r"\1", text)
     folded = _folded(text)
     longest_first = sorted((name for name in names if name and _folded(name) in folded), key=len, reverse=True)
     if not longest_first:
         return [("", text)]
     pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)", text, flags=re.IGNORECASE)
-    same = {piece: next(name for name in longest_first if re.fullmatch(re.escape(name), piece, re.IGNORECASE)) for piece in set(pieces[1::2])}
+    same = {
+        piece: min((name for name in longest_first if re.fullmatch(re.escape(name), piece, re.IGNORECASE)), key=lambda name: name != piece)
+        for piece in set(pieces[1::2])
+    }
     return [(same[piece] if i % 2 else "", piece) for i, piece in enumerate(pieces)]
 
 

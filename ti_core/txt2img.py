@@ -18,7 +18,7 @@ from PIL import Image
 from ti_core.embedding_files import named_in
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
-from ti_core.library import find_checkpoint
+from ti_core.library import find_usable_checkpoint
 from ti_core.models.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
 from ti_core.workspace import Workspace
@@ -30,7 +30,7 @@ GRID_MAX_PX = 4096
 def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
     """Raises UserError or SettingsError for a form that cannot be painted."""
     settings.check()
-    find_checkpoint(settings.checkpoint, workspace)
+    find_usable_checkpoint(settings.checkpoint, workspace)
 
 
 def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:

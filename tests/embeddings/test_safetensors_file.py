@@ -30,7 +30,8 @@ def test_one_encoder_is_one_tensor_and_everything_else_is_metadata(tmp_path: Pat
     with safe_open(path, "pt") as file:
         assert file.metadata() == {"name": "anna-10", "step": "10", "sd_checkpoint": "0123456789", "sd_checkpoint_name": "portraits"}
     (again,) = load_safetensors(path)
-    assert (again.name, again.step, again.checkpoint_hash, again.checkpoint_name) == ("anna-10", 10, "0123456789", "portraits")
+    assert (again.step, again.checkpoint_hash, again.checkpoint_name) == (10, "0123456789", "portraits")
+    assert again.name == "other"  # by the file, as in A1111
 
 
 def test_sdxl_is_clip_l_and_clip_g_and_nothing_else(tmp_path: Path) -> None:
@@ -46,14 +47,13 @@ def test_a_row_of_a_larger_tensor_is_saved_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "name", "step"),
-    [({}, "a", None), ({"name": "../../evil", "step": "7"}, "evil", 7), ({"name": "///", "step": "-1"}, "embedding a", None),
-     ({"step": "²"}, "a", None), ({"step": "9" * 5000}, "a", None)],
+    ("metadata", "step"),
+    [({}, None), ({"name": "../../evil", "step": "7"}, 7), ({"name": "///", "step": "-1"}, None), ({"step": "²"}, None), ({"step": "9" * 5000}, None)],
 )  # fmt: skip
-def test_metadata_from_anybody_is_made_safe(tmp_path: Path, metadata: dict[str, str], name: str, step: int | None) -> None:
+def test_metadata_from_anybody_is_made_safe(tmp_path: Path, metadata: dict[str, str], step: int | None) -> None:
     save_file({"emb_params": ROWS}, tmp_path / "a.safetensors", metadata)
     (found,) = load_safetensors(tmp_path / "a.safetensors")
-    assert (found.name, found.step) == (name, step)
+    assert (found.name, found.step) == ("a", step)
 
 
 def tensor(shape: list[int], size: int, kind: str = "F32") -> dict[str, object]:

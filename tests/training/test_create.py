@@ -69,6 +69,14 @@ def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Wor
     assert load_embedding(path).count == 2 and not optimizer_file(path).exists()
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_differs_in_capital_letters_only_is_refused(workspace: Workspace, overwrite: bool) -> None:
+    """A prompt could name but one of the two."""
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
+    with pytest.raises(UserError, match="'anna' exists already.*no difference between capital and small"):
+        create_embedding(CreateSettings(name="Anna", checkpoint=TINY, overwrite=overwrite), workspace)
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [

@@ -51,6 +51,15 @@ def rows_of(path: Path) -> torch.Tensor:
     return load_embedding(path).vectors["clip_l"]
 
 
+@pytest.mark.parametrize("name", ["anna's", "a+b", "bad_prompt(v2)", " lead", "Jose\u0301", "हिन्दी", "n" * 101])
+def test_an_embedding_that_another_program_named_is_trained_under_that_name(workspace: Workspace, anna: Path, name: str) -> None:
+    anna.rename(anna.with_name(f"{name}.pt"))
+    before = rows_of(anna.with_name(f"{name}.pt"))
+    run = Path(train(workspace, embedding=name, steps=1, image_every=1, save_every=1).of(Started)[0].folder)
+    assert (run.name, load_embedding(anna.with_name(f"{name}.pt")).step) == (name, 1)
+    assert (run / "embeddings" / f"{name}-1.pt").is_file() and not torch.equal(rows_of(anna.with_name(f"{name}.pt")), before)
+
+
 def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: Path) -> None:
     before = rows_of(anna)
     events = train(workspace)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ti_core.errors import UserError
 
-MAX_VECTORS = 75 * 4
+CHUNK = 75
+"""Tokens of a prompt that the text encoders read together, and so of one word."""
+MAX_VECTORS = 4 * CHUNK
 MAX_WIDTH = 16_384
 ENCODER_OF_FIRST_FORMAT = "clip_l"
 """The name under which vectors of one encoder are kept where the file does not say whose they are."""
@@ -36,6 +38,11 @@ class Embedding:
     def count(self) -> int:
         """How many tokens it takes in a prompt."""
         return len(next(iter(self.vectors.values())))
+
+    @property
+    def plain(self) -> dict[str, Tensor]:
+        """The vectors as files hold them: on the CPU, without a graph, and without what else shares their memory."""
+        return {encoder: rows.detach().float().cpu().clone(memory_format=torch.contiguous_format) for encoder, rows in self.vectors.items()}
 
     @property
     def widths(self) -> dict[str, int]:

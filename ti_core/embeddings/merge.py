@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ti_core.embeddings.embedding import MAX_VECTORS, SDXL_ENCODERS, Embedding, shown_widths
+from ti_core.embeddings.embedding import CHUNK, SDXL_ENCODERS, Embedding, shown_widths
 from ti_core.errors import UserError, shown_number
 from ti_core.library import MERGE_MODES
 
@@ -99,8 +99,8 @@ def _check_counts(embeddings: Sequence[Embedding]) -> None:
 
 def _check_total(embeddings: Sequence[Embedding]) -> None:
     total = sum(e.count for e in embeddings)
-    if total > MAX_VECTORS:
-        raise UserError(f"Together they have {total} vectors, and an embedding may have {MAX_VECTORS} at most.", "Merge fewer of them.")
+    if total > CHUNK:
+        raise UserError(f"Together they have {total} vectors, but a word with more than {CHUNK} is not read to its end.", "Merge fewer of them.")
 
 
 def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

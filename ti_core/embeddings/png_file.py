@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, PngImagePlugin, UnidentifiedImageError
 
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.layouts import embeddings_in, safe_name
-from ti_core.embeddings.pt_file import STAR_TOKEN
+from ti_core.embeddings.pt_file import content_of
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.library import CARD_KEY
@@ -28,7 +28,7 @@ from ti_core.library import CARD_KEY
 TENSOR_KEY = "TORCHTENSOR"
 MAX_JSON_BYTES = 16 * 2**20
 """A hundred vectors of SDXL come to about 5 MB; parsed JSON takes some twenty times its size in memory."""
-MAX_PIXELS = 64 * 10**6
+MAX_PIXELS = 16 * 10**6
 _ANOTHER = "Choose a picture that was saved with an embedding, and that was not resized or saved as JPEG since."
 _DOT_PITCH_PX = 8
 Array = npt.NDArray[Any]
@@ -36,21 +36,8 @@ Array = npt.NDArray[Any]
 
 
 def to_payload(embedding: Embedding) -> dict[str, Any]:
-    """A1111's dict (reference 3.1) with tensors as nested lists; float32 values become exact doubles, so nothing is lost.
-
-    Vectors of two encoders (SDXL) stand alone, because A1111 then takes every entry for vectors (reference 3.2, rule 2).
-    """
-    tensors = {encoder: {TENSOR_KEY: rows.detach().float().cpu().tolist()} for encoder, rows in embedding.vectors.items()}
-    if len(tensors) > 1:
-        return dict(tensors)
-    return {
-        "string_to_token": {"*": STAR_TOKEN},
-        "string_to_param": {"*": next(iter(tensors.values()))},
-        "name": embedding.name,
-        "step": embedding.step,
-        "sd_checkpoint": embedding.checkpoint_hash,
-        "sd_checkpoint_name": embedding.checkpoint_name,
-    }
+    """A1111's dict (reference 3.1) with tensors as nested lists; float32 values become exact doubles, so nothing is lost."""
+    return content_of(embedding, {encoder: {TENSOR_KEY: rows.tolist()} for encoder, rows in embedding.plain.items()})
 
 
 def from_payload(payload: Any, where: str = "embedding") -> Embedding:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ti_core.embeddings.embedding import Embedding
 from ti_core.files import save_atomically
@@ -18,23 +17,21 @@ STAR_TOKEN = 265
 
 
 def save_pt(path: Path, embedding: Embedding) -> Path:
-    """Write atomically. Vectors of two encoders (SDXL) go in as A1111 wants them, with no room for step and checkpoint.
-
-    Raises UserError if the disk is full.
-    """
-    rows = {encoder: _plain_rows(rows) for encoder, rows in embedding.vectors.items()}
-    data = plain_zip(rows if len(rows) > 1 else _first_format(next(iter(rows.values())), embedding))
+    """Write atomically. Raises UserError if the disk is full."""
+    data = plain_zip(content_of(embedding, embedding.plain))
     return save_atomically(path, lambda part: part.write_bytes(data))
 
 
-def _plain_rows(rows: Tensor) -> Tensor:
-    return rows.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+def content_of(embedding: Embedding, rows: dict[str, Any]) -> dict[str, Any]:
+    """A1111's dict, with `rows` as the vectors of each encoder.
 
-
-def _first_format(rows: Tensor, embedding: Embedding) -> dict[str, Any]:
+    Those of two encoders (SDXL) stand alone, because A1111 then takes every entry for vectors (reference 3.2, rule 2).
+    """
+    if len(rows) > 1:
+        return rows
     return {
         "string_to_token": {"*": STAR_TOKEN},
-        "string_to_param": {"*": rows},
+        "string_to_param": {"*": next(iter(rows.values()))},
         "name": embedding.name,
         "step": embedding.step,
         "sd_checkpoint": embedding.checkpoint_hash,

@@ -6,13 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ti_core.embeddings.embedding import MAX_VECTORS, MAX_WIDTH, Embedding
-from ti_core.embeddings.layouts import BUNDLE, embeddings_in, safe_name
+from ti_core.embeddings.layouts import BUNDLE, embeddings_in
 from ti_core.errors import UserError
 from ti_core.files import reason, save_atomically
 
@@ -29,7 +28,7 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
 
     A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is full.
     """
-    rows = {encoder: rows.detach().float().cpu().clone(memory_format=torch.contiguous_format) for encoder, rows in embedding.vectors.items()}
+    rows = embedding.plain
     if len(rows) == 1:
         rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
     facts = {"name": embedding.name, "step": embedding.step, "sd_checkpoint": embedding.checkpoint_hash, "sd_checkpoint_name": embedding.checkpoint_name}
@@ -48,8 +47,7 @@ def load_safetensors(path: Path) -> list[Embedding]:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:
         raise UserError(f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file.") from error
-    name = safe_name(metadata["name"], path) if "name" in metadata else ""
-    return embeddings_in(tensors, path, _facts(metadata), name)
+    return embeddings_in(tensors, path, _facts(metadata))
 
 
 def _check_header(path: Path) -> None:

@@ -5,7 +5,6 @@ Captions are text: brackets are not emphasis. Long prompts become several chunks
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +49,6 @@ class PromptEncoder:
         return tokens
 
     def _ids(self, text: str) -> list[Token]:
-        text = re.sub(r"\\([()\[\]])", r"\1", text)  # taggers write \( for A1111, where a bare bracket is emphasis
         return list(self.sd.tokenizers[0](text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
 
     def chunks(self, tokens: Sequence[Token]) -> list[list[Token]]:

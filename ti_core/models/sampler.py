@@ -61,7 +61,8 @@ def sample_images(
 ) -> list[Image.Image]:
     """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
-    A picture depends on its own seed only, not on its neighbours, so that fewer are painted together when the device's memory runs out.
+    A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer when the device's memory runs out;
+    but beside a prompt of more chunks of 75 tokens than its own it is another one, because the encoder fills shorter prompts up.
     `stop` raises Interrupted between solver steps; `on_step(done, total)` reports.
     """
     pictures: list[Image.Image] = []

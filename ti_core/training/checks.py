@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
-from ti_core.library import find_checkpoint, find_embedding, find_embeddings
+from ti_core.library import find_embedding, find_embeddings, find_usable_checkpoint, known_name
 from ti_core.models.device import told_device
 from ti_core.prompts import find_template, load_template
 from ti_core.run_folder import RunFolder, saved_facts
 from ti_core.settings import ResumeSettings, TrainSettings
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace
 
 
 def check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str] = ()) -> None:
@@ -44,13 +44,13 @@ def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
     facts = saved_facts(folder)
     if facts is None:
         raise UserError(f"Run folder '{settings.run_folder}' holds no state to go on from.", "Choose the folder of an interrupted run, or train again.")
-    return RunFolder(folder, clean_name(facts.get("name", "")))
+    return RunFolder(folder, known_name(facts.get("name", ""), workspace))
 
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
     if not settings.embedding.strip():
         return
-    name = clean_name(settings.embedding)
+    name = known_name(settings.embedding, workspace)
     if find_embedding(name, workspace) is None:
         there = ", ".join(find_embeddings(workspace)) or "none yet"
         raise UserError(f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}.")
@@ -67,7 +67,7 @@ def _check_template(settings: TrainSettings, workspace: Workspace) -> None:
 
 
 def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
-    find_checkpoint(settings.checkpoint, workspace)
+    find_usable_checkpoint(settings.checkpoint, workspace)
     if settings.log_directory.strip():
         workspace.path(settings.log_directory, "Log directory")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.library import TRAINABLE, embedding_suffix, find_checkpoint, find_embedding, is_embedding, optimizer_file
+from ti_core.library import TRAINABLE, embedding_suffix, find_embeddings, find_usable_checkpoint, is_embedding, optimizer_file
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace, clean_name
@@ -15,9 +15,11 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     """The file that would be made; raises UserError or SettingsError if it cannot be."""
     settings.check()
     name = clean_name(settings.name)
-    family = FAMILIES[find_checkpoint(settings.checkpoint, workspace).facts.family]
-    if find_embedding(name, workspace) is not None and not settings.overwrite:
-        raise UserError(f"An embedding called '{name}' exists already.", "Choose another name, or tick Overwrite Old Embedding.")
+    family = FAMILIES[find_usable_checkpoint(settings.checkpoint, workspace).facts.family]
+    there = next((other for other in find_embeddings(workspace) if other.lower() == name.lower()), None)
+    if there is not None and not (there == name and settings.overwrite):
+        or_else = ", or tick Overwrite Old Embedding" if there == name else "; prompts make no difference between capital and small letters"
+        raise UserError(f"An embedding called '{there}' exists already.", f"Choose another name{or_else}.")
     return workspace.embeddings / f"{name}{embedding_suffix(family.encoders)}"
 
 

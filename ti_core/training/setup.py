@@ -11,14 +11,14 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit
-from ti_core.library import embedding_suffix, find_checkpoint, find_embedding
+from ti_core.library import embedding_suffix, find_embedding, find_usable_checkpoint, known_name
 from ti_core.models.families import FAMILIES, Family
 from ti_core.plan import RunPlan, plan_run
 from ti_core.prompts import find_template, load_template
 from ti_core.schedule import Schedule, parse_schedule
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
     """
     check_train(settings, workspace)
-    checkpoint = find_checkpoint(settings.checkpoint, workspace)
+    checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
-    embedding = resumed or _load_for_training(clean_name(settings.embedding), family, checkpoint.title, workspace)
+    embedding = resumed or _load_for_training(known_name(settings.embedding, workspace), family, checkpoint.title, workspace)
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )

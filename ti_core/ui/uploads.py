@@ -81,7 +81,10 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
         )
     found = load_embedding(file)
     name = new_embedding_name(found.name if suffix in PICTURES and found.name else file.stem, workspace)
-    return save_atomically(workspace.embeddings / f"{name}{suffix}", partial(shutil.copyfile, file))
+    target = workspace.embeddings / f"{name}{suffix}"
+    if target.exists():  # a thumbnail
+        raise UserError(f"'{target.name}' is there already.", "Give the file another name and drop it again.")
+    return save_atomically(target, partial(shutil.copyfile, file))
 
 
 def _is_photo_or_caption(file: Path) -> bool:
