@@ -110,7 +110,7 @@ class Bench:
         loss, _ = take_gradient(run, step)
         clip_gradient(run, step)
         run.norms.turn_only(run.vectors)
-        take_step(run, before, step, loss, rate)
+        take_step(run, step, loss, rate)
         run.step = step
         check_moved(run, before, rate)
 

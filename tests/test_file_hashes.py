@@ -11,7 +11,6 @@ import pytest
 from ti_core.errors import Interrupted, UserError
 from ti_core.file_hashes import BLOCK, known_hash, short_hash
 
-
 WEIGHTS = "diffusion_pytorch_model"
 
 

@@ -13,25 +13,25 @@ from ti_core.plan import plan_run
 from ti_core.run_folder import RunFolder
 
 
-def test_runs_of_a_day_never_mix_and_training_on_stays_in_the_latest(tmp_path: Path) -> None:
-    def begin(name: str, fresh: bool) -> str:
-        folder = RunFolder.for_today(tmp_path, name, fresh)
+def test_runs_of_a_day_never_mix_and_training_on_stays_where_it_ended(tmp_path: Path) -> None:
+    def begin(name: str, first_step: int, last_step: int) -> str:
+        folder = RunFolder.for_today(tmp_path, name, first_step)
         folder.root.mkdir(parents=True, exist_ok=True)
-        save_file({}, folder.state, metadata={"step": "1", "name": name})
+        save_file({}, folder.state, metadata={"step": str(last_step), "name": name})
         return folder.root.name
 
-    assert [begin("anna", fresh) for fresh in (True, False, True, False, True, False)] == ["anna", "anna", "anna-2", "anna-2", "anna-3", "anna-3"]
-    assert [begin("anna-3", fresh) for fresh in (False, True, False)] == ["anna-3-2", "anna-3-3", "anna-3-3"]
-    assert begin("anna", False) == "anna-3"
+    assert [begin("anna", *steps) for steps in ((0, 3), (3, 5), (0, 3), (3, 4), (0, 4))] == ["anna", "anna", "anna-2", "anna-2", "anna-3"]
+    assert [begin("anna", *steps) for steps in ((5, 6), (4, 5), (2, 9))] == ["anna", "anna-3", "anna-4"]  # no run ended at step 2
+    assert [begin("anna-3", *steps) for steps in ((5, 7), (0, 7), (7, 8))] == ["anna-3-2", "anna-3-3", "anna-3-3"]
 
 
 def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "anna")
     for step in (2, 4):
-        folder.add_event(Evaluated(step, 0.1, 1.0, 2, [0.1, 0.2]))
+        folder.add_event(Evaluated(step, 0.1, 1.0, 2, [0.1, 0.2], inputs="a"))
         with folder.events_file.open("a") as file:
             file.write('{"event": "Evaluated", "st\n')
-    assert load_history(folder.events_file, 2) == {2: [0.1, 0.2], 4: [0.1, 0.2]}
+    assert load_history(folder.events_file) == load_history(folder.events_file, "a") == {2: [0.1, 0.2], 4: [0.1, 0.2]}
 
 
 def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_stays(tmp_path: Path) -> None:

@@ -31,11 +31,12 @@ def evaluations_without_gain(history: Losses) -> int:
     return sum(step > best for step in history)
 
 
-def load_history(events_file: Path, inputs: int = 0) -> dict[int, list[float]]:
-    """The evaluations that a run's events.jsonl tells of, those on so many inputs, 0 for as many as the last one: others cannot be compared."""
-    history: dict[int, list[float]] = {found["step"]: found["losses"] for found in read_events(events_file, "Evaluated")}
-    inputs = inputs or len(next(reversed(history.values()), []))
-    return {step: losses for step, losses in history.items() if len(losses) == inputs}
+def load_history(events_file: Path, inputs: str | None = None) -> dict[int, list[float]]:
+    """The evaluations that a run's events.jsonl tells of, those of the same `inputs`, None for those of the last one: others cannot be compared."""
+    events = list(read_events(events_file, "Evaluated"))
+    if inputs is None and events:
+        inputs = events[-1].get("inputs")
+    return {event["step"]: event["losses"] for event in events if event.get("inputs") == inputs}
 
 
 def best_of(run: Path) -> int:

@@ -67,7 +67,7 @@ class EmbeddingSaved(Event):
 class Evaluated(Event):
     """The loss of a step on fixed inputs, and which evaluated step is the best so far.
 
-    `losses` are those of each input. `norm` is the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
+    `losses` are those of each input, and `inputs` is a sign of what these are: others cannot be compared. `norm` is the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
     """
 
     step: int
@@ -76,6 +76,7 @@ class Evaluated(Event):
     best: int
     losses: list[float] = field(default_factory=list)
     usual_norms: tuple[float, float] = (0.0, 0.0)
+    inputs: str = ""
 
 
 @dataclass(frozen=True)

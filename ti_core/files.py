@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +15,23 @@ from typing import Any, TypeVar
 from ti_core.errors import UserError
 
 T = TypeVar("T")
+TRIES = 15 if os.name == "nt" else 1
 
 
 def typed(command: str) -> str:
     """A command of the project's own environment, as it is typed in the project's folder."""
     return (".venv\\Scripts\\" if os.name == "nt" else ".venv/bin/") + command
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Windows refuses for the moment in which a virus scanner or another reader has the old file open."""
+    for _ in range(TRIES - 1):
+        try:
+            os.replace(part, path)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(part, path)
 
 
 def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -32,7 +45,7 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         write(part)
         with part.open("r+b") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
-        os.replace(part, path)
+        _put_in_place(part, path)
     except OSError as error:
         raise UserError(
             f"'{path.name}' could not be saved in {path.parent.name}/: {reason(error)}.", "Make room or choose another folder, then try again."

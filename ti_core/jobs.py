@@ -220,7 +220,7 @@ class JobQueue:
         if job.state not in ("interrupted", "failed") or job.resume_step is None:
             return None
         later, folder = list(self._jobs.values()), self._run_folder(job)
-        later = [other for other in later[later.index(job) + 1 :] if other.kind == "resume" and other.state != "cancelled"]
+        later = [other for other in later[later.index(job) + 1 :] if other.kind in ("train", "resume") and other.state != "cancelled"]
         return None if any(self._run_folder(other) == folder for other in later) else job.resume_step
 
     def _run_folder(self, job: Job) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.library import find_checkpoint, optimizer_file
 from ti_core.models.device import told_device
-from ti_core.models.memory import Wishes, facts_by_size, plan_fit
+from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
 from ti_core.settings import TrainSettings
@@ -85,7 +84,7 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
 
 PLAN_FIELDS = (
     "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "held_out", "checkpoint", "precision", "gpus",
-    *(field.name for field in fields(Wishes)),
+    *MEMORY_FIELDS,
 )  # fmt: skip
 """Settings of the Train tab that `describe_plan` reads."""
 

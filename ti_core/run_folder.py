@@ -37,16 +37,18 @@ class RunFolder:
     suffix: str = ".pt"
 
     @classmethod
-    def for_today(cls, log_directory: Path, name: str, fresh: bool = True, suffix: str = ".pt") -> RunFolder:
-        """The day's folder; a fresh run whose folder holds an earlier run gets `<name>-2`, so that the two never mix. Training on stays in the latest one."""
+    def for_today(cls, log_directory: Path, name: str, first_step: int = 0, suffix: str = ".pt") -> RunFolder:
+        """The day's folder, `<name>-2` where that holds an earlier run, so that the two never mix. Training on from `first_step` stays in the latest one that
+        ended there; from an earlier step, which was put to use again, it is another run.
+        """
         day = log_directory / datetime.date.today().isoformat()
-        root, latest, number = day / name, None, 2
+        root, ended_there, number = day / name, None, 2
         while root.exists() and any(root.iterdir()):
-            facts = saved_facts(root)
-            if facts is None or facts.get("name") == name:  # not that of an embedding which is itself called <name>-2
-                latest = root
+            facts = saved_facts(root) or {}
+            if first_step and (facts.get("name"), facts.get("step")) == (name, str(first_step)):  # the name, because another may itself be called <name>-2
+                ended_there = root
             root, number = day / f"{name}-{number}", number + 1
-        return cls(root if fresh or latest is None else latest, name, suffix)
+        return cls(ended_there or root, name, suffix)
 
     def copy(self, step: int) -> Path:
         return self.root / COPIES / f"{self.name}-{step}{self.suffix}"

@@ -7,7 +7,7 @@ import torch
 
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.device import DeviceState
-from ti_core.models.memory import FACTS, MIB, Wishes, choose_fit, estimate, memory_facts, plan_fit
+from ti_core.models.memory import FACTS, MIB, choose_fit, estimate, memory_facts, plan_fit
 from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.workspace import Workspace
 
@@ -72,7 +72,7 @@ def test_sdxl_at_1024_trains_on_a_10_gb_card_with_its_text_encoders_on_the_devic
 def test_sdxl_on_8_gb_moves_the_text_encoders_and_on_80_gb_nothing() -> None:
     small = choose_fit(int(7.5 * GIB), SDXL, 1024, 1024, images=20)
     assert small.fits and small.encoders_off_device and small.gradient_checkpointing and small.prompts_at_once == 20
-    between = choose_fit(int(9.9 * GIB), SDXL, 1024, 1024, images=20, wishes=Wishes(encoders_to_ram="on"))
+    between = choose_fit(int(9.9 * GIB), SDXL, 1024, 1024, images=20, wishes=TrainSettings(encoders_to_ram="on"))
     assert between.fits and not between.gradient_checkpointing
     large = choose_fit(78 * GIB, SDXL, 1024, 1024, images=12)
     assert (large.micro_batch, large.vae_off_device, large.gradient_checkpointing, large.encoders_off_device) == (12, False, False, False)
@@ -87,18 +87,18 @@ def test_more_memory_never_means_fewer_pictures_at_once_in_the_same_way() -> Non
 
 def test_a_choice_of_the_user_is_obeyed_and_the_rest_is_fitted_around_it() -> None:
     free = int(3.6 * GIB)
-    assert choose_fit(free, SD1, 512, 512, 20, wishes=Wishes(gradient_checkpointing="on")).gradient_checkpointing
-    assert not choose_fit(free, SD1, 512, 512, 20, wishes=Wishes(vae_to_ram="off")).vae_off_device
-    assert choose_fit(free, SD1, 512, 512, 20, wishes=Wishes(vae_slicing="on")).vae_slicing
-    four = choose_fit(free, SD1, 512, 512, 20, wishes=Wishes(micro_batch=4))
+    assert choose_fit(free, SD1, 512, 512, 20, wishes=TrainSettings(gradient_checkpointing="on")).gradient_checkpointing
+    assert not choose_fit(free, SD1, 512, 512, 20, wishes=TrainSettings(vae_to_ram="off")).vae_off_device
+    assert choose_fit(free, SD1, 512, 512, 20, wishes=TrainSettings(vae_slicing="on")).vae_slicing
+    four = choose_fit(free, SD1, 512, 512, 20, wishes=TrainSettings(micro_batch=4))
     assert four.fits and four.micro_batch == 4 and four.gradient_checkpointing
-    assert choose_fit(free, SD1, 512, 512, 3, wishes=Wishes(micro_batch=8)).micro_batch == 3
+    assert choose_fit(free, SD1, 512, 512, 3, wishes=TrainSettings(micro_batch=8)).micro_batch == 3
 
 
 def test_what_cannot_fit_says_so_with_what_it_would_need() -> None:
     plan = choose_fit(2 * GIB, SDXL, 1024, 1024, images=20)
     assert not plan.fits and plan.micro_batch == 1 and plan.need.total > 2 * GIB
-    refused = choose_fit(int(3.6 * GIB), SD1, 512, 512, 20, wishes=Wishes(micro_batch=20, gradient_checkpointing="off"))
+    refused = choose_fit(int(3.6 * GIB), SD1, 512, 512, 20, wishes=TrainSettings(micro_batch=20, gradient_checkpointing="off"))
     assert not refused.fits and refused.micro_batch == 20
 
 
@@ -112,16 +112,3 @@ def test_the_plan_of_the_page_is_that_of_the_run() -> None:
     for precision, half in (("float32", True), ("bfloat16", False)):
         fit = plan_fit(TrainSettings(precision=precision), DeviceState("cuda", "", 12 * 2**30, half=half), SD1, 512, 512, images)
         assert (fit.need.weights == gpu.need.weights) == (precision == "bfloat16")
-
-
-def test_wishes_are_the_fields_of_the_settings() -> None:
-    settings = TrainSettings.from_dict({"micro_batch": 3, "vae_slicing": "on"})
-    assert Wishes.of(settings) == Wishes(micro_batch=3, vae_slicing="on")
-
-
-def test_a_loaded_checkpoint_counts_its_own_parameters_and_scales_by_width(tmp_path: object) -> None:
-    sd = load_checkpoint(PORTRAITS, Workspace(tmp_path))  # type: ignore[arg-type]
-    facts = memory_facts(sd)
-    assert facts.unet_parameters == sum(p.numel() for p in sd.unet.parameters())
-    assert facts.kept_numbers == pytest.approx(SD1.kept_numbers * 64 / 320)
-    assert facts.latent_factor == 4 and 0 < facts.prompt_bytes < SD1.prompt_bytes

@@ -73,7 +73,7 @@ def test_an_old_embedding_is_kept_unless_overwriting_is_asked_for(workspace: Wor
 def test_a_name_that_differs_in_capital_letters_only_is_refused(workspace: Workspace, overwrite: bool) -> None:
     """A prompt could name but one of the two."""
     create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
-    with pytest.raises(UserError, match="'anna' exists already.*no difference between capital and small"):
+    with pytest.raises(UserError, match=r"'anna' exists already.*no difference between capital and small"):
         create_embedding(CreateSettings(name="Anna", checkpoint=TINY, overwrite=overwrite), workspace)
 
 

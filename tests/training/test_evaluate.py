@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
+from ti_core.best_step import best_of
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Finished, Notice, Started, StepDone
 from ti_core.settings import CreateSettings
@@ -73,6 +74,21 @@ def test_training_on_goes_on_comparing_with_the_evaluations_before(workspace: Wo
     train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
     resumed = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8).of(Evaluated)
     assert (resumed[0].loss, resumed[0].best) == (unbroken[2].loss, unbroken[2].best)
+
+
+def test_losses_on_other_captions_are_not_compared(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
+    (many / "00000-0-photo.txt").write_text("another caption")
+    events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8)
+    assert [event.best for event in events.of(Evaluated)] == [12] == [best_of(Path(events.of(Started)[0].folder))]
+
+
+def test_what_cannot_be_evaluated_is_told(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    short = train(workspace, steps=2, image_every=1, save_every=0)
+    assert not short.of(Evaluated) and any("too short to be evaluated" in notice.text for notice in short.of(Notice))
+    fresh(workspace)
+    unseen = train(workspace, steps=2, image_every=0, save_every=0, early_stop=2)
+    assert any("does not stop early" in notice.text for notice in unseen.of(Notice))
 
 
 def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(workspace: Workspace, anna: Path, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -17,9 +17,9 @@ from ti_core.embeddings.formats import load_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.events import Finished, PreviewSaved, Started
 from ti_core.models.checkpoint import load_checkpoint
-from ti_core.settings import CreateSettings, TrainSettings, Txt2ImgSettings
+from ti_core.settings import CreateSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.loop import train
+from ti_core.training.loop import resume, train
 from ti_core.txt2img import txt2img
 from ti_core.workspace import Workspace
 
@@ -114,6 +114,24 @@ def test_sdxl_trains_on_bit_for_bit(workspace: Workspace, dataset: Path, tiny_fa
     unbroken, broken = run(6), run(3, 6)
     assert set(unbroken) == {"clip_l", "clip_g"}
     assert all(torch.equal(rows, broken[encoder]) for encoder, rows in unbroken.items())
+
+
+@pytest.mark.parametrize("average_decay", [0.0, 0.9])
+def test_sdxl_resumes_bit_for_bit(workspace: Workspace, dataset: Path, tiny_families: Path, average_decay: float) -> None:
+    title = put_checkpoint("sdxl", "folder", workspace)
+    settings = settings_for(title, "sdxl", steps=6, image_every=0, save_every=0, average_decay=average_decay)
+
+    def run(recorder: Recorder) -> tuple[dict[str, torch.Tensor], str]:
+        file = create_embedding(CreateSettings(name="anna", overwrite=True, checkpoint=title), workspace)
+        train(settings, workspace, recorder, recorder.stop)
+        return load_embedding(file).vectors, recorder.of(Started)[0].folder
+
+    unbroken, _ = run(Recorder())
+    _, folder = run(Recorder(stop_at=3))
+    recorder = Recorder()
+    resume(ResumeSettings(folder), workspace, recorder, recorder.stop)
+    resumed = load_embedding(workspace.embeddings / "anna.safetensors").vectors
+    assert all(torch.equal(rows, resumed[encoder]) for encoder, rows in unbroken.items())
 
 
 def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_the_second_encoders_vectors(workspace: Workspace, tiny_families: Path) -> None:

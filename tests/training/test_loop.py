@@ -24,6 +24,7 @@ from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training import loop, update
 from ti_core.training.create import create_embedding
+from ti_core.training.run import Run
 from ti_core.workspace import Workspace
 
 
@@ -58,6 +59,35 @@ def test_an_embedding_that_another_program_named_is_trained_under_that_name(work
     run = Path(train(workspace, embedding=name, steps=1, image_every=1, save_every=1).of(Started)[0].folder)
     assert (run.name, load_embedding(anna.with_name(f"{name}.pt")).step) == (name, 1)
     assert (run / "embeddings" / f"{name}-1.pt").is_file() and not torch.equal(rows_of(anna.with_name(f"{name}.pt")), before)
+
+
+def test_lines_that_do_not_hold_the_word_are_left_out_and_told(workspace: Workspace, anna: Path) -> None:
+    """An update of such lines alone would have no gradient."""
+    (workspace.templates / "mixed.txt").parent.mkdir(exist_ok=True)
+    (workspace.templates / "mixed.txt").write_text("a photo of [name]\na photo of a woman\nin [name]_style\n", encoding="utf-8")
+    events = train(workspace, template_file="mixed.txt", batch_size=1, gradient_accumulation_steps=1, steps=12, image_every=0)
+    assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna"}
+    assert any("2 of the 3 lines of mixed.txt" in notice.text for notice in events.of(Notice))
+    (workspace.templates / "glued.txt").write_text("[name]の写真\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"\[name\] stand as a word of its own.*Put a space"):
+        train(workspace, template_file="glued.txt", steps=20)
+
+
+def test_gradients_whose_squares_are_too_large_are_refused(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimizer would keep an infinite average of squares, and never move again."""
+    before = rows_of(anna)
+    gradient = loop.take_gradient
+
+    def large(run: Run, step: int) -> tuple[float, str]:
+        told = gradient(run, step)
+        for rows in run.vectors.values():
+            rows.grad = torch.full_like(rows, 1e25)
+        return told
+
+    monkeypatch.setattr(loop, "take_gradient", large)
+    with pytest.raises(UserError, match="broke down"):
+        train(workspace, steps=9)
+    assert torch.equal(rows_of(anna), before)
 
 
 def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: Path) -> None:

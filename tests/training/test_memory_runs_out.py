@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
@@ -103,6 +104,28 @@ def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(w
     monkeypatch.setattr(run, "device_state", lambda device: DeviceState("cpu", "CPU", 100 * 2**20))
     notices = [event.text for event in train(workspace, steps=2).of(Notice)]
     assert any("more than is free" in text and "smaller Width and Height" in text for text in notices)
+
+
+def test_of_pictures_that_keep_their_size_the_largest_decides(workspace: Workspace, anna: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    sides, plan_fit = list[object](), run.plan_fit
+
+    def noting(*given: object) -> object:
+        sides.append(given[3:5])
+        return plan_fit(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "plan_fit", noting)
+    Image.new("RGB", (40, 24)).save(dataset / "large.png")
+    train(workspace, steps=1, image_every=0, keep_size=True)
+    assert sides == [(40, 24)]
+
+
+def test_a_picture_that_cannot_be_encoded_is_named_by_its_size(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(StableDiffusion, "encode", full)
+    with pytest.raises(UserError, match=r"too small for a picture of 16 x 16 px.*smaller size"):
+        train(workspace, steps=1)
 
 
 @pytest.mark.parametrize(("switch", "value", "seen"), [("gradient_checkpointing", "on", True), ("gradient_checkpointing", "off", False)])

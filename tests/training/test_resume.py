@@ -122,6 +122,35 @@ def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> No
     assert torch.equal(rows_of(anna), unbroken)
 
 
+def test_resume_needs_neither_the_embeddings_file_nor_as_many_cards(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(workspace, steps=4, image_every=0)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    monkeypatch.setattr(loop, "is_launched", lambda: True)
+    monkeypatch.setattr("ti_core.training.checks.told_device", lambda: None)
+    folder = cut_at(workspace, 3, steps=4, image_every=0, gpus=2)
+    monkeypatch.setattr(loop, "is_launched", lambda: False)
+    monkeypatch.setattr(loop, "count_devices", lambda: 1)
+    anna.unlink()
+    go_on(workspace, folder)
+    assert torch.equal(rows_of(anna), unbroken)
+
+
+def test_an_interrupted_training_that_went_on_as_a_training_is_not_resumed(workspace: Workspace, anna: Path) -> None:
+    """Its last step may be another one by now, and the file in use too."""
+    jobs = JobQueue(workspace)
+    first = jobs.order("train", settings_for(steps=100_000, image_every=0, save_every=0).to_dict())
+    while len(first.curve) < 3:
+        time.sleep(0.02)
+    jobs.interrupt()
+    assert jobs.wait_for(first, 60).state == "interrupted" and jobs.rows()[0]["resume"]
+    at = load_embedding(anna).step
+    again = jobs.order("train", settings_for(steps=(at or 0) + 2, image_every=0, save_every=0).to_dict())
+    assert jobs.wait_for(again, 60).state == "finished"
+    assert all(row["resume"] is None for row in jobs.rows())
+    jobs.close()
+
+
 def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, anna: Path) -> None:
     folder = Path(train(workspace, steps=2, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
     unbroken = rows_of(anna)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,9 @@ from torch import Tensor
 from ti_core.data.images import cover, open_alpha, open_rgb
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
 from ti_core.data.read_ahead import read_ahead
+from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
+from ti_core.models.device import is_out_of_memory
 from ti_core.models.stable_diffusion import StableDiffusion, size_of
 
 
@@ -114,11 +117,25 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
 def _encode(sd: StableDiffusion, picture: _Picture) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
     assert picture.pixels is not None and picture.told is not None
-    with sd.vae_at_work():
+    with sd.vae_at_work(), _room_for(picture.pixels):
         image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
         mean, deviation = sd.encode(image.float() / 127.5 - 1)
     told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
     return {"mean": mean[0], "deviation": deviation[0], "weight": loss_weight(picture.alpha, mean.shape[-2:]), "told": told, "cropped": cropped}
+
+
+@contextmanager
+def _room_for(pixels: np.ndarray) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width = pixels.shape[:2]
+        raise UserError(
+            f"The device's memory is too small for a picture of {width} x {height} px.",
+            "Untick Do not resize images, or preprocess the pictures to a smaller size.",
+        ) from error
 
 
 def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:

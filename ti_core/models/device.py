@@ -16,7 +16,7 @@ _told: DeviceState | None = None
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next; on a CPU it is the free RAM.
+    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next.
 
     `count` devices can train together; `half` says whether it computes in half precision of its own choice.
     """
@@ -57,6 +57,13 @@ def count_devices() -> int:
     return max(1, torch.accelerator.device_count())
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether fewer pictures at once would help: as accelerate knows it, and as torch says it on Windows' processors."""
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return should_reduce_batch_size(error) or "DefaultCPUAllocator: not enough memory" in str(error)
+
+
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """bf16 where the hardware multiplies it natively, fp16 on other GPUs, None (float32) elsewhere."""
     import torch
@@ -81,4 +88,4 @@ def device_state(device: torch.device | None = None) -> DeviceState:
         return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half)
     if device.type == "mps":
         return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), half=half)
-    return DeviceState(device.type, "CPU", int(psutil.virtual_memory().available), count_devices(), half)
+    return DeviceState(device.type, "CPU", psutil.virtual_memory().available + psutil.Process().memory_info().rss, count_devices(), half)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
-from ti_core.settings import AUTOMATIC, SWITCHES
+from ti_core.settings import AUTOMATIC, SWITCHES, TrainSettings
 
 if TYPE_CHECKING:
     from ti_core.models.device import DeviceState
     from ti_core.models.stable_diffusion import StableDiffusion
-    from ti_core.settings import TrainSettings
 
 _, ON, OFF = SWITCHES
 MIB = 2**20
@@ -23,6 +22,9 @@ TILE_PX = 512
 SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
 """Left free for what counting cannot see: work space of single kernels and the allocator's rounding."""
 CPU_PIXELS_AT_ONCE = 16_384
+MEMORY_FIELDS = ("micro_batch", "gradient_checkpointing", "vae_to_ram", "encoders_to_ram", "vae_slicing")
+"""The user's own choices among the settings of the Train tab."""
+NO_WISHES = TrainSettings()
 PROMPTS_SHARE = 0.05
 """Prompts of one update are encoded together only while what their backward pass keeps stays below this share of the free memory."""
 
@@ -136,21 +138,6 @@ def estimate(
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """The user's own choices, the fields of TrainSettings: `Automatic`, `on` or `off`; `micro_batch` 0 is automatic."""
-
-    micro_batch: int = 0
-    gradient_checkpointing: str = AUTOMATIC
-    vae_to_ram: str = AUTOMATIC
-    encoders_to_ram: str = AUTOMATIC
-    vae_slicing: str = AUTOMATIC
-
-    @classmethod
-    def of(cls, settings: TrainSettings) -> Wishes:
-        return cls(*[getattr(settings, field.name) for field in fields(cls)])
-
-
-@dataclass(frozen=True)
 class FitPlan:
     """How to train. `prompts_at_once` is how many prompts of an update are encoded together: all of them, or else they are encoded once more, in
     parts, for the backward pass. `fits` is False where nothing is enough.
@@ -166,15 +153,18 @@ class FitPlan:
     fits: bool
 
 
-def choose_fit(free_bytes: int, facts: ModelFacts, width: int, height: int, images: int, bytes_per_number: int = 2, wishes: Wishes = Wishes()) -> FitPlan:
-    """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one update.
+def choose_fit(
+    free_bytes: int, facts: ModelFacts, width: int, height: int, images: int, bytes_per_number: int = 2, wishes: TrainSettings = NO_WISHES, most: int = 0
+) -> FitPlan:
+    """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one update, `most` how many of them are
+    put together where the user wishes no number (0: as many as fit). Of the `wishes` the MEMORY_FIELDS count.
 
     In this order: everything on the device and all images at once; the VAE off the device and as many images as fit; previews decoded in
     parts; gradient checkpointing; the text encoders off the device, again without checkpointing first.
     """
     usable = int(free_bytes * (1 - SPARE_SHARE)) - SPARE_BYTES
     together = min(images, max(1, int(usable * PROMPTS_SHARE / facts.prompt_bytes)))
-    wanted = min(images, wishes.micro_batch or images)
+    wanted = min(images, wishes.micro_batch or most or images)
     ways = product(*map(_ways_of, (wishes.encoders_to_ram, wishes.gradient_checkpointing, wishes.vae_slicing, wishes.vae_to_ram)))
     for encoders_off, checkpointing, slicing, vae_off in ways:
         prompts = images if encoders_off else together
@@ -196,11 +186,9 @@ def plan_fit(settings: TrainSettings, state: DeviceState, facts: ModelFacts, wid
 
     `images` is what one device has of an update. A CPU gains nothing from more than a few thousand latent pixels at once.
     """
-    wishes = Wishes.of(settings)
-    if state.kind == "cpu" and not wishes.micro_batch:
-        images = min(images, max(1, CPU_PIXELS_AT_ONCE * facts.latent_factor**2 // (width * height)))
+    most = max(1, CPU_PIXELS_AT_ONCE * facts.latent_factor**2 // (width * height)) if state.kind == "cpu" else 0
     half = state.half if settings.precision == AUTOMATIC else settings.precision != "float32"
-    return choose_fit(state.free_bytes, facts, width, height, images, bytes_per_number=2 if half else 4, wishes=wishes)
+    return choose_fit(state.free_bytes, facts, width, height, images, 2 if half else 4, settings, most)
 
 
 def _ways_of(switch: str) -> tuple[bool, ...]:

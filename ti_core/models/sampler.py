@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
@@ -19,6 +19,7 @@ from diffusers import (
 from PIL import Image
 
 from ti_core.errors import Interrupted
+from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion, size_of
 from ti_core.settings import SAMPLERS
@@ -71,7 +72,7 @@ def sample_images(
             pictures.extend(_sample_batch(sd, part, vectors, stop, on_step))
             continue
         except RuntimeError as error:
-            if len(part) == 1 or not should_reduce_batch_size(error):
+            if len(part) == 1 or not is_out_of_memory(error):
                 raise
         clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
         batch = len(part) // 2

@@ -5,7 +5,9 @@ The training's own loss is another task at each step, and its noise hides what i
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -19,6 +21,7 @@ from ti_core.settings import WITH_EACH_PREVIEW
 from ti_core.training.diffusion import TIMESTEPS, add_noise, generator_for, parts_of_one_shape, prompt_random, squared_error, target_of
 from ti_core.training.norms import usual_lengths
 from ti_core.training.run import Run
+from ti_core.training.run_state import describe_inputs
 
 SHARE_OF_TIME = 0.08
 FORWARD_COST = 0.55
@@ -34,6 +37,8 @@ class Evaluation:
     every: int
     images: list[int]
     usual_lengths: tuple[float, float]
+    inputs: str = ""
+    """A sign of what is measured, by which an earlier part of the run is known to have measured the same."""
     history: dict[int, list[float]] = field(default_factory=dict)
 
     def is_due(self, step: int) -> bool:
@@ -54,20 +59,33 @@ def plan_evaluation(run: Run) -> Evaluation:
     """
     settings, plan = run.settings, run.inputs.plan
     asked = settings.image_every if settings.evaluate_every == WITH_EACH_PREVIEW else settings.evaluate_every
+    never = Evaluation(0, [], (0.0, 0.0))
     if not asked:
-        return Evaluation(0, [], (0.0, 0.0))
+        if settings.early_stop:
+            run.log(Notice("Nothing is evaluated, because previews are off, so the training does not stop early. Set Evaluate every N steps to a number."))
+        return never
     affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
+    if every > max(asked, plan.steps - plan.first_step):
+        run.log(Notice("This training is too short to be evaluated without taking a tenth longer, so no step of it is marked."))
+        return never
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
     images = [pictures[i * len(pictures) // count] for i in range(count)] if len(pictures) > count else list(itertools.islice(itertools.cycle(pictures), count))
     what = f"{len(held_out)} held-out pictures" if held_out else f"{len(set(images))} of the training pictures with fixed noise"
-    evaluation = Evaluation(every, images, usual_lengths(run.sd))
+    evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
     if run.step:
-        evaluation.history = {step: losses for step, losses in load_history(run.folder.events_file, count).items() if step <= run.step}
+        evaluation.history = {step: losses for step, losses in load_history(run.folder.events_file, evaluation.inputs).items() if step <= run.step}
     run.log(Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked."))
     return evaluation
+
+
+def _sign_of(run: Run, images: list[int]) -> str:
+    settings, pictures = run.settings, describe_inputs([run.inputs.examples[i] for i in images], run.others.hashes)
+    told = [pictures, run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction_type,
+            run.sd.other_vae, settings.seed, settings.alpha_as_weight, settings.precision]  # fmt: skip
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 def evaluate(run: Run, evaluation: Evaluation) -> None:
@@ -79,7 +97,7 @@ def evaluate(run: Run, evaluation: Evaluation) -> None:
     evaluation.history[run.step] = losses
     best = best_step(evaluation.history)
     norm = float(next(iter(run.shown.values())).norm(dim=1).max())  # of the first text encoder: its words are those of `usual_lengths`
-    run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths))
+    run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs))
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from ti_core.embedding_files import named_in
@@ -11,6 +12,7 @@ from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted, shown_number
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions
+from ti_core.models.device import count_devices
 from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
@@ -48,6 +50,7 @@ def train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threa
 def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
     """Go on with a run that was interrupted or killed; on a CPU the result is bit for bit that of an unbroken run. Raises like `train`."""
     saved = load_run_state(check_resume(asked, workspace))
+    saved = replace(saved, settings=replace(saved.settings, gpus=min(saved.settings.gpus, count_devices())))  # it may be another computer
     if saved.settings.gpus > 1 and not is_launched():
         train_on_several(saved.settings, workspace, emit, stop, asked.run_folder)
     else:
@@ -125,7 +128,7 @@ def _save(run: Run, target: Path) -> None:
 
 def _train_steps(run: Run, evaluation: Evaluation) -> None:
     settings, plan = run.settings, run.inputs.plan
-    good = copy_of(run.vectors)
+    at_first = copy_of(run.vectors)
     saving, saved_step, saved_s = save_run_state(run), run.step, time.monotonic()
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()
@@ -135,13 +138,12 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
         loss, prompt = take_gradient(run, step)
         clip_gradient(run, step)
         run.norms.turn_only(run.vectors)
-        is_good = take_step(run, good, step, loss, rate)
+        is_good = take_step(run, step, loss, rate)
         run.step = step
         if is_good:
-            check_moved(run, good, rate)
+            check_moved(run, at_first, rate)
             run.norms.hold(run.vectors)
             move_average(run.average, run.vectors, settings.average_decay, step)
-            good = copy_of(run.vectors)
             elapsed_s = time.perf_counter() - began
             run.log(StepDone(step, loss, rate, prompt, elapsed_s))
             if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace

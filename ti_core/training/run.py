@@ -113,7 +113,6 @@ def begin_run(
 
     Raises UserError, with nothing written, if the embedding is for another model.
     """
-    rows = inputs.embedding.vectors
     if inputs.embedding.widths != sd.widths:
         raise UserError(
             f"Embedding '{inputs.embedding.name}' was made for another kind of checkpoint than {sd.file.title}: its vectors have {shown_widths(inputs.embedding.widths)} numbers, not {shown_widths(sd.widths)}.",
@@ -127,30 +126,32 @@ def begin_run(
         emit(Notice(f"The captions or prompts also name {', '.join(others.vectors)}: these embeddings are used there, and stay as they are."))
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
     size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
-    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), width, height, len(together.own(inputs.plan.images_per_step)))
-    if not fit.fits:
-        emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     plan = inputs.plan
     encode = partial(encode_images, sd, [e.path for e in inputs.examples], alpha_as_weight=settings.alpha_as_weight, emit=emit, stop=stop,
                      cache_folder=inputs.latent_cache)  # fmt: skip
     latents = encode(size=size)
     coarse = encode(size=replace(size, share=COARSE_SIZE)) if plan.first_step < last_coarse_step(settings) else None
+    largest = max(latents.mean, key=lambda mean: mean.shape[-1] * mean.shape[-2])
+    sides = (largest.shape[-1] * sd.latent_factor, largest.shape[-2] * sd.latent_factor)  # of kept sizes the largest decides
+    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), *sides, len(together.own(plan.images_per_step)))
+    if not fit.fits:
+        emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     _bring_to_device(sd, fit)
     folder = _open_folder(replace(settings, width=width, height=height), inputs, sd, saved if together.is_first else None)
     norms = norm_control(settings.norm_control, sd)
-    vectors = {encoder: tensor.to(sd.device).clone().requires_grad_(True) for encoder, tensor in rows.items()}
+    rows = inputs.embedding.vectors
+    vectors = {encoder: rows[encoder].to(sd.device).clone().requires_grad_(True) for encoder in sd.widths}  # a saved state has another order
     if not plan.first_step and not saved:
         norms.hold(vectors)
     averaged = (saved.average if saved else None) or vectors
-    average = {encoder: rows.detach().to(sd.device).clone() for encoder, rows in averaged.items()} if settings.average_decay else {}
+    average = {encoder: averaged[encoder].detach().to(sd.device).clone() for encoder in vectors} if settings.average_decay else {}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     if saved:
         saved.fill(optimizer)
         folder.cut_back_to(plan.first_step)
-    largest = max(mean.shape[-1] * mean.shape[-2] for mean in latents.mean)
     return Run(
         settings=settings, inputs=inputs, sd=sd, latents=latents, coarse=coarse, folder=folder, vectors=vectors, average=average, norms=norms,
-        optimizer=optimizer, step=plan.first_step, log=RunLog(folder, plan, settings, emit), stop=stop, fit=fit, pixels_at_once=fit.micro_batch * largest,
+        optimizer=optimizer, step=plan.first_step, log=RunLog(folder, plan, settings, emit), stop=stop, fit=fit, pixels_at_once=fit.micro_batch * largest.shape[-1] * largest.shape[-2],
         together=together, others=others.on(sd.device), refusals=saved.refusals if saved else 0,
     )  # fmt: skip
 
@@ -158,7 +159,7 @@ def begin_run(
 def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, saved: RunState | None) -> RunFolder:
     """The folder of the saved run, else one of today, with the settings in it."""
     plan = inputs.plan
-    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, fresh=plan.first_step == 0, suffix=inputs.suffix)
+    fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, plan.first_step, inputs.suffix)
     folder = saved.folder if saved else fresh
     facts = {
         "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,

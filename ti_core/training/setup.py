@@ -10,11 +10,11 @@ from ti_core.data.dataset import Example, hold_out, scan_dataset
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.events import Emit
+from ti_core.events import Emit, Notice
 from ti_core.library import embedding_suffix, find_embedding, find_usable_checkpoint, known_name
 from ti_core.models.families import FAMILIES, Family
 from ti_core.plan import RunPlan, plan_run
-from ti_core.prompts import find_template, load_template
+from ti_core.prompts import find_template, load_template, split_at_names
 from ti_core.schedule import Schedule, parse_schedule
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
@@ -47,18 +47,32 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
     return replace(found, name=name, vectors=vectors)
 
 
+def _teaching_lines(lines: list[str], name: str, template: str, emit: Emit) -> list[str]:
+    """Those that hold the name as a word of its own: the others would not train it. A Notice tells of them; raises UserError if none is left."""
+    teaching = [line for line in lines if any(found for found, _ in split_at_names(line.replace("[name]", name), [name]))]
+    if not teaching:
+        raise UserError(
+            f"In no line of the Prompt template '{template}' does [name] stand as a word of its own, so the new word would not be trained.",
+            "Put a space before and after [name].",
+        )
+    if left := len(lines) - len(teaching):
+        emit(Notice(f"{left} of the {len(lines)} lines of {template} do not hold [name] as a word of its own. They would teach nothing and are left out."))
+    return teaching
+
+
 def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None) -> Prepared:
     """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice.
 
     `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
     """
-    check_train(settings, workspace)
+    check_train(settings, workspace, coming=[settings.embedding] if resumed else ())
     checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
     embedding = resumed or _load_for_training(known_name(settings.embedding, workspace), family, checkpoint.title, workspace)
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
+    lines = _teaching_lines(load_template(find_template(settings.template_file, workspace)), embedding.name, settings.template_file, emit)
     first_step = embedding.step or 0
     if first_step >= settings.steps and not resumed:
         raise UserError(
@@ -68,6 +82,6 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     examples, held_out = hold_out(examples, settings.held_out)
     plan = plan_run(len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
-        embedding, examples, load_template(find_template(settings.template_file, workspace)), parse_schedule(settings.learning_rate),
+        embedding, examples, lines, parse_schedule(settings.learning_rate),
         workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
     )  # fmt: skip

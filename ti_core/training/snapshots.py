@@ -6,12 +6,13 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
 from ti_core.events import Notice, PreviewSaved
+from ti_core.models.device import is_out_of_memory
 from ti_core.models.infotext import infotext, save_png
 from ti_core.models.sampler import SampleRequest, sample_images
 
@@ -70,7 +71,7 @@ def _paint(run: Run, request: SampleRequest) -> Image.Image | None:
     try:
         return sample_images(run.sd, [request], run.words(run.shown), run.stop)[0]
     except RuntimeError as error:
-        if not should_reduce_batch_size(error):
+        if not is_out_of_memory(error):
             raise
     clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
     return None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
 from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import Notice
+from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
 from ti_core.schedule import parse_schedule
@@ -50,7 +50,7 @@ def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
         try:
             return _accumulate(run, step)
         except RuntimeError as error:
-            if not should_reduce_batch_size(error):
+            if not is_out_of_memory(error):
                 raise
         clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
         _make_room(run)
@@ -155,21 +155,15 @@ class NotFinite(UserError):
     """The numbers of a run stopped being finite, and lower rates did not help. The vectors are the last good ones."""
 
 
-def take_step(run: Run, good: dict[str, Tensor], step: int, loss: float, rate: float) -> bool:
+def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
     """Let the optimizer move the vectors. Where numbers are not finite, nothing moves, and the rate is halved for what follows: False.
 
     Raises NotFinite after MAX_REFUSALS of them.
     """
     gradients = [rows.grad for rows in run.vectors.values() if rows.grad is not None]
-    if math.isfinite(loss) and all(bool(gradient.isfinite().all()) for gradient in gradients):
-        before = copy.deepcopy(run.optimizer.state_dict())
+    if math.isfinite(loss) and all(bool(gradient.square().sum().isfinite()) for gradient in gradients):  # AdamW keeps the squares
         run.optimizer.step()
-        if all(bool(rows.isfinite().all()) for rows in run.vectors.values()):
-            return True
-        run.optimizer.load_state_dict(before)
-        with torch.no_grad():
-            for encoder, rows in run.vectors.items():
-                rows.copy_(good[encoder])
+        return True
     if run.refusals == MAX_REFUSALS:
         raise NotFinite(
             f"At step {step} the calculation broke down (a number grew too large) for the {MAX_REFUSALS + 1}th time; the learning rate was {shown_number(rate)}. "
