@@ -28,7 +28,7 @@ class CheckpointFacts:
     """`kind`: checkpoint, lora, vae, embedding, text encoder, other, unknown or damaged. `form`: file or folder.
 
     `family`: a key of models/families.py, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8. `prediction_type`: epsilon or
-    v_prediction, empty where nothing in the file tells. `parameters` counts without the second (EMA) set of weights. `problem` says in one
+    v_prediction, empty where nothing in the file tells. `latent_factor` is how many times the sides of a picture are those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can be made good).
     """
 
@@ -39,6 +39,7 @@ class CheckpointFacts:
     precision: str = ""
     prediction_type: str = ""
     size_px: int = 512
+    latent_factor: int = 8
     bytes: int = 0
     parameters: int = 0
     problem: str = ""
@@ -156,7 +157,7 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
     headers = {file: read_header(file) for file in files} if not problem else {}
     prediction_type = {"v_prediction": "v_prediction", "epsilon": "epsilon"}.get(str(scheduler.get("prediction_type", "epsilon")), "")
     return dataclasses.replace(
-        facts, kind=kind, family=family, inpainting=channels == 9, prediction_type=prediction_type, size_px=_size_of_folder(folder, unet, family),
+        facts, kind=kind, family=family, inpainting=channels == 9, prediction_type=prediction_type, size_px=_size_of_folder(folder, unet, family), latent_factor=_latent_factor(folder),
         precision=next((_precision(header) for file, header in headers.items() if file.parent.name == "unet"), ""),
         bytes=sum(file.stat().st_size for file in files), parameters=sum(math.prod(s) for header in headers.values() for s in header.shapes.values()),
         problem=problem, hint=hint if problem else "", missing=missing,
@@ -185,9 +186,13 @@ def _missing_parts(folder: Path, parts: list[str]) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def _latent_factor(folder: Path) -> int:
+    """Each part of the autoencoder but the last halves the sides."""
+    blocks = load_json(folder / "vae" / "config.json").get("block_out_channels")
+    return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and 1 <= len(blocks) <= 8 else CheckpointFacts.latent_factor
+
+
 def _size_of_folder(folder: Path, unet: dict[str, Any], family: str) -> int:
-    """Latent size times the autoencoder's reduction, from the config files; the family's size if they do not say."""
-    try:
-        return int(unet["sample_size"]) << (len(load_json(folder / "vae" / "config.json")["block_out_channels"]) - 1)
-    except (KeyError, TypeError, ValueError):
-        return SIZES_PX[family]
+    """Latent size times the autoencoder's factor, from the config files; the family's size if they do not say."""
+    size = unet.get("sample_size")
+    return size * _latent_factor(folder) if isinstance(size, int) else SIZES_PX[family]

@@ -118,7 +118,7 @@ def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) 
         return ""
     if state is None:
         return ""
-    facts = facts_by_size(checkpoint.facts.family, checkpoint.facts.parameters)
+    facts = facts_by_size(checkpoint.facts)
     width, height = settings.width or checkpoint.size_px, settings.height or checkpoint.size_px
     fit = plan_fit(settings, state, facts, width, height, -(-images // max(1, settings.gpus)))
     free = f"{state.free_bytes / 2**30:.1f} GB are free ({state.name})."

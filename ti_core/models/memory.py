@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ti_core.settings import AUTOMATIC, SWITCHES, TrainSettings
 
 if TYPE_CHECKING:
+    from ti_core.checkpoint_facts import CheckpointFacts
     from ti_core.models.device import DeviceState
     from ti_core.models.stable_diffusion import StableDiffusion
 
@@ -75,14 +76,15 @@ def memory_facts(sd: StableDiffusion) -> ModelFacts:
     )
 
 
-def facts_by_size(family: str, parameters: int) -> ModelFacts:
+def facts_by_size(checkpoint: CheckpointFacts) -> ModelFacts:
     """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the root of the share."""
-    known = FACTS[family]
-    share = parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
+    known = FACTS[checkpoint.family]
+    share = checkpoint.parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
     width = share**0.5
     return ModelFacts(
         int(known.unet_parameters * share), int(known.vae_parameters * share), int(known.encoder_parameters * share), known.kept_numbers * width,
-        known.checkpointed_numbers * width, known.prompt_bytes * share, known.vae_numbers * width,
+        known.checkpointed_numbers * width, known.prompt_bytes * share, known.vae_numbers * width * (checkpoint.latent_factor / known.latent_factor) ** 2,
+        checkpoint.latent_factor,
     )  # fmt: skip
 
 
