@@ -103,9 +103,11 @@ def serve(options: argparse.Namespace) -> None:
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
-    jobs = JobQueue(workspace, JobProcess().kinds(), is_paused=True)
+    process = JobProcess()
+    jobs = JobQueue(workspace, process.kinds(), is_paused=True)
     door = Door(options.port, options.listen, options.share, user, password, look_user, look_password, options.allow_pickle, token)
     blocks = start_page(workspace, door, jobs, checkpoint)
+    process.start()
     jobs.begin()
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     if options.share:

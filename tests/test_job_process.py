@@ -33,20 +33,25 @@ LONG = {"steps": 100_000, "image_every": 0, "save_every": 5}
 def process() -> Iterator[JobProcess]:
     process = JobProcess()
     yield process
-    assert process._child.stdin is not None
-    process._child.stdin.close()
-    assert process._child.wait(30) == 0, "it ends when the server is gone"
+    child = process.start()
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait(120) == 0, "it ends when the server is gone"
 
 
 @pytest.fixture
 def jobs(process: JobProcess, workspace: Workspace) -> Iterator[JobQueue]:
     jobs = JobQueue(workspace, process.kinds())
     yield jobs
+    for job in [*jobs.running(), *jobs.line()]:
+        jobs.cancel(job.id)
+    last = jobs.submit("x", "last", lambda emit, stop: None)  # once it has run, the worker asks nothing more of the process
+    assert jobs.wait_for(last, 300).state == "finished"
     jobs.close()
 
 
 def wait_until(happened: Callable[[], object], what: str) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         if happened():
             return
         time.sleep(0.1)
@@ -59,8 +64,8 @@ def trained(jobs: JobQueue, **changes: object) -> Job:
 
 def test_a_job_over_there_tells_and_leaves_what_it_does_here(jobs: JobQueue, process: JobProcess, workspace: Workspace, dataset: Path) -> None:
     create = jobs.order("create", CreateSettings(name="anna", checkpoint=TINY, vectors=2).to_dict())
-    jobs.wait_for(create, 120)
-    job = jobs.wait_for(trained(jobs, steps=4), 120)
+    jobs.wait_for(create, 300)
+    job = jobs.wait_for(trained(jobs, steps=4), 300)
     assert create.state == job.state == "finished", job.text
     assert job.text.startswith("Training finished at 4 steps") and len(job.curve) == 4
     assert [step for step, *_ in job.previews] == [2, 4] and all(Path(file).is_file() for file in job.files)
@@ -74,31 +79,31 @@ def test_stop_saves_and_what_was_stopped_stops_nothing_else(jobs: JobQueue, work
     wait_until(lambda: len(first.curve) > 3, "the training began")
     jobs.interrupt()
     second = trained(jobs, steps=load_embedding(anna).step + 10_000, image_every=0)
-    assert jobs.wait_for(first, 60).state == "interrupted" and "interrupted at" in first.text
+    assert jobs.wait_for(first, 300).state == "interrupted" and "interrupted at" in first.text
     assert load_embedding(anna).step == first.done
     wait_until(lambda: len(second.curve) > 3 or second.state == "failed", "the next one trains")
     jobs.interrupt()
-    assert jobs.wait_for(second, 60).state == "interrupted"
+    assert jobs.wait_for(second, 300).state == "interrupted"
 
 
 def test_a_mistake_is_told_in_its_own_words(jobs: JobQueue, dataset: Path, anna: Path) -> None:  # noqa: F811
     for picture in dataset.glob("*.png"):
         picture.write_bytes(b"no picture")
-    job = jobs.wait_for(trained(jobs), 60)
+    job = jobs.wait_for(trained(jobs), 300)
     assert job.state == "failed" and "None of its pictures can be used" in job.text and "unexpected" not in job.text
 
 
 def test_a_process_that_is_killed_fails_its_job_alone_and_the_run_can_go_on(jobs: JobQueue, process: JobProcess, workspace: Workspace, anna: Path) -> None:  # noqa: F811
     job = trained(jobs, **LONG)
     wait_until(lambda: len(job.curve) > 12, "a state was saved")
-    os.kill(process._child.pid, signal.SIGKILL)
-    assert jobs.wait_for(job, 60).state == "failed"
+    os.kill(process.start().pid, signal.SIGKILL)
+    assert jobs.wait_for(job, 300).state == "failed"
     assert "probably because memory ran out" in job.text and job.resume_step is not None and job.resume_step > 0
     again = jobs.resume(job.id)
     wait_until(lambda: len(again.curve) > 1, "a new process goes on")
     assert again.curve[0][0] == job.resume_step + 1
     jobs.interrupt()
-    assert jobs.wait_for(again, 60).state == "interrupted"
+    assert jobs.wait_for(again, 300).state == "interrupted"
 
 
 def test_a_photo_whose_name_is_no_utf8_is_a_photo(jobs: JobQueue, workspace: Workspace) -> None:
@@ -106,7 +111,7 @@ def test_a_photo_whose_name_is_no_utf8_is_a_photo(jobs: JobQueue, workspace: Wor
     photos.mkdir()
     Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / os.fsdecode(b"M\xfcller.png"))
     job = jobs.order("preprocess", {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64})
-    assert jobs.wait_for(job, 60).state == "finished", job.text
+    assert jobs.wait_for(job, 300).state == "finished", job.text
 
 
 def test_a_watcher_that_fails_leaves_nothing_for_the_next_job(process: JobProcess, workspace: Workspace, anna: Path) -> None:  # noqa: F811
@@ -137,7 +142,7 @@ def test_the_process_ends_with_its_server(tmp_path: Path) -> None:
 
     from ti_core.workspace import REPOSITORY
 
-    code = "import time; from ti_core.job_process import JobProcess; p = JobProcess(); print(p._child.pid, flush=True); time.sleep(1000)"
+    code = "import time; from ti_core.job_process import JobProcess; print(JobProcess().start().pid, flush=True); time.sleep(1000)"
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert server.stdout is not None
     child = psutil.Process(int(server.stdout.readline()))

@@ -71,7 +71,7 @@ def test_interrupt_stops_the_running_job_and_the_next_one_starts(tmp_path: Path)
         raise Interrupted
 
     first, second = jobs.submit("train", "first", endless), jobs.submit("train", "second", steps(1))
-    assert running.wait(5)
+    assert running.wait(120)
     assert [job.title for job in jobs.line()] == ["second"]
     assert "first" in jobs.interrupt()
     assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")

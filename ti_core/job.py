@@ -84,8 +84,8 @@ class Job:
                 self.notices.append(event.text)
             case Finished():
                 self.text = event.text
-                self.state = "interrupted" if event.interrupted else "finished"
                 self.files = [*event.files, *(f for f in self.files if f not in event.files)]
+                self.state = "interrupted" if event.interrupted else "finished"
             case Failed():
                 self.text, self.state = event.text, "failed"
 

@@ -36,7 +36,8 @@ class JobProcess:
 
     def __init__(self) -> None:
         self._number, self._told_nothing = 0, True
-        self._start()
+        self._child: subprocess.Popen[str] | None = None
+        expect_device()
 
     def kinds(self, kinds: Mapping[str, JobKind] = KINDS) -> dict[str, JobKind]:
         return {name: replace(kind, run=partial(self.run, name)) for name, kind in kinds.items()}
@@ -52,15 +53,15 @@ class JobProcess:
             raise Interrupted
         if ended == DIED:
             raise UserError(
-                f"The work ended by itself{_cause(self._child.wait())}. What was saved is kept.", "Press Resume, or start it again with a smaller size."
+                f"The work ended by itself{_cause(self._child.wait() if self._child else 0)}. What was saved is kept.",
+                "Press Resume, or start it again with a smaller size.",
             )
         if ended:
             raise UserError(ended)
 
     def _follow(self, order: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
         """Send the order and emit what comes of it; how it ended."""
-        if self._child.poll() is not None:
-            self._start()
+        child = self.start()
         self._say(order)
         has_stopped, self._told_nothing = False, True
         try:
@@ -75,17 +76,19 @@ class JobProcess:
                     self._told_nothing = False
                     emit(told)
         except BaseException:  # what it still tells of this job must not be taken for the next one's
-            kill_child(self._child)
+            kill_child(child)
             raise
 
-    def _start(self) -> None:
-        expect_device()
-        self._told: queue.Queue[Event | str] = queue.Queue()
-        self._child = start_child("ti_core.job_process")
-        threading.Thread(target=_read, args=(self._child, self._told), name="job-process", daemon=True).start()
+    def start(self) -> subprocess.Popen[str]:
+        """The process, begun if it does not run: it takes some seconds to load torch, in which the page should be open already."""
+        if self._child is None or self._child.poll() is not None:
+            self._told: queue.Queue[Event | str] = queue.Queue()
+            self._child = start_child("ti_core.job_process")
+            threading.Thread(target=_read, args=(self._child, self._told), name="job-process", daemon=True).start()
+        return self._child
 
     def _say(self, what: dict[str, Any]) -> None:
-        assert self._child.stdin is not None, "it is started with a pipe"
+        assert self._child and self._child.stdin is not None, "it is started with a pipe"
         try:
             self._child.stdin.write(json.dumps(what) + "\n")
         except OSError:  # it has died; the reader says so

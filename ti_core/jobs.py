@@ -96,7 +96,7 @@ class JobQueue:
         with self._lock:
             job = self._find(job_id)
             if job.state == "waiting":
-                job.state, job.text = "cancelled", "Cancelled before it began."
+                job.text, job.state = "Cancelled before it began.", "cancelled"
                 self._changed(job)
                 told = f"Cancelled: {job.title}."
             elif job.state == "running":
@@ -138,6 +138,7 @@ class JobQueue:
         if job and job.state == "running":
             job.stop.set()
             self.wait_for(job, timeout_s)
+        self._save()
 
     def interrupt(self) -> str:
         """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
@@ -170,7 +171,10 @@ class JobQueue:
     def wait_for(self, job: Job, timeout_s: float = 3600.0) -> Job:
         """Block until the job has ended or the time is up."""
         end = time.monotonic() + timeout_s
-        while not job.has_ended and time.monotonic() < end:
+        while time.monotonic() < end:
+            with self._lock:  # so that all is noted that belongs to the end
+                if job.has_ended:
+                    break
             time.sleep(0.02)
         return job
 

@@ -118,13 +118,16 @@ class RunFolder:
         for table, columns in ((self.loss_csv, CSV_COLUMNS), (self.evaluation_csv, EVALUATION_COLUMNS)):
             _cut_lines(table, partial(_is_row_until, step, len(columns)))
 
+    def check_there(self) -> None:
+        """Raises UserError if the folder was removed: the run must stop and say so, and not make it anew."""
+        if not self.root.is_dir():
+            raise UserError(f"The run's folder '{self.root.name}' is not there any more.", "Train again, and leave the folder in its place.")
+
     def _append(self, path: Path, text: str) -> None:
-        """Never makes the folder anew: if it was removed, the run must stop and say so."""
+        self.check_there()
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(text)
-        except FileNotFoundError as error:
-            raise UserError(f"The run's folder '{self.root.name}' is not there any more.", "Train again, and leave the folder in its place.") from error
         except OSError as error:
             raise UserError(
                 f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.", "Make room, then press Resume: it continues."

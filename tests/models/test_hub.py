@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,7 +154,8 @@ def test_a_part_that_is_longer_than_the_new_file_and_files_that_are_gone_there_a
     assert not [found for found in files_of(path) if "bin" in found or "README" in found or found.startswith(".")]
 
 
-def test_checking_a_file_says_little(hub: FakeHub, place: Workspace) -> None:
+def test_checking_a_file_says_little(hub: FakeHub, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "time", SimpleNamespace(monotonic=lambda: 5.0))
     hub.files["v1.safetensors"] = SINGLE * 8
     recorder = Recorder()
     download("owner/model/v1.safetensors", place, hub, recorder)

@@ -18,11 +18,11 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.errors import SettingsError, UserError
-from ti_core.events import EmbeddingSaved, Event, Finished, Notice, PreviewSaved, Started, StepDone
+from ti_core.events import EmbeddingSaved, Finished, Notice, PreviewSaved, Started, StepDone
 from ti_core.library import find_embeddings
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
-from ti_core.training import loop, update
+from ti_core.training import loop, snapshots, update
 from ti_core.training.create import create_embedding
 from ti_core.training.run import Run
 from ti_core.workspace import Workspace
@@ -207,15 +207,15 @@ def test_interrupt_saves_the_completed_steps_and_says_so(workspace: Workspace, a
     assert events.of(EmbeddingSaved)[-1].path == str(anna)
 
 
-def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(workspace: Workspace, anna: Path) -> None:
-    recorder = Recorder()
+def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, paint = Recorder(), snapshots.sample_images
 
-    def stop_at_the_copy(event: Event) -> None:
-        recorder(event)
-        if isinstance(event, EmbeddingSaved):
-            recorder.stop.set()
+    def stopped(*given: object) -> object:
+        recorder.stop.set()
+        return paint(*given)  # type: ignore[arg-type]
 
-    loop.train(settings_for(steps=50), workspace, stop_at_the_copy, recorder.stop)
+    monkeypatch.setattr(snapshots, "sample_images", stopped)
+    train(workspace, recorder, steps=50)
     assert not recorder.of(PreviewSaved)
     assert recorder.of(Finished)[0].interrupted and load_embedding(anna).step == 2
 

@@ -243,6 +243,8 @@ def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace
     def remove(event: object) -> None:
         recorder(event)  # type: ignore[arg-type]
         if isinstance(event, StepDone) and event.step == 2:
+            while not (Path(recorder.of(Started)[0].folder) / "state.safetensors").exists():  # type: ignore[attr-defined]
+                time.sleep(0.01)  # so that no file is just being written where the folder goes
             shutil.rmtree(recorder.of(Started)[0].folder)  # type: ignore[attr-defined]
 
     before = rows_of(anna)

@@ -42,7 +42,7 @@ def start(workspace: Workspace, processes: int, *more: str) -> list[subprocess.P
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     try:
-        outputs = [process.communicate(timeout=120)[0] for process in processes]
+        outputs = [process.communicate(timeout=600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -75,7 +75,7 @@ def test_two_processes_give_the_vectors_of_one_and_go_on_where_one_ended(workspa
 def test_only_the_first_speaks_and_writes_and_interrupt_ends_all(workspace: Workspace, anna: Path) -> None:  # noqa: F811
     processes = start(workspace, 2, "--steps", "100000", "--image-every", "0", "--save-every", "5")
     saved = workspace.root / "textual_inversion"
-    for _ in range(600):
+    for _ in range(3000):
         if list(saved.rglob("anna-5.pt")):
             break
         time.sleep(0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ def test_things_are_written_in_order_while_the_loop_goes_on() -> None:
     may_write, written = threading.Event(), list[int]()
     with Writer() as writer:
         for number in range(MOST_WAITING):
-            writer.put(lambda number=number: (may_write.wait(10), written.append(number)))
+            writer.put(lambda number=number: (may_write.wait(120), written.append(number)))
         assert written == []
         may_write.set()
         writer.finish()
@@ -49,13 +50,16 @@ def test_a_slow_disk_makes_the_loop_wait_before_memory_fills() -> None:
 
         def loop() -> None:
             for number in range(3 * MOST_WAITING):
-                writer.put(lambda: may_write.wait(10))
+                writer.put(lambda: may_write.wait(120))
                 put.append(number)
 
         training = threading.Thread(target=loop)
         training.start()
-        training.join(0.5)
+        ends = time.monotonic() + 60
+        while len(put) < MOST_WAITING and time.monotonic() < ends:
+            time.sleep(0.01)
+        time.sleep(0.2)
         assert training.is_alive() and len(put) == MOST_WAITING
         may_write.set()
-        training.join(10)
+        training.join(60)
         assert len(put) == 3 * MOST_WAITING

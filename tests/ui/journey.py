@@ -21,6 +21,7 @@ BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networki
 START_S = 120
 SLOW_MS = 240_000
 """For what a job does; a busy machine needs many times what a quiet one does."""
+ANSWER_S = 120
 ANSWER_MS = 60_000
 """For what the page does by itself. Playwright's own 5 s are too short for a machine that does other work too."""
 expect.set_options(timeout=ANSWER_MS)
@@ -72,7 +73,7 @@ def open_chromium() -> Iterator[Browser]:
     found = shutil.which("chromium") or shutil.which("google-chrome")
     assert found, "the browser tests need chromium; ./test.sh installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=BROWSER_FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=BROWSER_FLAGS, timeout=START_S * 1000)
         yield browser
         browser.close()
 
@@ -84,8 +85,19 @@ def open_page(browser: Browser, url: str, requests: list[str] | None = None, **c
     if requests is not None:
         page.on("request", lambda request: requests.append(request.url))
     page.goto(url)
-    expect(state(page)).not_to_have_text("connecting", timeout=START_S * 1000)
+    wait_until_restored(page)
     return page
+
+
+def reload(page: Page) -> None:
+    page.reload()
+    wait_until_restored(page)
+
+
+def wait_until_restored(page: Page) -> None:
+    """Until the page has its news and has put back what was typed: what is done before that is overwritten."""
+    expect(state(page)).not_to_have_text("connecting", timeout=START_S * 1000)
+    page.wait_for_function("() => window.pageIsBack && window.formsAreBack && !document.body.inert", timeout=START_S * 1000)
 
 
 def state(page: Page):  # type: ignore[no-untyped-def]
@@ -136,7 +148,8 @@ def wait_for_previews(page: Page, count: int) -> None:
 
 def drawn_width(page: Page, index: int = 0) -> int:
     """Pixels of a preview as the browser got it: 0 if it could not be fetched."""
-    picture = page.locator("#live .grid img").nth(index)
+    picture = page.locator("#live .grid img").nth(index).element_handle()  # of this one, whatever comes before it meanwhile
+    assert picture
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("picture => picture.complete", arg=picture.element_handle())
+    page.wait_for_function("picture => picture.complete", arg=picture)
     return int(picture.evaluate("picture => picture.naturalWidth"))

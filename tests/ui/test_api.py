@@ -14,7 +14,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from tests.conftest import TINY
-from tests.ui.journey import free_port
+from tests.ui.journey import ANSWER_S, free_port
 from ti_core.embeddings.formats import load_embedding
 from ti_core.jobs import JobQueue
 from ti_core.ui.a1111_api import _settings
@@ -42,7 +42,13 @@ def served(workspace: Workspace, dataset: Path) -> Iterator[Served]:
     jobs = JobQueue(shared)
     blocks = start_page(shared, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs, TINY)
     url = f"http://127.0.0.1:{blocks.server_port}"
-    yield Served(url, jobs, shared, Client(url, auth=("anna", "right"), verbose=False), httpx.Client(base_url=url, auth=("anna", "right"), timeout=120))
+    yield Served(
+        url,
+        jobs,
+        shared,
+        Client(url, auth=("anna", "right"), verbose=False, httpx_kwargs={"timeout": ANSWER_S}),
+        httpx.Client(base_url=url, auth=("anna", "right"), timeout=ANSWER_S),
+    )
     blocks.close()
     jobs.close()
 
@@ -96,7 +102,7 @@ def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(serve
     stop = threading.Event()
 
     def watch() -> None:
-        with httpx.Client(base_url=served.url, auth=("eve", "looks")) as viewer:
+        with httpx.Client(base_url=served.url, auth=("eve", "looks"), timeout=ANSWER_S) as viewer:
             while not stop.is_set():
                 seen.append(viewer.get("/sdapi/v1/progress").json())
 
@@ -151,19 +157,22 @@ def test_a1111s_preprocess_crops_a_folder(served: Served) -> None:
 def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Served) -> None:
     path = f"{served.url}/sdapi/v1/create/embedding"
     body = {"name": "boris", "checkpoint": TINY}
-    assert httpx.get(f"{served.url}/sdapi/v1/progress").status_code == 401
-    assert httpx.post(path, json=body).status_code == 401
-    assert httpx.post(path, json=body, auth=("anna", "wrong")).status_code == 401
-    assert httpx.post(path, json=body, auth=("eve", "looks")).status_code == 403
-    assert httpx.post(path, json=body, auth=("anna", "right"), headers={"Origin": "https://evil.example"}).status_code == 403
-    assert "application/json" in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right")).json()["info"]
-    assert "error" in httpx.post(path, content="[" * 100_000, auth=("anna", "right"), headers={"content-type": "application/json"}).json()["info"]
+    assert httpx.get(f"{served.url}/sdapi/v1/progress", timeout=ANSWER_S).status_code == 401
+    assert httpx.post(path, json=body, timeout=ANSWER_S).status_code == 401
+    assert httpx.post(path, json=body, auth=("anna", "wrong"), timeout=ANSWER_S).status_code == 401
+    assert httpx.post(path, json=body, auth=("eve", "looks"), timeout=ANSWER_S).status_code == 403
+    assert httpx.post(path, json=body, auth=("anna", "right"), headers={"Origin": "https://evil.example"}, timeout=ANSWER_S).status_code == 403
+    assert "application/json" in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right"), timeout=ANSWER_S).json()["info"]
+    assert (
+        "error"
+        in httpx.post(path, content="[" * 100_000, auth=("anna", "right"), headers={"content-type": "application/json"}, timeout=ANSWER_S).json()["info"]
+    )
     assert not served.jobs.rows()
 
 
 def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_scripts(served: Served) -> None:
     assert served.a1111.post("/sdapi/v1/create/embedding", json={"name": "anna"}).status_code == 200
-    before = served.jobs.submit("x", "before", lambda emit, stop: stop.wait(60))
+    before = served.jobs.submit("x", "before", lambda emit, stop: stop.wait(600))
     while before.state == "waiting":  # until it runs, it would be the first of the line below
         time.sleep(0.05)
     answers = []

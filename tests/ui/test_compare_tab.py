@@ -11,13 +11,13 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import fill, open_chromium, open_page, running_app, state
+from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, state
 from ti_core.run_folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
-WAIT_MS = 90_000
+WAIT_MS = SLOW_MS
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,6 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     expect(grid.locator(".used")).to_contain_text("Step 60 is now embeddings/anna.pt")
     assert file.read_bytes() != before
     assert file.read_bytes() == (workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-60.pt").read_bytes()
-    page.reload()
+    reload(page)
     choose_tab(page, "Compare")
     expect(page.locator("#compare_grid td img")).to_have_count(6, timeout=WAIT_MS)

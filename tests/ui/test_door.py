@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.ui.journey import running_app
+from tests.ui.journey import ANSWER_S, running_app
 
 
 def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,13 +18,13 @@ def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share
         assert len(logins) == 1
         user, password = logins[0].removeprefix("Login for this page: ").split(" / ")
         assert len(password) >= 12
-        assert httpx.get(f"{url}/config").status_code == 401
-        assert httpx.post(f"{url}/login", data={"username": user, "password": "guess"}).status_code == 400
-        with httpx.Client() as person:
+        assert httpx.get(f"{url}/config", timeout=ANSWER_S).status_code == 401
+        assert httpx.post(f"{url}/login", data={"username": user, "password": "guess"}, timeout=ANSWER_S).status_code == 400
+        with httpx.Client(timeout=ANSWER_S) as person:
             assert person.post(f"{url}/login", data={"username": user, "password": password}).status_code == 200
             assert person.get(f"{url}/config").status_code == 200
         end = time.monotonic() + 60
         while not any(line.startswith("Public page: none") for line in lines) and time.monotonic() < end:
             time.sleep(0.2)
         assert any(line.startswith("Public page: none") for line in lines)
-        assert httpx.get(f"{url}/config").status_code == 401
+        assert httpx.get(f"{url}/config", timeout=ANSWER_S).status_code == 401

@@ -14,11 +14,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import drawn_width, fill, open_chromium, open_page, previews, running_app, state, value_of
+from tests.ui.journey import SLOW_MS, drawn_width, fill, open_chromium, open_page, previews, reload, running_app, state, value_of
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 
-WAIT_MS = 30_000
+WAIT_MS = SLOW_MS
 PICTURES_OF_WALK = os.environ.get("SCREENSHOTS", "")
 """A folder: then the walk leaves a picture of each tab there."""
 
@@ -158,6 +158,7 @@ def test_embeddings_are_listed_explained_renamed_converted_repaired_and_merged(p
         page.locator(f"#embeddings_{part}_part .label-wrap").click()
     page.locator("#embeddings_convert").click()
     expect(page.get_by_role("link", name="Download anna.safetensors", exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(message_of(page, "embeddings")).to_have_value(re.compile("^Saved: .*anna.safetensors"), timeout=WAIT_MS)
     fill(page, "embeddings_new_name", "berta")
     page.locator("#embeddings_rename").click()
     expect(message_of(page, "embeddings")).to_have_value("An embedding called 'berta' exists already. Choose another name.")
@@ -170,5 +171,5 @@ def test_embeddings_are_listed_explained_renamed_converted_repaired_and_merged(p
     assert load_embedding(folder / "outputs" / "embeddings" / "anna.safetensors").count == 2
     assert value_of(page, "embeddings_chosen") == "clara.pt"
     keep_picture(page, "embeddings")
-    page.reload()
+    reload(page)
     expect(table).to_contain_text("clara.pt", timeout=WAIT_MS)

@@ -50,8 +50,8 @@ class Shared:
         return next(c["id"] for c in self.config["components"] if c["props"].get("elem_id") == "live")
 
     def everything(self) -> dict[str, bytes]:
-        """All files of the workspace, but for gradio's own copies of what is shown and the lock."""
-        files = (p for p in self.root.rglob("*") if p.is_file() and ".gradio" not in p.parts)
+        """All files of the workspace, but for gradio's own copies of what is shown, and what is just being written."""
+        files = (p for p in self.root.rglob("*") if p.is_file() and ".gradio" not in p.parts and p.suffix != ".part")
         return {str(p): p.read_bytes() for p in files}
 
 

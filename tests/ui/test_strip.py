@@ -34,7 +34,7 @@ def page(tmp_path: Path, jobs: JobQueue) -> Iterator[Page]:
 
 def wait_to_stop(emit: Any, stop: threading.Event) -> None:
     emit(Started("Waiting", 0))
-    stop.wait(60)
+    stop.wait(600)
 
 
 def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: JobQueue, tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def _save_copy(run: Run) -> None:
     embedding, optimizer_state = run.embedding(copy.stem), state_of(run.vectors, run.optimizer, run.average) if run.settings.save_optimizer_state else None
 
     def write() -> None:
+        run.folder.check_there()
         run.log(EmbeddingSaved(step, str(save_embedding(copy, embedding))))
         if optimizer_state:
             save_state(copy, optimizer_state)

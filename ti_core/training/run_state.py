@@ -63,7 +63,12 @@ def save_run_state(run: Run) -> Future[None]:
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
     }  # fmt: skip
-    return run.writer.put(lambda: save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts))))
+
+    def write() -> None:
+        run.folder.check_there()
+        save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts)))
+
+    return run.writer.put(write)
 
 
 def load_run_state(folder: RunFolder) -> RunState:

@@ -56,6 +56,7 @@ def save_preview(run: Run, training_prompt: str) -> None:
     embedding, told = run.embedding(f"{run.name}-{step}"), infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt))
 
     def write() -> None:
+        run.folder.check_there()
         path, card = run.folder.preview(step), run.folder.card(step)
         save_png(path, picture, told)
         if settings.cards:

@@ -51,6 +51,7 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
         job = await run_in_threadpool(desk.jobs.order, kind, {**made_with(kind), **_settings(kind, values)}, owner)
         while not job.has_ended:
             await asyncio.sleep(LOOK_AGAIN_S)
+        await run_in_threadpool(desk.jobs.wait_for, job)  # until all of its end is noted
         if job.state in ("failed", "cancelled") or (job.state == "interrupted" and not job.files):
             raise UserError(job.text)
         return job

@@ -2,6 +2,7 @@
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
+if (!window.formsAreBack) { document.body.inert = true; setTimeout(() => { document.body.inert = false; }, 15000); }  // what the page puts back must not undo what somebody chooses meanwhile
 let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = false, hurry = 0, shown = 0;
 
 const isTraining = kind => kind === "train" || kind === "resume";
@@ -134,7 +135,7 @@ function lineButton(row, action, text, label) {
 
 function drawLine(d) {  // comes only when something changed; the focus stays where it was, so that the keyboard can go on
   if (!d.line) return;
-  version = d.version;
+  version = d.version; asking = false;  // what is drawn below tells of the last answer already
   const focused = document.activeElement && document.activeElement.dataset.key, may = !d.you || d.you.may_train;
   let place = 0;
   find(".line").hidden = !d.line.length;
@@ -199,7 +200,7 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) tick
 window.addEventListener("job-stopping", tick);
 window.addEventListener("job-submitted", () => {
   hurry = Date.now() + 5000; tick();
-  if (ended && ended.told === window.newestJob) trigger("finished");  // a quick job was over before this page knew that it is its own
+  if (ended && (ended.told || ended.job !== window.newestJob)) trigger("finished");  // a quick job may have been over before this page knew that it is its own
   if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });  // on a phone the run is far above the button
 });
 tick();

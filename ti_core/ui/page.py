@@ -46,6 +46,7 @@ class Page:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
             api_names = build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
+            self.taken_job = gr.BrowserState("", storage_key="textual-inversion-taken-job", secret=NOT_SECRET)
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
             with gr.Row(elem_id="body"):
@@ -112,7 +113,7 @@ class Page:
             self.tabs,
             self.kept_tab,
             self.preprocess.gallery,
-            self.my_job,
+            self.taken_job,
             self.model.message,
             self.checkpoint,
             self.create.message,
@@ -138,6 +139,7 @@ class Page:
                 self.checkpoint,
                 self.compare.form.widgets["run"],
                 self.captions.opened,
+                self.taken_job,
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
@@ -214,12 +216,13 @@ class Page:
         for tab in self.all_tabs:
             # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
             tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
-        restored = blocks.load(looks(lambda tab: gr.update(selected=tab if tab in TAB_IDS else TAB_IDS[0])), self.kept_tab, self.tabs, **DIRECT)
+        again = f"(tab) => ({{ __type__: 'update', selected: {json.dumps(TAB_IDS)}.includes(tab) ? tab : {json.dumps(TAB_IDS[0])} }})"
+        restored = blocks.load(None, self.kept_tab, self.tabs, js=again, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
         blocks.load(None, [kept, *typed.values()], list(typed.values()), js=fill, show_progress="hidden")
         loaded = blocks.load(put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
-        loaded.then(None, None, None, js="() => { window.formsAreBack = true; }")
+        loaded.then(None, None, None, js="() => { window.formsAreBack = true; document.body.inert = false; }")
         loaded.then(self.train.gpus_field, None, self.train.form.widgets["gpus"], **DIRECT)
         gr.on([widget.change for widget in fields.values()], None, [kept, *fields.values()], kept, js=keep, show_progress="hidden")
 
@@ -273,14 +276,14 @@ class Page:
     @looks
     def _take_result(
         self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
-        opened: Sequence[str],
+        opened: Sequence[str], taken: str = "",
     ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
         job = self.desk.jobs.get(my_job or "")
-        if job is None or not job.has_ended or not who().may_train:
+        if job is None or not job.has_ended or my_job == taken or not who().may_train:
             return updates
-        updates[self.my_job] = ""
+        updates[self.taken_job] = my_job  # not taken out of `my_job`, where the next one may be by the time that this arrives
         if job.state == "failed":
             return {**updates, **refused(UserError(self.desk.workspace.without_paths(job.text)), self.message_of[job.kind])}
         if job.state == "finished" and job.kind == "create":
