@@ -12,9 +12,8 @@ import shutil
 import sys
 import tempfile
 
-from ti_core.child_process import SAVES_WITHIN_S
+from ti_core.child_process import SAVES_WITHIN_S, shown_command
 from ti_core.errors import UserError
-from ti_core.files import typed
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
@@ -84,7 +83,7 @@ def serve(options: argparse.Namespace) -> None:
     if look_user and look_user == user:
         raise UserError(f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name.")
     if options.mcp and importlib.util.find_spec("mcp") is None:
-        raise UserError("--mcp needs a package that is not installed.", f'Install it with: {typed("pip install")} "gradio[mcp]==6.31.0"')
+        raise UserError("--mcp needs a package that is not installed.", f'Install it with: {shown_command("pip install")} "gradio[mcp]==6.31.0"')
     open_to_others = options.share or options.listen
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():

@@ -64,7 +64,8 @@ def test_linked_folders_are_read_and_a1111s_thumbnails_are_not(workspace: Worksp
     (workspace.embeddings / "shared").symlink_to(elsewhere)
     (elsewhere / "circle").symlink_to(elsewhere)
     put(workspace, "berta.preview.png", name="berta")
-    assert [stored.path.relative_to(workspace.embeddings).as_posix() for stored in stored_embeddings(workspace)] == ["shared/anna.pt"]
+    put(workspace, "clara.preview.pt")  # no picture: an embedding of that name
+    assert [stored.path.relative_to(workspace.embeddings).as_posix() for stored in stored_embeddings(workspace)] == ["shared/anna.pt", "clara.preview.pt"]
 
 
 def test_a_changed_file_is_read_again(workspace: Workspace) -> None:

@@ -34,6 +34,13 @@ def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path) -> None:
     assert load_history(folder.events_file) == load_history(folder.events_file, "a") == {2: [0.1, 0.2], 4: [0.1, 0.2]}
 
 
+def test_evaluations_that_tell_nothing_of_their_inputs_are_compared_where_there_are_as_many(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "anna")
+    for step, losses in ((2, [0.1, 0.2]), (4, [0.1, 0.2, 0.3]), (6, [0.2, 0.2, 0.3])):
+        folder.add_event(Evaluated(step, 0.1, 1.0, 2, losses))
+    assert list(load_history(folder.events_file)) == [4, 6]
+
+
 def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_stays(tmp_path: Path) -> None:
     folder, plan = RunFolder(tmp_path, "anna"), plan_run(4, 1, 1, 9)
     folder.add_event(Notice("It begins."))

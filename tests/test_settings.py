@@ -1,6 +1,6 @@
 import pytest
 
-from ti_core.errors import SettingsError
+from ti_core.errors import SettingsError, shown_number
 from ti_core.plan import plan_run
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 
@@ -73,3 +73,8 @@ def test_accumulation_never_spans_more_than_one_pass(images: int, batch: int, ac
     assert plan.images_per_step <= images
     assert plan.passes == 150 * effective[0] * effective[1]
     assert str(plan.passes) in plan.sentence()
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    numbers = (4294967295, 5000000.0, 0.00005, 1.5e-10, 0.1 + 0.2, -0.0, 7.5, 1e20)
+    assert [shown_number(number) for number in numbers] == ["4294967295", "5000000", "0.00005", "0.00000000015", "0.3", "0", "7.5", "100000000000000000000"]

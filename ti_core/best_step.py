@@ -34,9 +34,9 @@ def evaluations_without_gain(history: Losses) -> int:
 def load_history(events_file: Path, inputs: str | None = None) -> dict[int, list[float]]:
     """The evaluations that a run's events.jsonl tells of, those of the same `inputs`, None for those of the last one: others cannot be compared."""
     events = list(read_events(events_file, "Evaluated"))
-    if inputs is None and events:
-        inputs = events[-1].get("inputs")
-    return {event["step"]: event["losses"] for event in events if event.get("inputs") == inputs}
+    last = events[-1] if events else {}
+    wanted = (last.get("inputs") if inputs is None else inputs, len(last.get("losses", ())))
+    return {event["step"]: event["losses"] for event in events if (event.get("inputs"), len(event["losses"])) == wanted}
 
 
 def best_of(run: Path) -> int:

@@ -1,4 +1,4 @@
-"""Starts our own modules as programs of their own, which talk through pipes and which Ctrl+C in the terminal does not reach."""
+"""Starts our own modules as programs of their own, which talk through pipes and which Ctrl+C in the terminal does not reach; and says how people start them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import sys
 from ti_core.workspace import REPOSITORY
 
 SAVES_WITHIN_S = 120
+
+
+def shown_command(command: str) -> str:
+    """A command of the project's own environment, as a person types it in the project's folder."""
+    return (".venv\\Scripts\\" if sys.platform == "win32" else ".venv/bin/") + command
 
 
 def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:

@@ -56,11 +56,13 @@ def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
     unreadable files are listed."""
     found = []
     for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
-        if path.suffix.lower() not in SUFFIXES or path.stem.lower().endswith(".preview") or not path.is_file() or not (state := path.stat()).st_size:
+        suffix = path.suffix.lower()
+        is_thumbnail = suffix in PICTURES and path.stem.lower().endswith(".preview")
+        if suffix not in SUFFIXES or is_thumbnail or not path.is_file() or not (state := path.stat()).st_size:
             continue
         embedding, problem = _load(path, state.st_mtime_ns, state.st_size)
-        if embedding is not None or path.suffix.lower() not in PICTURES:
-            name = embedding.name if embedding is not None and path.suffix.lower() in PICTURES else path.stem
+        if embedding is not None or suffix not in PICTURES:
+            name = embedding.name if embedding is not None and suffix in PICTURES else path.stem
             found.append(StoredEmbedding(path, name, embedding, problem))
     return sorted(found, key=_order)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 class UserError(Exception):
     """What happened, with the value (`problem`), and what to do next (`hint`); each one clear sentence."""
@@ -26,7 +28,7 @@ class Interrupted(Exception):
 
 def shown_number(value: float) -> str:
     """A number as people write it: 4294967295 and 0.00005, where Python's :g gives 4.29497e+09 and 5e-05."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if value == 0 or 1e-10 <= abs(value) < 1e16 else f"{value:g}"
+    return format(Decimal(f"{value + 0.0:.10g}"), "f")
 
 
 def unexpected(error: Exception) -> str:

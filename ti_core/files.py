@@ -18,11 +18,6 @@ T = TypeVar("T")
 TRIES = 15 if os.name == "nt" else 1
 
 
-def typed(command: str) -> str:
-    """A command of the project's own environment, as it is typed in the project's folder."""
-    return (".venv\\Scripts\\" if os.name == "nt" else ".venv/bin/") + command
-
-
 def _put_in_place(part: Path, path: Path) -> None:
     """Windows refuses for the moment in which a virus scanner or another reader has the old file open."""
     for _ in range(TRIES - 1):

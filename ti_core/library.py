@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.checkpoint_facts import CheckpointFacts, facts_of
+from ti_core.child_process import shown_command
 from ti_core.errors import UserError
-from ti_core.files import state_of, typed
+from ti_core.files import state_of
 from ti_core.settings import AUTOMATIC, PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace, clean_name
 
@@ -129,7 +130,7 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
         elif path.is_file():
             problem = "is neither a .safetensors nor a .ckpt file"
         fetch = (
-            f" Or fetch it from the hub: {typed('python -m ti_core download')} {wanted}"
+            f" Or fetch it from the hub: {shown_command('python -m ti_core download')} {wanted}"
             if re.fullmatch(r"[\w-]+/[\w.-]+", wanted) and not path.exists()
             else ""
         )

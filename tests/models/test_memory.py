@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from ti_core.library import find_checkpoint
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.device import DeviceState
-from ti_core.models.memory import FACTS, MIB, choose_fit, estimate, memory_facts, plan_fit
+from ti_core.models.memory import FACTS, MIB, choose_fit, estimate, facts_by_size, memory_facts, plan_fit
 from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.workspace import Workspace
 
@@ -112,3 +114,20 @@ def test_the_plan_of_the_page_is_that_of_the_run() -> None:
     for precision, half in (("float32", True), ("bfloat16", False)):
         fit = plan_fit(TrainSettings(precision=precision), DeviceState("cuda", "", 12 * 2**30, half=half), SD1, 512, 512, images)
         assert (fit.need.weights == gpu.need.weights) == (precision == "bfloat16")
+
+
+def test_a_loaded_checkpoint_counts_its_own_parameters_and_scales_by_width(tmp_path: Path) -> None:
+    sd = load_checkpoint(PORTRAITS, Workspace(tmp_path))
+    facts = memory_facts(sd)
+    assert facts.unet_parameters == sum(p.numel() for p in sd.unet.parameters())
+    assert facts.kept_numbers == pytest.approx(SD1.kept_numbers * 64 / 320)
+    assert facts.latent_factor == 4 and 0 < facts.prompt_bytes < SD1.prompt_bytes
+
+
+def test_by_its_header_alone_a_checkpoint_is_about_as_large_as_loaded(tmp_path: Path) -> None:
+    """The page plans before anything is loaded; a small model differs from its family in more than its size."""
+    header = facts_by_size(find_checkpoint(PORTRAITS, Workspace(tmp_path)).facts)
+    loaded = memory_facts(load_checkpoint(PORTRAITS, Workspace(tmp_path)))
+    assert header.latent_factor == loaded.latent_factor == 4
+    for name in ("unet_parameters", "vae_parameters", "encoder_parameters", "kept_numbers", "checkpointed_numbers", "prompt_bytes", "vae_numbers"):
+        assert 0.6 < getattr(header, name) / getattr(loaded, name) < 1.7, name

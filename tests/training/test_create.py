@@ -75,6 +75,10 @@ def test_a_name_that_differs_in_capital_letters_only_is_refused(workspace: Works
     create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
     with pytest.raises(UserError, match=r"'anna' exists already.*no difference between capital and small"):
         create_embedding(CreateSettings(name="Anna", checkpoint=TINY, overwrite=overwrite), workspace)
+    (workspace.embeddings / "Anna.pt").write_bytes((workspace.embeddings / "anna.pt").read_bytes())  # another program's
+    if overwrite:
+        create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=3, overwrite=True), workspace)
+        assert load_embedding(workspace.embeddings / "anna.pt").count == 3
 
 
 @pytest.mark.parametrize(

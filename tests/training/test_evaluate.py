@@ -85,10 +85,32 @@ def test_losses_on_other_captions_are_not_compared(workspace: Workspace, anna: P
 
 def test_what_cannot_be_evaluated_is_told(workspace: Workspace, anna: Path) -> None:  # noqa: F811
     short = train(workspace, steps=2, image_every=1, save_every=0)
-    assert not short.of(Evaluated) and any("too short to be evaluated" in notice.text for notice in short.of(Notice))
+    assert not short.of(Evaluated) and any("done every" in notice.text and "a tenth of the time" in notice.text for notice in short.of(Notice))
     fresh(workspace)
     unseen = train(workspace, steps=2, image_every=0, save_every=0, early_stop=2)
     assert any("does not stop early" in notice.text for notice in unseen.of(Notice))
+
+
+def test_the_rest_of_a_run_is_evaluated_as_all_of_it_would_have_been(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    """Every 20 steps would cost too much, so it is done every 60, counted from the beginning."""
+    settings = {"steps": 190, "batch_size": 1, "gradient_accumulation_steps": 1, "evaluate_every": 20, "image_every": 0, "save_every": 0}
+    whole = train(workspace, **settings)
+    fresh(workspace)
+    train(workspace, **{**settings, "steps": 170})
+    rest = train(workspace, **settings)
+    last = whole.of(Evaluated)[-1]
+    assert last.step == 180 and rest.of(Evaluated) == [last]
+    fresh(workspace)
+    train(workspace, **{**settings, "steps": 185})
+    assert f"Best step by the evaluation: {last.best}" in train(workspace, **settings).of(Finished)[0].text  # nothing new, and nothing forgotten
+
+
+def test_losses_on_other_pictures_of_the_same_names_are_not_compared(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
+    for i in range(16):
+        Image.new("RGB", (16, 16), (250 - 10 * i, 10 * i, 30)).save(many / f"{i:05d}-0-photo.png")
+    events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8)
+    assert [event.best for event in events.of(Evaluated)] == [12]
 
 
 def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(workspace: Workspace, anna: Path, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -73,6 +73,18 @@ def test_lines_that_do_not_hold_the_word_are_left_out_and_told(workspace: Worksp
         train(workspace, template_file="glued.txt", steps=20)
 
 
+def test_a_line_without_the_word_stays_where_every_caption_brings_it(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    (workspace.templates / "brought.txt").parent.mkdir(exist_ok=True)
+    (workspace.templates / "brought.txt").write_text("a photo of [name]\n[filewords]\n", encoding="utf-8")
+    for file in dataset.glob("*.txt"):
+        file.write_text("[name], smiling", encoding="utf-8")
+    changes = {"template_file": "brought.txt", "batch_size": 1, "gradient_accumulation_steps": 1, "image_every": 0, "shuffle_tags": False}
+    events = train(workspace, steps=20, tag_drop_out=0, **changes)
+    assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna", "anna, smiling"}
+    events = train(workspace, steps=40, tag_drop_out=0.5, **changes)  # where the word may be dropped, the line is not counted on
+    assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna"}
+
+
 def test_gradients_whose_squares_are_too_large_are_refused(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimizer would keep an infinite average of squares, and never move again."""
     before = rows_of(anna)

@@ -124,8 +124,10 @@ def test_a_picture_that_cannot_be_encoded_is_named_by_its_size(workspace: Worksp
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(StableDiffusion, "encode", full)
-    with pytest.raises(UserError, match=r"too small for a picture of 16 x 16 px.*smaller size"):
+    with pytest.raises(UserError, match=r"too small for a picture of 16 x 16 px.*smaller Width and Height"):
         train(workspace, steps=1)
+    with pytest.raises(UserError, match=r"too small for a picture of 20 x 16 px.*Untick Do not resize"):
+        train(workspace, steps=1, keep_size=True)
 
 
 @pytest.mark.parametrize(("switch", "value", "seen"), [("gradient_checkpointing", "on", True), ("gradient_checkpointing", "off", False)])

@@ -418,14 +418,14 @@ def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_c
         return str(updates[tab.message]["value"])
 
     mine = "a sketch of [name], [filewords]"
-    fresh = tab.start_new("", "")
-    assert told(tab.open("style.txt", fresh[tab.text], "")).endswith("Saving makes your own copy.")
-    assert told(tab.open("style.txt", mine, "")).endswith(f"Copy it from here if you need it:\n{mine}")
-    assert told(tab.start_new(mine, "style.txt")).endswith(mine)
-    saved = tab.save_one("mine", mine, "")
+    fresh = tab.start_new("", ["", ""])
+    assert told(tab.open("style.txt", fresh[tab.text], fresh[tab.opened])).endswith("Saving makes your own copy.")
+    assert told(tab.open("style.txt", mine, fresh[tab.opened])).endswith(f"Copy it from here if you need it:\n{mine}")
+    assert told(tab.start_new(mine, tab.open("style.txt", "", ["", ""])[tab.opened])).endswith(mine)
+    saved = tab.save_one("mine", mine, fresh[tab.opened])
     assert told(tab.open("style.txt", saved[tab.text], saved[tab.opened])).endswith("Saving makes your own copy.")
-    (desk.workspace.templates / "mine.txt").unlink()
-    assert told(tab.start_new(saved[tab.text], saved[tab.opened])).strip().endswith(mine)
+    (desk.workspace.templates / "mine.txt").write_text("changed elsewhere")
+    assert told(tab.start_new(saved[tab.text], saved[tab.opened])) == ""  # nothing was typed here
 
 
 def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(desk: Desk) -> None:

@@ -67,7 +67,7 @@ def encode_images(
     how = f"1 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
     cache = LatentCache(cache_folder, how) if cache_folder else None
     for done, picture in enumerate(read_ahead(lambda path: _read(path, size, alpha_as_weight, cache), paths, stop)):
-        found = picture.latents or _encode(sd, picture)
+        found = picture.latents or _encode(sd, picture, size.keep)
         if picture.file and not picture.latents:
             save_latents(picture.file, found)
         for name in ("mean", "deviation", "weight"):
@@ -114,10 +114,10 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
     )  # fmt: skip
 
 
-def _encode(sd: StableDiffusion, picture: _Picture) -> dict[str, Tensor]:
+def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
     assert picture.pixels is not None and picture.told is not None
-    with sd.vae_at_work(), _room_for(picture.pixels):
+    with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
         image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
         mean, deviation = sd.encode(image.float() / 127.5 - 1)
     told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
@@ -125,7 +125,7 @@ def _encode(sd: StableDiffusion, picture: _Picture) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _room_for(pixels: np.ndarray) -> Iterator[None]:
+def _room_for(pixels: np.ndarray, keeps_size: bool) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -134,7 +134,7 @@ def _room_for(pixels: np.ndarray) -> Iterator[None]:
         height, width = pixels.shape[:2]
         raise UserError(
             f"The device's memory is too small for a picture of {width} x {height} px.",
-            "Untick Do not resize images, or preprocess the pictures to a smaller size.",
+            "Untick Do not resize images, or preprocess the pictures to a smaller size." if keeps_size else "Choose a smaller Width and Height.",
         ) from error
 
 

@@ -88,4 +88,6 @@ def device_state(device: torch.device | None = None) -> DeviceState:
         return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half)
     if device.type == "mps":
         return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), half=half)
-    return DeviceState(device.type, "CPU", psutil.virtual_memory().available + psutil.Process().memory_info().rss, count_devices(), half)
+    held = psutil.Process().memory_info()
+    own = held.rss - getattr(held, "shared", 0)  # what is mapped from files counts as available already
+    return DeviceState(device.type, "CPU", psutil.virtual_memory().available + own, count_devices(), half)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoint_facts import facts_of
+from ti_core.child_process import shown_command
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import reason, save_text, typed
+from ti_core.files import reason, save_text
 from ti_core.library import CHECKPOINT_SUFFIXES
 from ti_core.workspace import Workspace
 
@@ -86,7 +87,7 @@ def check_download(name: str, workspace: Workspace) -> tuple[str, str, str]:
     if workspace.confined:
         raise UserError(
             "A shared page downloads no checkpoints.",
-            f"On the computer that it runs on: {typed('python -m ti_core download')} OWNER/NAME, then open the list again.",
+            f"On the computer that it runs on: {shown_command('python -m ti_core download')} OWNER/NAME, then open the list again.",
         )
     match = _NAME.fullmatch(re.split(r"[?#]", name.strip())[0].removesuffix("/"))
     if match is None:
@@ -138,11 +139,12 @@ class _Hub:
         except GatedRepoError as error:
             raise UserError(
                 f"'{self.repository}' may be downloaded only by those who accepted its licence.",
-                f"Accept it on {where}, run '{typed('hf auth login')}', then try again.",
+                f"Accept it on {where}, run '{shown_command('hf auth login')}', then try again.",
             ) from error
         except RepositoryNotFoundError as error:
             raise UserError(
-                f"The hub has no model '{self.repository}', or it is private.", f"Check the spelling; for a private one run '{typed('hf auth login')}' first."
+                f"The hub has no model '{self.repository}', or it is private.",
+                f"Check the spelling; for a private one run '{shown_command('hf auth login')}' first.",
             ) from error
         except RevisionNotFoundError as error:
             raise UserError(f"'{self.repository}' has no revision '{self.revision}'.", "Leave the revision out for the newest state.") from error

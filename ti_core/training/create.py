@@ -16,7 +16,8 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     settings.check()
     name = clean_name(settings.name)
     family = FAMILIES[find_usable_checkpoint(settings.checkpoint, workspace).facts.family]
-    there = next((other for other in find_embeddings(workspace) if other.lower() == name.lower()), None)
+    alike = [other for other in find_embeddings(workspace) if other.lower() == name.lower()]
+    there = name if name in alike else next(iter(alike), None)
     if there is not None and not (there == name and settings.overwrite):
         or_else = ", or tick Overwrite Old Embedding" if there == name else "; prompts make no difference between capital and small letters"
         raise UserError(f"An embedding called '{there}' exists already.", f"Choose another name{or_else}.")

@@ -52,6 +52,9 @@ class Evaluation:
         return bool(patience and self.history) and evaluations_without_gain(self.history) >= patience
 
 
+NO_EVALUATION = Evaluation(0, [], (0.0, 0.0))
+
+
 def plan_evaluation(run: Run) -> Evaluation:
     """How often, and on what: as often as asked for and as many inputs as cost less than SHARE_OF_TIME of the training; says so in a Notice.
 
@@ -59,16 +62,10 @@ def plan_evaluation(run: Run) -> Evaluation:
     """
     settings, plan = run.settings, run.inputs.plan
     asked = settings.image_every if settings.evaluate_every == WITH_EACH_PREVIEW else settings.evaluate_every
-    never = Evaluation(0, [], (0.0, 0.0))
     if not asked:
-        if settings.early_stop:
-            run.log(Notice("Nothing is evaluated, because previews are off, so the training does not stop early. Set Evaluate every N steps to a number."))
-        return never
+        return _no_evaluation(run, "nothing is evaluated") if settings.early_stop else NO_EVALUATION
     affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
-    if every > max(asked, plan.steps - plan.first_step):
-        run.log(Notice("This training is too short to be evaluated without taking a tenth longer, so no step of it is marked."))
-        return never
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
@@ -77,13 +74,23 @@ def plan_evaluation(run: Run) -> Evaluation:
     evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
     if run.step:
         evaluation.history = {step: losses for step, losses in load_history(run.folder.events_file, evaluation.inputs).items() if step <= run.step}
+    if (plan.first_step // every + 1) * every > plan.steps and not evaluation.history:
+        return _no_evaluation(run, f"that is done every {every} steps" + (", because more often would take a tenth of the time" if every > asked else ""))
     run.log(Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked."))
     return evaluation
 
 
+def _no_evaluation(run: Run, why: str) -> Evaluation:
+    run.log(
+        Notice(f"No step of this training is evaluated: {why}. So none is marked as the best{', and it does not stop early' * bool(run.settings.early_stop)}.")
+    )
+    return NO_EVALUATION
+
+
 def _sign_of(run: Run, images: list[int]) -> str:
-    settings, pictures = run.settings, describe_inputs([run.inputs.examples[i] for i in images], run.others.hashes)
-    told = [pictures, run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction_type,
+    settings, examples = run.settings, [run.inputs.examples[i] for i in images]
+    contents = [hashlib.sha256(example.path.read_bytes()).hexdigest() for example in examples]
+    told = [contents, describe_inputs(examples, run.others.hashes), run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction_type,
             run.sd.other_vae, settings.seed, settings.alpha_as_weight, settings.precision]  # fmt: skip
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from ti_core.events import Emit, Notice
 from ti_core.library import embedding_suffix, find_embedding, find_usable_checkpoint, known_name
 from ti_core.models.families import FAMILIES, Family
 from ti_core.plan import RunPlan, plan_run
-from ti_core.prompts import find_template, load_template, split_at_names
+from ti_core.prompts import build_prompt, find_template, load_template, split_at_names
 from ti_core.schedule import Schedule, parse_schedule
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
@@ -47,9 +48,14 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
     return replace(found, name=name, vectors=vectors)
 
 
-def _teaching_lines(lines: list[str], name: str, template: str, emit: Emit) -> list[str]:
-    """Those that hold the name as a word of its own: the others would not train it. A Notice tells of them; raises UserError if none is left."""
-    teaching = [line for line in lines if any(found for found, _ in split_at_names(line.replace("[name]", name), [name]))]
+def _teaching_lines(settings: TrainSettings, workspace: Workspace, name: str, captions: list[str], emit: Emit) -> list[str]:
+    """The template's lines whose prompts hold the name as a word of its own, each with every caption: the others would not train it.
+
+    A Notice tells of them; raises UserError if none is left.
+    """
+    lines, template = load_template(find_template(settings.template_file, workspace)), settings.template_file
+    certain = [""] if settings.tag_drop_out else captions  # a tag that may be left out is none to count on
+    teaching = [line for line in lines if all(_names(build_prompt(line, caption, name, random.Random(0), False, 0), name) for caption in certain)]
     if not teaching:
         raise UserError(
             f"In no line of the Prompt template '{template}' does [name] stand as a word of its own, so the new word would not be trained.",
@@ -58,6 +64,10 @@ def _teaching_lines(lines: list[str], name: str, template: str, emit: Emit) -> l
     if left := len(lines) - len(teaching):
         emit(Notice(f"{left} of the {len(lines)} lines of {template} do not hold [name] as a word of its own. They would teach nothing and are left out."))
     return teaching
+
+
+def _names(prompt: str, name: str) -> bool:
+    return any(found for found, _ in split_at_names(prompt, [name]))
 
 
 def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None) -> Prepared:
@@ -72,7 +82,7 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
-    lines = _teaching_lines(load_template(find_template(settings.template_file, workspace)), embedding.name, settings.template_file, emit)
+    lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     first_step = embedding.step or 0
     if first_step >= settings.steps and not resumed:
         raise UserError(

@@ -3,7 +3,7 @@ const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 if (!window.formsAreBack) { document.body.inert = true; setTimeout(() => { document.body.inert = false; }, 15000); }  // what the page puts back must not undo what somebody chooses meanwhile
-let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = false, hurry = 0, shown = 0;
+let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = null, rowTexts = {}, hurry = 0, shown = 0;
 
 const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
@@ -126,16 +126,17 @@ function lineButton(row, action, text, label) {
   button.type = "button"; button.textContent = text; button.dataset.key = `${action} ${row.id}`; button.setAttribute("aria-label", label);
   button.onclick = async () => {
     if (asking) return;  // not by `disabled`, which takes the focus away
-    asking = true;
+    const mine = asking = { id: row.id };
     try { put(".line-note", await server.change_line({ job: row.id, action })); } catch (problem) { put(".line-note", "The server does not answer. Try again."); }
-    asking = false; hurry = Date.now() + 3000; tick();
+    if (asking === mine) asking = null;
+    hurry = Date.now() + 3000; tick();
   };
   return button;
 }
 
 function drawLine(d) {  // comes only when something changed; the focus stays where it was, so that the keyboard can go on
   if (!d.line) return;
-  version = d.version; asking = false;  // what is drawn below tells of the last answer already
+  version = d.version;
   const focused = document.activeElement && document.activeElement.dataset.key, may = !d.you || d.you.may_train;
   let place = 0;
   find(".line").hidden = !d.line.length;
@@ -152,6 +153,9 @@ function drawLine(d) {  // comes only when something changed; the focus stays wh
     if (row.again) buttons.append(lineButton(row, "again", "Again", `Again, with the same settings: ${row.title}`));
     return item;
   }));
+  const before = rowTexts;
+  rowTexts = Object.fromEntries(d.line.map((row, i) => [row.id, find(".jobs").children[i].firstChild.textContent]));
+  if (asking && rowTexts[asking.id] !== before[asking.id]) asking = null;  // what was asked for is seen before its answer arrives
   const again = focused && [...find(".jobs").querySelectorAll("button")].find(button => button.dataset.key === focused);
   if (again) again.focus();
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import gradio as gr
 
@@ -22,14 +23,14 @@ NEW_TEMPLATE = f"{RECIPE_TEMPLATE_LINE}\n"
 
 
 class TemplatesTab:
-    """`opened` is the template whose text is in the box: only that one is replaced by Save.
+    """`opened` is the template whose text is in the box, and the text as it was read: only that one is replaced by Save.
 
     It is no gr.State, for which every open page would hold a connection all the time, and a browser has but six to one server.
     """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.opened = gr.Textbox("", visible=False)
+        self.opened = gr.JSON(["", NEW_TEMPLATE], visible=False)
         gr.Markdown("One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the picture's caption.", elem_classes="hint")
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.template = disk_dropdown(
@@ -97,7 +98,7 @@ class TemplatesTab:
         }
 
     @looks
-    def open(self, name: str | None, text: str, opened: str) -> Updates:
+    def open(self, name: str | None, text: str, opened: Sequence[str]) -> Updates:
         """Show another template. Sentences that were not saved are told in the message box, to be copied."""
         try:
             read = read_template(name or "", self.desk.workspace)
@@ -105,29 +106,22 @@ class TemplatesTab:
         except UserError as error:
             return refused(error, self.message)
         told = [f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy."] if is_shipped(path) else []
-        told += self._unsaved(text, opened)
-        return {self.opened: path.name, self.text: read, self.name: path.name, **accepted(self.message, "\n".join(told))}
+        told += _unsaved(text, opened)
+        return {self.opened: [path.name, read], self.text: read, self.name: path.name, **accepted(self.message, "\n".join(told))}
 
     @looks
-    def start_new(self, text: str, opened: str) -> Updates:
-        told = "\n".join(self._unsaved(text, opened))
-        return {self.opened: "", self.template: None, self.text: NEW_TEMPLATE, self.name: "", **accepted(self.message, told)}
+    def start_new(self, text: str, opened: Sequence[str]) -> Updates:
+        told = "\n".join(_unsaved(text, opened))
+        return {self.opened: ["", NEW_TEMPLATE], self.template: None, self.text: NEW_TEMPLATE, self.name: "", **accepted(self.message, told)}
 
-    def _unsaved(self, text: str, opened: str) -> list[str]:
+    def save_one(self, name: str, text: str, opened: Sequence[str]) -> Updates:
         try:
-            saved = read_template(opened, self.desk.workspace) if opened else NEW_TEMPLATE
-        except UserError:  # deleted meanwhile: what is in the box is all there is
-            saved = ""
-        return [f"What was in the box was not saved. Copy it from here if you need it:\n{text}"] if text.split() and text.split() != saved.split() else []
-
-    def save_one(self, name: str, text: str, opened: str) -> Updates:
-        try:
-            file = save_template(name, text, self.desk.workspace, opened)
+            file = save_template(name, text, self.desk.workspace, opened[0])
         except UserError as error:
             return refused(error, self.message)
-        listed = gr.update(choices=list_templates(self.desk.workspace), value=file)
+        listed, read = gr.update(choices=list_templates(self.desk.workspace), value=file), read_template(file, self.desk.workspace)
         return {
-            self.opened: file, self.name: file, self.template: listed, self.text: read_template(file, self.desk.workspace),
+            self.opened: [file, read], self.name: file, self.template: listed, self.text: read,
             **accepted(self.message, f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the Train tab."),
         }  # fmt: skip
 
@@ -143,3 +137,8 @@ class TemplatesTab:
             return "\n".join(preview_prompts(text, captions, embedding or "", shuffle, drop_out, seed))
         except UserError as error:
             return str(error)
+
+
+def _unsaved(text: str, opened: Sequence[str]) -> list[str]:
+    is_typed = bool(text.split()) and text.split() != opened[1].split()
+    return [f"What was in the box was not saved. Copy it from here if you need it:\n{text}"] if is_typed else []
