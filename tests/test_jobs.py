@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
 from ti_core.job import CHART_POINTS
 from ti_core.jobs import JobQueue
+from ti_core.settings import CreateSettings
+from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
 
@@ -87,4 +90,32 @@ def test_what_is_no_checkpoint_is_refused_before_a_job_is_made(workspace: Worksp
     with pytest.raises(UserError, match=r"half\.safetensors.*web page"):
         jobs.order(kind, {**values[kind], "checkpoint": "half"})
     assert not jobs.rows()
+    jobs.close()
+
+
+def test_interrupt_of_one_kind_leaves_another_kinds_work_alone(tmp_path: Path) -> None:
+    """Its button on the txt2img tab must not end a training."""
+    jobs = JobQueue(Workspace(tmp_path))
+    assert jobs.interrupt(("txt2img",)) == "Nothing is running."
+    training = jobs.submit("train", "Train anna", lambda emit, stop: stop.wait(600))
+    while training.state != "running":
+        time.sleep(0.01)
+    assert "is running, and goes on" in jobs.interrupt(("txt2img",))
+    painting = jobs.submit("txt2img", "a house", lambda emit, stop: None)
+    assert jobs.interrupt(("txt2img",)) == "Cancelled: a house." and painting.state == "cancelled"
+    assert not training.stop.is_set()
+    assert jobs.interrupt(("train", "resume")) == "Stopping: Train anna." and training.stop.is_set()
+    jobs.wait_for(training, 60)
+    jobs.close()
+
+
+def test_the_same_training_is_not_put_into_the_line_twice(workspace: Workspace, dataset: Path) -> None:
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
+    jobs = JobQueue(workspace, is_paused=True)
+    values = {"embedding": "anna", "dataset_directory": "datasets/anna", "checkpoint": TINY, "steps": 5}
+    jobs.order("train", values)
+    with pytest.raises(UserError, match="in the line of jobs already"):
+        jobs.order("train", values)
+    jobs.order("train", {**values, "steps": 6})
+    assert len(jobs.line()) == 2
     jobs.close()

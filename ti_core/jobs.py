@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,6 +57,9 @@ class JobQueue:
         checked = what.settings.from_dict(settings)
         with self._lock:
             coming = {job.result: job.id for job in self._jobs.values() if not job.has_ended and job.result}
+            twin = next((job for job in self._jobs.values() if kind == job.kind == "train" and not job.has_ended and job.settings == checked.to_dict()), None)
+        if twin:
+            raise UserError("This training is in the line of jobs already.", "Wait until it has ended, or change a setting.")
         title, result = what.check(checked, self._workspace, coming)
         needs = [coming[made] for name in what.uses if (made := getattr(checked, name)) in coming]
         work = partial(what.run, checked, self._workspace)
@@ -140,11 +143,16 @@ class JobQueue:
             self.wait_for(job, timeout_s)
         self._save()
 
-    def interrupt(self) -> str:
-        """Ask the running job to stop; it saves and ends by itself. Returns a sentence for the page."""
+    def interrupt(self, kinds: Collection[str] = ()) -> str:
+        """Ask the running job to stop; it saves and ends by itself. Of certain `kinds` only: else the first of these that waits is cancelled, and what
+        runs goes on. Returns a sentence for the page.
+        """
         job = self.shown_job()
         if job is None or job.has_ended:
             return "Nothing is running."
+        if kinds and job.kind not in kinds:
+            waiting = next((other for other in self.line() if other.kind in kinds), None)
+            return self.cancel(waiting.id) if waiting else f"'{job.title}' is running, and goes on. It can be stopped in its own tab, or under Jobs."
         job.stop.set()
         return f"Stopping: {job.title}."
 
@@ -187,19 +195,21 @@ class JobQueue:
                 {
                     "id": job.id, "title": job.title, "kind": job.kind, "owner": job.owner, "state": job.state, "done": job.done, "total": job.total,
                     "again": job.settings is not None and job.kind != "resume", "resume": self._resumable(job),
+                    "shows": job.has_ended and bool(job.curve),
                 }
                 for job in (*self.running(), *self.line(), *ended)
             ]  # fmt: skip
 
     def snapshot(
-        self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0, evaluations_from: int = 0, version: int = 0
+        self, job_id: str = "", curve_from: int = 0, previews_from: int = 0, notices_from: int = 0, evaluations_from: int = 0, version: int = 0, show: str = ""
     ) -> dict[str, Any]:
         """What a page shows: scalars of the shown job, and the rows after the viewer's cursor.
 
-        A cursor of another job counts as none. The line comes only if it changed since the `version` that the viewer knows.
+        `show` is an ended job that a viewer wants to see again. A cursor of another job counts as none. The line comes only if it changed since the `version` that the viewer knows.
         """
         with self._lock:
-            job = self.shown_job()
+            chosen = self._jobs.get(show)
+            job = chosen if chosen and chosen.has_ended else self.shown_job()
             line = {"version": self._version, **({"line": self.rows()} if version != self._version else {})}
             if job is None:
                 return {"job": "", "state": "idle", **line}
@@ -266,7 +276,7 @@ class JobQueue:
     def _forget_old(self) -> None:
         """Memory and disk stay small however long the server runs."""
         ended = [job for job in self._jobs.values() if job.has_ended]
-        for job in ended[:-KEPT_CURVES]:
+        for job in [job for job in ended if job.curve][:-KEPT_CURVES]:
             if job is not self._latest:
                 job.curve, job.previews = [], job.previews[-1:]
         for job in ended[:-KEPT_JOBS]:

@@ -112,6 +112,8 @@ class Workspace:
     def folder(self, text: str, what: str) -> Path:
         """Like `path`, for a folder that must be there."""
         path = self.path(text, what)
+        if path.is_file():
+            raise UserError(f"{what} '{text}' is a file.", "Type the folder that it lies in.")
         if not path.is_dir():
             raise UserError(f"{what} '{text}' does not exist.", "Check the spelling, or make the folder and put your pictures into it.")
         return path

@@ -85,6 +85,14 @@ def test_a_line_without_the_word_stays_where_every_caption_brings_it(workspace: 
     assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna"}
 
 
+def test_file_names_that_serve_as_captions_are_told(workspace: Workspace, anna: Path, dataset: Path) -> None:
+    assert not any("file names" in notice.text for notice in train(workspace, steps=1, image_every=0).of(Notice))
+    (dataset / "00001-0-photo.txt").unlink()
+    notices = [notice.text for notice in train(workspace, steps=2, image_every=0).of(Notice)]
+    assert any(text.startswith("1 of 4 pictures have no .txt file") and "such as 'photo'" in text for text in notices)
+    assert not any("file names" in notice.text for notice in train(workspace, steps=3, image_every=0, template_file="subject.txt").of(Notice))
+
+
 def test_gradients_whose_squares_are_too_large_are_refused(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimizer would keep an infinite average of squares, and never move again."""
     before = rows_of(anna)

@@ -126,6 +126,18 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
     assert [caption(folder, i) for i in range(3)] == before
 
 
+def test_every_tab_fits_a_phone_with_what_it_shows(page: Page) -> None:
+    assert page.context.browser
+    phone = open_page(page.context.browser, page.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    for name in ("Create embedding", "Preprocess images", "Captions", "Templates", "Train", "Compare", "txt2img", "Embeddings"):
+        choose_tab(phone, name)
+        shown = {"Captions": "#captions_gallery img", "Embeddings": "#embeddings_table"}.get(name)
+        if shown:
+            expect(phone.locator(shown).first).to_be_visible(timeout=WAIT_MS)
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390, name
+    phone.context.close()
+
+
 def test_a_template_is_copied_changed_and_offered_for_training(page: Page, folder: Path) -> None:
     choose_tab(page, "Templates")
     expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("a photo of a .*, photo"))

@@ -144,11 +144,15 @@ def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path
         else:
             Image.new("RGB", (4, 4), (number, 0, 0)).save(drop / name)
     (drop / "fake.png").write_bytes(b"MZ no picture")
+    (drop / "IMG_1.HEIC").write_bytes(b"of a phone")
     (drop / "bomb.png").write_bytes(png_header(20_000, 20_000))
     files = sorted(drop.rglob("*.*"))
     first, skipped = keep_photos(files, "../anna", workspace)
     second, _ = keep_photos(files, "../anna", workspace)
-    assert skipped == ["Left out, because they are not photos, or larger than 100 megapixels: page.html, bomb.png, fake.png."]
+    assert skipped == [
+        "Left out, because pictures of a phone's or camera's own kind cannot be read; save them as JPEG first: IMG_1.HEIC.",
+        "Left out, because they are not photos, or larger than 100 megapixels: page.html, bomb.png, fake.png.",
+    ]
     assert (first, second) == (tmp_path / "workspace" / "uploads" / "anna", tmp_path / "workspace" / "uploads" / "anna-2")
     assert sorted(file.name for file in first.iterdir()) == ["photo.png", "photo1-2.jpg", "photo1.jpg"]
     with pytest.raises(UserError, match=r"page\.html"):

@@ -56,6 +56,31 @@ def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: J
     other.stop.set()
 
 
+def test_a_training_is_shown_again_after_another_job_has_ended(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "anna-1.png")
+
+    def train(emit: Any, stop: threading.Event) -> None:
+        emit(Started("Training anna", 1))
+        emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
+        emit(PreviewSaved(1, str(tmp_path / "anna-1.png"), "a photo of anna"))
+        emit(Finished("Done."))
+
+    jobs.submit("train", "Train anna", train)
+    preview = page.get_by_role("button", name="Open the preview of step 1")
+    expect(preview).to_be_visible()
+    jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
+    expect(page.locator("#live .text")).to_have_text("Created.")
+    expect(preview).to_have_count(0)
+    page.get_by_role("button", name="Show its pictures again: Training anna").click()
+    expect(preview).to_be_visible()
+    page.get_by_role("button", name="Close, and show the newest job: Training anna").click()
+    expect(page.locator("#live .text")).to_have_text("Created.")
+    page.get_by_role("button", name="Show its pictures again: Training anna").click()
+    expect(preview).to_be_visible()
+    jobs.submit("create", "Create clara", lambda emit, stop: emit(Finished("Created clara.")))
+    expect(page.locator("#live .text")).to_have_text("Created clara.")  # what is new comes first
+
+
 def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Page, jobs: JobQueue) -> None:
     running = jobs.submit("train", "running", wait_to_stop)
     for name in ("first", "second", "third"):

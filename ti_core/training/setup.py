@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def _teaching_lines(settings: TrainSettings, workspace: Workspace, name: str, ca
     return teaching
 
 
+def _told_of_file_names(examples: Sequence[Example], lines: Sequence[str]) -> str:
+    """A sentence where file names are trained on as captions, as A1111 does; else nothing."""
+    without = [example for example in examples if not example.path.with_suffix(".txt").is_file()]
+    if not without or not any("[filewords]" in line for line in lines):
+        return ""
+    return (
+        f"{len(without)} of {len(examples)} pictures have no .txt file, so the words of their file names are the captions, such as '{without[0].caption}'. "
+        "If they say nothing about the picture, write captions in the Captions tab."
+    )
+
+
 def _names(prompt: str, name: str) -> bool:
     return any(found for found, _ in split_at_names(prompt, [name]))
 
@@ -79,16 +91,18 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
     embedding = resumed or _load_for_training(known_name(settings.embedding, workspace), family, checkpoint.title, workspace)
-    examples = scan_dataset(
-        workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
-    )
-    lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     first_step = embedding.step or 0
     if first_step >= settings.steps and not resumed:
         raise UserError(
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",
         )
+    examples = scan_dataset(
+        workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
+    )
+    lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
+    if told := _told_of_file_names(examples, lines):
+        emit(Notice(told))
     examples, held_out = hold_out(examples, settings.held_out)
     plan = plan_run(len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(

@@ -3,7 +3,7 @@ const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
 const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 if (!window.formsAreBack) { document.body.inert = true; setTimeout(() => { document.body.inert = false; }, 15000); }  // what the page puts back must not undo what somebody chooses meanwhile
-let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = null, rowTexts = {}, hurry = 0, shown = 0;
+let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = null, rowTexts = {}, rowStates = {}, show = "", hurry = 0, shown = 0;
 
 const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
@@ -16,6 +16,7 @@ function startJob(job) {
   find(".grid").replaceChildren(); find(".notices").replaceChildren(); find(".result").replaceChildren(); find(".files").replaceChildren(); delete find(".files").dataset.key;
   find(".previews").hidden = find(".saved").hidden = true; drawChart();
   find(".large").close();  // its step is one of the former run
+  put(".line-note", "");
 }
 
 function drawHead(d) {
@@ -134,6 +135,13 @@ function lineButton(row, action, text, label) {
   return button;
 }
 
+function showButton(id, text, label) {
+  const button = document.createElement("button");
+  button.type = "button"; button.textContent = text; button.dataset.key = `show ${id}`; button.setAttribute("aria-label", label);
+  button.onclick = () => { show = id; version = 0; tick(); };
+  return button;
+}
+
 function drawLine(d) {  // comes only when something changed; the focus stays where it was, so that the keyboard can go on
   if (!d.line) return;
   version = d.version;
@@ -146,6 +154,8 @@ function drawLine(d) {  // comes only when something changed; the focus stays wh
     place += waits;
     what.textContent = `${row.title}${row.owner && row.owner !== "local" ? ` (${row.owner})` : ""}: ${waits ? `waiting, number ${place}` : (NAMES[row.state] || row.state) + step}`;
     item.dataset.state = row.state; buttons.className = "acts"; item.append(what, buttons);
+    if (row.shows && row.id !== d.job) buttons.append(showButton(row.id, "Show", `Show its pictures again: ${row.title}`));
+    if (show && row.id === d.job) buttons.append(showButton("", "Close", `Close, and show the newest job: ${row.title}`));
     if (!may) return item;
     if (waits && place > 1) buttons.append(lineButton(row, "up", "Up", `Move up: ${row.title}`));
     if (waits || row.state === "running") buttons.append(lineButton(row, "cancel", waits ? "Cancel" : "Stop", `${waits ? "Cancel" : "Stop"}: ${row.title}`));
@@ -155,6 +165,9 @@ function drawLine(d) {  // comes only when something changed; the focus stays wh
   }));
   const before = rowTexts;
   rowTexts = Object.fromEntries(d.line.map((row, i) => [row.id, find(".jobs").children[i].firstChild.textContent]));
+  const ended = state => ["finished", "interrupted", "failed"].includes(state);
+  if (d.line.some(row => ended(row.state) && !ended(rowStates[row.id]))) show = "";  // there is a new result to look at
+  rowStates = Object.fromEntries(d.line.map(row => [row.id, row.state]));
   if (asking && rowTexts[asking.id] !== before[asking.id]) asking = null;  // what was asked for is seen before its answer arrives
   const again = focused && [...find(".jobs").querySelectorAll("button")].find(button => button.dataset.key === focused);
   if (again) again.focus();
@@ -189,7 +202,7 @@ async function tick() {
   busy = true; again = false;
   let wait = 3000;
   try {
-    const answer = await fetch("live?" + new URLSearchParams({ ...cursor, version }));
+    const answer = await fetch("live?" + new URLSearchParams({ ...cursor, version, show }));
     if (!answer.ok) throw new Error(answer.statusText);
     const d = await answer.json();
     draw(d); tellEnd(d);
@@ -203,7 +216,7 @@ async function tick() {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
 window.addEventListener("job-stopping", tick);
 window.addEventListener("job-submitted", () => {
-  hurry = Date.now() + 5000; tick();
+  hurry = Date.now() + 5000; show = ""; tick();
   if (ended && (ended.told || ended.job !== window.newestJob)) trigger("finished");  // a quick job may have been over before this page knew that it is its own
   if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });  // on a phone the run is far above the button
 });

@@ -37,7 +37,9 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
         typed = cursor.get(name, "")
         return int(typed) if typed.isdecimal() and len(typed) < 10 else 0
 
-    shown = desk.jobs.snapshot(cursor.get("job", ""), count("curve"), count("previews"), count("notices"), count("evaluations"), count("version"))
+    shown = desk.jobs.snapshot(
+        cursor.get("job", ""), count("curve"), count("previews"), count("notices"), count("evaluations"), count("version"), cursor.get("show", "")
+    )
     for row in shown.get("line", ()):
         row["title"] = desk.workspace.without_paths(row["title"])
     shown["you"] = {"name": person.name, "may_train": person.may_train}

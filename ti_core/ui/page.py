@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import gradio as gr
@@ -107,8 +107,13 @@ class Page:
         for button, start, inputs in [*self.embeddings.actions, (self.model.download_button, self.model.start_download, [self.model.hub_name])]:
             clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.model.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for tab in (self.preprocess, self.train, self.compare, self.txt2img):
-            tab.interrupt.click(self._interrupt, None, None, **DIRECT).then(None, None, None, js=POLL_NOW)
+        for button, message, kinds in (
+            (self.preprocess.interrupt, self.preprocess.message, ("preprocess",)),
+            (self.train.interrupt, self.train.message, ("train", "resume")),
+            (self.compare.interrupt, self.compare.message, ("compare",)),
+            (self.txt2img.interrupt, self.txt2img.message, ("txt2img",)),
+        ):
+            button.click(self._interrupting(message, kinds), None, message, **DIRECT).then(None, None, None, js=POLL_NOW)
         everything = [
             self.tabs,
             self.kept_tab,
@@ -144,7 +149,7 @@ class Page:
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
-        )
+        ).then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
         self.sample.click(
             self._fill_sample,
             self.person,
@@ -258,9 +263,15 @@ class Page:
             return 512, 512
         return checkpoint.size_px, checkpoint.size_px
 
-    def _interrupt(self) -> None:
-        """The strip tells what comes of it, in every open page."""
-        self.desk.jobs.interrupt()
+    def _interrupting(self, message: Any, kinds: Collection[str]) -> Callable[[], Updates]:
+        """Stops what a tab has begun. Of a running job the strip tells what comes of it, in every open page."""
+
+        def _interrupt() -> Updates:
+            runs = any(job.kind in kinds for job in self.desk.jobs.running())
+            told = self.desk.jobs.interrupt(kinds)
+            return accepted(message, "" if runs else told)
+
+        return _interrupt
 
     @looks
     def _fill_sample(self, person: str | None) -> Updates:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.caption_edits import read_captions
+from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
@@ -38,7 +39,11 @@ class PreprocessTab:
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
         self.drop = gr.File(
-            label="Drop photos here, or click to choose them", file_count="multiple", file_types=sorted(TAKEN), height=130, elem_id="preprocess_drop"
+            label="Drop photos here, or click to choose them",
+            file_count="multiple",
+            file_types=sorted(TAKEN | PHONE_SUFFIXES),  # the latter are told in our own words
+            height=130,
+            elem_id="preprocess_drop",
         )
         for name in PreprocessSettings.options():
             if name not in self.form.widgets:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ti_core.data.images import pixels_of
+from ti_core.data.images import PHONE_SUFFIXES, pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
 from ti_core.files import first_free, save_atomically
@@ -26,14 +26,18 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     A second drop gets a folder with a number, so that two sets of photos never mix. Raises UserError when nothing is left.
     """
     wanted = [file for file in files if _is_photo_or_caption(file)]
-    others = [file.name for file in files if file not in wanted]
+    phone = [file.name for file in files if file.suffix.lower() in PHONE_SUFFIXES]
+    others = [file.name for file in files if file not in wanted and file.name not in phone]
     if not wanted:
-        raise UserError(f"None of the dropped files is a photo: {', '.join(others)}.", "Drop JPG, PNG or WebP files.")
+        raise UserError(
+            f"None of the dropped files is a photo that can be read: {', '.join([*phone, *others])}.", "Save them as JPG, PNG or WebP, and drop these."
+        )
     unclear = [file for file in wanted if _belongs_to_several(file, wanted)]
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
     for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
         save_atomically(folder / (stem + file.suffix.lower()), partial(shutil.copyfile, file))
     told = {
+        "pictures of a phone's or camera's own kind cannot be read; save them as JPEG first": phone,
         "they are not photos, or larger than 100 megapixels": others,
         "several photos have that name, so nobody can know whose caption it is": [file.name for file in unclear],
     }
