@@ -37,17 +37,22 @@ def wait_to_stop(emit: Any, stop: threading.Event) -> None:
     stop.wait(600)
 
 
-def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
-    """Its step would be looked for in the other run."""
-    Image.new("RGB", (8, 8)).save(tmp_path / "anna-1.png")
+def train_one_step(jobs: JobQueue, folder: Path) -> None:
+    """A training that is over at once, with a preview."""
+    Image.new("RGB", (8, 8)).save(folder / "anna-1.png")
 
     def train(emit: Any, stop: threading.Event) -> None:
         emit(Started("Training anna", 1))
         emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
-        emit(PreviewSaved(1, str(tmp_path / "anna-1.png"), "a photo of anna"))
+        emit(PreviewSaved(1, str(folder / "anna-1.png"), "a photo of anna"))
         emit(Finished("Done."))
 
     jobs.submit("train", "Train anna", train)
+
+
+def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
+    """Its step would be looked for in the other run."""
+    train_one_step(jobs, tmp_path)
     page.get_by_role("button", name="Open the preview of step 1").click()
     expect(page.get_by_role("dialog", name="Preview")).to_be_visible()
     other = jobs.submit("train", "Train berta", wait_to_stop)
@@ -57,15 +62,7 @@ def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: J
 
 
 def test_a_training_is_shown_again_after_another_job_has_ended(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "anna-1.png")
-
-    def train(emit: Any, stop: threading.Event) -> None:
-        emit(Started("Training anna", 1))
-        emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
-        emit(PreviewSaved(1, str(tmp_path / "anna-1.png"), "a photo of anna"))
-        emit(Finished("Done."))
-
-    jobs.submit("train", "Train anna", train)
+    train_one_step(jobs, tmp_path)
     preview = page.get_by_role("button", name="Open the preview of step 1")
     expect(preview).to_be_visible()
     jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
