@@ -75,6 +75,7 @@ class Page:
                 "compare": self.compare.message, "txt2img": self.txt2img.message, "embeddings": self.embeddings.message, "download": self.model.message,
             }  # fmt: skip
             self._wire_buttons()
+            self._wire_interrupts()
             self._wire_lists()
             self._wire_forms()
             self._wire_reload(blocks)
@@ -107,13 +108,6 @@ class Page:
         for button, start, inputs in [*self.embeddings.actions, (self.model.download_button, self.model.start_download, [self.model.hub_name])]:
             clicked = button.click(start, inputs, [self.my_job, self.embeddings.message, self.model.message], **QUEUED)
             clicked.then(None, self.my_job, None, js=SHOW_NEW_JOB)
-        for button, message, kinds in (
-            (self.preprocess.interrupt, self.preprocess.message, ("preprocess",)),
-            (self.train.interrupt, self.train.message, ("train", "resume")),
-            (self.compare.interrupt, self.compare.message, ("compare",)),
-            (self.txt2img.interrupt, self.txt2img.message, ("txt2img",)),
-        ):
-            button.click(self._interrupting(message, kinds), None, message, **DIRECT).then(None, None, None, js=POLL_NOW)
         everything = [
             self.tabs,
             self.kept_tab,
@@ -163,6 +157,15 @@ class Page:
         )
         drop = [self.preprocess.drop, self.create.form.widgets["name"]]
         self.preprocess.drop.upload(self.preprocess.take_photos, drop, [self.preprocess.form.widgets["source_directory"], self.preprocess.message], **QUEUED)
+
+    def _wire_interrupts(self) -> None:
+        for button, message, kinds in (
+            (self.preprocess.interrupt, self.preprocess.message, ("preprocess",)),
+            (self.train.interrupt, self.train.message, ("train", "resume")),
+            (self.compare.interrupt, self.compare.message, ("compare",)),
+            (self.txt2img.interrupt, self.txt2img.message, ("txt2img",)),
+        ):
+            button.click(self._interrupting(message, kinds), None, message, **DIRECT).then(None, None, None, js=POLL_NOW)
 
     def _train_outputs(self) -> list[Any]:
         return [self.train.message, self.train.preset, *self.train.form.own.values()]
