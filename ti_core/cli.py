@@ -25,7 +25,7 @@ from ti_core.recipe import GUIDE, PRESETS, check_preset, dataset_folder, preproc
 from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import check_create, create_embedding
-from ti_core.workspace import Workspace, add_place_flags, clean_name, open_workspace
+from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
 
 if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
@@ -150,7 +150,7 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     name = clean_name(args.name)
     create = _settings(CreateSettings, args, name=name)
     check_preset(args.preset)
-    photos = PreprocessSettings.from_dict(preprocess_values(str(Path(args.photos).resolve()), name))
+    photos = PreprocessSettings.from_dict(preprocess_values(_typed_here(args.photos), name))
     check_train(_settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)), workspace, (name, dataset_folder(name)))
     check_preprocess(photos, workspace)
     check_create(create, workspace)
@@ -159,6 +159,12 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     print(f"Created: {workspace.shown(create_embedding(create, workspace))}")
     values = preset_values(args.preset, workspace, photos.destination_directory, name)
     return _do("train", _settings(TrainSettings, args, **values), workspace)
+
+
+def _typed_here(photos: str) -> str:
+    """A path as typed in this folder, which need not be the workspace; the sample photos are known by their name everywhere."""
+    here = Path(photos).expanduser().resolve()
+    return photos if not here.exists() and photos.startswith(SHOWN_SAMPLE_PHOTOS) else str(here)
 
 
 def _inspect(args: argparse.Namespace, workspace: Workspace) -> int:

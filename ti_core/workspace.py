@@ -12,12 +12,16 @@ from typing import Any
 
 from ti_core.errors import UserError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-ASSETS = REPOSITORY / "assets"
+PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = PACKAGE.parent
+"""The folder that `ti_core` is imported from: the checkout, or the environment that it was installed into."""
+SHIPPED = REPOSITORY if (REPOSITORY / "assets" / "families").is_dir() else PACKAGE / "shipped"
+"""Where assets/ and templates/ lie: beside the package in a checkout, inside of it in an installed wheel (pyproject.toml)."""
+ASSETS = SHIPPED / "assets"
 SAMPLE_PHOTOS = ASSETS / "sample_photos"
 SHOWN_SAMPLE_PHOTOS = "assets/sample_photos"
 """How the sample photos are typed, in whatever workspace one is."""
-SHIPPED_TEMPLATES = REPOSITORY / "templates"
+SHIPPED_TEMPLATES = SHIPPED / "templates"
 PORTRAITS_FOLDER = ASSETS / "portraits"
 
 
@@ -101,7 +105,7 @@ class Workspace:
         path = Path(os.path.expanduser(typed))
         in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
         try:
-            path = (path if path.is_absolute() else (REPOSITORY if in_samples else self.root) / path).resolve()
+            path = (path if path.is_absolute() else (SHIPPED if in_samples else self.root) / path).resolve()
             path.exists()
         except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name longer than the system takes, half a surrogate
             raise UserError(f"{what} is no path that can be used.", "Check the spelling.") from error
