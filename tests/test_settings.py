@@ -83,7 +83,7 @@ def test_numbers_are_written_as_people_write_them() -> None:
 @pytest.mark.parametrize("value", ["false", "no", "0", "true", "", None, 2, -1, 0.5, float("nan"), [], ["x"], {}, {"a": 1}])
 def test_a_switch_takes_true_and_false_alone(value: object) -> None:
     """ "false" once replaced a trained embedding."""
-    with pytest.raises(SettingsError, match="Overwrite Old Embedding: .* is not true or false"):
+    with pytest.raises(SettingsError, match=r"Overwrite Old Embedding: .* is not true or false"):
         CreateSettings.from_dict({"name": "anna", "overwrite": value})
 
 

@@ -38,7 +38,7 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
         return int(typed) if typed.isdecimal() and len(typed) < 10 else 0
 
     shown = desk.jobs.snapshot(
-        cursor.get("job", ""), count("curve"), count("previews"), count("notices"), count("evaluations"), count("version"), cursor.get("show", "")
+        cursor.get("job", ""), count("curve"), count("previews"), count("notices"), count("evaluations"), cursor.get("version", ""), cursor.get("show", "")
     )
     for row in shown.get("line", ()):
         row["title"] = desk.workspace.without_paths(row["title"])
