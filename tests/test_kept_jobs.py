@@ -277,6 +277,21 @@ def test_the_oldest_jobs_are_forgotten_and_the_newest_is_shown_in_the_order_of_t
     assert jobs.get("n49") is None and jobs.get("n48") is not None
 
 
+def test_what_ended_last_is_shown_first_whenever_it_was_ordered(opened: Opened) -> None:
+    jobs = opened()
+    (long_one,) = order(jobs, "long")
+    wait_until_runs(jobs, long_one)
+    others = order(jobs, *"abcdef")
+    for name in others:
+        jobs.cancel(name)
+    jobs.cancel(long_one)
+    jobs.wait_for(jobs.get(long_one), 60)  # type: ignore[arg-type]
+    newest_first = [long_one, *reversed(others)][:SHOWN_ENDED]
+    assert [row["id"] for row in jobs.rows()] == newest_first
+    jobs = opened()
+    assert [row["id"] for row in jobs.rows()] == newest_first and jobs.shown_job().id == long_one  # type: ignore[union-attr]
+
+
 # ---- what can be resumed
 
 

@@ -32,7 +32,7 @@ class Job:
     settings: dict[str, Any] | None = field(default=None, repr=False)
     result: str = ""
     order: float = 0.0
-    """Its rank in the line; the smaller one comes first. Counted on, because a clock may be set back."""
+    """Its rank in the line, and once it has ended among those that have; the smaller one comes first. Counted on, because a clock may be set back."""
     needs: list[str] = field(default_factory=list)
     """Jobs before it in the line that make what it uses."""
     saved_at: float = field(default=0.0, repr=False)
@@ -55,6 +55,8 @@ class Job:
     previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
+    saved_steps: int = 0
+    """Counts copies and pictures as they are saved, so that a page knows when its list of them is old."""
     steps_began: float = 0.0
 
     @property
@@ -82,9 +84,11 @@ class Job:
                 self.evaluations.append((event.step, event.loss, event.norm))
                 self.best, self.usual_norms = event.best, event.usual_norms
             case PreviewSaved():
+                self.saved_steps += 1
                 self.previews.append((event.step, event.path, event.prompt))
                 self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
             case EmbeddingSaved():
+                self.saved_steps += 1
                 self.files = [event.path, *self.files][:40]
             case Notice():
                 self.notices.append(event.text)

@@ -107,6 +107,7 @@ class JobQueue:
             job = self._find(job_id)
             if job.state == "waiting":
                 job.text, job.state = "Cancelled before it began.", "cancelled"
+                job.order = self._next_order()
                 self._changed(job)
                 told = f"Cancelled: {job.title}."
             elif job.state == "running":
@@ -364,7 +365,7 @@ class JobQueue:
             job.text = "Its file is damaged, so it was not begun. Again takes what could be read; look at its settings first.\n" + "\n".join(settings.wrong)
             self._changed(job)
         elif job.state == "running":
-            job.state = "interrupted"
+            job.state, job.order = "interrupted", self._next_order()
             self._note_where_it_can_go_on(job)
             at = job.done if job.resume_step is None else job.resume_step
             go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
@@ -372,7 +373,7 @@ class JobQueue:
             self._changed(job)
         elif job.has_ended:
             self._note_where_it_can_go_on(job)
-        if job.has_ended:
+        if job.has_ended and (self._latest is None or self._latest.order < job.order):
             self._latest = job
         return [f"'{job.id}.json' in jobs/: {problem}" for problem in problems]
 
@@ -395,6 +396,8 @@ class JobQueue:
     def _emit(self, job: Job, event: Event) -> None:
         with self._lock:
             job.fold(event)
+            if job.has_ended:
+                job.order = self._next_order()  # so that ended jobs are in the order in which they ended
             changed = isinstance(event, Started | Finished | Failed) or time.monotonic() - job.saved_at > SAVE_EVERY_S
             if changed:
                 self._changed(job)

@@ -22,8 +22,10 @@ from ti_core.settings import TrainSettings
 from ti_core.tensor_headers import read_header
 from ti_core.workspace import Workspace
 
-STATE, EVENTS, COPIES = "state.safetensors", "events.jsonl", "embeddings"
+STATE, EVENTS = "state.safetensors", "events.jsonl"
+COPIES, PREVIEWS, CARDS = "embeddings", "images", "image_embeddings"
 _COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
+_PICTURE = re.compile(r"(.+)-(\d+)\.(png)")
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
@@ -54,10 +56,10 @@ class RunFolder:
         return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
 
     def preview(self, step: int) -> Path:
-        return self.root / "images" / f"{self.name}-{step}.png"
+        return self.root / PREVIEWS / f"{self.name}-{step}.png"
 
     def card(self, step: int) -> Path:
-        return self.root / "image_embeddings" / f"{self.name}-{step}.png"
+        return self.root / CARDS / f"{self.name}-{step}.png"
 
     @property
     def loss_csv(self) -> Path:
@@ -194,8 +196,19 @@ def saved_settings(folder: Path) -> TrainSettings:
 
 def saved_steps(folder: Path) -> dict[int, Path]:
     """The copies of a run by their step, in order."""
-    found = {int(match[2]): path for path in (folder / COPIES).glob("*-*.*") if (match := _COPY.fullmatch(path.name))}
+    return _by_step(folder / COPIES, _COPY)
+
+
+def _by_step(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
+    found = {int(match[2]): path for path in folder.glob("*-*.*") if (match := name.fullmatch(path.name))}
     return dict(sorted(found.items()))
+
+
+def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:
+    """All that a run has saved of each step, in order: its "copy", "card" and "picture", as far as they are there."""
+    kinds = {"copy": saved_steps(folder), "card": _by_step(folder / CARDS, _PICTURE), "picture": _by_step(folder / PREVIEWS, _PICTURE)}
+    steps = sorted({step for files in kinds.values() for step in files})
+    return {step: {kind: files[step] for kind, files in kinds.items() if step in files} for step in steps}
 
 
 def embedding_name(copy: Path) -> str:
