@@ -69,7 +69,7 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
-    trained = saved_settings(run)
+    trained = saved_settings(run).settings
     find_usable_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
 
@@ -99,7 +99,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, named.vectors, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
-    for sentence in named.left_out:
+    for sentence in (*saved_settings(run).sentences(), *named.left_out):
         emit(Notice(sentence))
     pictures: list[Image.Image] = []
     for batch in _batches(requests, len(requests) // len(lines)):
@@ -139,7 +139,7 @@ def _trained_prompt(run: Path, name: str) -> str:
     """The last prompt that the run's events tell of."""
     prompt = f"a photo of {name}"
     for event in read_events(run / EVENTS, "StepDone"):
-        prompt = event["prompt"]
+        prompt = str(event.get("prompt", prompt))
     return prompt
 
 
