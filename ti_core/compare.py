@@ -6,9 +6,9 @@ import datetime
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -176,11 +176,21 @@ def labelled_grid(table: Sequence[Sequence[Image.Image]], columns: Sequence[str]
 def newest_comparison(workspace: Workspace) -> Comparison | None:
     """The last finished grid, whoever asked for it; None if there is none or its pictures are gone."""
     for file in sorted((workspace.root / OUTPUTS).glob("*/*/comparison.json"), reverse=True):
-        try:
-            kept = load_json(file)
-            found = Comparison(**{**kept, "rows": [(line, seed) for line, seed in kept["rows"]]})
-        except (ValueError, TypeError, KeyError):
-            continue
-        if Path(found.grid).is_file():
+        found = _kept_comparison(load_json(file))
+        if found and Path(found.grid).is_file():
             return found
     return None
+
+
+def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
+    """What a comparison.json says, whatever version wrote it; None for a damaged one."""
+    try:
+        known = {field.name: kept[field.name] for field in fields(Comparison)}
+        found = Comparison(**{**known, "rows": [(line, seed) for line, seed in known["rows"]]})
+        texts = [found.run, found.name, found.grid, *(line for line, _ in found.rows), *(cell for row in found.cells for cell in row)]
+        numbers = [found.best, *found.steps, *(seed for _, seed in found.rows)]
+        is_whole = len(found.cells) == len(found.rows) and all(len(row) == len(found.steps) for row in found.cells)
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_sound = all(isinstance(text, str) and "\0" not in text for text in texts) and all(type(number) is int for number in numbers)
+    return found if is_whole and is_sound else None
