@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
 from ti_core.best_step import best_of
-from ti_core.compare import chosen_steps, compare, newest_comparison
+from ti_core.compare import Comparison, chosen_steps, compare, newest_comparison
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import Interrupted, SettingsError, UserError
@@ -158,3 +158,29 @@ def test_the_best_step_is_read_from_the_runs_events(workspace: Workspace, run: s
     assert best_of(folder) == 4
     made, _ = grid_of(workspace, run, steps="best and neighbours", seeds="1", prompts="[name]")
     assert (made.best, made.steps) == (4, [2, 3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"grid": 5},
+        {"grid": "a\0b"},
+        {"cells": [["a.png"], ["b.png"]]},
+        {"cells": [[5]]},
+        {"rows": [["a"]]},
+        {"rows": 5},
+        {"steps": ["x"]},
+        {"best": None},
+        {"run": {}},
+    ],
+)
+def test_a_grid_of_another_version_is_shown_and_a_damaged_one_is_not(tmp_path: Path, damage: dict[str, object]) -> None:
+    """A damaged one once stopped the whole page's news of ended jobs."""
+    folder = tmp_path / "outputs" / "compare" / "2026-01-31" / "001"
+    folder.mkdir(parents=True)
+    (folder / "grid.png").write_bytes(b"x")
+    made = {"run": "r", "name": "anna", "steps": [1], "best": 1, "rows": [["a", 1]], "cells": [["a.png"]], "grid": str(folder / "grid.png")}
+    (folder / "comparison.json").write_text(json.dumps({**made, "colour": "red"}))
+    assert newest_comparison(Workspace(tmp_path)) == Comparison("r", "anna", [1], 1, [("a", 1)], [["a.png"]], str(folder / "grid.png"))
+    (folder / "comparison.json").write_text(json.dumps({**made, **damage}))
+    assert newest_comparison(Workspace(tmp_path)) is None

@@ -154,7 +154,7 @@ def test_after_kill_9_the_line_is_there_the_running_job_is_interrupted_and_the_o
     assert jobs.shown_job().title == "Wait for c"  # type: ignore[union-attr]
 
 
-def test_files_of_jobs_that_cannot_be_read_are_left_alone(tmp_path: Path) -> None:
+def test_files_of_jobs_that_cannot_be_used_are_left_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     texts = (
         "no json",
@@ -166,7 +166,8 @@ def test_files_of_jobs_that_cannot_be_read_are_left_alone(tmp_path: Path) -> Non
     for number, text in enumerate(texts):
         (tmp_path / "jobs" / f"x{number}.json").write_text(text)
     jobs = JobQueue(Workspace(tmp_path), WAITING)
-    assert not jobs.rows() and len(list((tmp_path / "jobs").glob("*.json"))) == len(texts)
+    assert {row["id"]: row["state"] for row in jobs.rows()} == {"x2": "foreign", "x3": "interrupted", "x4": "foreign"}
+    assert [(tmp_path / "jobs" / f"x{number}.json").read_text() for number in range(len(texts))] == list(texts)
 
 
 def test_old_jobs_are_forgotten_in_memory_and_on_disk(jobs: JobQueue, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from safetensors.torch import save_file
 
 from ti_core.best_step import load_history
+from ti_core.errors import UserError
 from ti_core.events import Evaluated, Notice, PreviewSaved, StepDone
 from ti_core.plan import plan_run
-from ti_core.run_folder import RunFolder
+from ti_core.run_folder import RunFolder, saved_settings
+from ti_core.settings import TrainSettings
 
 
 def test_runs_of_a_day_never_mix_and_training_on_stays_where_it_ended(tmp_path: Path) -> None:
@@ -59,3 +62,44 @@ def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_sta
     assert [(event["event"], event.get("step")) for event in kept] == [("Notice", None), ("StepDone", 1), ("StepDone", 2), ("StepDone", 3), ("PreviewSaved", 3)]
     assert [row.split(",")[0] for row in folder.loss_csv.read_text().splitlines()] == ["step", "1", "2", "3"]
     assert [row.split(",")[0] for row in folder.evaluation_csv.read_text().splitlines()] == ["step", "2"]
+
+
+# ---- how a run was trained
+
+
+def write_settings(folder: Path, **content: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "settings-2026-01-31-10-00-00.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_settings_of_another_version_are_used_and_told(tmp_path: Path) -> None:
+    written = TrainSettings(embedding="anna", width=64).to_dict()
+    del written["gpus"]
+    kept = saved_settings(write_settings(tmp_path / "run", settings={**written, "colour": "red"}))
+    assert kept.settings.width == 64 and "colour" in kept.sentences()[0] and "gpus (1)" in kept.sentences()[1]
+
+
+def test_a_settings_file_of_a1111_is_read(tmp_path: Path) -> None:
+    a1111 = {
+        "datetime": "2023-05-01 10:00:00", "model_name": "v1-5", "model_hash": "81761151", "num_of_dataset_images": 12, "num_vectors_per_token": 1,
+        "embedding_name": "anna", "learn_rate": "0.005", "batch_size": 2, "gradient_step": 1, "data_root": "/photos", "training_width": 512,
+        "training_height": 768, "steps": 150, "template_file": "/a1111/textual_inversion_templates/subject.txt", "initial_step": 0,
+    }  # fmt: skip
+    kept = saved_settings(write_settings(tmp_path / "run", **a1111))
+    settings = kept.settings
+    assert (settings.embedding, settings.checkpoint, settings.width, settings.height, settings.batch_size) == ("anna", "v1-5", 512, 768, 2)
+    assert kept.sentences() == []
+
+
+@pytest.mark.parametrize("content", [{"settings": 5}, {"settings": {"embedding": "anna", "width": "wide"}}, {"embedding_name": ["x"]}, {}, {"settings": {}}])
+def test_damaged_settings_of_a_run_are_one_sentence(tmp_path: Path, content: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=r"damaged|no settings file"):
+        saved_settings(write_settings(tmp_path / "run", **content))
+
+
+def test_a_settings_file_of_brackets_ends_nothing(tmp_path: Path) -> None:
+    folder = write_settings(tmp_path / "run")
+    next(folder.glob("settings-*.json")).write_text("[" * 200_000)
+    with pytest.raises(UserError, match="no settings file"):
+        saved_settings(folder)

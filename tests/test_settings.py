@@ -2,7 +2,7 @@ import pytest
 
 from ti_core.errors import SettingsError, shown_number
 from ti_core.plan import plan_run
-from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings
 
 GOOD = {"embedding": "anna", "dataset_directory": "datasets/anna"}
 
@@ -78,3 +78,60 @@ def test_accumulation_never_spans_more_than_one_pass(images: int, batch: int, ac
 def test_numbers_are_written_as_people_write_them() -> None:
     numbers = (4294967295, 5000000.0, 0.00005, 1.5e-10, 0.1 + 0.2, -0.0, 7.5, 1e20)
     assert [shown_number(number) for number in numbers] == ["4294967295", "5000000", "0.00005", "0.00000000015", "0.3", "0", "7.5", "100000000000000000000"]
+
+
+@pytest.mark.parametrize("value", ["false", "no", "0", "true", "", None, 2, -1, 0.5, float("nan"), [], ["x"], {}, {"a": 1}])
+def test_a_switch_takes_true_and_false_alone(value: object) -> None:
+    """ "false" once replaced a trained embedding."""
+    with pytest.raises(SettingsError, match=r"Overwrite Old Embedding: .* is not true or false"):
+        CreateSettings.from_dict({"name": "anna", "overwrite": value})
+
+
+@pytest.mark.parametrize(("value", "is_on"), [(True, True), (False, False), (1, True), (0, False), (1.0, True)])
+def test_a_switch_also_takes_the_numbers_that_programs_send(value: object, is_on: bool) -> None:
+    assert CreateSettings.from_dict({"name": "anna", "overwrite": value}).overwrite is is_on
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("embedding", {"name": "anna"}), ("embedding", ["anna"]), ("embedding", 5), ("embedding", True),
+    ("learning_rate", float("nan")), ("learning_rate", True), ("learning_rate", ["0.005"]),
+    ("steps", True), ("steps", float("inf")), ("steps", [150]), ("steps", {}), ("steps", "1e400"),
+    ("tag_drop_out", False), ("tag_drop_out", float("nan")), ("tag_drop_out", float("inf")), ("tag_drop_out", "nan"), ("tag_drop_out", 10**400),
+])  # fmt: skip
+def test_a_value_of_another_kind_becomes_no_setting(name: str, value: object) -> None:
+    label = TrainSettings.options()[name].label
+    with pytest.raises(SettingsError, match=f"^{label}: .* is not "):
+        TrainSettings.from_dict({**GOOD, name: value})
+
+
+def test_a_text_of_numbers_may_be_a_number_and_an_empty_box_is_empty() -> None:
+    settings = TrainSettings.from_dict({**GOOD, "learning_rate": 0.005, "clip_grad_value": 1, "filename_word_regex": None, "preview_width": None})
+    assert (settings.learning_rate, settings.clip_grad_value, settings.filename_word_regex, settings.preview_width) == ("0.005", "1", "", 0)
+    assert CompareSettings.from_dict({"run": "a", "seeds": 3}).seeds == "3"
+
+
+def test_a_long_value_is_not_repeated_at_its_whole_length() -> None:
+    deep: object = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in ("x" * 10_000, deep, 10**5000, {"a": "b" * 10_000}):
+        with pytest.raises(SettingsError) as error:
+            TrainSettings.from_dict({"steps": value, "x" * 10_000: 1})
+        assert len(str(error.value)) < 400
+
+
+def test_what_another_version_wrote_is_used_and_told() -> None:
+    written = {**TrainSettings(**GOOD, steps=7).to_dict(), "colour": "red"}
+    del written["gpus"]
+    kept = TrainSettings.from_kept(written)
+    assert kept.settings == TrainSettings(**GOOD, steps=7) and not kept.wrong
+    told = " ".join(kept.sentences())
+    assert "colour" in told and "gpus (1)" in told
+    assert TrainSettings.from_kept(TrainSettings(**GOOD).to_dict()).sentences() == []
+
+
+@pytest.mark.parametrize("written", [5, None, [], "x", {"steps": "many", "shuffle_tags": "no"}])
+def test_damaged_settings_are_told_and_the_rest_used(written: object) -> None:
+    kept = TrainSettings.from_kept({**TrainSettings(**GOOD).to_dict(), **written} if isinstance(written, dict) else written)
+    assert kept.wrong and kept.settings.steps == TrainSettings().steps
+    assert kept.settings.embedding == ("anna" if isinstance(written, dict) else "")

@@ -6,9 +6,9 @@ import datetime
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -69,7 +69,7 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds.")
-    trained = saved_settings(run)
+    trained = saved_settings(run).settings
     find_usable_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
 
@@ -99,7 +99,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, named.vectors, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
-    for sentence in named.left_out:
+    for sentence in (*saved_settings(run).sentences(), *named.left_out):
         emit(Notice(sentence))
     pictures: list[Image.Image] = []
     for batch in _batches(requests, len(requests) // len(lines)):
@@ -139,7 +139,7 @@ def _trained_prompt(run: Path, name: str) -> str:
     """The last prompt that the run's events tell of."""
     prompt = f"a photo of {name}"
     for event in read_events(run / EVENTS, "StepDone"):
-        prompt = event["prompt"]
+        prompt = str(event.get("prompt", prompt))
     return prompt
 
 
@@ -176,11 +176,21 @@ def labelled_grid(table: Sequence[Sequence[Image.Image]], columns: Sequence[str]
 def newest_comparison(workspace: Workspace) -> Comparison | None:
     """The last finished grid, whoever asked for it; None if there is none or its pictures are gone."""
     for file in sorted((workspace.root / OUTPUTS).glob("*/*/comparison.json"), reverse=True):
-        try:
-            kept = load_json(file)
-            found = Comparison(**{**kept, "rows": [(line, seed) for line, seed in kept["rows"]]})
-        except (ValueError, TypeError, KeyError):
-            continue
-        if Path(found.grid).is_file():
+        found = _kept_comparison(load_json(file))
+        if found and Path(found.grid).is_file():
             return found
     return None
+
+
+def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
+    """What a comparison.json says, whatever version wrote it; None for a damaged one."""
+    try:
+        known = {field.name: kept[field.name] for field in fields(Comparison)}
+        found = Comparison(**{**known, "rows": [(line, seed) for line, seed in known["rows"]]})
+        texts = [found.run, found.name, found.grid, *(line for line, _ in found.rows), *(cell for row in found.cells for cell in row)]
+        numbers = [found.best, *found.steps, *(seed for _, seed in found.rows)]
+        is_whole = len(found.cells) == len(found.rows) and all(len(row) == len(found.steps) for row in found.cells)
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_sound = all(isinstance(text, str) and "\0" not in text for text in texts) and all(type(number) is int for number in numbers)
+    return found if is_whole and is_sound else None

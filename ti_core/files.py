@@ -60,7 +60,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """The object in a small JSON file; empty if there is none, or if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last for brackets within brackets
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 
-State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled"]
+State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
+"""A foreign job is of a kind that only another version of this program knows."""
+STATES = tuple(state for state in get_args(State) if state != "foreign")
+"""Those that are written down."""
 Work = Callable[[Emit, threading.Event], object]
 CHART_POINTS = 600
-KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "place", "state", "text", "folder", "done", "total", "needs")
+KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "order", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
 
 
@@ -28,7 +31,8 @@ class Job:
     owner: str = ""
     settings: dict[str, Any] | None = field(default=None, repr=False)
     result: str = ""
-    place: float = 0.0
+    order: float = 0.0
+    """Its rank in the line, and once it has ended among those that have; the smaller one comes first. Counted on, because a clock may be set back."""
     needs: list[str] = field(default_factory=list)
     """Jobs before it in the line that make what it uses."""
     saved_at: float = field(default=0.0, repr=False)
@@ -38,6 +42,8 @@ class Job:
     text: str = ""
     plan: str = ""
     folder: str = ""
+    run_folder: str = ""
+    """The folder of a training, as it would be typed; empty for other jobs."""
     done: int = 0
     total: int = 0
     first_step: int = 0
@@ -49,6 +55,8 @@ class Job:
     previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
+    saved_steps: int = 0
+    """Counts copies and pictures as they are saved, so that a page knows when its list of them is old."""
     steps_began: float = 0.0
 
     @property
@@ -76,9 +84,11 @@ class Job:
                 self.evaluations.append((event.step, event.loss, event.norm))
                 self.best, self.usual_norms = event.best, event.usual_norms
             case PreviewSaved():
+                self.saved_steps += 1
                 self.previews.append((event.step, event.path, event.prompt))
                 self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
             case EmbeddingSaved():
+                self.saved_steps += 1
                 self.files = [event.path, *self.files][:40]
             case Notice():
                 self.notices.append(event.text)

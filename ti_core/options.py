@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ti_core.errors import SettingsError, shown_number
+
+SHOWN_CHARACTERS, SHOWN_NAMES = 60, 10
+"""How much of a foreign value, and how many foreign names, a sentence repeats."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class Option:
 
     `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
     disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the setting, in its settings
-    files and its API.
+    files and its API. `takes_number` is for texts that are usually one number, such as a learning rate: programs may send it as one.
     """
 
     label: str
@@ -30,6 +36,7 @@ class Option:
     zero_is_auto: bool = False
     lines: int = 1
     a1111: str = ""
+    takes_number: bool = False
 
 
 def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
@@ -52,23 +59,32 @@ class Settings:
 
     @classmethod
     def from_dict(cls: type[S], values: dict[str, Any]) -> S:
-        """From JSON or a form; unknown names are refused, missing ones take their default, numbers are converted.
+        """From JSON or a form; unknown names are refused, missing ones take their default, texts of numbers are converted.
 
         Raises SettingsError naming every value that is not of the option's kind.
         """
-        defaults, problems, kept = cls.defaults(), [], {}
-        for name in values.keys() - defaults.keys():
-            problems.append(f"There is no setting called '{name}'.")
-        for name, default in defaults.items():
-            value = values.get(name, default)
-            try:
-                kept[name] = _converted(value, default)
-            except (TypeError, ValueError, OverflowError):
-                kind = "a whole number" if type(default) is int else "a number"
-                problems.append(f"{cls.options()[name].label}: '{value}' is not {kind}.")
+        kept = cls.from_kept(values)
+        problems = [f"There is no setting called '{name}'." for name in kept.unknown] + list(kept.wrong)
         if problems:
             raise SettingsError(problems)
-        return cls(**kept)
+        return kept.settings
+
+    @classmethod
+    def from_kept(cls: type[S], written: object) -> KeptSettings[S]:
+        """From a file that an older or a newer version may have written: what is known and of the right kind is used, the rest is told."""
+        options, defaults = cls.options(), cls.defaults()
+        values = written if isinstance(written, dict) else {}
+        wrong = [] if isinstance(written, dict) else [f"The settings are {shown_value(written)}, and no list of names and values."]
+        used = {}
+        for name, default in defaults.items():
+            try:
+                used[name] = _converted(values[name], default, options[name]) if name in values else default
+            except (TypeError, ValueError, OverflowError):
+                used[name] = default
+                wrong.append(f"{options[name].label}: {shown_value(values[name])} is not {_kind(default)}.")
+        unknown = tuple(str(name)[:SHOWN_CHARACTERS] for name in values if name not in defaults)
+        missing = tuple(name for name in defaults if name not in values) if isinstance(written, dict) else ()
+        return KeptSettings(cls(**used), unknown, missing, tuple(wrong))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -85,7 +101,7 @@ class Settings:
             if isinstance(value, str) and option.required and not value.strip():
                 found.append(f"{option.label} is empty. {option.help}")
             elif option.choices and value not in option.choices:
-                found.append(f"{option.label} is '{value}'. Choose one of: {', '.join(option.choices)}.")
+                found.append(f"{option.label} is {shown_value(value)}. Choose one of: {', '.join(option.choices)}.")
             elif isinstance(value, int | float) and not isinstance(value, bool) and not (option.zero_is_auto and value == 0):
                 found.extend(_range_problem(option, value))
         return found
@@ -96,18 +112,66 @@ class Settings:
             raise SettingsError(found)
 
 
-def _converted(value: Any, default: Any) -> Any:
-    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box."""
+@dataclass(frozen=True)
+class KeptSettings(Generic[S]):
+    """What `from_kept` could use of a file, and what it could not: names that are not known here or not there, and a sentence for each wrong value."""
+
+    settings: S
+    unknown: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """For the user; none for what this version wrote itself."""
+        told = []
+        if self.unknown:
+            told.append(f"Settings of another version of this program are left out: {_listed(self.unknown)}.")
+        if self.missing:
+            usual = [f"{name} ({shown_value(getattr(self.settings, name))})" for name in self.missing]
+            told.append(f"Settings that another version of this program did not know take their usual value: {_listed(usual)}.")
+        return told + [f"{sentence} The usual value is used." for sentence in self.wrong]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def shown_value(value: object) -> str:
+    """A foreign value as a sentence may show it: in quotes if it is a text, and never long."""
+    if isinstance(value, str):
+        return f"'{value[:SHOWN_CHARACTERS]}'"
+    try:
+        return reprlib.repr(value)[:SHOWN_CHARACTERS]
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _kind(default: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
+
+
+def _converted(value: Any, default: Any, option: Option) -> Any:
+    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box. Raises for what is of another kind.
+
+    Nothing is guessed: a program that sends "false" for a switch means the opposite of what Python takes it for.
+    """
     if isinstance(default, bool):
-        return bool(value)
-    if isinstance(default, int):
-        number = float(0 if value in (None, "") else value)
-        if number != int(number):
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
             raise ValueError
-        return int(number)
-    if isinstance(default, float):
-        return float(0 if value in (None, "") else value)
-    return "" if value is None else str(value)
+        return bool(value)
+    if isinstance(value, bool | bytes):
+        raise TypeError
+    if isinstance(default, int | float):
+        number = float(0 if value in (None, "") else value)
+        if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
+            raise ValueError
+        return type(default)(number)
+    if option.takes_number and isinstance(value, int | float) and math.isfinite(value):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value or ""
 
 
 def _range_problem(option: Option, value: float) -> list[str]:

@@ -9,21 +9,26 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import UserError
 from ti_core.events import Evaluated, Event
 from ti_core.files import load_json, reason, save_text
+from ti_core.options import KeptSettings
 from ti_core.plan import RunPlan
 from ti_core.settings import TrainSettings
 from ti_core.tensor_headers import read_header
 from ti_core.workspace import Workspace
 
-STATE, EVENTS, COPIES = "state.safetensors", "events.jsonl", "embeddings"
+STATE, EVENTS = "state.safetensors", "events.jsonl"
+COPIES, PREVIEWS, CARDS = "embeddings", "images", "image_embeddings"
 _COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
+_PICTURE = re.compile(r"(.+)-(\d+)\.(png)")
+MAX_STEP = 2**53
+"""Above it, whole numbers are not exact any more in JSON."""
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
@@ -54,10 +59,10 @@ class RunFolder:
         return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
 
     def preview(self, step: int) -> Path:
-        return self.root / "images" / f"{self.name}-{step}.png"
+        return self.root / PREVIEWS / f"{self.name}-{step}.png"
 
     def card(self, step: int) -> Path:
-        return self.root / "image_embeddings" / f"{self.name}-{step}.png"
+        return self.root / CARDS / f"{self.name}-{step}.png"
 
     @property
     def loss_csv(self) -> Path:
@@ -147,7 +152,7 @@ def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
         return
     kept = []
     for line in lines:
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
+        with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):
             if line.endswith("\n") and stays(line):
                 kept.append(line)
     if len(kept) < len(lines):
@@ -160,7 +165,7 @@ def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:
         return
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(f'{{"event": "{kind}"'):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 yield json.loads(line)
 
 
@@ -168,7 +173,7 @@ def saved_facts(folder: Path) -> dict[str, str] | None:
     """What a run's state file says of itself in its header, read without torch; None if there is no such file, or a damaged one."""
     try:
         facts = read_header(folder / STATE).metadata
-        return facts if int(facts["step"]) >= 0 else None
+        return facts if 0 <= int(facts["step"]) < MAX_STEP else None
     except (UserError, ValueError, KeyError):
         return None
 
@@ -179,14 +184,25 @@ def saved_step(folder: Path) -> int | None:
     return int(facts["step"]) if facts else None
 
 
-def saved_settings(folder: Path) -> TrainSettings:
-    """How the run in this folder was trained. Raises UserError."""
+def saved_settings(folder: Path) -> KeptSettings[TrainSettings]:
+    """How the run in this folder was trained, by this version, another one, or A1111. Raises UserError."""
     files = sorted(folder.glob("settings-*.json"))
-    try:
-        kept = load_json(files[-1])["settings"]
-        return TrainSettings.from_dict({name: value for name, value in kept.items() if name in TrainSettings.options()})
-    except (IndexError, KeyError, TypeError, AttributeError, SettingsError) as error:
-        raise UserError(f"Run '{folder.name}' has no settings file that can be read.", "Choose a run that this program has trained.") from error
+    content = load_json(files[-1]) if files else {}
+    is_ours = "settings" in content
+    kept = TrainSettings.from_kept(content["settings"] if is_ours else _of_a1111(content))
+    if not is_ours:  # it has no names for most of ours
+        kept = replace(kept, missing=())
+    if kept.wrong:
+        raise UserError(f"The settings file of run '{folder.name}' is damaged. {' '.join(kept.wrong)}", "Correct the file, or choose another run.")
+    if not kept.settings.embedding:
+        raise UserError(f"Run '{folder.name}' has no settings file that can be read.", "Choose a run that this program has trained.")
+    return kept
+
+
+def _of_a1111(content: dict[str, Any]) -> dict[str, Any]:
+    """What a settings file of A1111 says (reference 2.9), under our names."""
+    named = {name: content[option.a1111] for name, option in TrainSettings.options().items() if option.a1111 in content}
+    return {**named, "checkpoint": content["model_name"]} if "model_name" in content else named
 
 
 # ---- the copies of a run
@@ -194,8 +210,19 @@ def saved_settings(folder: Path) -> TrainSettings:
 
 def saved_steps(folder: Path) -> dict[int, Path]:
     """The copies of a run by their step, in order."""
-    found = {int(match[2]): path for path in (folder / COPIES).glob("*-*.*") if (match := _COPY.fullmatch(path.name))}
+    return _by_step(folder / COPIES, _COPY)
+
+
+def _by_step(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
+    found = {int(match[2]): path for path in folder.glob("*-*.*") if (match := name.fullmatch(path.name))}
     return dict(sorted(found.items()))
+
+
+def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:
+    """All that a run has saved of each step, in order: its "copy", "card" and "picture", as far as they are there."""
+    kinds = {"copy": saved_steps(folder), "card": _by_step(folder / CARDS, _PICTURE), "picture": _by_step(folder / PREVIEWS, _PICTURE)}
+    steps = sorted({step for files in kinds.values() for step in files})
+    return {step: {kind: files[step] for kind, files in kinds.items() if step in files} for step in steps}
 
 
 def embedding_name(copy: Path) -> str:

@@ -20,6 +20,12 @@ from ti_core.training.optimizer_state import checksum
 from ti_core.workspace import Workspace
 
 
+def without_step(file: Path) -> None:
+    content = torch.load(file, weights_only=True)
+    del content["optimizer_state_dict"]["state"][0]["step"]
+    torch.save(content, file)
+
+
 def again(workspace: Workspace) -> Path:
     return create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
 
@@ -34,12 +40,28 @@ def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, an
     assert not any("The .optim file" in event.text for event in events.of(Notice))
 
 
-@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"broken"), lambda f: torch.save({"hash": "0000"}, f)])
+@pytest.mark.parametrize(
+    "damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"broken"), lambda f: torch.save({"hash": "0000"}, f), lambda f: without_step(f)]
+)
 def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(workspace: Workspace, anna: Path, damage: object) -> None:  # noqa: F811
     train(workspace, steps=3)
     damage(optimizer_file(anna))  # type: ignore[operator]
     events = train(workspace, steps=4)
     assert any("The .optim file" in event.text for event in events.of(Notice))
+
+
+def test_the_optimizers_settings_in_a_foreign_state_are_not_ours(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+    """Such as A1111's or another version's: a decay would train on with another rule, in silence."""
+    train(workspace, steps=6)
+    unbroken = rows_of(anna)
+    again(workspace)
+    train(workspace, steps=3)
+    content = torch.load(optimizer_file(anna), weights_only=True)
+    content["optimizer_state_dict"]["param_groups"][0].update(weight_decay=0.5, betas=(0.1, 0.2), colour="red")
+    content["optimizer_state_dict"]["param_groups"][0].pop("eps")
+    torch.save(content, optimizer_file(anna))
+    train(workspace, steps=6)
+    assert torch.equal(rows_of(anna), unbroken)
 
 
 def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:  # noqa: F811

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, poison, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
@@ -175,6 +177,48 @@ def test_another_embedding_that_was_changed_in_between_is_told(workspace: Worksp
     folder = cut_at(workspace, 3)
     save_embedding(other, Embedding("oldstyle", {"clip_l": torch.zeros(1, 32)}))
     assert any("other embeddings were changed" in event.text for event in go_on(workspace, folder).of(Notice))
+
+
+def rewrite_state(folder: Path, change: Callable[[dict[str, str]], object]) -> None:
+    """Let the state of a run say something else of itself, as another version of this program may."""
+    path = folder / "state.safetensors"
+    with safe_open(path, "pt") as file:
+        facts = dict(file.metadata())
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - it is no dict
+    change(facts)
+    save_file(tensors, path, metadata=facts)
+
+
+def test_a_state_of_another_version_goes_on_and_says_so(workspace: Workspace, anna: Path) -> None:
+    train(workspace, steps=4, image_every=0)
+    unbroken = rows_of(anna)
+    anew(workspace)
+    folder = cut_at(workspace, 3, steps=4, image_every=0)
+
+    def by_another(facts: dict[str, str]) -> None:
+        settings = json.loads(facts["settings"])
+        del settings["gpus"]
+        facts["settings"] = json.dumps({**settings, "colour": "red"})
+        for name in ("inputs", "refusals", "checkpoint_hash"):
+            del facts[name]
+        facts["pictures"] = "[]"
+
+    rewrite_state(folder, by_another)
+    told = " ".join(event.text for event in go_on(workspace, folder).of(Notice))
+    assert all(part in told for part in ("left out: colour", "gpus (1)", "kept no refusals, checkpoint_hash, inputs")) and "were changed" not in told
+    assert torch.equal(rows_of(anna), unbroken)
+
+
+def test_a_state_of_this_version_tells_nothing_of_versions(workspace: Workspace, anna: Path) -> None:
+    assert "version" not in " ".join(event.text for event in go_on(workspace, cut_at(workspace, 3, steps=4, image_every=0)).of(Notice))
+
+
+@pytest.mark.parametrize("settings", ['{"steps": "many"}', "[]", "[" * 100_000])
+def test_a_state_with_damaged_settings_is_refused(workspace: Workspace, anna: Path, settings: str) -> None:
+    folder = cut_at(workspace, 3, steps=4, image_every=0)
+    rewrite_state(folder, lambda facts: facts.update(settings=settings))
+    with pytest.raises(UserError, match=r"damaged|cannot be read"):
+        go_on(workspace, folder)
 
 
 def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:

@@ -188,3 +188,26 @@ def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_
     before.stop.set()
     caller.join()
     assert answers[0].json() == {"info": "train embedding error: Interrupted."}
+
+
+def test_what_is_no_switch_replaces_no_trained_embedding(served: Served) -> None:
+    """ "overwrite_old": "false" once replaced it."""
+    assert served.wait(served.client.predict(name="anna", vectors=2, checkpoint=TINY, api_name="/create_embedding")) == "finished"
+    before = (served.workspace.embeddings / "anna.pt").read_bytes()
+    for value in ("false", "no", "0", None, 2, [], {}):
+        body = {"name": "anna", "num_vectors_per_token": 1, "overwrite_old": value, "init_text": "*"}
+        info = served.a1111.post("/sdapi/v1/create/embedding", json=body).json()["info"]
+        assert "Overwrite Old Embedding" in info and "is not true or false" in info
+        with pytest.raises(AppError, match=r"Overwrite Old Embedding: .* is not true or false"):
+            served.client.predict(name="anna", vectors=1, overwrite=value, checkpoint=TINY, api_name="/create_embedding")
+    assert (served.workspace.embeddings / "anna.pt").read_bytes() == before
+
+
+def test_a1111s_switch_for_previews_is_no_word_either() -> None:
+    assert _settings("train", {"preview_from_txt2img": 1, "preview_prompt": "anna"}) == {"preview_prompt": "anna"}
+    for value in ("false", "True", [], {}, 2):
+        assert _settings("train", {"preview_from_txt2img": value, "preview_prompt": "anna"})["preview_from_txt2img"] == value  # which the form refuses
+    assert _settings("train", {"preview_from_txt2img": True, "preview_width": True, "preview_sampler_name": ["x"]}) == {
+        "preview_width": True,
+        "preview_sampler": ["x"],
+    }

@@ -11,9 +11,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.test_job_store import WAITING
 from tests.ui.journey import free_port, open_chromium, open_page
-from ti_core.events import Finished, PreviewSaved, Started, StepDone
+from ti_core.errors import Interrupted
+from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
+from ti_core.job_store import KeptJob
 from ti_core.jobs import JobQueue
+from ti_core.run_folder import RunFolder
 from ti_core.ui.server import Door, start_page
 from ti_core.workspace import Workspace
 
@@ -90,3 +94,134 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
         expect(third).to_contain_text(f"number {place}")
     for job in [running, *jobs.line()]:
         jobs.cancel(job.id)
+
+
+# ---- the list of jobs
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Page, JobQueue]]:
+    """A page whose jobs wait or end at once, and whose list changes far more often than it does in earnest."""
+    monkeypatch.setattr("ti_core.jobs.SAVE_EVERY_S", 0.05)
+    workspace = Workspace(tmp_path)
+    jobs = JobQueue(workspace, WAITING)
+    blocks = start_page(workspace, Door(free_port()), jobs)
+    with open_chromium() as browser:
+        yield open_page(browser, f"http://127.0.0.1:{blocks.server_port}"), jobs
+    blocks.close()
+    jobs.close()
+
+
+def train_until_stopped(emit: Any, stop: threading.Event) -> None:
+    emit(Started("Training anna", 100_000))
+    step = 0
+    while not stop.wait(0.02):
+        step += 1
+        emit(StepDone(step, 0.1, 0.005, "a photo of anna", 0.02))
+    raise Interrupted
+
+
+def press(page: Page, button: Any, polls: int) -> None:
+    """Hold the mouse button down for so many answers of the server, as a slow finger does."""
+    button.hover()
+    page.mouse.down()
+    for _ in range(polls):
+        with page.expect_response(lambda response: "/live?" in response.url):
+            pass
+    page.mouse.up()
+
+
+def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, JobQueue]) -> None:
+    """The list was built anew at nearly every poll, and what was pressed was gone before it was let go: 7 of 40 were lost."""
+    page, jobs = short
+    jobs.wait_for(jobs.order("wait", {"name": "a", "quick": True}))
+    training = jobs.submit("train", "Train anna", train_until_stopped)
+    waits = page.locator("#live .jobs li", has_text="waiting, number 1")
+    for number in range(19):
+        press(page, page.get_by_role("button", name="Again, with the same settings: Wait for a").first, 2 if number % 4 == 0 else 0)
+        expect(waits).to_have_count(1)
+        assert len(jobs.line()) == 1
+        press(page, page.get_by_role("button", name="Cancel: Wait for a"), 2 if number % 4 == 2 else 0)
+        expect(waits).to_have_count(0)
+        assert not jobs.line()
+    assert training.state == "running" and jobs.get(training.id)
+    press(page, page.get_by_role("button", name="Stop: Training anna"), 2)
+    expect(page.locator("#live .jobs li", has_text="Training anna: interrupted")).to_be_visible()
+    jobs.wait_for(jobs.order("wait", {"name": "b", "quick": True}))
+    press(page, page.get_by_role("button", name="Show its pictures again: Training anna"), 1)
+    expect(page.locator("#live .title")).to_have_text("Training anna")
+    assert jobs.wait_for(training, 60).state == "interrupted"
+
+
+def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQueue]) -> None:
+    page, jobs = short
+    jobs.wait_for(jobs.order("wait", {"name": "a", "quick": True}))
+    training = jobs.submit("train", "Train anna", train_until_stopped)
+    again = page.get_by_role("button", name="Again, with the same settings: Wait for a")
+    stop = page.get_by_role("button", name="Stop: Training anna")
+    before = [button.element_handle() for button in (again, stop)]
+    again.focus()
+    for name in ("b", "c"):  # rows come between
+        jobs.order("wait", {"name": name})
+        expect(page.locator("#live .jobs li", has_text=f"Wait for {name}: waiting")).to_be_visible()
+    assert all(page.evaluate("([a, b]) => a === b", [old, button.element_handle()]) for old, button in zip(before, (again, stop), strict=True))
+    expect(again).to_be_focused()
+    for job in [*jobs.line(), training]:
+        jobs.cancel(job.id)
+    jobs.wait_for(training, 60)
+
+
+def test_what_is_of_another_version_is_shown_as_such(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
+    jobs._show_foreign(KeptJob({"id": "far", "kind": "hypernetwork", "title": "Train far", "owner": "", "order": None}, []))
+    jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
+    row = page.locator("#live .jobs li", has_text="Train far")
+    expect(row).to_have_text("Train far: of another version")
+    expect(row.get_by_role("button")).to_have_count(0)
+
+
+# ---- the files of every step
+
+
+def run_with_copies(folder: Path, steps: list[int], before_the_last: threading.Event | None = None) -> Any:
+    """A training that keeps a copy, a card and a preview of each of these steps, with bytes of its own."""
+    run = RunFolder(folder, "anna")
+
+    def train(emit: Any, stop: threading.Event) -> None:
+        emit(Started("Training anna", steps[-1], folder=str(folder)))
+        for step in steps:
+            if before_the_last and step == steps[-1]:
+                before_the_last.wait(600)
+            for path in (run.copy(step), run.card(step), run.preview(step)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"{path.name} of {path.parent.name}".encode())
+            emit(StepDone(step, 0.1, 0.005, "a photo of anna", 0.1))
+            emit(EmbeddingSaved(step, str(run.copy(step))))
+            emit(PreviewSaved(step, str(run.preview(step)), "a photo of anna", str(run.card(step))))
+        emit(Finished("Done."))
+
+    return train
+
+
+def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
+    """Of 15 copies 3 could."""
+    steps = list(range(10, 160, 10))
+    run = tmp_path / "textual_inversion" / "2026-01-31" / "anna"
+    jobs.submit("train", "Train anna", run_with_copies(run, steps))
+    expect(page.locator("#live .state")).to_have_text("finished")
+    assert page.locator("#live .every-step li").count() == 0  # nothing is asked for before somebody looks
+    page.locator("#live .every-step summary").click()
+    expect(page.locator("#live .every-step li")).to_have_count(15)
+    expect(page.locator("#live .every-step .how-many")).to_have_text("(15)")
+    with page.expect_download() as download:
+        page.locator("#live .every-step").get_by_role("link", name="Download anna-150.pt").click()
+    assert download.value.suggested_filename == "anna-150.pt"
+    assert Path(download.value.path()).read_bytes() == b"anna-150.pt of embeddings"
+    got = page.evaluate("async () => Promise.all([...document.querySelectorAll('.every-step a')].map(async a => (await fetch(a.href)).text()))")
+    assert got == [f"anna-{step}.{kind}" for step in steps for kind in ("pt of embeddings", "png of image_embeddings", "png of images")]
+    go_on = threading.Event()
+    jobs.submit("train", "Train anna", run_with_copies(run, [*steps, 160, 170], go_on))  # the same folder, as Resume
+    expect(page.locator("#live .every-step li")).to_have_count(0)
+    page.locator("#live .every-step summary").click()
+    expect(page.locator("#live .every-step li")).to_have_count(16)
+    go_on.set()  # what comes while somebody looks is added
+    expect(page.locator("#live .every-step li")).to_have_count(17)

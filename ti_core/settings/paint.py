@@ -70,7 +70,14 @@ class CompareSettings(Settings):
         "as trained\na sketch of [name]", "Prompts", "textbox",
         "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,
     )  # fmt: skip
-    seeds: str = option("1, 2", "Seeds", "textbox", "Whole numbers, separated by commas. The same seed paints the same scene with every step.", required=True)
+    seeds: str = option(
+        "1, 2",
+        "Seeds",
+        "textbox",
+        "Whole numbers, separated by commas. The same seed paints the same scene with every step.",
+        required=True,
+        takes_number=True,
+    )
     sampling_steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
     cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
 

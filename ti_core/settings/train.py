@@ -49,7 +49,7 @@ class TrainSettings(Settings):
     learning_rate: str = option(
         "0.005", "Embedding Learning rate", "textbox",
         "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
-        required=True, a1111="learn_rate")  # fmt: skip
+        required=True, a1111="learn_rate", takes_number=True)  # fmt: skip
     clip_grad_mode: str = option(
         "disabled",
         "Gradient Clipping",
@@ -65,6 +65,7 @@ class TrainSettings(Settings):
         "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is disabled.",
         placeholder="Gradient clip value",
         a1111="clip_grad_value",
+        takes_number=True,
     )
     batch_size: int = option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size")
     gradient_accumulation_steps: int = option(

@@ -16,6 +16,8 @@ from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.library import optimizer_file
 
+AVERAGES = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter."""
 Rows = Mapping[str, Tensor]
 """Text encoder's name -> [n, width]."""
 
@@ -47,7 +49,7 @@ def load_state(embedding: Path, vectors: Rows, optimizer: torch.optim.Optimizer)
 
     Where the file holds an average, the vectors that were trained are put back in place.
 
-    The rate in it is not used: the loop sets the schedule's own before every update.
+    Of the optimizer's own settings in it none is used: the loop sets the schedule's rate before every update, and the rest is ours, whatever wrote it.
     """
     try:
         content = load_torch_file(optimizer_file(embedding))
@@ -58,7 +60,8 @@ def load_state(embedding: Path, vectors: Rows, optimizer: torch.optim.Optimizer)
             if states[i]["exp_avg"].shape != rows.shape or states[i]["exp_avg_sq"].shape != rows.shape:
                 return False
         trained = {encoder: content["trained"][encoder].reshape(rows.shape).to(rows) for encoder, rows in vectors.items()} if "trained" in content else {}
-        optimizer.load_state_dict(content["optimizer_state_dict"])
+        averages = {i: {name: states[i][name] for name in AVERAGES} for i in range(len(vectors))}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": averages})
         with torch.no_grad():
             for encoder, rows in trained.items():
                 vectors[encoder].copy_(rows)

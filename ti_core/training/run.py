@@ -171,12 +171,14 @@ def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion,
 
 def _check_unchanged(saved: RunState, inputs: Prepared, others: NamedIn, sd: StableDiffusion, emit: Emit) -> None:
     """Going on exactly needs the same checkpoint, and the same pictures, captions and other embeddings. Raises UserError for another checkpoint."""
-    if saved.checkpoint_hash != (sd.hash or ""):
+    if saved.checkpoint_hash not in (None, sd.hash or ""):
         raise UserError(
             f"The checkpoint {sd.file.title} is another one than this run began with ({sd.hash}, not {saved.checkpoint_hash}).",
             "Put the old one back, or train on from the run's latest copy.",
         )
-    if saved.inputs != describe_inputs(inputs.examples, others.hashes):
+    for note in saved.notes:
+        emit(Notice(note))
+    if saved.inputs not in (None, describe_inputs(inputs.examples, others.hashes)):
         emit(Notice("The pictures, captions or other embeddings were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
 
 

@@ -15,21 +15,25 @@ from torch import Tensor
 
 from ti_core.data.dataset import Example
 from ti_core.embeddings.embedding import Embedding
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import UserError
 from ti_core.files import save_atomically
+from ti_core.options import KeptSettings
 from ti_core.run_folder import RunFolder, saved_facts
 from ti_core.settings import TrainSettings
+from ti_core.training.optimizer_state import AVERAGES
 
 if TYPE_CHECKING:
     from ti_core.training.run import Run
 
 VECTORS, AVERAGE, OPTIMIZER = "vectors.", "average.", "optimizer."
-AVERAGES = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
 class RunState:
-    """What `save_run_state` wrote; `average` is empty where none is kept. `refusals` counts the updates that were refused because their numbers were not finite."""
+    """What `save_run_state` wrote; `average` is empty where none is kept. `refusals` counts the updates that were refused because their numbers were not finite.
+
+    `checkpoint_hash` and `inputs` are None where another version of this program has not kept them. `notes` tell what else that version did not know, or knew.
+    """
 
     folder: RunFolder
     settings: TrainSettings
@@ -37,8 +41,9 @@ class RunState:
     average: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     refusals: int
-    checkpoint_hash: str
-    inputs: str
+    checkpoint_hash: str | None
+    inputs: str | None
+    notes: tuple[str, ...] = ()
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
         """Put the averages back; the rate is the schedule's."""
@@ -72,22 +77,31 @@ def save_run_state(run: Run) -> Future[None]:
 
 
 def load_run_state(folder: RunFolder) -> RunState:
-    """Raises UserError for a file that is missing, damaged, or of settings that this version does not know."""
+    """Raises UserError for a file that is missing or damaged. What another version wrote is used as far as it is known here, and told in `notes`."""
     facts = saved_facts(folder.root)
     try:
         tensors = {key: tensor.clone() for key, tensor in load_file(folder.state).items()}  # the file itself stays mapped, and Windows then locks it
         assert facts is not None, "load_file reads the same header"
-        settings = TrainSettings.from_dict(json.loads(facts["settings"]))
+        kept = TrainSettings.from_kept(json.loads(facts["settings"]))
+        if kept.wrong:
+            raise UserError(f"The settings of the run '{folder.root.name}' are damaged. {' '.join(kept.wrong)}", "Train on from its latest copy instead.")
         folder = RunFolder(folder.root, facts["name"], facts["suffix"])
         vectors, average, optimizer = (
             {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)} for prefix in (VECTORS, AVERAGE, OPTIMIZER)
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
-        return RunState(folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["inputs"])
-    except SettingsError as error:
-        raise UserError(f"The run '{folder.root.name}' was begun by another version of this program.", "Train on from its latest copy instead.") from error
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError) as error:
+        refusals = int(facts.get("refusals", "0"))
+        return RunState(folder, kept.settings, embedding, average, optimizer, refusals, facts.get("checkpoint_hash"), facts.get("inputs"), _notes(kept, facts))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError, RecursionError) as error:
         raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error
+
+
+def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple[str, ...]:
+    lacking = [name for name in ("refusals", "checkpoint_hash", "inputs") if name not in facts]
+    told = kept.sentences()
+    if lacking:
+        told.append(f"The state of this run was written by another version of this program, which kept no {', '.join(lacking)}; that is not compared.")
+    return (*told, "So the run goes on, but perhaps not exactly as it would have.") if told else ()
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:

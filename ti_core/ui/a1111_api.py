@@ -136,16 +136,19 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
     names = {option.a1111: name for name, option in settings.options().items() if option.a1111} | ALSO_CALLED
     given = {names.get(key, key): value for key, value in values.items()}
     given.pop("", None)
-    if "preview_sampler" in given:  # any of A1111's is named there; what there is not here is left to the form's own
-        known = [sampler for sampler in SAMPLERS if sampler.removesuffix(" Karras") == str(given["preview_sampler"]).removesuffix(" Karras")]
+    if isinstance(given.get("preview_sampler"), str):  # any of A1111's is named there; what there is not here is left to the form's own
+        known = [sampler for sampler in SAMPLERS if sampler.removesuffix(" Karras") == given["preview_sampler"].removesuffix(" Karras")]
         given["preview_sampler"] = known[0] if known else SAMPLERS[0]
     for side in ("preview_width", "preview_height"):
-        if isinstance(size := given.get(side), int | float) and abs(size) <= MAX_SIZE_PX:  # another one gets the form's own sentence
+        if (
+            isinstance(size := given.get(side), int | float) and not isinstance(size, bool) and abs(size) <= MAX_SIZE_PX
+        ):  # another one gets the form's own sentence
             step = int(settings.options()[side].step or 1)
             given[side] = round(size / step) * step
-    if kind == "train" and not given.get("preview_from_txt2img"):
+    if given.get("preview_from_txt2img", False) not in (False, True):  # which 0 and 1 equal; the form's own sentence refuses the rest
+        return given
+    if kind == "train" and not given.pop("preview_from_txt2img", False):
         given = {name: value for name, value in given.items() if not name.startswith("preview_")}
-    given.pop("preview_from_txt2img", None)
     return given
 
 

@@ -50,7 +50,7 @@ class CompareTab:
         workspace = self.desk.workspace
         try:
             check_may_train()
-            if not isinstance(run, str) or not isinstance(step, int):
+            if not isinstance(run, str) or type(step) is not int:
                 return "This run is not there any more. Press refresh."
             return self.desk.use_step(workspace.folder(run, "Run"), step)
         except UserError as error:

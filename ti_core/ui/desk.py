@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import secrets
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class Desk:
     jobs: JobQueue
     allow_pickle: bool = True
     published: dict[str, Path] = field(default_factory=dict)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+    """So that nobody can work out a file's address from its name."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def order(self, kind: str, settings: Settings) -> str:
@@ -61,9 +64,14 @@ class Desk:
         job = self.jobs.get(job_id)
         return job is not None and job.stop.is_set()
 
+    def steps_of(self, job_id: str) -> str:
+        """Which state the files of a training's steps are in; another one when there are more, or another server. Empty where there is no run."""
+        job = self.jobs.get(job_id)
+        return f"{self._secret.hex()[:8]}.{job.saved_steps}" if job and job.run_folder else ""
+
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
-        path, key = _place_and_key(self.workspace.root / file)
+        path, key = _place_and_key(self.workspace.root / file, self._secret)
         if path.suffix.lower() not in FETCHABLE:
             return ""
         with self._lock:
@@ -75,7 +83,7 @@ class Desk:
 
 
 @functools.lru_cache(maxsize=1000)
-def _place_and_key(file: Path) -> tuple[Path, str]:
+def _place_and_key(file: Path, secret: bytes) -> tuple[Path, str]:
     """Every open page asks for the same few, more than once a second."""
     path = file.resolve()
-    return path, hashlib.sha256(str(path).encode(errors="replace")).hexdigest()[:16]
+    return path, hashlib.blake2b(str(path).encode(errors="replace"), key=secret, digest_size=16).hexdigest()

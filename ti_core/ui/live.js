@@ -1,15 +1,31 @@
 // Asks the server for what is new since this page's cursor, and draws it. Foreign text goes in by textContent only.
 const find = query => element.querySelector(query), POLL_MS = @POLL_MS@;
-const NAMES = { idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted", failed: "failed", lost: "no connection", stopping: "stopping" };
+const NAMES = {
+  idle: "ready", waiting: "waiting", running: "running", finished: "finished", interrupted: "interrupted",
+  failed: "failed", foreign: "of another version", lost: "no connection", stopping: "stopping",
+};
 const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 if (!window.formsAreBack) { document.body.inert = true; setTimeout(() => { document.body.inert = false; }, 15000); }  // what the page puts back must not undo what somebody chooses meanwhile
-let version = 0, cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, asking = null, rowTexts = {}, rowStates = {}, show = "", hurry = 0, shown = 0;
+let version = "", cursor = { job: "", ...NOTHING_SEEN }, curve = [], evaluations = [], usual = [0, 0], best = 0, previews = [], kind = "", over = false, ended = null, timer = 0, busy = false, again = false, show = "", hurry = 0, shown = 0;
 
+const isOver = state => ["finished", "interrupted", "failed"].includes(state);
 const isTraining = kind => kind === "train" || kind === "resume";
 const nth = step => `${kind === "txt2img" ? "picture" : "step"} ${step}`;
 const short = value => Math.abs(value) >= 0.000001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
 const clock = s => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s % 3600 / 60)} min`;
 const put = (query, text) => { const at = find(query); if (at.textContent !== text) at.textContent = text; };
+
+// While a finger or a mouse button is down nothing moves, so that what was pressed is still there when it is let go.
+const HELD_MS = 10000;  // at most: its end may never be told
+let heldSince = 0;
+const isHeld = () => Date.now() - heldSince < HELD_MS;
+element.addEventListener("pointerdown", () => { heldSince = Date.now(); });
+for (const end of ["pointerup", "pointercancel", "blur"]) window.addEventListener(end, () => { heldSince = 0; });
+
+function putChildren(parent, items) {  // what is in its place already is not touched, and keeps its focus
+  for (const child of [...parent.children]) if (!items.includes(child)) child.remove();
+  items.forEach((item, i) => { if (parent.children[i] !== item) parent.insertBefore(item, parent.children[i] || null); });
+}
 
 function startJob(job) {
   cursor = { job, ...NOTHING_SEEN }; curve = []; evaluations = []; best = 0; previews = [];
@@ -17,6 +33,7 @@ function startJob(job) {
   find(".previews").hidden = find(".saved").hidden = true; drawChart();
   find(".large").close();  // its step is one of the former run
   put(".line-note", "");
+  stepsSeen = ""; stepItems = []; find(".every-step").open = false; drawSteps();
 }
 
 function drawHead(d) {
@@ -115,70 +132,143 @@ function drawFiles(d) {
   const ended = d.state === "finished" || d.state === "interrupted", result = ended && d.kind !== "download" && files.length && /\.(pt|safetensors)$/.test(files[0][0]) ? files.shift() : null;
   find(".result").hidden = !result; find(".result").replaceChildren(...(result ? [link(...result, `Download ${result[0]}`)] : []));
   find(".saved").hidden = !files.length;
-  list.replaceChildren(...files.map(([name, url]) => {
-    const item = document.createElement("li"), isPicture = /\.(png|webp|jpg)$/.test(name);
-    item.append(["preprocess", "txt2img", "compare"].includes(d.kind) && isPicture ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
-    return item;
+  const before = new Map([...list.children].map(item => [item.dataset.url, item]));
+  putChildren(list, files.map(([name, url]) => before.get(url) || fileItem(d.kind, name, url)));
+}
+
+function fileItem(kind, name, url) {
+  const item = document.createElement("li"), isPicture = /\.(png|webp|jpg)$/.test(name);
+  const isShown = ["preprocess", "txt2img", "compare"].includes(kind) && isPicture;
+  item.dataset.url = url;
+  item.append(isShown ? picture(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
+  return item;
+}
+
+// ---- the files of every step, asked for only while somebody looks at them
+
+let stepsNow = "", stepsSeen = "", stepItems = [];  // which state of the list there is, and which was fetched
+const everyStep = find(".every-step");
+
+function drawSteps() {
+  everyStep.hidden = !stepsNow;
+  putChildren(everyStep.querySelector("ul"), stepItems);
+  put(".how-many", stepItems.length ? `(${stepItems.length})` : "");
+}
+
+function stepItem([step, files]) {
+  const item = document.createElement("li"), label = document.createElement("span");
+  label.textContent = `step ${step}`;
+  item.append(label, ...files.map(([kind, name, url]) => link(name, url, kind === "copy" ? name : kind)));
+  return item;
+}
+
+async function fetchSteps() {  // goes on with the last one, whose picture may have come since
+  const job = cursor.job, wanted = stepsNow, first = Math.max(0, stepItems.length - 1);
+  try {
+    const answer = await fetch("live/steps?" + new URLSearchParams({ job, first }));
+    if (!answer.ok || job !== cursor.job) return;
+    const { steps, more } = await answer.json();
+    stepItems = [...stepItems.slice(0, first), ...steps.map(stepItem)];
+    find(".more").hidden = !more;
+    stepsSeen = wanted;
+    drawSteps();
+  } catch (problem) { put(".line-note", "The server does not answer. Try again."); }
+}
+const lookAtSteps = () => { if (everyStep.open && stepsNow && stepsNow !== stepsSeen) fetchSteps(); };
+everyStep.addEventListener("toggle", lookAtSteps);
+find(".more").onclick = fetchSteps;
+
+// ---- the list of jobs: rows and buttons stay as long as their job is in it
+
+const rows = new Map();  // id -> { item, what, acts, state }
+const asked = new Set();  // "action id" of what was pressed and not answered yet
+
+function makeRow(id) {
+  const [item, what, acts] = ["li", "span", "span"].map(name => document.createElement(name));
+  item.dataset.job = id; acts.className = "acts"; item.append(what, acts);
+  const made = { item, what, acts, state: "" };
+  rows.set(id, made);
+  return made;
+}
+
+function actsOf(row, place, d) {  // action, text and label of each button
+  const acts = [], waits = row.state === "waiting", title = row.title;
+  if (row.shows && row.id !== d.job) acts.push(["show", "Show", `Show its pictures again: ${title}`]);
+  if (show && row.id === d.job) acts.push(["close", "Close", `Close, and show the newest job: ${title}`]);
+  if (d.you && !d.you.may_train) return acts;
+  if (waits && place > 1) acts.push(["up", "Up", `Move up: ${title}`]);
+  if (waits) acts.push(["cancel", "Cancel", `Cancel: ${title}`]);
+  if (row.state === "running") acts.push(["cancel", "Stop", `Stop: ${title}`]);
+  if (row.resume !== null) acts.push(["resume", "Resume", `Resume from step ${row.resume}: ${title}`]);
+  if (row.again) acts.push(["again", "Again", `Again, with the same settings: ${title}`]);
+  return acts;
+}
+
+function drawActs(acts, wanted) {
+  const before = new Map([...acts.children].map(button => [button.dataset.action, button]));
+  putChildren(acts, wanted.map(([action, text, label]) => {
+    const button = before.get(action) || document.createElement("button");
+    button.type = "button"; button.dataset.action = action; button.setAttribute("aria-label", label);
+    if (button.textContent !== text) button.textContent = text;
+    return button;
   }));
 }
 
-function lineButton(row, action, text, label) {
-  const button = document.createElement("button");
-  button.type = "button"; button.textContent = text; button.dataset.key = `${action} ${row.id}`; button.setAttribute("aria-label", label);
-  button.onclick = async () => {
-    if (asking) return;  // not by `disabled`, which takes the focus away
-    const mine = asking = { id: row.id };
-    try { put(".line-note", await server.change_line({ job: row.id, action })); } catch (problem) { put(".line-note", "The server does not answer. Try again."); }
-    if (asking === mine) asking = null;
-    hurry = Date.now() + 3000; tick();
-  };
-  return button;
+function drawRow(row, place, d) {
+  const at = rows.get(row.id) || makeRow(row.id), owner = row.owner && row.owner !== "local" ? ` (${row.owner})` : "";
+  const stopped = row.total > 1 && ["interrupted", "failed"].includes(row.state);
+  const step = stopped ? ` at ${Math.max(row.done, row.resume || 0)} / ${row.total}` : "";
+  const state = row.state === "waiting" ? `waiting, number ${place}` : (NAMES[row.state] || row.state) + step;
+  const text = `${row.title}${owner}: ${state}`;
+  if (at.what.textContent !== text) {  // what was asked for is seen before its answer arrives
+    at.what.textContent = text;
+    for (const key of asked) if (key.endsWith(` ${row.id}`)) asked.delete(key);
+  }
+  if (isOver(row.state) && !isOver(at.state)) show = "";  // there is a new result to look at
+  at.item.dataset.state = at.state = row.state;
+  return at;
 }
 
-function showButton(id, text, label) {
-  const button = document.createElement("button");
-  button.type = "button"; button.textContent = text; button.dataset.key = `show ${id}`; button.setAttribute("aria-label", label);
-  button.onclick = () => { show = id; version = 0; tick(); };
-  return button;
-}
-
-function drawLine(d) {  // comes only when something changed; the focus stays where it was, so that the keyboard can go on
+function drawLine(d) {  // comes only when something changed
   if (!d.line) return;
   version = d.version;
-  const focused = document.activeElement && document.activeElement.dataset.key, may = !d.you || d.you.may_train;
+  const list = find(".jobs"), focused = document.activeElement, ids = new Set(d.line.map(row => row.id));
   let place = 0;
+  const places = d.line.map(row => place += row.state === "waiting");
+  const drawn = d.line.map((row, i) => drawRow(row, places[i], d));
+  d.line.forEach((row, i) => drawActs(drawn[i].acts, actsOf(row, places[i], d)));
+  for (const id of [...rows.keys()]) if (!ids.has(id)) rows.delete(id);
   find(".line").hidden = !d.line.length;
-  find(".jobs").replaceChildren(...d.line.map(row => {
-    const item = document.createElement("li"), what = document.createElement("span"), buttons = document.createElement("span"), waits = row.state === "waiting";
-    const step = row.total > 1 && ["interrupted", "failed"].includes(row.state) ? ` at ${Math.max(row.done, row.resume || 0)} / ${row.total}` : "";
-    place += waits;
-    what.textContent = `${row.title}${row.owner && row.owner !== "local" ? ` (${row.owner})` : ""}: ${waits ? `waiting, number ${place}` : (NAMES[row.state] || row.state) + step}`;
-    item.dataset.state = row.state; buttons.className = "acts"; item.append(what, buttons);
-    if (row.shows && row.id !== d.job) buttons.append(showButton(row.id, "Show", `Show its pictures again: ${row.title}`));
-    if (show && row.id === d.job) buttons.append(showButton("", "Close", `Close, and show the newest job: ${row.title}`));
-    if (!may) return item;
-    if (waits && place > 1) buttons.append(lineButton(row, "up", "Up", `Move up: ${row.title}`));
-    if (waits || row.state === "running") buttons.append(lineButton(row, "cancel", waits ? "Cancel" : "Stop", `${waits ? "Cancel" : "Stop"}: ${row.title}`));
-    if (row.resume !== null) buttons.append(lineButton(row, "resume", "Resume", `Resume from step ${row.resume}: ${row.title}`));
-    if (row.again) buttons.append(lineButton(row, "again", "Again", `Again, with the same settings: ${row.title}`));
-    return item;
-  }));
-  const before = rowTexts;
-  rowTexts = Object.fromEntries(d.line.map((row, i) => [row.id, find(".jobs").children[i].firstChild.textContent]));
-  const ended = state => ["finished", "interrupted", "failed"].includes(state);
-  if (d.line.some(row => ended(row.state) && !ended(rowStates[row.id]))) show = "";  // there is a new result to look at
-  rowStates = Object.fromEntries(d.line.map(row => [row.id, row.state]));
-  if (asking && rowTexts[asking.id] !== before[asking.id]) asking = null;  // what was asked for is seen before its answer arrives
-  const again = focused && [...find(".jobs").querySelectorAll("button")].find(button => button.dataset.key === focused);
-  if (again) again.focus();
+  putChildren(list, drawn.map(at => at.item));
+  if (list.contains(focused) && document.activeElement !== focused) focused.focus();  // its row has moved
 }
+
+async function changeLine(job, action) {
+  const key = `${action} ${job}`;
+  if (asked.has(key)) return;  // two quick presses are one wish; not by `disabled`, which takes the focus away
+  asked.add(key);
+  try { put(".line-note", await server.change_line({ job, action })); } catch (problem) {
+    put(".line-note", "The server does not answer. Try again.");
+  }
+  asked.delete(key);
+  hurry = Date.now() + 3000; tick();
+}
+
+find(".jobs").addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const { action } = button.dataset, { job } = button.closest("li").dataset;
+  if (action !== "show" && action !== "close") return changeLine(job, action);
+  show = action === "show" ? job : ""; version = ""; tick();
+});
 
 function draw(d) {
   drawLine(d);
   if (d.job !== cursor.job) startJob(d.job);
   kind = d.kind || "";
-  over = ["finished", "interrupted", "failed"].includes(d.state);
+  over = isOver(d.state);
   drawHead(d);
+  stepsNow = d.steps || ""; everyStep.hidden = !stepsNow; lookAtSteps();
   if (!d.job) return;
   if (d.evaluations_from === cursor.evaluations && d.evaluations.length) {
     evaluations.push(...d.evaluations); cursor.evaluations += d.evaluations.length; best = d.best; usual = d.usual_norms; drawChart();
@@ -191,7 +281,7 @@ function draw(d) {
 }
 
 function tellEnd(d) {  // once for each job that ended, also when it was too quick to be seen running
-  const now = ["finished", "interrupted", "failed"].includes(d.state) ? d.job : "", other = ended !== null && ended.job && ended.job !== d.job;
+  const now = isOver(d.state) ? d.job : "", other = ended !== null && ended.job && ended.job !== d.job;
   if ((now && (ended === null || ended.told !== now)) || other) trigger("finished");
   ended = { job: d.job, told: now };
 }
@@ -205,7 +295,7 @@ async function tick() {
     const answer = await fetch("live?" + new URLSearchParams({ ...cursor, version, show }));
     if (!answer.ok) throw new Error(answer.statusText);
     const d = await answer.json();
-    draw(d); tellEnd(d);
+    if (!isHeld()) { draw(d); tellEnd(d); }  // the cursor stays where it is, so the next answer brings it again
     wait = Date.now() < hurry ? POLL_MS / 3 : d.state === "running" || d.state === "waiting" ? POLL_MS : 2 * POLL_MS;
   } catch (problem) {
     find(".state").dataset.state = find(".text").dataset.state = "lost"; put(".state", NAMES.lost);

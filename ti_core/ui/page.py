@@ -18,6 +18,7 @@ from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
+from ti_core.ui.kept_forms import fill_script, number_of, text_of
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.roles import guard_handlers, looks, who
@@ -215,7 +216,6 @@ class Page:
             *(f"{tab}.{side}" for tab in ("train", "txt2img") for side in ("width", "height")),
         )
         typed = {name: widget for name, widget in fields.items() if name not in from_disk}
-        fill = f"(kept, ...values) => {json.dumps(list(typed))}.map((name, i) => kept && name in kept ? kept[name] : values[i])"
 
         @looks
         def put_back(values: Any) -> Updates:
@@ -227,7 +227,8 @@ class Page:
         again = f"(tab) => ({{ __type__: 'update', selected: {json.dumps(TAB_IDS)}.includes(tab) ? tab : {json.dumps(TAB_IDS[0])} }})"
         restored = blocks.load(None, self.kept_tab, self.tabs, js=again, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
-        blocks.load(None, [kept, *typed.values()], list(typed.values()), js=fill, show_progress="hidden")
+        fill = fill_script(typed, [*fields, "started_with"])
+        blocks.load(None, [kept, *typed.values()], [*typed.values(), self.model.message], js=fill, show_progress="hidden")
         loaded = blocks.load(put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
         loaded.then(None, None, None, js="() => { window.formsAreBack = true; document.body.inert = false; }")
@@ -240,16 +241,17 @@ class Page:
         """Fresh lists for the dropdowns that are read from disk, with what was chosen if it is still there, and the sizes that go with the checkpoint."""
         updates: Updates = {}
         same_start = values.get("started_with") == self.chosen_checkpoint  # another --ckpt beats what was chosen before
-        chosen = values["checkpoint"] if same_start and self._is_there(values.get("checkpoint")) else self.chosen_checkpoint
+        was = text_of(values.get("checkpoint"), "")
+        chosen = was if same_start and was and self._is_there(was) else self.chosen_checkpoint
         updates[self.checkpoint] = gr.update(choices=self.model.titles(), value=chosen)
-        updates[self.model.widgets["vae"]] = gr.update(choices=self.model.vaes(), value=values.get("vae") or AUTOMATIC)
+        updates[self.model.widgets["vae"]] = gr.update(choices=self.model.vaes(), value=text_of(values.get("vae"), AUTOMATIC))
         stored = {name: values[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in values}
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
         for form in (self.train.form, self.txt2img.form):
             for side, own in zip(("width", "height"), self._own_size(chosen), strict=True):
-                updates[form.widgets[side]] = values.get(f"{form.prefix}.{side}", own) if same_start else own
+                updates[form.widgets[side]] = number_of(values.get(f"{form.prefix}.{side}"), own) if same_start else own
         return updates
 
     def _is_there(self, checkpoint: Any) -> bool:
