@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ti_core.errors import Interrupted, UserError, unexpected
-from ti_core.events import Event, Failed, Finished, Started
+from ti_core.events import Alive, Event, Failed, Finished, Started
 from ti_core.job import KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
 from ti_core.job_store import JobStore
@@ -311,7 +311,8 @@ class JobQueue:
     def _emit(self, job: Job, event: Event) -> None:
         with self._lock:
             job.fold(event)
-            changed = isinstance(event, Started | Finished | Failed) or time.monotonic() - job.saved_at > SAVE_EVERY_S
+            is_due = time.monotonic() - job.saved_at > SAVE_EVERY_S and not isinstance(event, Alive)
+            changed = is_due or isinstance(event, Started | Finished | Failed)
             if changed:
                 self._changed(job)
         if changed:
