@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -224,6 +225,18 @@ def test_interrupt_ends_what_does_not_answer_and_the_next_job_is_done(difficult:
     assert len(job.events) - heard <= 3, "it was not heard meanwhile"
     assert not psutil.pid_exists(pid)
     assert Watcher(process, "well", workspace).ended().error is None
+
+
+def test_the_line_goes_on_after_a_job_that_did_not_answer(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    process, jobs = difficult("none"), JobQueue(workspace)
+    first, second = (jobs.submit("create", name, partial(process.run, "create", CreateSettings(name=name), workspace)) for name in ("stopped", "well"))
+    wait_until(lambda: first.text.startswith("pid") and first.alive_at, "the job began")
+    first.news_at = first.alive_at = time.monotonic() - 45  # the stopped process changes neither
+    assert (jobs.snapshot()["quiet_s"], jobs.snapshot()["answers"]) == (40, False)
+    jobs.interrupt()
+    assert jobs.wait_for(first, 60).state == "interrupted" and first.text == NOT_ANSWERED
+    assert jobs.wait_for(second, 60).state == "finished"
+    jobs.close()
 
 
 def test_a_long_computation_is_heard_and_may_save_for_longer_than_a_dead_one(

@@ -90,3 +90,16 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
         expect(third).to_contain_text(f"number {place}")
     for job in [running, *jobs.line()]:
         jobs.cancel(job.id)
+
+
+def test_work_that_says_nothing_is_told(page: Page, jobs: JobQueue) -> None:
+    job = jobs.submit("train", "Train anna", wait_to_stop)
+    quiet = page.locator("#live .quiet")
+    expect(page.locator("#live .title")).to_have_text("Waiting")
+    expect(quiet).to_be_hidden()
+    job.news_at -= 45
+    expect(quiet).to_have_text("No news for 40 s; it is still at work.")
+    job.alive_at = job.news_at
+    expect(quiet).to_have_text("No news for 40 s: the work does not answer. Interrupt ends it within ten seconds, and what was saved is kept.")
+    job.stop.set()
+    expect(quiet).to_be_hidden()
