@@ -33,7 +33,7 @@ from ti_core.models.device import DeviceState, device_state, expect_device, tell
 from ti_core.options import Settings
 from ti_core.workspace import Workspace
 
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S, CLOSES_WITHIN_S = 0.1, 2.0
 DIED, SILENT = "died", "silent"
 NOT_ANSWERED = "Interrupted: the work did not answer, so it was ended. What was saved last is kept; a training goes on from there with Resume."
 
@@ -44,6 +44,8 @@ class JobProcess:
     def __init__(self) -> None:
         self._number, self._told_nothing = 0, True
         self._child: _Child | None = None
+        self._is_idle = threading.Event()
+        self._is_idle.set()
         expect_device()
 
     def kinds(self, kinds: Mapping[str, JobKind] = KINDS) -> dict[str, JobKind]:
@@ -68,6 +70,7 @@ class JobProcess:
 
     def _follow(self, order: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
         """Send the order and emit what comes of it; how it ended."""
+        self._is_idle.clear()
         child = self._started()
         child.say(order)
         asked_at, alive_at, self._told_nothing = None, 0.0, True
@@ -96,6 +99,8 @@ class JobProcess:
         except BaseException:  # what it still tells of this job must not be taken for the next one's
             self._kill(child)
             raise
+        finally:
+            self._is_idle.set()
 
     def _kill(self, child: _Child) -> None:
         kill_child(child.process)
@@ -111,7 +116,11 @@ class JobProcess:
         return self._child
 
     def close(self) -> None:
-        """When the server ends: the closed pipe ends the process, and if it does not hear that, it is killed."""
+        """When the server ends: the closed pipe ends the process, and if it does not hear that, it is killed.
+
+        A training that has told its end has still to close its tables.
+        """
+        self._is_idle.wait(CLOSES_WITHIN_S)
         if self._child:
             end_child(self._child.process, within_s=1)
 
