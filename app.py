@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import dataclasses
 import importlib.util
 import os
 import secrets
-import shutil
 import sys
-import tempfile
+import time
 
 from ti_core.child_process import SAVES_WITHIN_S, shown_command
+from ti_core.end_signals import asked_to_end
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
+from ti_core.temporary_folders import clear_left_over, temporary_folder
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
+UPLOADS = "uploads"
+"""Kind of the temporary folder of a shared page."""
+PATIENCE_S = 10.0
+"""What docker stop and others give a program to end in; then it is killed."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +45,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
-        serve(options)
+        with asked_to_end(_end):
+            serve(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,11 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _end() -> None:
+    """Ctrl+C, SIGTERM and a closed terminal end the program in the same way."""
+    raise KeyboardInterrupt
+
+
 def _uploads_of_others() -> str:
     """A folder of its own for each start: gradio's addresses of thumbnails contain its path, which should tell nothing of the owner's."""
-    folder = tempfile.mkdtemp(prefix="uploads-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    held = contextlib.ExitStack()
+    atexit.register(held.close)
+    return str(held.enter_context(temporary_folder(UPLOADS)))
 
 
 def _login(flag: str, text: str) -> tuple[str, str]:
@@ -75,7 +87,7 @@ def _checkpoint_at_the_start(choice: str, workspace: Workspace) -> str:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Open the page and stay until Ctrl+C. Raises UserError."""
+    """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
     if not 0 < options.port < 65536:
         raise UserError(f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860.")
     user, password = _login("--auth", options.auth)
@@ -92,6 +104,7 @@ def serve(options: argparse.Namespace) -> None:
 
     # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the system's folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    clear_left_over(UPLOADS)  # of a shared page that was killed, also when this one is not shared
     os.environ.setdefault("GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads"))
     from ti_core.job_process import JobProcess
     from ti_core.ui.server import Door, open_public_link, start_page
@@ -111,11 +124,35 @@ def serve(options: argparse.Namespace) -> None:
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
     if options.share:
         open_public_link(blocks)
-    blocks.block_thread()  # until Ctrl+C
-    running = jobs.shown_job()
-    if running and running.state == "running":
-        print("Saving the running work. Press Ctrl+C again to leave at once.", flush=True)
-    jobs.leave(SAVES_WITHIN_S)
+    try:
+        _stay()
+        _leave(jobs)
+    finally:
+        process.close()
+
+
+def _stay() -> None:
+    """Until somebody ends the program. Gradio's own way to wait closes the page first, which takes seconds that the saving may need."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
+
+
+def _leave(jobs: JobQueue) -> None:
+    """Let the running work save; the page stays open meanwhile."""
+    running = next(iter(jobs.running()), None)
+    if running:
+        _say("Saving the running work. Press Ctrl+C again to leave at once.")
+    jobs.leave(PATIENCE_S)
+    if running and not running.has_ended:
+        _say(f"Saving takes longer than {PATIENCE_S:.0f} s, and may take {SAVES_WITHIN_S:.0f}.")
+        _say(f"What ends this program should wait as long, such as: docker stop --time {SAVES_WITHIN_S:.0f}")
+        jobs.leave(SAVES_WITHIN_S)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may be there to read it
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

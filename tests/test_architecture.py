@@ -48,6 +48,8 @@ PLAIN = {
     "best_step",
     "use_step",
     "child_process",
+    "end_signals",
+    "temporary_folders",
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,15 +18,17 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for  # noqa: F401
+from ti_core import job_process
 from ti_core.child_process import start_child
 from ti_core.embeddings.formats import load_embedding
-from ti_core.events import Event, Notice, StepDone
+from ti_core.errors import Interrupted
+from ti_core.events import Alive, Event, Finished, Notice, Progress, StepDone
 from ti_core.job import Job
-from ti_core.job_process import DIED, JobProcess, _read
+from ti_core.job_process import DIED, NOT_ANSWERED, JobProcess
 from ti_core.jobs import JobQueue
 from ti_core.models.device import told_device
 from ti_core.settings import CreateSettings
-from ti_core.workspace import Workspace
+from ti_core.workspace import REPOSITORY, Workspace
 
 LONG = {"steps": 100_000, "image_every": 0, "save_every": 5}
 
@@ -126,22 +130,179 @@ def test_a_watcher_that_fails_leaves_nothing_for_the_next_job(process: JobProces
     assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2]
 
 
-def test_a_foreign_line_is_ignored_an_event_that_cannot_be_read_is_shown_and_both_hide_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_foreign_line_is_ignored_an_event_that_cannot_be_read_is_shown_and_both_hide_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = ["5", "[]", "{no json", '{"event": "Unheard"}', '{"device": {"color": "red"}}', Notice("on").to_json(), '{"ended": ""}']
     printed = b"M\xfcller\n" + "".join(f"{line}\n" for line in lines).encode()
-    told: queue.Queue[Event | str] = queue.Queue()
-    _read(start_child("timeit", "-n1", "-r1", f"import os; os.write(1, {printed!r})"), told)  # a module that runs a line of code
-    assert [told.get_nowait() for _ in range(told.qsize())] == [Notice("on"), "", DIED]
+    code = f"import os; os.write(1, {printed!r})"
+    monkeypatch.setattr(job_process, "start_child", lambda module: start_child("timeit", "-n1", "-r1", code))  # a module that runs a line of code
+    told = job_process._Child().told
+    assert [told.get(timeout=60) for _ in range(3)] == [Notice("on"), "", DIED]
     shown = capsys.readouterr().err
     assert 'Not an event: {"event": "Unheard"}' in shown and "'color'" in shown and "no json" not in shown
 
 
+# ---- a process that does not do what it should, without torch (difficult_child.py)
+
+
+@pytest.fixture
+def difficult(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobProcess]]:
+    """A server's side whose process has the given fault. It is heard every 0.2 s, and given up after 3 s without that."""
+    monkeypatch.setattr(job_process, "ALIVE_EVERY_S", 0.2)
+    monkeypatch.setattr(job_process, "ANSWERS_WITHIN_S", 3.0)
+    made: list[JobProcess] = []
+
+    def make(fault: str) -> JobProcess:
+        monkeypatch.setattr(job_process, "start_child", lambda module: start_child("tests.difficult_child", fault))
+        made.append(JobProcess())
+        return made[0]
+
+    yield make
+    for process in made:
+        process.close()
+
+
+class Watcher:
+    """The events of a job that runs on a thread of its own, and how it ended."""
+
+    def __init__(self, process: JobProcess, name: str, workspace: Workspace) -> None:
+        self.events: list[Event] = []
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        process.start()  # on the test's thread: the process ends with the thread that started it
+        self._thread = threading.Thread(target=self._run, args=(process, CreateSettings(name=name), workspace), daemon=True)
+        self._thread.start()
+
+    def _run(self, process: JobProcess, settings: CreateSettings, workspace: Workspace) -> None:
+        try:
+            process.run("create", settings, workspace, self.events.append, self.stop)
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+    def pid(self) -> int:
+        wait_until(lambda: any(isinstance(event, Progress) for event in self.events), "the job began")
+        return int(next(event.text for event in self.events if isinstance(event, Progress)).split()[1])
+
+    def told(self) -> list[Event]:
+        return [event for event in self.events if not isinstance(event, Alive)]
+
+    def ended(self) -> Watcher:
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the job hangs"
+        return self
+
+
+def test_the_job_after_one_whose_process_died_gets_another_process(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    """It closes its output before it has ended: whoever writes to it then waits for ever."""
+    process = difficult("dies")
+    pids = [Watcher(process, "well", workspace).ended().pid() for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+def test_without_a_device_that_answers_the_work_that_needs_none_is_done(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    process = difficult("no device")
+    jobs = [Watcher(process, "well", workspace).ended() for _ in range(2)]
+    assert [job.error for job in jobs] == [None, None]
+    assert jobs[0].pid() == jobs[1].pid() and told_device() is None
+
+
+def test_a_device_that_stops_to_answer_gets_another_process(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    """What a fault leaves behind in a process is often gone in the next one."""
+    process = difficult("device goes")
+    jobs = [Watcher(process, "well", workspace).ended() for _ in range(2)]
+    assert [job.error for job in jobs] == [None, None] and jobs[0].pid() != jobs[1].pid()
+
+
+@pytest.mark.parametrize("name", ["stopped", "regex"])
+def test_interrupt_ends_what_does_not_answer_and_the_next_job_is_done(difficult: Callable[[str], JobProcess], workspace: Workspace, name: str) -> None:
+    process = difficult("none")
+    job = Watcher(process, name, workspace)
+    pid = job.pid()
+    heard = len(job.events)
+    job.stop.set()
+    assert job.ended().error is None and job.told()[-1] == Finished(NOT_ANSWERED, interrupted=True)
+    assert len(job.events) - heard <= 3, "it was not heard meanwhile"
+    assert not psutil.pid_exists(pid)
+    assert Watcher(process, "well", workspace).ended().error is None
+
+
+def test_the_line_goes_on_after_a_job_that_did_not_answer(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    process, jobs = difficult("none"), JobQueue(workspace)
+    first, second = (jobs.submit("create", name, partial(process.run, "create", CreateSettings(name=name), workspace)) for name in ("stopped", "well"))
+    wait_until(lambda: first.text.startswith("pid") and first.alive_at, "the job began")
+    first.news_at = first.alive_at = time.monotonic() - 45  # the stopped process changes neither
+    assert (jobs.snapshot()["quiet_s"], jobs.snapshot()["answers"]) == (40, False)
+    jobs.interrupt()
+    assert jobs.wait_for(first, 60).state == "interrupted" and first.text == NOT_ANSWERED
+    assert jobs.wait_for(second, 60).state == "finished"
+    jobs.close()
+
+
+def test_a_long_computation_is_heard_and_may_save_for_longer_than_a_dead_one(
+    difficult: Callable[[str], JobProcess], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = difficult("none")
+    job = Watcher(process, "long", workspace)
+    wait_until(lambda: sum(isinstance(event, Alive) for event in job.events) > 3, "it is heard while it computes")
+    monkeypatch.setattr(job_process, "ANSWERS_WITHIN_S", 0.7)  # it saves for 1 s, but is heard every 0.2 s
+    job.stop.set()
+    assert job.ended().told()[-1] == Finished("saved", interrupted=True)
+
+
+def test_what_is_heard_but_never_stops_is_ended_after_the_longest_time(
+    difficult: Callable[[str], JobProcess], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = difficult("none")
+    job = Watcher(process, "deaf", workspace)
+    job.pid()
+    monkeypatch.setattr(job_process, "SAVES_WITHIN_S", 1.0)
+    job.stop.set()
+    assert job.ended().told()[-1] == Finished(NOT_ANSWERED, interrupted=True)
+
+
+def test_the_signals_of_a_shutdown_leave_the_saving_to_the_server(difficult: Callable[[str], JobProcess], workspace: Workspace) -> None:
+    process = difficult("none")
+    job = Watcher(process, "waits", workspace)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        os.kill(job.pid(), number)
+    heard = len(job.events)
+    wait_until(lambda: len(job.events) > heard + 2 or job.error, "it is heard")
+    job.stop.set()
+    assert isinstance(job.ended().error, Interrupted)
+
+
+SERVER = """
+import sys, threading
+from pathlib import Path
+from ti_core import job_process
+from ti_core.child_process import start_child
+from ti_core.settings import CreateSettings
+from ti_core.workspace import Workspace
+job_process.start_child = lambda module: start_child("tests.difficult_child", "none")
+tell = lambda event: print(getattr(event, "text", ""), flush=True)
+job_process.JobProcess().run("create", CreateSettings(name=sys.argv[1]), Workspace(Path(sys.argv[2])), tell, threading.Event())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the closed pipe tells it")
+@pytest.mark.parametrize("name", ["stopped", "regex", "deaf"])
+def test_no_process_outlives_its_server(name: str, workspace: Workspace) -> None:
+    server = subprocess.Popen([sys.executable, "-c", SERVER, name, str(workspace.root)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    assert server.stdout is not None
+    child = psutil.Process(next(int(line.split()[1]) for line in server.stdout if line.startswith("pid")))
+    try:
+        if name == "stopped":
+            wait_until(lambda: child.status() == psutil.STATUS_STOPPED, "it is stopped")
+        server.kill()
+        server.wait()
+        child.wait(30)
+    finally:
+        if child.is_running():
+            child.kill()
+
+
 def test_the_process_ends_with_its_server(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from ti_core.workspace import REPOSITORY
-
     code = "import time; from ti_core.job_process import JobProcess; print(JobProcess().start().pid, flush=True); time.sleep(1000)"
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert server.stdout is not None

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import TINY
 from ti_core.errors import Interrupted, UserError
-from ti_core.events import EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
+from ti_core.events import Alive, EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
 from ti_core.job import CHART_POINTS
 from ti_core.jobs import JobQueue
 from ti_core.settings import CreateSettings
@@ -118,4 +118,30 @@ def test_the_same_training_is_not_put_into_the_line_twice(workspace: Workspace, 
         jobs.order("train", values)
     jobs.order("train", {**values, "steps": 6})
     assert len(jobs.line()) == 2
+    jobs.close()
+
+
+def test_work_without_news_is_told_and_whether_it_is_heard(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+    job = jobs.submit("train", "Train anna", lambda emit, stop: stop.wait(600))
+    while job.state != "running":
+        time.sleep(0.01)
+    now = time.monotonic()
+
+    def shown(news_s: float, alive_s: float | None) -> tuple[object, object]:
+        job.news_at, job.alive_at = now - news_s, 0.0 if alive_s is None else now - alive_s
+        seen = jobs.snapshot()
+        return seen["quiet_s"], seen["answers"]
+
+    assert shown(10, 1) == (0, True)
+    assert shown(45, 1) == (40, True)  # a long computation
+    assert shown(45, 45) == (40, False)  # stopped, or in a regular expression without end
+    assert shown(45, None) == (40, True)  # work inside the server says no such thing
+    version = jobs.snapshot()["version"]
+    job.saved_at = -1e9
+    jobs._emit(job, Alive())
+    assert jobs.snapshot()["version"] == version, "nobody has to draw the line again for that"
+    assert shown(45, 1) == (40, True)
+    job.stop.set()
+    assert (jobs.wait_for(job, 60).state, jobs.snapshot()["quiet_s"]) == ("finished", 0)
     jobs.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import json
-import signal
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.cli_models import add_model_commands
 from ti_core.data.preprocess import check_preprocess
+from ti_core.end_signals import asked_to_end
 from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.job_kinds import KINDS
@@ -219,19 +221,22 @@ def _save(embedding: Embedding, out: Path, workspace: Workspace) -> int:
 
 
 def _watch(work: Callable[[Callable[[Event], None], threading.Event], object]) -> int:
-    """Do the work and print its events; Ctrl+C asks it to stop, and it saves."""
+    """Do the work and print its events; Ctrl+C, SIGTERM or a closed terminal asks it to stop, and it saves."""
     printer, stop = Printer(), threading.Event()
 
-    def ask_to_stop(*_: object) -> None:
-        print("\nStopping; what is done is saved first. Ctrl+C once more ends at once.", file=sys.stderr)
-        signal.signal(signal.SIGINT, before)
+    def ask_to_stop() -> None:
         stop.set()
+        with contextlib.suppress(OSError):
+            print("\nStopping; what is done is saved first. Ctrl+C once more ends at once.", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, ask_to_stop)
-    try:
-        work(printer.show, stop)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def show(event: Event) -> None:
+        try:
+            printer.show(event)
+        except OSError:  # who read the output has gone, or its disk is full: no reason to lose a training
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the program
+
+    with asked_to_end(ask_to_stop):
+        work(show, stop)
     return EXIT_INTERRUPTED if printer.interrupted else EXIT_OK
 
 

@@ -80,6 +80,17 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True)
+class Alive(Event):
+    """A working process is heard, though it may have nothing to say; `rank` is its number among those that train together. Kept nowhere.
+
+    One that `ends` will be heard no more, and is not missed.
+    """
+
+    rank: int = 0
+    ends: bool = False
+
+
+@dataclass(frozen=True)
 class Notice(Event):
     """A sentence that the user should read; the job goes on."""
 
@@ -104,7 +115,7 @@ class Failed(Event):
 
 Emit = Callable[[Event], None]
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind for kind in (Started, Progress, StepDone, PreviewSaved, EmbeddingSaved, Evaluated, Notice, Finished, Failed)
+    kind.__name__: kind for kind in (Started, Progress, StepDone, PreviewSaved, EmbeddingSaved, Evaluated, Alive, Notice, Finished, Failed)
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from ti_core.events import EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
+from ti_core.events import Alive, EmbeddingSaved, Emit, Evaluated, Event, Failed, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
 """A foreign job is of a kind that only another version of this program knows."""
@@ -16,6 +16,8 @@ STATES = tuple(state for state in get_args(State) if state != "foreign")
 """Those that are written down."""
 Work = Callable[[Emit, threading.Event], object]
 CHART_POINTS = 600
+QUIET_AFTER_S = 20
+"""Without news for so long, the page says so; and that the work does not answer, if it was not even heard."""
 KEPT_FIELDS = ("id", "kind", "title", "owner", "settings", "result", "order", "state", "text", "folder", "done", "total", "needs")
 """What is written down of a job; the rest is in its run's folder."""
 
@@ -58,6 +60,9 @@ class Job:
     saved_steps: int = 0
     """Counts copies and pictures as they are saved, so that a page knows when its list of them is old."""
     steps_began: float = 0.0
+    news_at: float = field(default_factory=time.monotonic, repr=False)
+    alive_at: float = field(default=0.0, repr=False)
+    """When its process was heard last; 0 for work that says no such thing, as that inside the server."""
 
     @property
     def has_ended(self) -> bool:
@@ -65,6 +70,10 @@ class Job:
 
     def fold(self, event: Event) -> None:
         """Take up what an event says."""
+        if isinstance(event, Alive):
+            self.alive_at = time.monotonic()
+            return
+        self.news_at = time.monotonic()
         match event:
             case Started():
                 self.title, self.total, self.first_step = event.title, event.total, event.first_step
@@ -99,6 +108,16 @@ class Job:
             case Failed():
                 self.text, self.state = event.text, "failed"
 
+    @property
+    def quiet_s(self) -> int:
+        """Whole seconds without news while it runs, as a multiple of QUIET_AFTER_S, so that what is shown of it changes seldom; 0 where there was some."""
+        return int(time.monotonic() - self.news_at) // QUIET_AFTER_S * QUIET_AFTER_S if self.state == "running" else 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether its process was heard of late, as far as that is known."""
+        return not self.alive_at or time.monotonic() - max(self.alive_at, self.news_at) < QUIET_AFTER_S
+
     def pace(self) -> float:
         """Steps (or pieces of work) per second since the first, 0 while unknown."""
         count = self.done - (self.first_step if self.curve else 0)
@@ -114,6 +133,7 @@ class Job:
         pace = self.pace() if self.state == "running" else 0.0
         thin = max(1, len(rows) // CHART_POINTS)
         return {
+            "quiet_s": self.quiet_s, "answers": self.answers,
             "job": self.id, "kind": self.kind, "title": self.title, "state": self.state, "text": self.text, "plan": self.plan,
             "done": self.done, "total": self.total, "pace": round(pace, 3), "eta_s": round((self.total - self.done) / pace) if pace else None,
             "prompt": self.prompt, "curve_from": curve_from, "curve": [*rows[:-1:thin], *rows[-1:]], "curve_next": len(self.curve),

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from ti_core.errors import Interrupted, UserError, unexpected
-from ti_core.events import Emit, Event, Failed, Finished, Started
+from ti_core.events import Alive, Emit, Event, Failed, Finished, Started
 from ti_core.job import KEPT_FIELDS, Job, Work
 from ti_core.job_kinds import KINDS, JobKind, run_folder_of
 from ti_core.job_store import JobStore, KeptJob, printable
@@ -398,7 +398,8 @@ class JobQueue:
             job.fold(event)
             if job.has_ended:
                 job.order = self._next_order()  # so that ended jobs are in the order in which they ended
-            changed = isinstance(event, Started | Finished | Failed) or time.monotonic() - job.saved_at > SAVE_EVERY_S
+            is_due = time.monotonic() - job.saved_at > SAVE_EVERY_S and not isinstance(event, Alive)
+            changed = is_due or isinstance(event, Started | Finished | Failed)
             if changed:
                 self._changed(job)
         if changed:

@@ -16,8 +16,8 @@ from tests.data.tiny_models import save_tiny_tagger
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.images import find_images
 from ti_core.data.preprocess import PreprocessResult, preprocess
-from ti_core.data.steps import NO_FACE, NO_SIZE, SEVERAL_FACES, SMALL_FACE
-from ti_core.errors import SettingsError
+from ti_core.data.steps import NO_FACE, NO_SIZE, SEVERAL_FACES, SMALL_FACE, Piece, Steps
+from ti_core.errors import Interrupted, SettingsError
 from ti_core.events import Event, Finished, Notice
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
@@ -251,3 +251,19 @@ def test_every_format_of_the_folder_becomes_a_picture(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert len(find_images(tmp_path / "photos")) == 8 and len(result.written) == 7
     assert "phone.heic was skipped: pictures of the kind .heic cannot be read; save it as JPEG first." in result.sentence()
+
+
+def test_interrupt_does_not_wait_for_the_captions_of_all_pieces(tmp_path: Path) -> None:
+    stop, described = threading.Event(), []
+    steps = Steps(PreprocessSettings(source_directory="photos", destination_directory="out"), Workspace(tmp_path), lambda event: None, stop)
+
+    class Slow:
+        def describe(self, image: Image.Image) -> str:
+            described.append(image)
+            stop.set()
+            return "words"
+
+    steps.writer.loaded = [Slow()]
+    with pytest.raises(Interrupted):
+        steps.caption([Piece(Image.new("RGB", (8, 8)))] * 5, "")
+    assert len(described) == 1

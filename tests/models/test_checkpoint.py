@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from ti_core.errors import UserError
+from ti_core.errors import Interrupted, UserError
 from ti_core.library import find_checkpoints
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
@@ -47,6 +48,13 @@ def test_a_folder_that_is_no_checkpoint_is_refused_with_the_list(workspace: Work
     workspace.datasets.mkdir()
     with pytest.raises(UserError, match=f"'{choice}' (does not exist|has no model_index.json).*Choose one of: .*tiny"):
         load_checkpoint(choice, workspace)
+
+
+def test_interrupt_does_not_wait_for_the_decoding_of_many_pictures(workspace: Workspace) -> None:
+    sd, stop = load_checkpoint(TINY, workspace, LoadOptions(precision="float32")), threading.Event()
+    requests = [SampleRequest("a man", seed=seed, steps=2) for seed in range(3)]
+    with pytest.raises(Interrupted):
+        sample_images(sd, requests, {}, stop, on_step=lambda done, total: stop.set() if done == total else None)
 
 
 def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(workspace: Workspace) -> None:

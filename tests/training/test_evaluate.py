@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import Recorder
 from tests.training.test_loop import anna, rows_of, train  # noqa: F401
 from ti_core.best_step import best_of
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Finished, Notice, Started, StepDone
-from ti_core.settings import CreateSettings
+from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import evaluate, loop
 from ti_core.training.create import create_embedding
 from ti_core.training.evaluate import FORWARD_COST, SHARE_OF_TIME
@@ -157,3 +158,13 @@ def test_an_evaluation_without_finite_numbers_is_left_out_and_the_run_goes_on(
     events = train(workspace, steps=8, image_every=4, save_every=0, gradient_accumulation_steps=8, evaluate_every=4)
     assert [event.step for event in events.of(Evaluated)] == [8]
     assert any("broke down" in event.text for event in events.of(Notice)) and not events.of(Finished)[0].interrupted
+
+
+def test_interrupt_does_not_wait_for_an_evaluation_and_resume_makes_it_up(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+    asked = {"steps": 12, "image_every": 0, "save_every": 0, "gradient_accumulation_steps": 8, "evaluate_every": 4}
+    first = train(workspace, Recorder(stop_at=8), **asked)
+    assert [event.step for event in first.of(Evaluated)] == [4]
+    assert first.of(Finished)[0].interrupted
+    later = Recorder()
+    loop.resume(ResumeSettings(first.of(Started)[0].folder), workspace, later, later.stop)
+    assert [event.step for event in later.of(Evaluated)] == [8, 12]

@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from tests.conftest import TINY, Recorder
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
+from tests.training.test_loop import anna, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
+from ti_core.child_process import ALIVE_EVERY_S
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.events import Finished, PreviewSaved, Started, StepDone, parse_event
+from ti_core.events import Event, Finished, PreviewSaved, Started, StepDone, parse_event
 from ti_core.models.device import count_devices
 from ti_core.settings import CreateSettings, ResumeSettings
-from ti_core.training import loop
+from ti_core.training import launch, loop
 from ti_core.training.create import create_embedding
+from ti_core.training.launch import NOT_ANSWERED
 from ti_core.workspace import REPOSITORY, Workspace
 
 
@@ -59,6 +64,61 @@ def test_interrupt_before_the_first_step_leaves_nobody_waiting(workspace: Worksp
     train(workspace, events, gpus=2, steps=100_000, image_every=0)
     assert events.of(Finished) and all(event.interrupted for event in events.of(Finished))  # type: ignore[attr-defined]
     assert anna.read_bytes() == before
+
+
+def ranks_of(parent: psutil.Process) -> dict[str, psutil.Process]:
+    """The processes that train, by their number."""
+    found = {}
+    for child in parent.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "ti_core.training.launched" in child.cmdline() and "RANK" in (variables := child.environ()):
+                found[variables["RANK"]] = child
+    return found
+
+
+def test_interrupt_ends_a_process_that_does_not_answer_and_all_others(
+    workspace: Workspace, anna: Path, two_devices: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "ANSWERS_WITHIN_S", 2 * ALIVE_EVERY_S)
+    events, seen = Recorder(), dict[str, psutil.Process]()
+
+    def stop_one(event: Event) -> None:
+        events(event)
+        if isinstance(event, StepDone) and event.step == 3:
+            seen.update(ranks_of(psutil.Process()))
+            seen["1"].suspend()
+            events.stop.set()
+
+    loop.train(settings_for(gpus=2, steps=100_000, image_every=0), workspace, stop_one, events.stop)
+    assert events.of(Finished) == [Finished(NOT_ANSWERED, interrupted=True)]
+    gone, there = psutil.wait_procs(seen.values(), 30)
+    assert len(gone) == 2 and not there
+    later = Recorder(stop_at=6)
+    loop.resume(ResumeSettings(events.of(Started)[0].folder), workspace, later, later.stop)  # type: ignore[attr-defined]
+    assert later.of(Finished)[0].interrupted  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the closed pipe tells them")
+def test_no_process_of_the_launcher_outlives_the_program(workspace: Workspace, anna: Path, two_devices: None) -> None:
+    flags = f"--dataset-directory datasets/anna --template subject.txt --ckpt {TINY} --steps 100000 --save-every 3 --image-every 0 --gpus 2".split()
+    command = [sys.executable, "-m", "ti_core", "train", "anna", "--workspace", str(workspace.root), *flags]
+    program = psutil.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    children: list[psutil.Process] = []
+    try:
+        while not list(workspace.root.rglob("anna-3.pt")):
+            assert program.poll() is None
+            time.sleep(0.2)
+        children, ranks = program.children(recursive=True), ranks_of(program)
+        (launcher,) = program.children()
+        ranks["0"].suspend()
+        launcher.suspend()
+        program.kill()
+        program.wait()
+        assert len(ranks) == 2 and not psutil.wait_procs(children, 30)[1]
+    finally:
+        for process in (program, *children):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def test_an_error_of_one_process_is_told_and_ends_all(workspace: Workspace, anna: Path, two_devices: None) -> None:

@@ -34,8 +34,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(workspace: Path, *flags: str) -> Iterator[tuple[str, list[str]]]:
-    """Start the page on a free port; gives its address and the lines it has printed. Ends only the process it started."""
+def running_app(workspace: Path, *flags: str, is_killed: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Start the page on a free port; gives its address and the lines it has printed. Ends only the process it started, as a computer that shuts
+    down does, or as one that loses its power.
+    """
     port = free_port()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     environment.pop("GRADIO_TEMP_DIR", None)
@@ -63,7 +65,7 @@ def running_app(workspace: Path, *flags: str) -> Iterator[tuple[str, list[str]]]
         assert opened.wait(START_S) and any(line.startswith("Local page:") for line in lines), "\n".join(["the page did not open:", *lines])
         yield f"http://127.0.0.1:{port}", lines
     finally:
-        process.terminate()
+        process.kill() if is_killed else process.terminate()
         process.wait(30)
         reader.join(5)
 

@@ -28,7 +28,7 @@ TRAIN = {
 
 def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(tmp_path: Path) -> None:
     with open_chromium() as browser:
-        with running_app(tmp_path) as (url, _):
+        with running_app(tmp_path, is_killed=True) as (url, _):  # at once: nothing is tidied up
             program = Client(url, verbose=False, httpx_kwargs={"timeout": ANSWER_S})
             created = program.predict(name="anna", api_name="/create_embedding")
             while (told := program.predict(created, api_name="/status"))["state"] != "finished":
@@ -54,7 +54,6 @@ def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(
             page.get_by_role("button", name="Again, with the same settings: Create embedding second").click()
             expect(page.locator("#live .jobs li").filter(has_text="second: waiting")).to_have_count(1)
             expect(page.locator("#live .count")).to_contain_text(re.compile(r"step ([6-9]|\d\d)"), timeout=SLOW_MS)
-            # running_app ends the server by SIGTERM, which stops it at once: nothing is tidied up
         with running_app(tmp_path) as (url, _):
             page = open_page(browser, url)
             training = page.locator("#live .jobs li").filter(has_text="Training anna")

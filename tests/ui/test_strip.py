@@ -225,3 +225,16 @@ def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, j
     expect(page.locator("#live .every-step li")).to_have_count(16)
     go_on.set()  # what comes while somebody looks is added
     expect(page.locator("#live .every-step li")).to_have_count(17)
+
+
+def test_work_that_says_nothing_is_told(page: Page, jobs: JobQueue) -> None:
+    job = jobs.submit("train", "Train anna", wait_to_stop)
+    quiet = page.locator("#live .quiet")
+    expect(page.locator("#live .title")).to_have_text("Waiting")
+    expect(quiet).to_be_hidden()
+    job.news_at -= 45
+    expect(quiet).to_have_text("No news for 40 s; it is still at work.")
+    job.alive_at = job.news_at
+    expect(quiet).to_have_text("No news for 40 s: the work does not answer. Interrupt ends it within ten seconds, and what was saved is kept.")
+    job.stop.set()
+    expect(quiet).to_be_hidden()

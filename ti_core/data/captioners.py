@@ -51,16 +51,20 @@ def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit
 
     def blip() -> Captioner:
         from ti_core.data.blip import Blip, blip_files
+        from ti_core.models.device import device_state
         from ti_core.models.warm import forget
 
         fetch_model(blip_files(settings.blip_model, workspace), workspace, emit, stop)
+        device_state()  # one that does not answer is a sentence
         forget()  # the last training's model makes room
         return Blip(settings, workspace)
 
     def tagger() -> Captioner:
         from ti_core.data.tagger import Tagger, tagger_files
+        from ti_core.models.device import device_state
 
         fetch_model(tagger_files(workspace), workspace, emit, stop)
+        device_state()
         return Tagger(settings, workspace)
 
     wanted = [("BLIP", blip)] * settings.blip_caption + [("the booru tagger", tagger)] * settings.booru_caption

@@ -17,6 +17,7 @@ from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
 from ti_core.data.crops import Face, Size, auto_size, covering_size, head_and_shoulders, plan_split
 from ti_core.data.images import cover
+from ti_core.errors import Interrupted
 from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
@@ -47,7 +48,7 @@ class Steps:
     """The ticked steps of a job, with the detectors and captioners that they share."""
 
     def __init__(self, settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
-        self.settings = settings
+        self.settings, self.stop = settings, stop
         self.target = (settings.width, settings.height)
         self.writer: CaptionWriter = make_caption_writer(settings, workspace, emit, stop)
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
@@ -71,7 +72,7 @@ class Steps:
         return pieces
 
     def caption(self, pieces: list[Piece], existing_caption: str) -> list[Piece]:
-        """The pieces with their captions. A captioner's model is for one thread."""
+        """The pieces with their captions. A captioner's model is for one thread. Raises Interrupted between two."""
         return [self._captioned(existing_caption, piece) for piece in pieces]
 
     def _ticked(self) -> list[Step]:
@@ -126,6 +127,8 @@ class Steps:
 
     def _captioned(self, existing_caption: str, piece: Piece) -> Piece:
         """Mirrored copies are described anew, because left and right have changed; nothing is described where the old caption replaces it."""
+        if self.stop.is_set():
+            raise Interrupted
         existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
         replaced = existing and self.settings.caption_action == "copy"
         generated = "" if replaced else self.writer.describe(piece.image)

@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ti_core.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -33,8 +35,8 @@ def expect_device() -> None:
     _expected.set()
 
 
-def tell_device(state: DeviceState) -> None:
-    """What the process that trains found, for the page, which does not load torch for it."""
+def tell_device(state: DeviceState | None) -> None:
+    """What the process that trains found, for the page, which does not load torch for it; None where it does not answer."""
     global _told
     _told = state
     _known.set()
@@ -76,12 +78,22 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def device_state(device: torch.device | None = None) -> DeviceState:
-    """Of accelerate's device, or of the given one."""
-    import psutil
-    import torch
+    """Of accelerate's device, or of the given one. Raises UserError for one that cannot be asked, as after a fault of its driver."""
     from accelerate import PartialState
 
-    device = device or PartialState().device
+    try:
+        return _state_of(device or PartialState().device)
+    except (RuntimeError, OSError) as error:  # torch's errors of a device are RuntimeErrors
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        raise UserError(
+            f"The graphics card does not answer: {why}.", "Start this program again; if that does not help, start the computer again, or look after its driver."
+        ) from error
+
+
+def _state_of(device: torch.device) -> DeviceState:
+    import psutil
+    import torch
+
     half = autocast_dtype(device) is not None
     if device.type == "cuda":
         free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)

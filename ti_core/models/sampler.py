@@ -64,7 +64,7 @@ def sample_images(
 
     A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer when the device's memory runs out;
     but beside a prompt of more chunks of 75 tokens than its own it is another one, because the encoder fills shorter prompts up.
-    `stop` raises Interrupted between solver steps; `on_step(done, total)` reports.
+    `stop` raises Interrupted between solver steps and between decoded pictures; `on_step(done, total)` reports.
     """
     pictures: list[Image.Image] = []
     while part := requests[len(pictures) : len(pictures) + batch]:
@@ -107,9 +107,16 @@ def _sample_batch(
         if on_step:
             on_step(done + 1, len(solver.timesteps))
     with sd.vae_at_work():  # one by one, because a picture takes more memory here than in the UNet
-        decoded = torch.cat([sd.decode(one[None]) for one in latents])
+        decoded = torch.cat([_decode(sd, one, stop) for one in latents])
     pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(p) for p in pixels]
+
+
+def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | None) -> torch.Tensor:
+    """float [1, 3, height, width] from [channels, height / factor, width / factor]."""
+    if stop is not None and stop.is_set():
+        raise Interrupted
+    return sd.decode(latents[None])
 
 
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:

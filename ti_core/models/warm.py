@@ -12,7 +12,7 @@ from ti_core.events import Emit
 from ti_core.library import find_checkpoint, find_vae, state_of_model
 from ti_core.models import checkpoint
 from ti_core.models.checkpoint import LoadOptions
-from ti_core.models.device import autocast_dtype
+from ti_core.models.device import autocast_dtype, device_state
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.workspace import Workspace
 
@@ -24,7 +24,9 @@ def warm_checkpoint(choice: str, workspace: Workspace, options: LoadOptions, emi
     """As `load_checkpoint`, but without loading if the last job had the same choices and the files are as they were.
 
     It comes as if loaded: off the device, with nothing switched on. Another model is freed before this one is loaded.
+    Raises UserError as `load_checkpoint` does, and for a device that does not answer.
     """
+    device_state()  # one that does not answer is a sentence, before minutes of loading
     key = _key(choice, workspace, options)
     if key not in _kept:
         forget()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ti_core.best_step import best_step, evaluations_without_gain, load_history
+from ti_core.errors import Interrupted
 from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
@@ -109,7 +110,7 @@ def evaluate(run: Run, evaluation: Evaluation) -> None:
 
 @torch.no_grad()
 def losses_of(run: Run, images: list[int]) -> list[float]:
-    """The loss on each input: image i with the i-th of evenly spread timesteps, in mixed order, and noise of its own."""
+    """The loss on each input; raises Interrupted between two micro-batches. Image i with the i-th of evenly spread timesteps, in mixed order, and noise of its own."""
     sd, count = run.sd, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
     timesteps = ((torch.arange(count) + 0.5) / count * TIMESTEPS).long()[torch.randperm(count, generator=generator)].to(sd.device)
@@ -122,6 +123,8 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     told = PromptEncoder(sd).encode(prompts, run.words(run.shown))
     losses = torch.zeros(count)
     for part in parts_of_one_shape(clean, run.micro_batch):
+        if run.stop.is_set():
+            raise Interrupted
         x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
         sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
         predicted = sd.predict(add_noise(x, e, t, sd.signal), t, told[part], sizes)

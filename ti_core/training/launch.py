@@ -1,32 +1,34 @@
 """Trains on several devices from the page or the command line: a child of accelerate's launcher, whose events are passed on as if they were ours.
 
-The child learns everything from one file, tells its events in another, and ends, saving, when its standard input is closed: by Interrupt, or
-because this program is no more.
+The child learns everything from one file, tells its events in another, and ends, saving, when its standard input is closed by Interrupt. Each of its
+processes tells there that it lives; one that does not, or that comes no further, is not waited for. When this program is no more, they end at once.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ti_core.child_process import SAVES_WITHIN_S, end_child, start_child
+from ti_core.child_process import ANSWERS_WITHIN_S, SAVES_WITHIN_S, end_child, start_child
 from ti_core.errors import UserError
-from ti_core.events import Emit, Event, Failed, Finished, parse_event
+from ti_core.events import Alive, Emit, Event, Failed, Finished, parse_event
 from ti_core.models.device import count_devices
 from ti_core.models.warm import forget
 from ti_core.settings import TrainSettings
+from ti_core.temporary_folders import temporary_folder
 from ti_core.training.checks import check_count
 from ti_core.workspace import Workspace
 
 LOOK_EVERY_S = 0.1
 JOB, EVENTS = "job.json", "events.jsonl"
+NOT_ANSWERED = "Interrupted: the processes of this training did not answer, so they were ended. Resume goes on from the last saved step."
 
 
 def is_launched() -> bool:
@@ -38,15 +40,20 @@ def train_on_several(settings: TrainSettings, workspace: Workspace, emit: Emit, 
     """Train on `settings.gpus` devices, or go on with the run in `run_folder`. Emits and raises as `train` does."""
     check_count(settings.gpus, count_devices())
     forget()  # the child loads the checkpoint anew
-    with tempfile.TemporaryDirectory(prefix="ti-launch-") as name:
-        folder = Path(name)
+    with temporary_folder("launch") as folder:
         (folder / EVENTS).touch()
         (folder / JOB).write_text(json.dumps({"settings": settings.to_dict(), "run_folder": run_folder, "workspace": workspace.to_dict()}), encoding="utf-8")
         child = start_child(*_launcher(settings.gpus), "-m", "ti_core.training.launched", str(folder), listens=False)
         try:
             ended = _pass_on(folder / EVENTS, child, emit, stop)
-        finally:
+            has_given_up = stop.is_set() and ended is None and child.poll() is None
+        except BaseException:
             end_child(child)
+            raise
+        end_child(child, 0 if has_given_up else SAVES_WITHIN_S)
+    if has_given_up:
+        emit(Finished(NOT_ANSWERED, interrupted=True))
+        return
     if isinstance(ended, Failed):
         raise UserError(ended.text)
     if ended is None:
@@ -74,20 +81,32 @@ def _pass_on(events: Path, child: subprocess.Popen[str], emit: Emit, stop: threa
 
 def _read(events: Path, child: subprocess.Popen[str], stop: threading.Event) -> Iterator[Event]:
     with events.open(encoding="utf-8") as file:
-        line, asked_at = "", 0.0
-        while not asked_at or time.monotonic() - asked_at < SAVES_WITHIN_S:
+        line, asked_at, news_at = "", 0.0, 0.0
+        heard_at: dict[int, float] = {}
+        while not asked_at or not _is_lost(asked_at, news_at, heard_at):
             has_ended = child.poll() is not None
             while piece := file.readline():
                 line += piece
                 if line.endswith("\n"):
-                    yield parse_event(line)
-                    line = ""
+                    event, line = parse_event(line), ""
+                    if isinstance(event, Alive):
+                        heard_at[event.rank] = math.inf if event.ends else time.monotonic()
+                    else:
+                        news_at = time.monotonic()
+                        yield event
             if has_ended:
                 return
             if stop.is_set() and child.stdin and not asked_at:
                 child.stdin.close()
                 asked_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
+
+
+def _is_lost(asked_at: float, news_at: float, heard_at: dict[int, float]) -> bool:
+    """Whether processes that were asked to stop will not do so: one is heard no more, or nothing comes of it. What still begins is not heard yet."""
+    now = time.monotonic()
+    is_silent = any(now - max(asked_at, heard) > ANSWERS_WITHIN_S for heard in heard_at.values())
+    return is_silent or now - max(asked_at, news_at) > SAVES_WITHIN_S
 
 
 def asked_of(folder: Path) -> tuple[TrainSettings, Workspace, str]:

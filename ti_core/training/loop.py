@@ -129,6 +129,8 @@ def _save(run: Run, target: Path) -> None:
 def _train_steps(run: Run, evaluation: Evaluation) -> None:
     settings, plan = run.settings, run.inputs.plan
     at_first = copy_of(run.vectors)
+    if evaluation.history and evaluation.is_due(run.step) and run.step not in evaluation.history:  # Interrupt came while it was done
+        evaluate(run, evaluation)
     saving, saved_step, saved_s = save_run_state(run), run.step, time.monotonic()
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()

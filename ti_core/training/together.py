@@ -6,9 +6,9 @@ first process writes. As images, prompts and noise are functions of (seed, step,
 
 from __future__ import annotations
 
-import tempfile
+import atexit
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ti_core.errors import Interrupted
 from ti_core.settings import TrainSettings
+from ti_core.temporary_folders import temporary_folder
 from ti_core.training.launch import is_launched
 from ti_core.training.setup import Prepared
 
@@ -82,5 +83,6 @@ class Together:
 
     def silent(self, settings: TrainSettings, inputs: Prepared) -> tuple[TrainSettings, Prepared]:
         """What all but the first train with: no previews, no copies, and a folder that goes with the process."""
-        self._folder = tempfile.TemporaryDirectory(prefix="ti-helper-")
-        return replace(settings, **SILENT), replace(inputs, log_directory=Path(self._folder.name))  # type: ignore[arg-type]
+        held = ExitStack()
+        atexit.register(held.close)
+        return replace(settings, **SILENT), replace(inputs, log_directory=held.enter_context(temporary_folder("helper")))  # type: ignore[arg-type]

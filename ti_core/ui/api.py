@@ -26,7 +26,7 @@ ORDERS = {
     "generate": ("txt2img", "Put the painting of pictures from a prompt into the line of jobs."),
 }
 """Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
-SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result")
+SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result", "quiet_s", "answers")
 
 
 def build_api(desk: Desk) -> list[str]:
@@ -107,7 +107,8 @@ def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any
 
 
 def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
-    """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of steps, loss, text, files.
+    """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of steps, loss, text, files;
+    quiet_s, the seconds without news (0 below 20), and answers, whether its process is still heard.
 
     Args:
         job: the job's id; empty means the running one, else the latest

@@ -43,6 +43,8 @@ function drawHead(d) {
   find(".fill").style.width = Math.min(100, share) + "%"; find(".bar").setAttribute("aria-valuenow", Math.round(share));
   put(".count", [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "", d.eta_s != null ? `ETA ${clock(d.eta_s)}` : ""].filter(Boolean).join("  ·  "));
   put(".text", d.job ? d.text || "" : "Nothing is running. New here? Press the button above, then the orange button of each tab. What happens is shown here, for everyone who opens this page.");
+  const silent = d.stopping ? "What does not answer for ten seconds is ended, and what was saved is kept." : "Interrupt ends it within ten seconds, and what was saved is kept.";
+  put(".quiet", !d.quiet_s ? "" : d.answers ? `No news for ${clock(d.quiet_s)}; it is still at work.` : `No news for ${clock(d.quiet_s)}: the work does not answer. ${silent}`);
   put(".plan", d.plan || ""); put(".you", d.you && !d.you.may_train ? `You are signed in as ${d.you.name} and may look, not change.` : "");
   find(".prompt").hidden = !d.prompt; put(".prompt .words", d.prompt || "");
 }
