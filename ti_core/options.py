@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ class Option:
 
     `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
     disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the setting, in its settings
-    files and its API.
+    files and its API. `of_size` gives the value that goes with the size in px of a checkpoint's pictures; 0 then stands for that value.
     """
 
     label: str
@@ -27,9 +28,13 @@ class Option:
     choices: tuple[str, ...] = ()
     placeholder: str = ""
     required: bool = False
-    zero_is_auto: bool = False
+    of_size: Callable[[int], int] | None = None
     lines: int = 1
     a1111: str = ""
+
+    @property
+    def zero_is_auto(self) -> bool:
+        return self.of_size is not None
 
 
 def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
@@ -69,6 +74,16 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         return cls(**kept)
+
+    def sized(self: S, size_px: int) -> S:
+        """With the values that go with a checkpoint whose pictures have `size_px` where none was given."""
+        own = self.own_sizes(size_px)
+        return dataclasses.replace(self, **{name: value for name, value in own.items() if not getattr(self, name)})
+
+    @classmethod
+    def own_sizes(cls, size_px: int) -> dict[str, int]:
+        """Name -> value of all settings that follow the size of a checkpoint's pictures."""
+        return {name: option.of_size(size_px) for name, option in cls.options().items() if option.of_size}
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

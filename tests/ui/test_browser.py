@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.models.tiny_families import save_single_file
 from tests.ui.journey import (
     ANSWER_S,
     SLOW_MS,
@@ -166,6 +167,40 @@ def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(page
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input")).to_have_value("datasets/dropped")
+
+
+def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and_a_reload_keeps_them(page: Page, workspace_folder: Path) -> None:
+    models = workspace_folder / "models" / "Stable-diffusion"
+    models.mkdir(parents=True, exist_ok=True)
+    save_single_file("sdxl", models / "xl.safetensors")
+    fields = ("preprocess_width", "preprocess_height", "train_height", "txt2img_width", "txt2img_height")
+
+    def expect_sizes(size: int, width: int) -> None:
+        for tab, names in (("Preprocess images", fields[:2]), ("Train", fields[2:3]), ("txt2img", fields[3:])):
+            page.get_by_role("tab", name=tab).click()
+            for name in names:
+                expect(page.locator(f"#{name} input[type=number]")).to_have_value(str(size))
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator("#train_width input[type=number]")).to_have_value(str(width))
+
+    def choose(checkpoint: str) -> None:
+        box = page.locator("#checkpoint input")
+        box.fill(checkpoint)
+        box.press("Enter")
+
+    expect_sizes(64, 64)
+    choose("xl")
+    expect_sizes(1024, 1024)
+    page.locator("#train_width input[type=number]").fill("640")
+    page.get_by_role("tab", name="Preprocess images").click()
+    page.locator("#preprocess_auto_sized_crop input").check()
+    expect(page.locator("#preprocess_dimension_upper input[type=number]")).to_have_value("1536")
+    fill(page, "preprocess_source_directory", "assets/sample_photos/anna")
+    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("12 of 12 photos are smaller"))
+    reload(page)
+    expect_sizes(1024, 640)
+    choose("portraits")
+    expect_sizes(64, 640)
 
 
 def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:

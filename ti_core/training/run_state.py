@@ -91,5 +91,7 @@ def load_run_state(folder: RunFolder) -> RunState:
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
-    """Names and captions of the pictures, and the hashes of other embeddings that are named, by which what was changed in between is noticed."""
-    return json.dumps([[[example.path.name, example.caption] for example in examples], dict(hashes)], ensure_ascii=True)
+    """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that are named, by which what was changed
+    in between is noticed."""
+    told = [[example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])] for example in examples]
+    return json.dumps([told, dict(hashes)], ensure_ascii=True)
