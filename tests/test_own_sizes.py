@@ -15,10 +15,12 @@ from ti_core.cli import EXIT_OK, main
 from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.errors import SettingsError
 from ti_core.events import Notice
+from ti_core.library import CheckpointFile
 from ti_core.recipe import describe_plan, describe_preprocess
 from ti_core.settings import PORTRAITS, PreprocessSettings, TrainSettings, Txt2ImgSettings
-from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace
+from ti_core.workspace import PORTRAITS_FOLDER, SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace
 
+PORTRAITS_PX = CheckpointFile(PORTRAITS, PORTRAITS_FOLDER).size_px
 SIZES = {"sd1": 512, "sd2_v": 768, "sdxl": 1024}
 CARTOONS = "Portraits can draw only its own cartoon faces. For your photos choose a Stable Diffusion checkpoint."
 
@@ -39,7 +41,7 @@ def sizes_in(folder: Path) -> set[tuple[int, int]]:
     return {Image.open(path).size for path in folder.glob("*.png")}
 
 
-@pytest.mark.parametrize(("checkpoint", "size"), [*SIZES.items(), (PORTRAITS, 64)])
+@pytest.mark.parametrize(("checkpoint", "size"), [*SIZES.items(), (PORTRAITS, PORTRAITS_PX)])
 def test_preprocess_makes_pictures_of_the_checkpoints_own_size(families: Workspace, checkpoint: str, size: int) -> None:
     made = preprocess(PreprocessSettings("photos", "out", checkpoint=checkpoint), families, Recorder(), Recorder().stop)
     assert sizes_in(families.root / "out") == {(size, size)}
@@ -58,10 +60,10 @@ def test_the_bounds_of_the_auto_sized_crop_go_with_the_size(families: Workspace)
 
     assert bounds(512) == (384, 768, 4096, 409600)  # A1111's
     assert bounds(1024) == (768, 1536, 16384, 1280 * 1280)
-    for checkpoint, lower, upper in (("sd1", 384, 768), ("sdxl", 768, 1536), (PORTRAITS, 64, 96)):
+    for checkpoint, size_px in (("sd1", 512), ("sdxl", 1024), (PORTRAITS, PORTRAITS_PX)):
         preprocess(PreprocessSettings("photos", checkpoint, checkpoint=checkpoint, auto_sized_crop=True), families, Recorder(), Recorder().stop)
         ((width, height),) = sizes_in(families.root / checkpoint)
-        assert lower <= height < width <= upper, checkpoint
+        assert bounds(size_px)[0] <= height < width <= bounds(size_px)[1], checkpoint
     with pytest.raises(SettingsError, match="Dimension lower bound is 768, more than Dimension upper bound, 704"):
         check_preprocess(PreprocessSettings("photos", "out", checkpoint="sdxl", auto_sized_crop=True, dimension_upper=704), families)
 

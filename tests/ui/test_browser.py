@@ -32,6 +32,9 @@ from tests.ui.journey import (
     wait_until_restored,
 )  # fmt: skip
 from ti_core.embeddings.formats import load_embedding
+from ti_core.library import CheckpointFile
+from ti_core.settings import PORTRAITS
+from ti_core.workspace import PORTRAITS_FOLDER
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
@@ -188,7 +191,8 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
         box.fill(checkpoint)
         box.press("Enter")
 
-    expect_sizes(64, 64)
+    own = CheckpointFile(PORTRAITS, PORTRAITS_FOLDER).size_px
+    expect_sizes(own, own)
     choose("xl")
     expect_sizes(1024, 1024)
     page.locator("#train_width input[type=number]").fill("640")
@@ -200,7 +204,7 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
     reload(page)
     expect_sizes(1024, 640)
     choose("portraits")
-    expect_sizes(64, 640)
+    expect_sizes(own, 640)
 
 
 def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:

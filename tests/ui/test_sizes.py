@@ -11,12 +11,14 @@ from PIL import Image
 from tests.models.tiny_families import save_single_file
 from ti_core.data.picture_checks import CARTOONS_ONLY
 from ti_core.jobs import JobQueue
-from ti_core.recipe import GUIDE, preset_values, sample_recipe
+from ti_core.library import CheckpointFile
+from ti_core.recipe import GUIDE, PREPROCESS_PLAN_FIELDS, describe_preprocess, preset_values, sample_recipe
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
-from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
+from ti_core.workspace import PORTRAITS_FOLDER, SHOWN_SAMPLE_PHOTOS, Workspace
 
+PORTRAITS_PX = CheckpointFile(PORTRAITS, PORTRAITS_FOLDER).size_px
 FORMS = ("preprocess", "train", "txt2img")
 
 
@@ -50,8 +52,8 @@ def kept(page: Page, shown: dict[Any, Any], checkpoint: str) -> dict[str, Any]:
 
 def test_choosing_a_checkpoint_changes_the_sizes_of_all_forms_and_a_reload_keeps_them(page: Page) -> None:
     shown = page._put_back({})
-    assert sizes(page, shown) == [64] * 6
-    for checkpoint, size in (("sd1", 512), ("sdxl", 1024), ("sd2_v", 768), (PORTRAITS, 64), ("sdxl.safetensors", 1024)):
+    assert sizes(page, shown) == [PORTRAITS_PX] * 6
+    for checkpoint, size in (("sd1", 512), ("sdxl", 1024), ("sd2_v", 768), (PORTRAITS, PORTRAITS_PX), ("sdxl.safetensors", 1024)):
         shown = choose(page, checkpoint, shown)
         assert sizes(page, shown) == [size] * 6, checkpoint
     form = page.preprocess.form.widgets
@@ -67,7 +69,7 @@ def test_a_typed_size_stays_when_another_checkpoint_is_chosen_and_after_a_reload
     again = page._put_back(kept(page, shown, "sdxl.safetensors"))
     assert sizes(page, again) == [1024, 1024, 640, 1024, 1024, 1024]
     assert again[page.preprocess.form.widgets["dimension_upper"]] == 700
-    assert sizes(page, choose(page, PORTRAITS, again)) == [64, 64, 640, 64, 64, 64]
+    assert sizes(page, choose(page, PORTRAITS, again)) == [PORTRAITS_PX] * 2 + [640] + [PORTRAITS_PX] * 3
 
 
 def test_a_server_started_with_another_checkpoint_sets_the_sizes_that_were_not_typed(page: Page) -> None:
@@ -103,6 +105,22 @@ def test_preprocess_is_ordered_for_the_checkpoint_of_the_page_and_tells_what_com
         "Use larger ones, or a smaller Width and Height."
     )
     assert "does not exist" in page.preprocess.described(*[{**values, "source_directory": "nowhere"}[name] for name in page.preprocess.form.names])
+
+
+def test_every_field_that_the_plan_of_preprocess_reads_makes_it_anew(page: Page) -> None:
+    """By a form that writes down which of its fields are looked at."""
+    names, looked = set(PreprocessSettings.options()), set[str]()
+
+    class Watched(PreprocessSettings):
+        def __getattribute__(self, name: str) -> Any:
+            if name in names:
+                looked.add(name)
+            return super().__getattribute__(name)
+
+    own = PreprocessSettings.own_sizes(512) | {"source_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna"}
+    for ticked in ("auto_sized_crop", "split_oversized", "keep_original_size", "blip_caption"):
+        describe_preprocess(page.desk.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
+    assert looked == set(PREPROCESS_PLAN_FIELDS)
 
 
 def test_the_checkpoints_line_says_when_it_cannot_draw_the_chosen_photos(page: Page) -> None:
