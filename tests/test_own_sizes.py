@@ -61,7 +61,12 @@ def test_the_bounds_of_the_auto_sized_crop_go_with_the_size(families: Workspace)
     assert bounds(512) == (384, 768, 4096, 409600)  # A1111's
     assert bounds(1024) == (768, 1536, 16384, 1280 * 1280)
     for checkpoint, size_px in (("sd1", 512), ("sdxl", 1024), (PORTRAITS, PORTRAITS_PX)):
-        preprocess(PreprocessSettings("photos", checkpoint, checkpoint=checkpoint, auto_sized_crop=True), families, Recorder(), Recorder().stop)
+        preprocess(
+            PreprocessSettings("photos", checkpoint, checkpoint=checkpoint, auto_sized_crop=True),
+            families,
+            Recorder(),
+            Recorder().stop,
+        )
         ((width, height),) = sizes_in(families.root / checkpoint)
         assert bounds(size_px)[0] <= height < width <= bounds(size_px)[1], checkpoint
     with pytest.raises(SettingsError, match="Dimension lower bound is 768, more than Dimension upper bound, 704"):
@@ -70,7 +75,20 @@ def test_the_bounds_of_the_auto_sized_crop_go_with_the_size(families: Workspace)
 
 def recipe(root: Path, *more: str) -> Path:
     """The command line's recipe with one update of one picture; gives the run's folder."""
-    quick = ["--steps", "1", "--batch-size", "1", "--gradient-accumulation-steps", "1", "--image-every", "0", "--save-every", "0", "--evaluate-every", "0"]
+    quick = [
+        "--steps",
+        "1",
+        "--batch-size",
+        "1",
+        "--gradient-accumulation-steps",
+        "1",
+        "--image-every",
+        "0",
+        "--save-every",
+        "0",
+        "--evaluate-every",
+        "0",
+    ]
     assert main(["recipe", str(root / "photos"), "anna", "--workspace", str(root), *quick, *more]) == EXIT_OK
     return next((root / "textual_inversion").glob("*/anna"))
 

@@ -86,7 +86,8 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
 
 PREPROCESS_PLAN_FIELDS = (
     "source_directory", "width", "height", "keep_original_size", "flip", "split_oversized", "focal_crop", "auto_sized_crop", "dimension_lower",
-    "dimension_upper", "area_lower", "area_upper", "resizing_objective", "error_threshold", "split_threshold", "split_overlap", "blip_caption", "blip_min_length", "blip_max_length", "checkpoint",
+    "dimension_upper", "area_lower", "area_upper", "resizing_objective", "error_threshold",
+    "split_threshold", "split_overlap", "blip_caption", "blip_min_length", "blip_max_length", "checkpoint",
 )  # fmt: skip
 """Settings of the Preprocess tab that `describe_preprocess` reads."""
 

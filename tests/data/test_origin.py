@@ -27,7 +27,13 @@ def finished(root: Path, photo: tuple[int, int] = (600, 400), **values: object) 
     """The pictures made of one noisy photo, at 64 px."""
     (root / "photos").mkdir(exist_ok=True)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (photo[1], photo[0], 3), np.uint8)).save(root / "photos" / "a.png")
-    settings = {"source_directory": "photos", "destination_directory": "out", "width": SIZE_PX, "height": SIZE_PX, **values}
+    settings = {
+        "source_directory": "photos",
+        "destination_directory": "out",
+        "width": SIZE_PX,
+        "height": SIZE_PX,
+        **values,
+    }
     return preprocess(PreprocessSettings.from_dict(settings), Workspace(root), Recorder(), Recorder().stop).written
 
 
@@ -39,7 +45,11 @@ def origin(path: Path) -> Origin:
 
 def test_every_way_of_cropping_tells_which_part_of_the_photo_is_shown(tmp_path: Path) -> None:
     (plain, mirrored) = finished(tmp_path, flip=True)
-    assert (origin(plain).size, origin(plain).box, origin(mirrored).box) == ((600, 400), (100, 0, 400, 400), (100, 0, 400, 400))
+    assert (origin(plain).size, origin(plain).box, origin(mirrored).box) == (
+        (600, 400),
+        (100, 0, 400, 400),
+        (100, 0, 400, 400),
+    )
     pieces = finished(tmp_path, (1000, 200), split_oversized=True)
     boxes = [origin(piece).box for piece in pieces]
     assert len(boxes) > 1 and boxes[0] == (0, 0, 200, 200) and boxes[-1] == pytest.approx((800, 0, 200, 200), abs=4)
@@ -57,7 +67,12 @@ def test_every_way_of_cropping_tells_which_part_of_the_photo_is_shown(tmp_path: 
 def test_a_face_is_a_picture_of_its_own_so_nothing_is_said_to_be_cut_away(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     shutil.copy(ASTRONAUT, tmp_path / "photos")
-    (path,) = preprocess(PreprocessSettings("photos", "out", width=64, height=64, face_crop=True), Workspace(tmp_path), Recorder(), Recorder().stop).written
+    (path,) = preprocess(
+        PreprocessSettings("photos", "out", width=64, height=64, face_crop=True),
+        Workspace(tmp_path),
+        Recorder(),
+        Recorder().stop,
+    ).written
     found = origin(path)
     assert found == Origin.whole(found.size) and found.size[0] == found.size[1] < 512
 

@@ -14,7 +14,15 @@ from ti_core.events import PreviewSaved, Started, StepDone
 from ti_core.settings import OF_EACH_STEP, TrainSettings
 from ti_core.workspace import Workspace
 
-EVERY_TEN = {"steps": 30, "image_every": 10, "save_every": 0, "preview_steps": 1, "evaluate_every": 0, "gradient_accumulation_steps": 1, "batch_size": 1}
+EVERY_TEN = {
+    "steps": 30,
+    "image_every": 10,
+    "save_every": 0,
+    "preview_steps": 1,
+    "evaluate_every": 0,
+    "gradient_accumulation_steps": 1,
+    "batch_size": 1,
+}
 
 
 def prompts(folder: Path) -> dict[str, str]:

@@ -47,17 +47,33 @@ def sizes(page: Page, shown: dict[Any, Any]) -> list[int]:
 def kept(page: Page, shown: dict[Any, Any], checkpoint: str) -> dict[str, Any]:
     """As the browser keeps it."""
     named = {f"{form}.{name}": widget for form in FORMS for name, widget in getattr(page, form).form.own.items()}
-    return {"started_with": PORTRAITS, "checkpoint": checkpoint, "own_px": shown[page.own_px], **{k: shown[w] for k, w in named.items() if w in shown}}
+    return {
+        "started_with": PORTRAITS,
+        "checkpoint": checkpoint,
+        "own_px": shown[page.own_px],
+        **{k: shown[w] for k, w in named.items() if w in shown},
+    }
 
 
 def test_choosing_a_checkpoint_changes_the_sizes_of_all_forms_and_a_reload_keeps_them(page: Page) -> None:
     shown = page._put_back({})
     assert sizes(page, shown) == [PORTRAITS_PX] * 6
-    for checkpoint, size in (("sd1", 512), ("sdxl", 1024), ("sd2_v", 768), (PORTRAITS, PORTRAITS_PX), ("sdxl.safetensors", 1024)):
+    for checkpoint, size in (
+        ("sd1", 512),
+        ("sdxl", 1024),
+        ("sd2_v", 768),
+        (PORTRAITS, PORTRAITS_PX),
+        ("sdxl.safetensors", 1024),
+    ):
         shown = choose(page, checkpoint, shown)
         assert sizes(page, shown) == [size] * 6, checkpoint
     form = page.preprocess.form.widgets
-    assert [shown[form[name]] for name in ("dimension_lower", "dimension_upper", "area_lower", "area_upper")] == [768, 1536, 16384, 1280 * 1280]
+    assert [shown[form[name]] for name in ("dimension_lower", "dimension_upper", "area_lower", "area_upper")] == [
+        768,
+        1536,
+        16384,
+        1280 * 1280,
+    ]
     assert sizes(page, page._put_back(kept(page, shown, "sdxl.safetensors"))) == [1024] * 6
 
 
@@ -128,5 +144,11 @@ def test_the_checkpoints_line_says_when_it_cannot_draw_the_chosen_photos(page: P
     Image.new("RGB", (600, 400)).save(page.desk.workspace.root / "photos" / "me.png")
     told, samples = page.model.described, f"{SHOWN_SAMPLE_PHOTOS}/anna"
     assert CARTOONS_ONLY in told(PORTRAITS, "photos", "") and CARTOONS_ONLY in told(PORTRAITS, samples, "photos")
-    for checkpoint, *folders in ((PORTRAITS,), (PORTRAITS, "", None), (PORTRAITS, samples, ""), (PORTRAITS, "nowhere", "~"), ("sd1", "photos", "photos")):
+    for checkpoint, *folders in (
+        (PORTRAITS,),
+        (PORTRAITS, "", None),
+        (PORTRAITS, samples, ""),
+        (PORTRAITS, "nowhere", "~"),
+        ("sd1", "photos", "photos"),
+    ):
         assert CARTOONS_ONLY not in told(checkpoint, *folders), (checkpoint, folders)

@@ -1,6 +1,7 @@
 """Where a finished picture comes from: how large its photo was, and which part of that it shows.
 
-It travels in the picture itself, as a text chunk of the PNG, so it survives copying and renaming, and is written with the pixels or not at all.
+It travels in the picture itself, as a text chunk of the PNG, so it survives copying and renaming, and is written with
+the pixels or not at all.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from ti_core.workspace import SAMPLE_PHOTOS
 
 KEY = "ti-photo"
 """Keyword of the text chunk. A1111 and its kin read `parameters` and `sd-ti-embedding` alone."""
+MOST_PX = 10**6
+"""No photo has a longer side."""
 LIES_DOWN = (5, 6, 7, 8)
 """EXIF orientations that change width and height."""
-_UNREADABLE = (
-    Image.DecompressionBombError, MemoryError, OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, struct.error, zlib.error
-)  # fmt: skip
-"""What Pillow raises on broken headers."""
+_BROKEN = (SyntaxError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, struct.error, zlib.error)
+_UNREADABLE = (Image.DecompressionBombError, MemoryError, OSError, *_BROKEN)
+"""What Pillow raises on headers that are broken or too large."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """`size` of the photo in px, upright; `box` is the part of it that is shown: left, upper, width, height in px of the photo.
+    """`size` of the photo in px, upright; `box` is the part of it that is shown: left, upper, width, height in its px.
 
     `drawn` marks pictures of the world that the built-in model knows.
     """
@@ -65,10 +67,11 @@ class Origin:
         return max(picture[0] / self.box[2], picture[1] / self.box[3])
 
     def chunk(self, picture: Size) -> PngImagePlugin.PngInfo:
-        """For saving with a picture of this size, by which a picture that was edited later is known not to be the one that was meant."""
+        """For saving with a picture of this size; it no longer describes one that was edited to another size."""
         info = PngImagePlugin.PngInfo()
         box = [round(side, 2) for side in self.box]
-        info.add_text(KEY, json.dumps({"photo": self.size, "box": box, "picture": picture, **({"drawn": True} if self.drawn else {})}))
+        facts = {"photo": self.size, "box": box, "picture": picture} | ({"drawn": True} if self.drawn else {})
+        info.add_text(KEY, json.dumps(facts))
         return info
 
 
@@ -80,8 +83,9 @@ def parse_origin(text: object, picture: Size) -> Origin | None:
         fits = tuple(found["picture"]) == picture
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
-    is_inside = left > -1 and upper > -1 and left + shown_width < width + 1 and upper + shown_height < height + 1 and max(width, height) < 10**6
-    if not fits or not is_inside or min(width, height, shown_width, shown_height) < 0.01:
+    fits_x = left > -1 and left + shown_width < width + 1 < MOST_PX
+    fits_y = upper > -1 and upper + shown_height < height + 1 < MOST_PX
+    if not (fits and fits_x and fits_y) or min(width, height, shown_width, shown_height) < 0.01:
         return None
     return Origin((width, height), (left, upper, shown_width, shown_height), found.get("drawn") is True)
 
@@ -125,7 +129,7 @@ def origin_of(path: Path, size: Size) -> Origin:
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether it shows the world of the built-in model: a sample photo, wherever it was copied to, or a picture finished from one."""
+    """Whether it shows the built-in model's world: a sample photo, wherever it lies, or a picture finished from one."""
     look = look_at(path)
     return bool(look and look.origin and look.origin.drawn) or is_sample_photo(path)
 

@@ -1,4 +1,4 @@
-"""What a person should know of the pictures before the start: which have to be enlarged, and whether the checkpoint can draw them at all."""
+"""What a person should know of pictures before the start: which are enlarged, and whether the checkpoint can draw them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,23 @@ Small = tuple[str, Size]
 
 
 def photo_sentences(settings: PreprocessSettings, photos: Sequence[Path], workspace: Workspace) -> list[str]:
-    """What there is to say of the photos before they are preprocessed. Settings are `sized` ones; nothing is decoded."""
-    small = [(path.name, look.size) for path in photos if (look := look_at(path)) and photo_scale(settings, look.size) > ENLARGED_FROM]
-    said = [_smaller(small, len(photos), "photo", (settings.width, settings.height)) + " Use larger ones, or a smaller Width and Height."] if small else []
+    """What there is to say before photos are preprocessed, by their headers. Settings are `sized` ones."""
+    sizes = [(path.name, look.size) for path in photos if (look := look_at(path))]
+    small = [(name, size) for name, size in sizes if photo_scale(settings, size) > ENLARGED_FROM]
+    said = []
+    if small:
+        sentence = _smaller(small, len(photos), "photo", (settings.width, settings.height))
+        said.append(f"{sentence} Use larger ones, or a smaller Width and Height.")
     return said + cartoon_sentences(settings.checkpoint, photos, workspace)
 
 
-def picture_sentences(pictures: Sequence[Path], target: Size | None, checkpoint: str, workspace: Workspace) -> list[str]:
-    """What there is to say of a dataset's pictures before they are trained on at `target` size, or at their own where it is None."""
+def picture_sentences(
+    pictures: Sequence[Path],
+    target: Size | None,
+    checkpoint: str,
+    workspace: Workspace,
+) -> list[str]:
+    """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None."""
     small: list[Small] = []
     blurred: list[Small] = []
     for path in pictures:
@@ -45,8 +54,9 @@ def picture_sentences(pictures: Sequence[Path], target: Size | None, checkpoint:
         said.append(_smaller(small, len(pictures), "picture", target) + advice)
     if blurred:
         were, them = ("was", "it") if len(blurred) == 1 else ("were", "them")
-        names = ", ".join(name for name, _ in blurred[:NAMED])
-        said.append(f"{len(blurred)} of {len(pictures)} pictures {were} enlarged in Preprocess already, which blurs {them}: {names}{_more(blurred)}.")
+        names = ", ".join(name for name, _ in blurred[:NAMED]) + _more(blurred)
+        count = f"{len(blurred)} of {len(pictures)} pictures"
+        said.append(f"{count} {were} enlarged in Preprocess already, which blurs {them}: {names}.")
     return said + cartoon_sentences(checkpoint, pictures, workspace)
 
 
@@ -55,11 +65,12 @@ def enlarged_sentence(small: Sequence[Small], photos: int, target: Size) -> str:
     if not small:
         return ""
     were, them = ("was", "it") if len(small) == 1 else ("were", "them")
-    return f"{len(small)} of {photos} photos {were} enlarged to {shown(target)} px, which blurs {them}: {_named(small)}."
+    count = f"{len(small)} of {photos} photos"
+    return f"{count} {were} enlarged to {shown(target)} px, which blurs {them}: {_named(small)}."
 
 
 def cartoon_sentences(checkpoint: str, pictures: Sequence[Path], workspace: Workspace) -> list[str]:
-    """One sentence for somebody's own pictures with the built-in model, which knows only those that were drawn in its own world."""
+    """One sentence for somebody's own pictures with the built-in model, which knows only its own world."""
     try:
         found: CheckpointFile = find_checkpoint(checkpoint, workspace)
     except UserError:  # its own sentence comes from elsewhere
@@ -68,7 +79,7 @@ def cartoon_sentences(checkpoint: str, pictures: Sequence[Path], workspace: Work
 
 
 def photo_scale(settings: PreprocessSettings, size: Size) -> float:
-    """How many px of a finished picture one px of a photo of this size becomes, as far as that is known before the faces are found."""
+    """How many px of a finished picture one px of a photo of this size becomes; before faces are looked for."""
     if settings.auto_sized_crop and not (settings.split_oversized or settings.focal_crop):
         sides, areas = (settings.dimension_lower, settings.dimension_upper), (settings.area_lower, settings.area_upper)
         chosen = auto_size(size, sides, areas, settings.resizing_objective, settings.error_threshold)
@@ -90,7 +101,8 @@ def shown(size: Size) -> str:
 
 def _smaller(small: Sequence[Small], count: int, noun: str, target: Size) -> str:
     are, them = ("is", "it") if len(small) == 1 else ("are", "them")
-    return f"{len(small)} of {count} {noun}s {are} smaller than {shown(target)} px and {are} enlarged, which blurs {them}: {_named(small)}."
+    counted = f"{len(small)} of {count} {noun}s {are} smaller than {shown(target)} px"
+    return f"{counted} and {are} enlarged, which blurs {them}: {_named(small)}."
 
 
 def _named(small: Sequence[Small]) -> str:
