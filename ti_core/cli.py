@@ -111,7 +111,8 @@ def _add_flags(parser: argparse.ArgumentParser, settings: type[AnySettings], lea
         if name in leave_out:
             continue
         flags = ["--" + name.replace("_", "-")] + ([ALIASES[name]] if name in ALIASES else [])
-        text = f"{option.label}: {option.help} (default: {defaults[name] or 'empty' if isinstance(defaults[name], str) else defaults[name]})".replace("%", "%%")
+        default = "0, what goes with the checkpoint" if option.zero_is_auto else "empty" if defaults[name] == "" else defaults[name]
+        text = f"{option.label}: {option.help} (default: {default})".replace("%", "%%")
         if isinstance(defaults[name], bool):
             parser.add_argument(*flags, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
@@ -152,8 +153,10 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     name = clean_name(args.name)
     create = _settings(CreateSettings, args, name=name)
     check_preset(args.preset)
-    photos = PreprocessSettings.from_dict(preprocess_values(_typed_here(args.photos), name))
-    check_train(_settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name)), workspace, (name, dataset_folder(name)))
+    training = _settings(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name))
+    pictures = {"width": training.width, "height": training.height, "checkpoint": training.checkpoint}  # what is trained at a size is made at that size
+    photos = PreprocessSettings.from_dict({**preprocess_values(_typed_here(args.photos), name), **pictures})
+    check_train(training, workspace, (name, dataset_folder(name)))
     check_preprocess(photos, workspace)
     check_create(create, workspace)
     if status := _do("preprocess", photos, workspace):

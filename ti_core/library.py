@@ -40,6 +40,11 @@ class CheckpointFile:
         """Size of the pictures that it was trained with."""
         return self.facts.size_px
 
+    @property
+    def is_portraits(self) -> bool:
+        """Whether it is the built-in model, however it was named."""
+        return self.path.resolve() == PORTRAITS_FOLDER
+
 
 @dataclass(frozen=True)
 class VaeFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,7 @@ class Option:
     `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read from
     disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the setting, in its settings
     files and its API. `takes_number` is for texts that are usually one number, such as a learning rate: programs may send it as one.
+    `of_size` gives the value that goes with the size in px of a checkpoint's pictures; 0 then stands for that value.
     """
 
     label: str
@@ -33,10 +34,14 @@ class Option:
     choices: tuple[str, ...] = ()
     placeholder: str = ""
     required: bool = False
-    zero_is_auto: bool = False
+    of_size: Callable[[int], int] | None = None
     lines: int = 1
     a1111: str = ""
     takes_number: bool = False
+
+    @property
+    def zero_is_auto(self) -> bool:
+        return self.of_size is not None
 
 
 def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
@@ -85,6 +90,16 @@ class Settings:
         unknown = tuple(str(name)[:SHOWN_CHARACTERS] for name in values if name not in defaults)
         missing = tuple(name for name in defaults if name not in values) if isinstance(written, dict) else ()
         return KeptSettings(cls(**used), unknown, missing, tuple(wrong))
+
+    def sized(self: S, size_px: int) -> S:
+        """With the values that go with a checkpoint whose pictures have `size_px` where none was given."""
+        own = self.own_sizes(size_px)
+        return dataclasses.replace(self, **{name: value for name, value in own.items() if not getattr(self, name)})
+
+    @classmethod
+    def own_sizes(cls, size_px: int) -> dict[str, int]:
+        """Name -> value of all settings that follow the size of a checkpoint's pictures."""
+        return {name: option.of_size(size_px) for name, option in cls.options().items() if option.of_size}
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

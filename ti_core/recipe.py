@@ -7,13 +7,15 @@ from typing import Any
 
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
+from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
+from ti_core.data.preprocess import with_own_sizes
 from ti_core.errors import UserError
 from ti_core.library import find_checkpoint, optimizer_file
 from ti_core.models.device import told_device
 from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
 from ti_core.plan import plan_run
 from ti_core.prompts import ensure_recipe_template
-from ti_core.settings import TrainSettings
+from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
 
 LEARNING_RATE = "0.05:10, 0.02:20, 0.01:60, 0.004:500, 0.002:1000, 0.001:3000, 0.0005"
@@ -82,8 +84,35 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     return values
 
 
+PREPROCESS_PLAN_FIELDS = (
+    "source_directory", "width", "height", "keep_original_size", "flip", "split_oversized", "focal_crop", "auto_sized_crop", "dimension_lower",
+    "dimension_upper", "area_lower", "area_upper", "resizing_objective", "error_threshold",
+    "split_threshold", "split_overlap", "blip_caption", "blip_min_length", "blip_max_length", "checkpoint",
+)  # fmt: skip
+"""Settings of the Preprocess tab that `describe_preprocess` reads."""
+
+
+def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> str:
+    """What becomes of the photos of the Preprocess form, and what a person should know of them before, or what is missing for that."""
+    if not settings.source_directory.strip():
+        return "Choose a source directory, or drop photos, to see what becomes of them."
+    photos: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
+    if not photos:
+        return f"Source directory '{settings.source_directory}' holds no pictures yet."
+    settings = with_own_sizes(settings, workspace)
+    if problems := settings.bound_problems():
+        return " ".join(problems)
+    if min(settings.width, settings.height) < 1:
+        return "Width and Height must be at least 1."
+    varies = settings.auto_sized_crop or settings.keep_original_size
+    size = "pictures of different sizes" if varies else f"pictures of {shown((settings.width, settings.height))} px"
+    flipped = ", each with a mirrored copy" if settings.flip else ""
+    said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
+    return " ".join([said, *photo_sentences(settings, photos, workspace)])
+
+
 PLAN_FIELDS = (
-    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "held_out", "checkpoint", "precision", "gpus",
+    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "keep_size", "held_out", "checkpoint", "precision", "gpus",
     *MEMORY_FIELDS,
 )  # fmt: skip
 """Settings of the Train tab that `describe_plan` reads."""
@@ -105,7 +134,17 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
     if any(optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file() for suffix in (".pt", ".safetensors")):
         text += " This embedding was trained before: steps that it has already are not done again, so Max steps must be higher than them."
-    return text + memory_sentence(workspace, settings, plan.images_per_step)
+    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step), *_picture_sentences(workspace, settings, images)])
+
+
+def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: list[Path]) -> list[str]:
+    try:
+        size_px = find_checkpoint(settings.checkpoint, workspace).size_px
+    except UserError:
+        return []
+    width, height = settings.width or size_px, settings.height or size_px
+    target = None if settings.keep_size or min(width, height) < 1 else (width, height)
+    return picture_sentences(images, target, settings.checkpoint, workspace)
 
 
 def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:

@@ -111,7 +111,8 @@ def test_an_automatic_size_keeps_within_all_bounds(size: tuple[int, int], low: i
     bounds = (low * 8, (low + more) * 8)
     found = auto_size(size, bounds, (4096, 409600), objective, error)
     if found is not None:
-        assert all(bounds[0] <= side <= bounds[1] and (side - bounds[0]) % 64 == 0 for side in found)
+        step = 64 if bounds[1] >= 128 else 8  # small models would have one size alone
+        assert all(bounds[0] <= side <= bounds[1] and (side - bounds[0]) % step == 0 for side in found)
         assert 4096 <= found[0] * found[1] <= 409600
         assert crop_error(size, found) <= error
 

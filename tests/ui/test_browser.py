@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.models.tiny_families import save_single_file
 from tests.ui.journey import (
     ANSWER_S,
     SLOW_MS,
@@ -31,6 +32,9 @@ from tests.ui.journey import (
     wait_until_restored,
 )  # fmt: skip
 from ti_core.embeddings.formats import load_embedding
+from ti_core.library import CheckpointFile
+from ti_core.settings import PORTRAITS
+from ti_core.workspace import PORTRAITS_FOLDER
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
@@ -166,6 +170,41 @@ def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(page
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input")).to_have_value("datasets/dropped")
+
+
+def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and_a_reload_keeps_them(page: Page, workspace_folder: Path) -> None:
+    models = workspace_folder / "models" / "Stable-diffusion"
+    models.mkdir(parents=True, exist_ok=True)
+    save_single_file("sdxl", models / "xl.safetensors")
+    fields = ("preprocess_width", "preprocess_height", "train_height", "txt2img_width", "txt2img_height")
+
+    def expect_sizes(size: int, width: int) -> None:
+        for tab, names in (("Preprocess images", fields[:2]), ("Train", fields[2:3]), ("txt2img", fields[3:])):
+            page.get_by_role("tab", name=tab).click()
+            for name in names:
+                expect(page.locator(f"#{name} input[type=number]")).to_have_value(str(size))
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator("#train_width input[type=number]")).to_have_value(str(width))
+
+    def choose(checkpoint: str) -> None:
+        box = page.locator("#checkpoint input")
+        box.fill(checkpoint)
+        box.press("Enter")
+
+    own = CheckpointFile(PORTRAITS, PORTRAITS_FOLDER).size_px
+    expect_sizes(own, own)
+    choose("xl")
+    expect_sizes(1024, 1024)
+    page.locator("#train_width input[type=number]").fill("640")
+    page.get_by_role("tab", name="Preprocess images").click()
+    page.locator("#preprocess_auto_sized_crop input").check()
+    expect(page.locator("#preprocess_dimension_upper input[type=number]")).to_have_value("1536")
+    fill(page, "preprocess_source_directory", "assets/sample_photos/anna")
+    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("12 of 12 photos are smaller"))
+    reload(page)
+    expect_sizes(1024, 640)
+    choose("portraits")
+    expect_sizes(own, 640)
 
 
 def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:

@@ -15,6 +15,8 @@ Face = tuple[float, float, float, float]
 
 SIZE_STEP_PX = 64
 """Auto-sized crop tries widths and heights in steps of this."""
+SMALL_STEP_PX = 8
+"""The same for models of pictures of less than 128 px, such as Portraits, which would have one size alone."""
 
 HEAD_AND_SHOULDERS = 2.8
 """Side of the square around a face, in heights of the face: hair above, the top of the shoulders below."""
@@ -57,11 +59,11 @@ def _plan_tall_split(size: Size, target: Size, threshold: float, overlap: float)
 
 
 def auto_size(size: Size, sides: tuple[int, int], areas: tuple[int, int], objective: str, error_threshold: float) -> Size | None:
-    """The width and height, both in steps of 64 from the lower bound, that suit the picture's shape best; None if none may be used (reference 4.3).
+    """The width and height, both in steps of 64 (8 for small pictures) from the lower bound, that suit the picture's shape best; None if none may be used (reference 4.3).
 
     The error is 1 - the smaller of the two aspect ratios by the larger: the share that a crop of the middle cuts away.
     """
-    lengths = range(sides[0], sides[1] + 1, SIZE_STEP_PX)
+    lengths = range(sides[0], sides[1] + 1, SIZE_STEP_PX if sides[1] >= 2 * SIZE_STEP_PX else SMALL_STEP_PX)
     candidates = [(width, height) for width in lengths for height in lengths if areas[0] <= width * height <= areas[1]]
     rated = [(crop_error(size, candidate), candidate) for candidate in candidates]
     allowed = [(error, candidate) for error, candidate in rated if error <= error_threshold]

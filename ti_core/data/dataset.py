@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ti_core.data.captions import read_caption, words_of_file_name
 from ti_core.data.images import Problem, find_images, find_problem
+from ti_core.data.origin import Origin, look_at
 from ti_core.data.preprocess import OUTPUT_NAME
 from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
@@ -17,10 +18,11 @@ from ti_core.events import Emit, Notice, Progress
 
 @dataclass(frozen=True)
 class Example:
-    """A picture that can be read, and its caption."""
+    """A picture that can be read, its caption, and the photo that it was made of, where Preprocess wrote that down."""
 
     path: Path
     caption: str
+    origin: Origin | None = None
 
 
 def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> list[Example]:
@@ -39,7 +41,8 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         if found is None:
             caption, found = _caption(path, word_regex, join)
-            examples.append(Example(path, caption))
+            look = look_at(path)
+            examples.append(Example(path, caption, look.origin if look else None))
         if found is not None:
             problems.append(found)
             if emit is not None:

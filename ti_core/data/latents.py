@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ti_core.data.crops import Size
 from ti_core.data.images import cover, open_alpha, open_rgb
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
+from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
@@ -106,12 +108,22 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
     image = open_rgb(path)
     width, height = size.of(image)
     alpha = open_alpha(path) if alpha_as_weight else None
-    scale = max(width / image.width, height / image.height)
-    crop = round((image.width * scale - width) / 2), round((image.height * scale - height) / 2)
+    told = told_of(origin_of(path, image.size), image.size, (width, height))
     return _Picture(
         file, None, np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)),
-        size_of(width, height, image.size, crop), size.keep and size.share == 1 and (width, height) != image.size,
+        told, size.keep and size.share == 1 and (width, height) != image.size,
     )  # fmt: skip
+
+
+def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
+    """What SDXL is told of a picture that is cropped to `trained` size, as it was trained itself (Podell et al. 2023, sections 2.2 and 2.3; diffusers'
+    train_text_to_image_sdxl.py): the size of the photo before it was resized, and where the crop begins in the resized photo.
+
+    Preprocess has resized and cropped before, so both steps are taken together.
+    """
+    cut = origin.covering(trained, picture)
+    crop = round(cut.box[0] * trained[0] / cut.box[2]), round(cut.box[1] * trained[1] / cut.box[3])
+    return size_of(*trained, cut.size, crop)
 
 
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:

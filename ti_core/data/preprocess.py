@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ti_core.data.captions import read_caption
+from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, problem_of
+from ti_core.data.origin import origin_of
+from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
+from ti_core.library import find_usable_checkpoint
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
@@ -37,20 +41,27 @@ _STEM_BYTES = 180
 class PreprocessResult:
     """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt files written.
 
-    `to_check` holds, for each reason why a person should look, the photos and the first picture made of each.
+    `to_check` holds, for each reason why a person should look, the photos and the first picture made of each. `enlarged` are the photos, with their
+    size, of which a picture has more pixels than the photo had there.
     """
 
     place: str
+    target: Size
     written: list[Path] = field(default_factory=list)
     originals: int = 0
     captions: int = 0
     problems: list[Problem] = field(default_factory=list)
     to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
+    sizes: set[Size] = field(default_factory=set)
+    enlarged: list[Small] = field(default_factory=list)
 
     def add(self, saved: _Saved) -> None:
         """Count one photo's finished pictures."""
         self.originals += 1
         self.written += saved.files
+        self.sizes |= {piece.image.size for piece in saved.photo.pieces}
+        if any(piece.origin.scale(piece.image.size) > ENLARGED_FROM for piece in saved.photo.pieces):
+            self.enlarged.append((saved.photo.path.name, saved.photo.size))
         for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
             self.captions += bool(piece.caption)
             if piece.note:
@@ -66,8 +77,11 @@ class PreprocessResult:
 
     def sentence(self) -> str:
         """One paragraph for the user."""
-        became = f"{_count(self.originals, 'photo')} became {_count(len(self.written), 'picture')} with {_count(self.captions, 'caption')}, in {self.place}."
-        return " ".join([became, *(problem.sentence() for problem in self.problems), *self.check_sentences()])
+        size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
+        made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
+        became = f"{_count(self.originals, 'photo')} became {made}, in {self.place}."
+        enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
+        return " ".join([became, *(problem.sentence() for problem in self.problems), *([enlarged] if enlarged else []), *self.check_sentences()])
 
 
 def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> PreprocessResult:
@@ -78,7 +92,10 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     what is written by then stays.
     """
     photos, destination = check_preprocess(settings, workspace)
-    result = PreprocessResult(workspace.shown(destination))
+    settings = with_own_sizes(settings, workspace)
+    for sentence in photo_sentences(settings, photos, workspace):
+        emit(Notice(sentence))
+    result = PreprocessResult(workspace.shown(destination), (settings.width, settings.height))
     work = _Work(Steps(settings, workspace, emit, stop), destination, workspace, result, emit)
     for saved in read_ahead(work.save, work.captioned(photos, stop)):
         result.add(saved)
@@ -110,6 +127,10 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
     settings.check()
     found: list[Path] = []
     problems: list[str] = []
+    try:
+        problems += with_own_sizes(settings, workspace).bound_problems()
+    except UserError as error:
+        problems.append(str(error))
     for find, typed, what in (
         (workspace.folder, settings.source_directory, "Source directory"),
         (workspace.path, settings.destination_directory, "Destination directory"),
@@ -131,6 +152,13 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
     return _photos(source, settings.source_directory), destination
 
 
+def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:
+    """The settings with the checkpoint's own size, and what goes with it, where none was typed. Raises UserError if the checkpoint cannot be used then."""
+    if all(getattr(settings, name) for name in settings.own_sizes(1)):
+        return settings
+    return settings.sized(find_usable_checkpoint(settings.checkpoint, workspace).size_px)
+
+
 def _photos(source: Path, typed: str) -> list[Path]:
     photos = find_images(source)
     if not photos:
@@ -140,10 +168,11 @@ def _photos(source: Path, typed: str) -> list[Path]:
 
 
 class _Photo(NamedTuple):
-    """A photo on its way: its pieces, or why there are none, and the caption that lay beside it."""
+    """A photo on its way: its size in px, its pieces, or why there are none, and the caption that lay beside it."""
 
     number: int
     path: Path
+    size: Size
     pieces: list[Piece]
     problem: Problem | None = None
     caption: str = ""
@@ -193,11 +222,12 @@ class _Work:
         try:
             image = open_rgb(path)
         except UserError as error:
-            return _Photo(number, path, [], problem_of(path, error), caption, caption_problem)
+            return _Photo(number, path, (0, 0), [], problem_of(path, error), caption, caption_problem)
         if self.steps.is_line(image.size):
             problem = Problem(path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels")
-            return _Photo(number, path, [], problem, caption, caption_problem)
-        return _Photo(number, path, self.steps.cut(image), None, caption, caption_problem)
+            return _Photo(number, path, image.size, [], problem, caption, caption_problem)
+        pieces = self.steps.cut(image, origin_of(path, image.size))
+        return _Photo(number, path, image.size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
         short = os.fsencode(photo.path.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
@@ -208,7 +238,7 @@ class _Work:
                 save_text(path.with_suffix(".txt"), piece.caption)
             if piece.debug:
                 save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
-            saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG")))
+            saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG", pnginfo=piece.origin.chunk(piece.image.size))))
         return saved
 
 

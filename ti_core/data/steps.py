@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
-from ti_core.data.crops import Face, Size, auto_size, covering_size, head_and_shoulders, plan_split
+from ti_core.data.crops import Box, Face, Size, auto_size, covering_size, head_and_shoulders, plan_split
 from ti_core.data.images import cover
+from ti_core.data.origin import Origin
 from ti_core.errors import Interrupted
 from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
@@ -31,14 +32,26 @@ NO_SIZE = "No size within the bounds and the Error threshold fits, so it was cro
 
 @dataclass(frozen=True)
 class Piece:
-    """A picture on its way. `sized` ones have their final size; `mirrored` is set on flipped copies; `note` says why a person should look at it."""
+    """A picture on its way, and which part of which photo it shows. `sized` ones have their final size; `mirrored` is set on flipped copies; `note` says
+    why a person should look at it.
+    """
 
     image: Image.Image
+    origin: Origin
     caption: str = ""
     mirrored: bool = False
     sized: bool = False
     note: str = ""
     debug: Image.Image | None = None
+
+    def covering(self, width: int, height: int) -> Piece:
+        """Resized to cover that size, and cut to it around the middle."""
+        return replace(self, image=cover(self.image, width, height), origin=self.origin.covering((width, height), self.image.size))
+
+    def cropped(self, scaled: Image.Image, box: Box) -> Piece:
+        """The part of this picture, `scaled`, that lies in `box`; it has its final size."""
+        left, upper, right, lower = box
+        return replace(self, image=scaled.crop(box), origin=self.origin.part(left, upper, right - left, lower - upper, scaled.size), sized=True)
 
 
 Step = Callable[[list[Piece]], list[Piece]]
@@ -64,9 +77,9 @@ class Steps:
         width, height = covering_size(size, self.target)
         return width * height > MOST_PIXELS and (settings.split_oversized or settings.focal_crop or not settings.keep_original_size)
 
-    def cut(self, image: Image.Image) -> list[Piece]:
+    def cut(self, image: Image.Image, origin: Origin) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time."""
-        pieces = [Piece(image)]
+        pieces = [Piece(image, origin)]
         for step in self._ticked():
             pieces = step(pieces)
         return pieces
@@ -88,13 +101,17 @@ class Steps:
         return [step for is_ticked, step in ticked if is_ticked]
 
     def _around_face(self, piece: Piece) -> Piece:
-        """Head and shoulders around the one face; with none or several nobody can know what is wanted, so the middle stays."""
+        """Head and shoulders around the one face; with none or several nobody can know what is wanted, so the middle stays.
+
+        The square is a picture of its own: its pixels are the original ones, and nothing of it is cut away.
+        """
         faces = self.find_faces(piece.image)
         if len(faces) != 1:
             side = min(piece.image.size)
-            return replace(piece, image=cover(piece.image, side, side), note=SEVERAL_FACES if faces else NO_FACE)
+            return replace(piece.covering(side, side), note=SEVERAL_FACES if faces else NO_FACE)
         square = piece.image.crop(head_and_shoulders(faces[0], piece.image.size))
-        return replace(piece, image=square, note=SMALL_FACE if 2 * square.width < min(self.target) else piece.note)
+        note = SMALL_FACE if 2 * square.width < min(self.target) else piece.note
+        return replace(piece, image=square, origin=Origin.whole(square.size, piece.origin.drawn), note=note)
 
     def _split(self, pieces: list[Piece]) -> list[Piece]:
         made: list[Piece] = []
@@ -104,7 +121,7 @@ class Steps:
                 made.append(piece)
             else:
                 scaled = piece.image.resize(plan.scaled, Image.Resampling.BICUBIC)
-                made.extend(replace(piece, image=scaled.crop(box), sized=True) for box in plan.boxes)
+                made.extend(piece.cropped(scaled, box) for box in plan.boxes)
         return made
 
     def _around_focus(self, piece: Piece) -> Piece:
@@ -112,7 +129,7 @@ class Steps:
 
         weights = FocalWeights(self.settings.face_weight, self.settings.entropy_weight, self.settings.edges_weight)
         crop = focal_crop(piece.image, self.target, weights, self.find_faces)
-        return replace(piece, image=crop.image, sized=True, debug=render_debug(crop) if self.settings.debug_image else None)
+        return replace(piece.cropped(crop.scaled, crop.box), debug=render_debug(crop) if self.settings.debug_image else None)
 
     def _auto_sized(self, piece: Piece) -> Piece:
         settings = self.settings
@@ -120,10 +137,10 @@ class Steps:
         size = auto_size(piece.image.size, sides, areas, settings.resizing_objective, settings.error_threshold)
         if size is None:
             return replace(piece, note=NO_SIZE)
-        return replace(piece, image=cover(piece.image, *size), sized=True)
+        return replace(piece.covering(*size), sized=True)
 
     def _fitted(self, piece: Piece) -> Piece:
-        return piece if piece.sized else replace(piece, image=cover(piece.image, *self.target), sized=True)
+        return piece if piece.sized else replace(piece.covering(*self.target), sized=True)
 
     def _captioned(self, existing_caption: str, piece: Piece) -> Piece:
         """Mirrored copies are described anew, because left and right have changed; nothing is described where the old caption replaces it."""
@@ -151,4 +168,8 @@ def _each(change: Callable[[Piece], Piece]) -> Step:
 
 def _with_mirrored(pieces: list[Piece]) -> list[Piece]:
     """Each piece and, right after it, its mirrored copy."""
-    return [each for piece in pieces for each in (piece, replace(piece, image=ImageOps.mirror(piece.image), mirrored=True, debug=None))]
+    return [each for piece in pieces for each in (piece, _mirrored(piece))]
+
+
+def _mirrored(piece: Piece) -> Piece:
+    return replace(piece, image=ImageOps.mirror(piece.image), origin=piece.origin.mirrored(), mirrored=True, debug=None)

@@ -8,11 +8,13 @@ from ti_core.settings.create import CreateSettings
 from ti_core.settings.paint import AS_TRAINED, CompareSettings, Txt2ImgSettings
 from ti_core.settings.preprocess import PreprocessSettings
 from ti_core.settings.shared import AUTOMATIC, OWN_SIZE, PORTRAITS, SAMPLERS, SWITCHES
-from ti_core.settings.train import WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
+from ti_core.settings.train import OF_EACH_STEP, OF_THE_RUN, WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
 
 __all__ = [
     "AS_TRAINED",
     "AUTOMATIC",
+    "OF_EACH_STEP",
+    "OF_THE_RUN",
     "OWN_SIZE",
     "PORTRAITS",
     "SAMPLERS",

@@ -8,16 +8,39 @@ from typing import Any
 from ti_core.options import Settings, option
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
+    MIN_SIZE_PX,
+    OWN_SIZE,
+    checkpoint_option,
+    size_options,
 )
 
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
 RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
 BLIP_MODELS = ("blip-image-captioning-base", "blip-image-captioning-large")
 MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
+_WIDTH, _HEIGHT = size_options("Size of the finished pictures,", "process_")
 
 
 def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05, a1111: str = "") -> Any:
     return option(default, label, "slider", help, minimum=0, maximum=highest, step=step, a1111=a1111)
+
+
+def _dimension(share: float, label: str, help: str, a1111: str) -> Any:
+    """A bound of a side: that share of the checkpoint's size, in steps of 8 px; A1111's number where that is 512."""
+
+    def of_size(size_px: int) -> int:
+        return min(MAX_SIZE_PX, max(MIN_SIZE_PX, round(size_px * share / 8) * 8))
+
+    return option(OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX, maximum=MAX_SIZE_PX, step=8, of_size=of_size, a1111=a1111)
+
+
+def _area(share: float, label: str, help: str, a1111: str) -> Any:
+    """A bound of width times height: that of a square with that share of the checkpoint's size as its side; A1111's number where that is 512."""
+
+    def of_size(size_px: int) -> int:
+        return min(MAX_AREA_PX, max(MIN_SIZE_PX * MIN_SIZE_PX, round(size_px * share) ** 2))
+
+    return option(OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX * MIN_SIZE_PX, maximum=MAX_AREA_PX, step=1, of_size=of_size, a1111=a1111)
 
 
 @dataclass(frozen=True)
@@ -36,26 +59,8 @@ class PreprocessSettings(Settings):
     destination_directory: str = option(
         "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
         required=True, a1111="process_dst")  # fmt: skip
-    width: int = option(
-        512,
-        "Width",
-        "slider",
-        "Width of the finished pictures in pixels. Keep 512; choose 768 for Stable Diffusion 2, 1024 for XL.",
-        minimum=64,
-        maximum=MAX_SIZE_PX,
-        step=8,
-        a1111="process_width",
-    )
-    height: int = option(
-        512,
-        "Height",
-        "slider",
-        "Height of the finished pictures in pixels. Choose the same number as the width, for square pictures.",
-        minimum=64,
-        maximum=MAX_SIZE_PX,
-        step=8,
-        a1111="process_height",
-    )
+    width: int = _WIDTH
+    height: int = _HEIGHT
     caption_action: str = option(
         "ignore", "Existing Caption txt Action", "dropdown",
         "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new caption, append after it; ignore leaves yours out.",
@@ -133,46 +138,23 @@ class PreprocessSettings(Settings):
         "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on.",
         a1111="process_focal_crop_debug",
     )
-    dimension_lower: int = option(
-        384,
+    dimension_lower: int = _dimension(
+        0.75,
         "Dimension lower bound",
-        "slider",
-        "No side of a picture gets shorter than this. Keep 384 for checkpoints of 512 px.",
-        minimum=64,
-        maximum=MAX_SIZE_PX,
-        step=8,
-        a1111="process_multicrop_mindim",
+        "No side of a picture gets shorter than this. Keep three quarters of the checkpoint's own size.",
+        "process_multicrop_mindim",
     )
-    dimension_upper: int = option(
-        768,
-        "Dimension upper bound",
-        "slider",
-        "No side of a picture gets longer than this. Keep 768; more needs more memory.",
-        minimum=64,
-        maximum=MAX_SIZE_PX,
-        step=8,
-        a1111="process_multicrop_maxdim",
+    dimension_upper: int = _dimension(
+        1.5, "Dimension upper bound", "No side of a picture gets longer than this. Keep one and a half times the checkpoint's own size; more needs more memory.",
+        "process_multicrop_maxdim",
+    )  # fmt: skip
+    area_lower: int = _area(
+        1 / 8, "Area lower bound", "Width times height is at least this many pixels. Keep it; the bounds above matter more.", "process_multicrop_minarea"
     )
-    area_lower: int = option(
-        64 * 64,
-        "Area lower bound",
-        "slider",
-        "Width times height is at least this many pixels. Keep 4096; the bounds above matter more.",
-        minimum=64 * 64,
-        maximum=MAX_AREA_PX,
-        step=1,
-        a1111="process_multicrop_minarea",
-    )
-    area_upper: int = option(
-        640 * 640,
-        "Area upper bound",
-        "slider",
-        "Width times height is at most this many pixels. Keep 409600, which is 640 x 640; more needs more memory.",
-        minimum=64 * 64,
-        maximum=MAX_AREA_PX,
-        step=1,
-        a1111="process_multicrop_maxarea",
-    )
+    area_upper: int = _area(
+        1.25, "Area upper bound", "Width times height is at most this many pixels. Keep it: 409600, which is 640 x 640, for 512 px. More needs more memory.",
+        "process_multicrop_maxarea",
+    )  # fmt: skip
     resizing_objective: str = option(
         "Maximize area", "Resizing objective", "radio", "Keep Maximize area: the largest size that fits. Minimize error takes the closest shape, so that less is cut away.",
         choices=RESIZING_OBJECTIVES, a1111="process_multicrop_objective")  # fmt: skip
@@ -207,13 +189,18 @@ class PreprocessSettings(Settings):
         0.5, "deepbooru: score threshold", "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.", step=0.01
     )
 
+    checkpoint: str = checkpoint_option()
+
     def problems(self) -> list[str]:
-        found = super().problems()
+        return super().problems() + self.bound_problems()
+
+    def bound_problems(self) -> list[str]:
+        """One sentence for each lower bound above its upper one; a bound that is not known yet (0) is left out."""
         pairs = [("dimension_lower", "dimension_upper"), ("area_lower", "area_upper")] if self.auto_sized_crop else []
         pairs += [("blip_min_length", "blip_max_length")] if self.blip_caption else []
+        found, options = [], self.options()
         for low, high in pairs:
             least, most = getattr(self, low), getattr(self, high)
-            if least > most:
-                labels = self.options()
-                found.append(f"{labels[low].label} is {least}, more than {labels[high].label}, {most}. Lower the first or raise the second.")
+            if least > most and most:
+                found.append(f"{options[low].label} is {least}, more than {options[high].label}, {most}. Lower the first or raise the second.")
         return found

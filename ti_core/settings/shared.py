@@ -18,13 +18,13 @@ SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 
 
 def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
-    more = {"minimum": MIN_SIZE_PX, "maximum": MAX_SIZE_PX, "step": 8, "zero_is_auto": True}
-    text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1)."
+    more = {"minimum": MIN_SIZE_PX, "maximum": MAX_SIZE_PX, "step": 8, "of_size": lambda size_px: size_px}
+    text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1, 1024 for XL)."
     return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
 
 
 def checkpoint_option() -> Any:
-    text = "Choose the model that learns the new word. Portraits is small and built in; it needs no download and no GPU."
+    text = "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces; it needs no download and no GPU."
     return option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True)
 
 

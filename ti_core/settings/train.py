@@ -29,6 +29,7 @@ LATENT_METHODS = ("once", "deterministic", "random")
 NORM_CONTROLS = ("none", "soft pull", "direction only")
 NOISE_SPREADS = ("independent", "even", "even, paired noise")
 WITH_EACH_PREVIEW = -1
+OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
 
 
@@ -186,6 +187,11 @@ class TrainSettings(Settings):
     preview_prompt: str = option(
         "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
     )
+    preview_prompts: str = option(
+        OF_THE_RUN, "Where Preview prompt is empty", "radio",
+        "Keep same for the whole run: one prompt of the training, drawn by the Seed, so that only the training changes the picture. The other takes a new one each time.",
+        choices=(OF_THE_RUN, OF_EACH_STEP),
+    )  # fmt: skip
     preview_negative_prompt: str = option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
     preview_sampler: str = option(
         SAMPLERS[0], "Preview sampling method", "dropdown", "How previews are worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS

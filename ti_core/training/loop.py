@@ -24,7 +24,7 @@ from ti_core.training.optimizer_state import load_state, save_state, state_of
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.setup import prepare
-from ti_core.training.snapshots import advise_interval, save_preview
+from ti_core.training.snapshots import advise_interval, prompt_of_run, save_preview
 from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
@@ -86,9 +86,12 @@ def _begin(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
         settings, inputs = together.silent(settings, inputs)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    texts = [settings.preview_prompt, settings.preview_negative_prompt, *inputs.lines, *(example.caption for example in inputs.examples)]
+    kept_prompt = saved.preview_prompt if saved else ""
+    texts = [settings.preview_prompt, settings.preview_negative_prompt, kept_prompt, *inputs.lines, *(example.caption for example in inputs.examples)]
     others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
-    return begin_run(settings, inputs, sd, together, others, emit, stop, saved)
+    run = begin_run(settings, inputs, sd, together, others, emit, stop, saved)
+    run.preview_prompt = kept_prompt or prompt_of_run(run)
+    return run
 
 
 def _tell_nobody(event: Event) -> None:

@@ -66,6 +66,8 @@ class Run:
     writer: Writer = field(default_factory=Writer)
     coarse: Latents | None = None
     """The pictures at COARSE_SIZE of their size, where some of this run's steps train on them."""
+    preview_prompt: str = ""
+    """What all previews show where nothing else is asked for; kept with the run, so that they go on showing it after a resume."""
 
     def latents_at(self, step: int) -> Latents:
         """What is trained on at a step: by the step alone, so that a resumed run goes on as an unbroken one."""

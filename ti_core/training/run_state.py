@@ -43,6 +43,7 @@ class RunState:
     refusals: int
     checkpoint_hash: str | None
     inputs: str | None
+    preview_prompt: str = ""
     notes: tuple[str, ...] = ()
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
@@ -67,6 +68,7 @@ def save_run_state(run: Run) -> Future[None]:
     facts = {
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
+        "preview_prompt": run.preview_prompt,
     }  # fmt: skip
 
     def write() -> None:
@@ -91,7 +93,10 @@ def load_run_state(folder: RunFolder) -> RunState:
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
         refusals = int(facts.get("refusals", "0"))
-        return RunState(folder, kept.settings, embedding, average, optimizer, refusals, facts.get("checkpoint_hash"), facts.get("inputs"), _notes(kept, facts))
+        return RunState(
+            folder, kept.settings, embedding, average, optimizer, refusals, facts.get("checkpoint_hash"), facts.get("inputs"),
+            facts.get("preview_prompt", ""), _notes(kept, facts),
+        )  # fmt: skip
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError, RecursionError) as error:
         raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error
 
@@ -105,5 +110,7 @@ def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
-    """Names and captions of the pictures, and the hashes of other embeddings that are named, by which what was changed in between is noticed."""
-    return json.dumps([[[example.path.name, example.caption] for example in examples], dict(hashes)], ensure_ascii=True)
+    """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that are named, by which what was changed
+    in between is noticed."""
+    told = [[example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])] for example in examples]
+    return json.dumps([told, dict(hashes)], ensure_ascii=True)

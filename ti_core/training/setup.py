@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.data.dataset import Example, hold_out, scan_dataset
+from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
@@ -100,6 +101,9 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
     )
+    target = None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
+    for told in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
+        emit(Notice(told))
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     if told := _told_of_file_names(examples, lines):
         emit(Notice(told))

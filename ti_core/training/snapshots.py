@@ -15,6 +15,9 @@ from ti_core.events import Notice, PreviewSaved
 from ti_core.models.device import is_out_of_memory
 from ti_core.models.infotext import infotext, save_png
 from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.settings import OF_EACH_STEP
+from ti_core.training.diffusion import images_of_step
+from ti_core.training.update import prompts_of_step
 
 if TYPE_CHECKING:
     from ti_core.training.run import Run
@@ -32,14 +35,21 @@ def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int
     return f"A preview takes {preview_s:.1f} s, as long as {preview_s / step_s:.0f} steps, so previews take {share:.0%} of the time. To make it a tenth, save an image every {better} steps."
 
 
-def save_preview(run: Run, training_prompt: str) -> None:
-    """Paint the preview of the step just done, and have it and its card written; raises Interrupted if stopped while painting.
+def prompt_of_run(run: Run) -> str:
+    """One of the training's own prompts, the same at every step: that of the first picture of step 1, whatever step the run begins at."""
+    images = images_of_step(run.inputs.plan, run.settings.seed, 1)
+    return prompts_of_step(run, images, 1)[0]
+
+
+def save_preview(run: Run, step_prompt: str) -> None:
+    """Paint the preview of the step just done, and have it and its card written; raises Interrupted if stopped while painting. `step_prompt` is one of
+    the prompts of that step.
 
     The live vectors are used, and no random state of the training is touched.
     """
     settings, step = run.settings, run.step
     request = SampleRequest(
-        prompt=settings.preview_prompt.strip() or training_prompt,
+        prompt=settings.preview_prompt.strip() or (step_prompt if settings.preview_prompts == OF_EACH_STEP else run.preview_prompt),
         negative_prompt=settings.preview_negative_prompt,
         seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
         steps=settings.preview_steps,

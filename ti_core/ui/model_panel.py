@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ti_core.data.images import find_images
+from ti_core.data.picture_checks import cartoon_sentences
 from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.file_hashes import known_hash
@@ -47,8 +52,13 @@ class ModelPanel:
                 )  # fmt: skip
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
         self.message = message_box("model_message")
-        checkpoint.change(self.described, checkpoint, self.facts, **DIRECT)
-        self.refresh.click(self.read_again, checkpoint, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
+
+    def watch(self, folders: list[Any]) -> None:
+        """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint depends on them too."""
+        checkpoint = self.widgets["checkpoint"]
+        told = [checkpoint, *folders]
+        gr.on([field.change for field in told], self.described, told, self.facts, trigger_mode="always_last", **DIRECT)
+        self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
         titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
@@ -58,17 +68,17 @@ class ModelPanel:
         return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.desk.workspace))]
 
     @looks
-    def read_again(self, choice: str | None) -> Updates:
+    def read_again(self, choice: str | None, *folders: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
         return {
             self.widgets["checkpoint"]: gr.update(choices=self.titles()),
             self.widgets["vae"]: gr.update(choices=self.vaes()),
-            self.facts: self.described(choice),
+            self.facts: self.described(choice, *folders),
         }
 
     @looks
-    def described(self, choice: str | None) -> str:
-        """Family, size, precision, file size and hash of the chosen checkpoint, or why it cannot be used."""
+    def described(self, choice: str | None, *folders: str | None) -> str:
+        """Family, size, precision, file size and hash of the chosen checkpoint, and whether it can draw the pictures in `folders`, or why it cannot be used."""
         try:
             file = find_checkpoint(choice or self.chosen, self.desk.workspace)
             facts = file.facts
@@ -80,7 +90,16 @@ class ModelPanel:
         lacks = "needs a VAE: choose one below" if facts.missing else ""
         size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
         said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, size, f"hash {hashed}" if hashed else "", lacks]
-        return " · ".join(fact for fact in said if fact)
+        facts_line = " · ".join(fact for fact in said if fact)
+        return "\n".join([facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)])
+
+    def _pictures(self, folders: Sequence[str | None]) -> list[Path]:
+        found: list[Path] = []
+        for folder in folders:
+            if folder and folder.strip():
+                with contextlib.suppress(UserError):  # its own tab says what is the matter with it
+                    found += find_images(self.desk.workspace.folder(folder, "Folder"))
+        return found
 
     def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.checkpoint_facts import SIZES_PX
 from ti_core.errors import UserError
-from ti_core.library import CheckpointFile, find_checkpoint
-from ti_core.recipe import PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
+from ti_core.library import find_checkpoint
+from ti_core.recipe import PLAN_FIELDS, PREPROCESS_PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import CaptionsTab, Opened
@@ -18,7 +19,7 @@ from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
-from ti_core.ui.kept_forms import fill_script, number_of, text_of
+from ti_core.ui.kept_forms import fill_script, text_of
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.roles import guard_handlers, looks, who
@@ -26,7 +27,7 @@ from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, refused
+from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, accepted, refused
 
 TAB_IDS = ("create", "preprocess", "captions", "templates", "train", "compare", "txt2img", "embeddings")
 TITLE = "Textual Inversion"
@@ -48,6 +49,8 @@ class Page:
             api_names = build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.taken_job = gr.BrowserState("", storage_key="textual-inversion-taken-job", secret=NOT_SECRET)
+            self.own_px = gr.BrowserState(0, storage_key="textual-inversion-own-size", secret=NOT_SECRET)
+            """The own size of the checkpoint that the sizes of the forms belong to: what differs was typed."""
             self.kept_tab = gr.BrowserState(TAB_IDS[0], storage_key=f"{KEPT_IN_BROWSER}-tab", secret=NOT_SECRET)
             self._build_top()
             with gr.Row(elem_id="body"):
@@ -55,7 +58,7 @@ class Page:
                     with gr.Tab("Create embedding", id="create") as create:
                         self.create = CreateTab(self.desk, self.my_job, self.checkpoint)
                     with gr.Tab("Preprocess images", id="preprocess") as preprocess:
-                        self.preprocess = PreprocessTab(self.desk, self.my_job)
+                        self.preprocess = PreprocessTab(self.desk, self.my_job, self.checkpoint)
                     with gr.Tab("Captions", id="captions") as captions:
                         self.captions = CaptionsTab(self.desk)
                     with gr.Tab("Templates", id="templates") as templates:
@@ -126,7 +129,7 @@ class Page:
             self.captions.opened,
             *self.embeddings.shown,
             *self._train_outputs(),
-            *self.preprocess.form.components,
+            *self.preprocess.form.own.values(),
         ]
         self.live.finished(
             self._take_result,
@@ -148,7 +151,7 @@ class Page:
         self.sample.click(
             self._fill_sample,
             self.person,
-            [self.tabs, self.kept_tab, self.follow, *self.create.form.components, *self.preprocess.form.components, *self._train_outputs()],
+            [self.tabs, self.kept_tab, self.follow, *self.create.form.components, *self.preprocess.form.own.values(), *self._train_outputs()],
             **QUEUED,
         )
         widgets = self.train.form.widgets
@@ -179,6 +182,7 @@ class Page:
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
         tabs["compare"].select(self.compare.enter, self.compare.form.widgets["run"], [self.compare.form.widgets["run"], self.compare.grid], **DIRECT)
         told = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
+        self.model.watch(told)
         gr.on([tabs["create"].select, *(field.change for field in told)], self.create.suggested, told, self.create.hint, trigger_mode="always_last", **DIRECT)
         tabs["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
         templates.saved.then(looks(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
@@ -186,23 +190,22 @@ class Page:
         tabs["embeddings"].select(embeddings.enter, [embeddings.chosen, self.checkpoint], embeddings.shown, **waited_for)
 
     def _wire_forms(self) -> None:
-        widgets, painted = self.train.form.widgets, self.txt2img.form.widgets
-        gr.on(
-            [widgets[name].change for name in PLAN_FIELDS],
-            self.train.described,
-            self.train.form.components,
-            self.train.plan,
-            trigger_mode="always_last",
-            **DIRECT,
-        )
-        sizes = [widgets["width"], widgets["height"], painted["width"], painted["height"]]
-        self.checkpoint.input(looks(lambda choice: self._own_size(choice) * 2), self.checkpoint, sizes, **DIRECT)
+        for tab, names in ((self.train, PLAN_FIELDS), (self.preprocess, PREPROCESS_PLAN_FIELDS)):
+            widgets = tab.form.widgets
+            gr.on([widgets[name].change for name in names], tab.described, tab.form.components, tab.plan, trigger_mode="always_last", **DIRECT)
+        sizes = [widget for widget, _ in self._sized()]
+        self.checkpoint.input(self._follow_checkpoint, [self.checkpoint, self.own_px, *sizes], [self.own_px, *sizes], **DIRECT)
+
+    def _sized(self) -> list[tuple[Any, Callable[[int], int]]]:
+        """The fields of all tabs that follow the size of the checkpoint's pictures, and how."""
+        forms = (self.preprocess.form, self.train.form, self.txt2img.form)
+        return [(form.widgets[name], option.of_size) for form in forms for name, option in form.settings.options().items() if option.of_size]
 
     def _wire_reload(self, blocks: gr.Blocks) -> None:
         """What is typed is kept in the browser, by the browser: no call for each key. A reload puts it back."""
         kept = gr.BrowserState({}, storage_key=KEPT_IN_BROWSER, secret=NOT_SECRET)
-        fields: dict[str, Any] = {"follow": self.follow, "preset": self.train.preset, **self.model.widgets}
-        for form in (self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form):
+        fields: dict[str, Any] = {"follow": self.follow, "preset": self.train.preset, "own_px": self.own_px, **self.model.widgets}
+        for form in self.forms:
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
         started = json.dumps({"started_with": self.chosen_checkpoint})
         named = f"Object.fromEntries({json.dumps(list(fields))}.map((name, i) => [name, values[i]]))"
@@ -213,7 +216,8 @@ class Page:
             "vae",
             "train.embedding",
             "train.template_file",
-            *(f"{tab}.{side}" for tab in ("train", "txt2img") for side in ("width", "height")),
+            "own_px",
+            *(name for name, widget in fields.items() if any(widget is sized for sized, _ in self._sized())),
         )
         typed = {name: widget for name, widget in fields.items() if name not in from_disk}
 
@@ -232,8 +236,13 @@ class Page:
         loaded = blocks.load(put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         loaded.then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
         loaded.then(None, None, None, js="() => { window.formsAreBack = true; document.body.inert = false; }")
+        loaded.then(self.preprocess.described, self.preprocess.form.components, self.preprocess.plan, **DIRECT)
         loaded.then(self.train.gpus_field, None, self.train.form.widgets["gpus"], **DIRECT)
         gr.on([widget.change for widget in fields.values()], None, [kept, *fields.values()], kept, js=keep, show_progress="hidden")
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        return self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form
 
     # ---- handlers
 
@@ -249,9 +258,20 @@ class Page:
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         updates.update(self.train.filled(stored))
-        for form in (self.train.form, self.txt2img.form):
-            for side, own in zip(("width", "height"), self._own_size(chosen), strict=True):
-                updates[form.widgets[side]] = number_of(values.get(f"{form.prefix}.{side}"), own) if same_start else own
+        kept = {form.widgets[name]: values.get(f"{form.prefix}.{name}") for form in self.forms for name in form.own}
+        return {**updates, **self._follow_checkpoint(chosen, values.get("own_px"), *(kept.get(widget) for widget, _ in self._sized()))}
+
+    @looks
+    def _follow_checkpoint(self, choice: str | None, before: Any, *sizes: Any) -> Updates:
+        """Sizes that went with the checkpoint before (`before`: the own size of its pictures in px) go with this one; those that were typed stay."""
+        try:
+            own = find_checkpoint(choice or PORTRAITS, self.desk.workspace).size_px
+        except UserError:
+            own = before if type(before) is int and before > 0 else SIZES_PX[""]
+        updates: Updates = {self.own_px: own}
+        for (widget, of_size), size in zip(self._sized(), sizes, strict=True):
+            is_typed = type(before) is int and before > 0 and isinstance(size, int | float) and size not in (0, of_size(before))
+            updates[widget] = size if is_typed else of_size(own)
         return updates
 
     def _is_there(self, checkpoint: Any) -> bool:
@@ -260,13 +280,6 @@ class Page:
             return bool(find_checkpoint(str(checkpoint or ""), self.desk.workspace))
         except UserError:
             return False
-
-    def _own_size(self, choice: str | None) -> tuple[int, int]:
-        try:
-            checkpoint: CheckpointFile = find_checkpoint(choice or PORTRAITS, self.desk.workspace)
-        except UserError:
-            return 512, 512
-        return checkpoint.size_px, checkpoint.size_px
 
     def _interrupting(self, message: Any, kinds: Collection[str]) -> Callable[[], Updates]:
         """Stops what a tab has begun. Of a running job the strip tells what comes of it, in every open page."""

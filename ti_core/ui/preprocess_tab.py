@@ -11,6 +11,7 @@ import gradio as gr
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
+from ti_core.recipe import describe_preprocess
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
@@ -34,7 +35,9 @@ AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and hei
 
 
 class PreprocessTab:
-    def __init__(self, desk: Desk, my_job: Any) -> None:
+    """Form, boxes and answer of the tab; `page.py` wires them. The checkpoint, whose size the pictures get, is that of the top of the page."""
+
+    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job = desk, my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
@@ -46,8 +49,10 @@ class PreprocessTab:
             elem_id="preprocess_drop",
         )
         for name in PreprocessSettings.options():
-            if name not in self.form.widgets:
+            if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
+        self.form.share({"checkpoint": checkpoint})
+        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan")
         with gr.Row(elem_classes="actions"):
             self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
             self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
@@ -74,6 +79,14 @@ class PreprocessTab:
                 self.form.widgets[checkbox].change(looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT)
                 return
         self.form.add(name)
+
+    @looks
+    def described(self, *given: Any) -> str:
+        """What becomes of the photos, and what to know of them before, or what is still missing."""
+        try:
+            return describe_preprocess(self.desk.workspace, PreprocessSettings.from_dict(self.form.values(given)))
+        except UserError as error:
+            return str(error)
 
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""
