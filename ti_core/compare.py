@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,9 +19,12 @@ from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import first_free, load_json, save_atomically, save_text
 from ti_core.library import find_usable_checkpoint
 from ti_core.prompts import split_at_names
-from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
-from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
+from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_prediction, saved_settings, saved_steps
+from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings, prediction_label
 from ti_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ti_core.models.stable_diffusion import StableDiffusion
 
 T = TypeVar("T")
 OUTPUTS = "outputs/compare"
@@ -99,7 +102,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, named.vectors, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
-    for sentence in named.left_out:
+    for sentence in (*_told_of_noise(run, sd), *named.left_out):
         emit(Notice(sentence))
     pictures: list[Image.Image] = []
     for batch in _batches(requests, len(requests) // len(lines)):
@@ -117,6 +120,17 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {workspace.shown(folder)}.", files=(grid,)))
     return made
+
+
+def _told_of_noise(run: Path, sd: StableDiffusion) -> list[str]:
+    """A sentence where the run was trained with another noise than its checkpoint is painted with: a configuration was changed, or is read better now."""
+    kept = saved_prediction(run)
+    if kept is None:  # of a version that read zero terminal SNR from folders alone
+        kept = (sd.prediction_type, sd.zero_terminal_snr and (sd.file.facts.form == "folder"))
+    began = prediction_label(*kept)
+    if began == sd.prediction:
+        return []
+    return [f"This run was trained with {began}. {sd.file.title} says {sd.prediction}, and the pictures are painted so, as other programs paint them."]
 
 
 def _batches(requests: Sequence[T], of_a_line: int) -> Iterator[Sequence[T]]:

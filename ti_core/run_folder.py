@@ -189,6 +189,13 @@ def saved_settings(folder: Path) -> TrainSettings:
         raise UserError(f"Run '{folder.name}' has no settings file that can be read.", "Choose a run that this program has trained.") from error
 
 
+def saved_prediction(folder: Path) -> tuple[str, bool] | None:
+    """What the run's checkpoint was taken to predict, and whether to zero terminal SNR; None for a run of a version that did not keep it."""
+    files = sorted(folder.glob("settings-*.json"))
+    kept = load_json(files[-1]) if files else {}
+    return (str(kept["prediction"]), bool(kept["zero_terminal_snr"])) if {"prediction", "zero_terminal_snr"} <= kept.keys() else None
+
+
 # ---- the copies of a run
 
 

@@ -164,6 +164,7 @@ def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion,
     facts = {
         "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
+        "prediction": sd.prediction_type, "zero_terminal_snr": sd.zero_terminal_snr,
     }  # fmt: skip
     folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
     return folder
@@ -175,6 +176,11 @@ def _check_unchanged(saved: RunState, inputs: Prepared, others: NamedIn, sd: Sta
         raise UserError(
             f"The checkpoint {sd.file.title} is another one than this run began with ({sd.hash}, not {saved.checkpoint_hash}).",
             "Put the old one back, or train on from the run's latest copy.",
+        )
+    if saved.prediction not in ("", sd.prediction):
+        raise UserError(
+            f"The checkpoint {sd.file.title} says {sd.prediction} now, but this run began with {saved.prediction}.",
+            "Put its old configuration back, or train on from the run's latest copy.",
         )
     if saved.inputs != describe_inputs(inputs.examples, others.hashes):
         emit(Notice("The pictures, captions or other embeddings were changed since the run was interrupted, so it goes on, but not exactly as it would have."))

@@ -39,6 +39,8 @@ class RunState:
     refusals: int
     checkpoint_hash: str
     inputs: str
+    prediction: str
+    """What the checkpoint was taken to predict; empty in the state of a run that was begun before this was kept."""
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
         """Put the averages back; the rate is the schedule's."""
@@ -62,6 +64,7 @@ def save_run_state(run: Run) -> Future[None]:
     facts = {
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
+        "prediction": run.sd.prediction,
     }  # fmt: skip
 
     def write() -> None:
@@ -83,7 +86,9 @@ def load_run_state(folder: RunFolder) -> RunState:
             {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)} for prefix in (VECTORS, AVERAGE, OPTIMIZER)
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
-        return RunState(folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["inputs"])
+        return RunState(
+            folder, settings, embedding, average, optimizer, int(facts["refusals"]), facts["checkpoint_hash"], facts["inputs"], facts.get("prediction", "")
+        )
     except SettingsError as error:
         raise UserError(f"The run '{folder.root.name}' was begun by another version of this program.", "Train on from its latest copy instead.") from error
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError) as error:
