@@ -19,8 +19,8 @@ from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import first_free, load_json, save_atomically, save_text
 from ti_core.library import find_usable_checkpoint
 from ti_core.prompts import split_at_names
-from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_prediction, saved_settings, saved_steps
-from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings, prediction_label
+from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
+from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -124,10 +124,9 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
 
 def _told_of_noise(run: Path, sd: StableDiffusion) -> list[str]:
     """A sentence where the run was trained with another noise than its checkpoint is painted with: a configuration was changed, or is read better now."""
-    kept = saved_prediction(run)
-    if kept is None:  # of a version that read zero terminal SNR from folders alone
-        kept = (sd.prediction_type, sd.zero_terminal_snr and (sd.file.facts.form == "folder"))
-    began = prediction_label(*kept)
+    from ti_core.models.noise_schedule import trained_prediction
+
+    began = trained_prediction(run, sd)
     if began == sd.prediction:
         return []
     return [f"This run was trained with {began}. {sd.file.title} says {sd.prediction}, and the pictures are painted so, as other programs paint them."]

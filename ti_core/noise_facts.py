@@ -1,6 +1,8 @@
-"""What a checkpoint predicts and with which noise it was trained, by a file's header and the .yaml beside it, or by a folder's configuration.
+"""What a checkpoint predicts and with which noise it was trained: by a file's header and the .yaml beside it, or by a
+folder's configuration.
 
-Only noise of the kind of DDPM (Ho et al. 2020), given by betas, can be trained here: EDM's (Karras et al. 2022) and flow matching are named and refused.
+Only the noise of DDPM (Ho et al. 2020), given by betas, can be trained here: EDM's (Karras et al. 2022) and flow matching
+are named and refused.
 """
 
 from __future__ import annotations
@@ -23,17 +25,18 @@ _DDPM_LIKE = {
         "UniPCMultistep", "SASolver", "LCM", "TCD",
     )
 }  # fmt: skip
-"""diffusers' classes that are solvers of the one process that betas describe, so that a model saved with any of them was trained alike."""
+"""diffusers' solvers of the one process that betas describe: a model saved with any of them was trained alike."""
 _STEPS_OF_SD2_BASE = "875000"
-"""`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise, where their 768 px models predict v."""
+"""`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise; their 768 px models predict v."""
 _TOLD = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
 _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction"}
 """Classes of `denoiser_scaling` in the .yaml of SDXL; A1111's sd_xl_v.yaml has VScaling. The others are EDM's."""
+_ZERO_SNR = re.compile(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s*true\b", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class NoiseFacts:
-    """`prediction_type` is epsilon or v_prediction, empty where nothing tells; `problem` follows the checkpoint's name in a sentence."""
+    """`prediction_type`: epsilon or v_prediction, empty where nothing tells. `problem` follows the name in a sentence."""
 
     prediction_type: str = ""
     zero_terminal_snr: bool = False
@@ -48,7 +51,9 @@ def _not_trainable(what: str) -> NoiseFacts:
 
 
 def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: bool) -> NoiseFacts:
-    """By the empty tensors `v_pred` and `ztsnr`, as A1111 and ComfyUI read them; the metadata; a .yaml beside the file; what the first files of the family had."""
+    """By the empty tensors `v_pred` and `ztsnr`, as A1111 and ComfyUI read them; the metadata; a .yaml beside the file; what
+    the first files of the family had.
+    """
     told = header.metadata.get("modelspec.prediction_type", "").lower()
     try:
         config = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
@@ -59,7 +64,7 @@ def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: boo
         return _not_trainable(f"its metadata say that it predicts {told}")
     if scaling and scaling[1] not in _SCALINGS:
         return _not_trainable(f"{path.with_suffix('.yaml').name} beside it names {scaling[1]}")
-    zero = "ztsnr" in header.shapes or bool(re.search(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s*true\b", config, re.MULTILINE | re.IGNORECASE))
+    zero = "ztsnr" in header.shapes or bool(_ZERO_SNR.search(config))
     if "v_pred" in header.shapes:
         return NoiseFacts("v_prediction", zero)
     if told in _TOLD:
@@ -86,14 +91,14 @@ def noise_of_folder(index: dict[str, Any], scheduler: dict[str, Any], vae: dict[
     for option in ("use_flow_sigmas", "snr_shift_scale"):
         if scheduler.get(option):
             return _not_trainable(f"its scheduler has {option}")
-    if scheduler.get("timestep_type", "discrete") != "discrete":
+    if (scheduler.get("timestep_type") or "discrete") != "discrete":
         return _not_trainable(f"its scheduler has timesteps of the type {scheduler['timestep_type']}")
-    if vae.get("latents_mean") is not None:  # as Playground 2.5 has it; the noise would be too weak or too strong for its latents
+    if vae.get("latents_mean") is not None:  # as Playground 2.5's, for whose latents betas give another amount of noise
         return _not_trainable("its VAE has latents_mean")
     predicts, betas = scheduler.get("prediction_type") or "epsilon", scheduler.get("trained_betas")
     if predicts not in ("epsilon", "v_prediction"):
         return _not_trainable(f"its scheduler says that it predicts {predicts}")
-    if betas is None and scheduler.get("beta_schedule", "linear") not in BETA_SCHEDULES:
+    if betas is None and (scheduler.get("beta_schedule") or "linear") not in BETA_SCHEDULES:
         return _not_trainable(f"the beta_schedule {scheduler['beta_schedule']}")
     ends_at_zero = isinstance(betas, list) and bool(betas) and betas[-1] == 1
     return NoiseFacts(predicts, scheduler.get("rescale_betas_zero_snr") is True or ends_at_zero)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from tests.conftest import Recorder
 from tests.models.tiny_families import (
     SIZE_PX,
     change_scheduler,
-    save_folder,
     save_single_file,
     save_zero_snr_file,
     save_zero_snr_folder,
@@ -39,13 +39,17 @@ def train(workspace: Workspace, title: str, recorder: Recorder | None = None, **
     """Vectors and folder of a training from the same first vectors."""
     recorder = recorder or Recorder()
     file = create_embedding(CreateSettings(name="anna", overwrite=True, checkpoint=title), workspace)
+    loop.train(settings_for(title, **changes), workspace, recorder, recorder.stop)
+    return load_embedding(file).vectors, Path(recorder.of(Started)[0].folder)
+
+
+def settings_for(title: str, **changes: object) -> TrainSettings:
     values = {
         "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject_filewords.txt", "learning_rate": "0.01", "batch_size": 2,
         "gradient_accumulation_steps": 2, "steps": 5, "image_every": 0, "save_every": 0, "preview_steps": 2, "checkpoint": title,
         "width": SIZE_PX, "height": SIZE_PX, "precision": "float32",
     }  # fmt: skip
-    loop.train(TrainSettings.from_dict(values | changes), workspace, recorder, recorder.stop)
-    return load_embedding(file).vectors, Path(recorder.of(Started)[0].folder)
+    return TrainSettings.from_dict(values | changes)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -55,7 +59,13 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def resumed(workspace: Workspace, folder: Path) -> tuple[dict[str, torch.Tensor], Recorder]:
     recorder = Recorder()
     loop.resume(ResumeSettings(str(folder)), workspace, recorder, recorder.stop)
-    return load_embedding(workspace.embeddings / "anna.safetensors").vectors, recorder
+    (file,) = (path for path in workspace.embeddings.glob("anna.*") if path.suffix in (".pt", ".safetensors"))
+    return load_embedding(file).vectors, recorder
+
+
+def copy_tiny(workspace: Workspace, tiny_checkpoint: Path, **values: object) -> Path:
+    """A small folder of Stable Diffusion 1 of our own, with these values in its scheduler's configuration."""
+    return change_scheduler(shutil.copytree(tiny_checkpoint, workspace.checkpoints / "folder"), **values)
 
 
 def make_older(folder: Path) -> None:
@@ -80,6 +90,7 @@ def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_
         monkeypatch.setattr(module, "add_noise", watched)
     save_zero_snr_file(workspace.checkpoints / "file.safetensors")
     save_zero_snr_folder(workspace.checkpoints / "folder")
+    monkeypatch.setattr(evaluate, "SHARE_OF_TIME", 1.0)  # else so short a training has no evaluation
     seen = [Recorder(), Recorder()]
     file, run = train(workspace, "file.safetensors", seen[0], evaluate_every=5)
     folder, _ = train(workspace, "folder", seen[1], evaluate_every=5)
@@ -93,11 +104,12 @@ def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_
 def test_a_choice_trains_as_it_says_and_stands_in_settings_previews_and_pictures(workspace: Workspace) -> None:
     marked = save_zero_snr_file(workspace.checkpoints / "marked.safetensors").name
     plain = save_single_file("sdxl", workspace.checkpoints / "plain.safetensors").name
-    wanted, _ = train(workspace, marked)
+    wanted, _ = train(workspace, marked, steps=1)
     recorder = Recorder()
-    chosen, run = train(workspace, plain, recorder, prediction_type=V_ZERO, image_every=5, save_every=5)
-    assert same(chosen, wanted) and not same(chosen, train(workspace, plain)[0])
-    assert same(train(workspace, marked, prediction_type="epsilon")[0], train(workspace, plain)[0])
+    chosen, run = train(workspace, plain, recorder, prediction_type=V_ZERO, steps=1, image_every=1)
+    assert same(chosen, wanted)
+    as_epsilon, ordinary = train(workspace, marked, steps=1, prediction_type="epsilon")[0], train(workspace, plain, steps=1)[0]
+    assert same(as_epsilon, ordinary) and not same(ordinary, wanted)
     kept = json.loads(next(run.glob("settings-*.json")).read_text())
     assert (kept["prediction"], kept["zero_terminal_snr"], kept["settings"]["prediction_type"]) == ("v_prediction", True, V_ZERO)
     told = Image.open(recorder.of(PreviewSaved)[0].path).text["parameters"]
@@ -118,8 +130,8 @@ def test_a_choice_trains_as_it_says_and_stands_in_settings_previews_and_pictures
 def test_an_older_run_goes_on_as_it_began_and_says_what_changed(workspace: Workspace, marks: tuple[str, ...]) -> None:
     title = save_zero_snr_file(workspace.checkpoints / "marked.safetensors", marks).name
     began = "v_prediction" if "v_pred" in marks else "epsilon"
-    unbroken, _ = train(workspace, title, prediction_type=began)
-    _, folder = train(workspace, title, Recorder(stop_at=3), prediction_type=began)
+    unbroken, _ = train(workspace, title, steps=2, prediction_type=began)
+    _, folder = train(workspace, title, Recorder(stop_at=1), steps=2, prediction_type=began)
     state, facts = RunFolder(folder, "anna").state, saved_facts(folder)
     assert facts is not None
     settings = json.loads(facts["settings"]) | {"prediction_type": "Automatic"}
@@ -132,20 +144,22 @@ def test_an_older_run_goes_on_as_it_began_and_says_what_changed(workspace: Works
     assert json.loads(sorted(folder.glob("settings-*.json"))[-1].read_text())["settings"]["prediction_type"] == began
 
 
-def test_a_run_of_today_and_an_older_one_on_a_folder_go_on_without_a_word(workspace: Workspace) -> None:
+def test_a_run_of_today_and_an_older_one_on_a_folder_go_on_without_a_word(workspace: Workspace, tiny_checkpoint: Path) -> None:
     save_zero_snr_file(workspace.checkpoints / "file.safetensors")
-    save_zero_snr_folder(workspace.checkpoints / "folder")
+    copy_tiny(workspace, tiny_checkpoint, prediction_type="v_prediction", rescale_betas_zero_snr=True)
     for title in ("file.safetensors", "folder"):
-        unbroken, _ = train(workspace, title)
-        _, folder = train(workspace, title, Recorder(stop_at=3))
+        unbroken, _ = train(workspace, title, steps=2)
+        _, folder = train(workspace, title, Recorder(stop_at=1), steps=2)
         if title == "folder":
             make_older(folder)
         vectors, recorder = resumed(workspace, folder)
         assert same(vectors, unbroken) and not any("began with" in notice.text for notice in recorder.of(Notice))
+        for path in workspace.embeddings.iterdir():
+            path.unlink()
 
 
-def test_a_configuration_that_was_changed_in_between_does_not_change_a_run(workspace: Workspace) -> None:
-    path = save_folder("sdxl", workspace.checkpoints / "folder")
+def test_a_configuration_that_was_changed_in_between_does_not_change_a_run(workspace: Workspace, tiny_checkpoint: Path) -> None:
+    path = copy_tiny(workspace, tiny_checkpoint)
     unbroken, _ = train(workspace, "folder")
     _, folder = train(workspace, "folder", Recorder(stop_at=3))
     change_scheduler(path, prediction_type="v_prediction", rescale_betas_zero_snr=True)
@@ -153,18 +167,30 @@ def test_a_configuration_that_was_changed_in_between_does_not_change_a_run(works
     assert same(vectors, unbroken) and any("goes on with epsilon" in notice.text for notice in recorder.of(Notice))
 
 
-def test_a_run_that_cannot_go_on_as_it_began_is_refused(workspace: Workspace) -> None:
+def test_a_run_that_cannot_go_on_as_it_began_is_refused(workspace: Workspace, tiny_checkpoint: Path) -> None:
     """Noise that is predicted down to zero SNR is no choice, so it is there only while the checkpoint says so."""
-    path = change_scheduler(save_folder("sdxl", workspace.checkpoints / "folder"), rescale_betas_zero_snr=True)
+    path = copy_tiny(workspace, tiny_checkpoint, rescale_betas_zero_snr=True)
     _, folder = train(workspace, "folder", Recorder(stop_at=3))
     change_scheduler(path, rescale_betas_zero_snr=False)
     with pytest.raises(UserError, match="says epsilon now, but this run began with epsilon, zero terminal SNR"):
         resumed(workspace, folder)
 
 
+def test_training_on_in_an_older_runs_folder_says_that_the_noise_is_another_now(workspace: Workspace) -> None:
+    title = save_zero_snr_file(workspace.checkpoints / "marked.safetensors").name
+    _, folder = train(workspace, title, steps=1, prediction_type="v_prediction")
+    make_older(folder)
+    recorder = Recorder()
+    loop.train(settings_for(title, steps=2), workspace, recorder, recorder.stop)
+    assert Path(recorder.of(Started)[0].folder) == folder
+    assert [notice.text for notice in recorder.of(Notice) if "until here" in notice.text] == [
+        f"The steps until here were trained with v_prediction. {title} says {V_ZERO}, so the steps from here on are."
+    ]
+
+
 def test_compare_says_where_a_run_was_trained_with_another_noise_than_is_painted(workspace: Workspace) -> None:
     title = save_zero_snr_file(workspace.checkpoints / "marked.safetensors").name
-    _, folder = train(workspace, title, save_every=5)
+    _, folder = train(workspace, title, steps=1, save_every=1)
     asked = CompareSettings(run=str(folder), sampling_steps=1, seeds="1", prompts="as trained")
 
     def told() -> list[str]:
@@ -177,8 +203,11 @@ def test_compare_says_where_a_run_was_trained_with_another_noise_than_is_painted
     assert told() == [f"This run was trained with v_prediction. {title} says {V_ZERO}, and the pictures are painted so, as other programs paint them."]
 
 
-def test_a_folder_with_fewer_timesteps_is_trained_and_evaluated_on_its_own(workspace: Workspace) -> None:
-    change_scheduler(save_folder("sdxl", workspace.checkpoints / "folder"), num_train_timesteps=100)
+def test_a_folder_with_fewer_timesteps_is_trained_and_evaluated_on_its_own(
+    workspace: Workspace, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_tiny(workspace, tiny_checkpoint, num_train_timesteps=100)
+    monkeypatch.setattr(evaluate, "SHARE_OF_TIME", 1.0)
     for spread in ("independent", "even"):
         recorder = Recorder()
         train(workspace, "folder", recorder, evaluate_every=5, noise_spread=spread)

@@ -116,8 +116,9 @@ def _sample_batch(
 def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
     """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py).
 
-    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so that it is 4096; to DDIM, which
-    divides by what is left only where the noise is predicted (v is what keeps it from dividing, Lin et al. 2023, section 3.2), the same is done here.
+    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so that it
+    is 4096. DDIM divides by what is left only where the noise is predicted (Lin et al. 2023, section 3.2): there the same
+    is done here.
     """
     solver_class, options = SOLVERS[sampler]
     solver = solver_class.from_config(schedule, **options)
@@ -127,9 +128,10 @@ def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
 
 
 def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
-    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down, as with 61 steps.
+    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61 steps).
 
-    The solver is told to begin with the first, because Karras' first two noise levels round to one timestep at zero terminal SNR, and it would take the second.
+    The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero terminal SNR,
+    and it would take the second.
     """
     solver.set_timesteps(steps, device=device)
     if hasattr(solver, "set_begin_index"):
