@@ -15,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from ti_core.library import CheckpointFile
 from ti_core.models.device import autocast_dtype
 from ti_core.models.families import FAMILIES, Family, load_tokenizers
+from ti_core.models.noise_schedule import KEYS
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import StableDiffusion
 
@@ -38,7 +39,7 @@ def random_checkpoint(family_name: str, tiny: bool) -> StableDiffusion:
     scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
     save_memory(unet)
     return StableDiffusion(
-        CheckpointFile("random", Path("random")), "0" * 10, family, load_tokenizers(family), encoders, unet, vae, dict(scheduler.config),
+        CheckpointFile("random", Path("random")), "0" * 10, family, load_tokenizers(family), encoders, unet, vae, {key: scheduler.config[key] for key in KEYS},
         scheduler.alphas_cumprod.to(device, torch.float32), scheduler.config.prediction_type, device, dtype, encoder_device=device,
     )  # fmt: skip
 

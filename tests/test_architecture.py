@@ -44,6 +44,7 @@ PLAIN = {
     "tensor_headers",
     "weight_kinds",
     "checkpoint_facts",
+    "noise_facts",
     "file_hashes",
     "best_step",
     "use_step",

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.models.damaged_files import LIGHTNING, save_flux, save_lightning, save_lora, save_no_model, save_sd3, save_truncated, save_vae, save_without
-from tests.models.tiny_families import KINDS, family_of, ldm_tensors, save_folder, save_single_file, save_tensors
+from tests.models.tiny_families import KINDS, change_scheduler, family_of, ldm_tensors, save_folder, save_single_file, save_tensors, save_zero_snr_file
 from ti_core.checkpoint_facts import SIZES_PX, facts_of, weights_of
 from ti_core.errors import UserError
 from ti_core.workspace import PORTRAITS_FOLDER
@@ -76,6 +76,103 @@ def test_prediction_type_and_size_come_from_what_lies_in_and_beside_the_file(
         (tmp_path / "m.yaml").write_text(yaml)
     facts = facts_of(tmp_path / "m.safetensors")
     assert (facts.family, facts.prediction_type, facts.size_px) == ("sd2", prediction_type, size_px)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+@pytest.mark.parametrize(
+    ("marks", "facts"), [(("v_pred", "ztsnr"), ("v_prediction", True)), (("v_pred",), ("v_prediction", False)), (("ztsnr",), ("", True)), ((), ("", False))]
+)
+def test_a_file_of_sdxl_marks_itself_with_empty_tensors(tmp_path: Path, marks: tuple[str, ...], facts: tuple[str, bool], ending: str) -> None:
+    found = facts_of(save_zero_snr_file(tmp_path / f"xl.{ending}", marks))
+    assert (found.problem, found.prediction_type, found.zero_terminal_snr) == ("", *facts)
+    assert found.prediction == (facts[0] or "epsilon")
+
+
+SDXL_YAML = """model:
+  target: sgm.models.diffusion.DiffusionEngine
+  params:
+    denoiser_config:
+      params:
+        scaling_config:
+          target: sgm.modules.diffusionmodules.denoiser_scaling."""
+
+
+@pytest.mark.parametrize(
+    ("yaml", "prediction_type", "zero", "problem"),
+    [
+        (SDXL_YAML + "VScaling\n", "v_prediction", False, ""),
+        (SDXL_YAML + "VScaling\n    ztsnr: true\n", "v_prediction", True, ""),
+        (SDXL_YAML + "EpsScaling\n", "epsilon", False, ""),
+        (SDXL_YAML + "VScalingWithEDMcNoise\n", "", False, "xl.yaml beside it names VScalingWithEDMcNoise"),
+    ],
+)
+def test_the_yaml_beside_a_file_of_sdxl_is_read_in_its_own_words(tmp_path: Path, yaml: str, prediction_type: str, zero: bool, problem: str) -> None:
+    path = save_single_file("sdxl", tmp_path / "xl.safetensors")
+    path.with_suffix(".yaml").write_text(yaml)
+    facts = facts_of(path)
+    assert (facts.prediction_type, facts.zero_terminal_snr) == (prediction_type, zero)
+    assert problem in facts.problem and bool(problem) == bool(facts.problem)
+
+
+@pytest.mark.parametrize("key", ["edm_mean", "edm_vpred.sigma_max"])
+def test_a_file_with_the_noise_of_edm_is_refused_by_its_name(tmp_path: Path, key: str) -> None:
+    facts = facts_of(save_zero_snr_file(tmp_path / "edm.safetensors", ("v_pred", key)))
+    assert facts.kind == "other" and "Playground 2.5 or CosXL" in facts.problem
+    with pytest.raises(UserError, match="another noise"):
+        facts.check()
+
+
+def test_a_file_whose_metadata_say_that_it_predicts_a_flow_is_refused(tmp_path: Path) -> None:
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in ldm_tensors("sdxl").items() if not name.startswith("first_stage_model.")}
+    save_file(tensors, tmp_path / "m.safetensors", {"modelspec.prediction_type": "rectified_flow"})
+    with pytest.raises(UserError, match="another noise \\(its metadata say that it predicts rectified_flow\\)"):
+        facts_of(tmp_path / "m.safetensors").check(other_vae=True)
+
+
+def test_a_folders_own_scheduler_says_what_it_predicts(tmp_path: Path) -> None:
+    folder = save_folder("sdxl", tmp_path / "xl")
+    for values, prediction_type, zero in (
+        ({"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}, "v_prediction", True),
+        ({"_class_name": "EulerDiscreteScheduler", "rescale_betas_zero_snr": False}, "v_prediction", False),
+        ({"_class_name": "FlaxPNDMScheduler", "prediction_type": "epsilon"}, "epsilon", False),
+        ({"prediction_type": None, "_class_name": None}, "epsilon", False),
+        ({"trained_betas": [0.1, 0.5, 1]}, "epsilon", True),
+    ):
+        facts = facts_of(change_scheduler(folder, **values))
+        assert (facts.problem, facts.prediction_type, facts.zero_terminal_snr) == ("", prediction_type, zero), values
+
+
+@pytest.mark.parametrize("without_vae", [False, True])
+def test_a_folder_with_another_noise_is_refused_by_its_name(tmp_path: Path, without_vae: bool) -> None:
+    folder = save_folder("sdxl", tmp_path / "xl")
+    config = folder / "scheduler" / "scheduler_config.json"
+    before = config.read_text()
+    if without_vae:
+        shutil.rmtree(folder / "vae")
+    for values, told in (
+        *(({"_class_name": name}, name) for name in ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler", "NewScheduler")),
+        ({"prediction_type": "sample"}, "its scheduler says that it predicts sample"),
+        ({"prediction_type": "flow_prediction"}, "its scheduler says that it predicts flow_prediction"),
+        ({"use_flow_sigmas": True}, "its scheduler has use_flow_sigmas"),
+        ({"timestep_type": "continuous"}, "its scheduler has timesteps of the type continuous"),
+        ({"beta_schedule": "sigmoid"}, "the beta_schedule sigmoid"),
+    ):
+        config.write_text(before)
+        facts = facts_of(change_scheduler(folder, **values))
+        assert facts.kind == "other" and facts.hint
+        with pytest.raises(UserError) as error:
+            facts.check(other_vae=True)
+        assert error.value.problem == f"'xl' was trained with another noise ({told}), so it cannot be trained here."
+
+
+def test_a_folder_whose_index_alone_names_another_scheduler_or_whose_vae_shifts_its_latents_is_refused(tmp_path: Path) -> None:
+    folder = save_folder("sdxl", tmp_path / "xl")
+    change_index(folder, scheduler=["diffusers", "EDMEulerScheduler"])
+    assert "EDMEulerScheduler" in facts_of(folder).problem
+    change_index(folder, scheduler=["diffusers", "DDPMScheduler"])
+    vae = folder / "vae" / "config.json"
+    vae.write_text(json.dumps(json.loads(vae.read_text()) | {"latents_mean": [0.1] * 4}))
+    assert "its VAE has latents_mean" in facts_of(folder).problem
 
 
 def test_the_512_base_of_sd2_is_known_by_its_steps(tmp_path: Path) -> None:
@@ -173,6 +270,7 @@ def change_index(folder: Path, **values: Any) -> None:
         (lambda f: shutil.rmtree(f / "unet"), "unet/config.json is missing"),
         (lambda f: (f / "text_encoder" / "model.safetensors").unlink(), "a file of weights in text_encoder/ is missing"),
         (lambda f: shutil.rmtree(f / "tokenizer"), "tokenizer/vocab.json is missing"),
+        (lambda f: shutil.rmtree(f / "scheduler"), "scheduler/scheduler_config.json is missing"),
         (lambda f: os.truncate(f / "unet" / "diffusion_pytorch_model.safetensors", 1000), "is cut off"),
         (lambda f: (f / "model_index.json").write_text("{"), "a pipeline without a name"),
         (lambda f: change_index(f, _class_name="FluxPipeline"), "a model of Flux"),

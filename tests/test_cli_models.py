@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.conftest import TINY
 from tests.models.fake_hub import fake_hub
-from tests.models.tiny_families import save_single_file
+from tests.models.tiny_families import save_single_file, save_zero_snr_file
 from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import REPOSITORY, Workspace
@@ -36,9 +37,22 @@ def test_models_tells_family_size_precision_hash_and_problem_of_every_file(works
     assert main(["models", "--workspace", str(workspace.root)]) == EXIT_OK
     output = capsys.readouterr()
     lines = output.out.splitlines()
-    assert lines[0].split() == ["title", "family", "size_px", "precision", "bytes", "hash", "problem"]
-    assert lines[-1].split() == ["xl.safetensors", "sdxl", "1024", "fp32", str(path.stat().st_size), xl["hash"], "-"]
+    assert lines[0].split() == ["title", "family", "prediction", "size_px", "precision", "bytes", "hash", "problem"]
+    assert lines[-1].split() == ["xl.safetensors", "sdxl", "epsilon", "1024", "fp32", str(path.stat().st_size), xl["hash"], "-"]
     assert output.err == "", "hashes are known"
+
+
+def test_models_tells_what_each_predicts_and_whether_its_noise_ends_at_zero_snr(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    save_zero_snr_file(workspace.checkpoints / "v.safetensors")
+    save_single_file("sdxl", workspace.checkpoints / "xl.safetensors")
+    save_single_file("sd2_v", workspace.checkpoints / "two.ckpt")
+    assert main(["models", "--workspace", str(workspace.root), "--json", "--no-hash"]) == EXIT_OK
+    rows = {row["title"]: (row["prediction"], row["zero_terminal_snr"]) for row in json.loads(capsys.readouterr().out)}
+    assert rows == {
+        PORTRAITS: ("epsilon", False), TINY: ("epsilon", False), "two.ckpt": ("", False), "v.safetensors": ("v_prediction", True), "xl.safetensors": ("epsilon", False),
+    }  # fmt: skip
+    assert main(["models", "--workspace", str(workspace.root), "--no-hash"]) == EXIT_OK
+    assert re.search(r"^v.safetensors +sdxl +v_prediction, zero terminal SNR +1024", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_models_can_leave_the_hashes_out_and_needs_no_torch(workspace: Workspace) -> None:

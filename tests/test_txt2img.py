@@ -116,10 +116,13 @@ def test_a_form_that_cannot_be_painted_is_refused_with_every_problem(workspace: 
 
 def test_the_infotext_quotes_what_would_read_as_the_next_fact_and_tells_another_vae_and_clip_skip() -> None:
     sd: Any = SimpleNamespace(name="v1, pruned", hash="abc", other_vae="", clip_skip=1, is_sdxl=False, file=SimpleNamespace(size_px=16))
+    sd.prediction_type, sd.chosen_prediction, sd.zero_terminal_snr = "epsilon", "", False
     text = infotext(SampleRequest("x"), sd, {"a": "1", "b": "2"})
     assert text.endswith('Size: 16x16, Model hash: abc, Model: "v1, pruned", TI hashes: "a: 1, b: 2"')
     sd.other_vae, sd.clip_skip = "bright.safetensors", 2
     assert infotext(SampleRequest("x", width=8), sd, {}).endswith('Size: 8x16, Model hash: abc, Model: "v1, pruned", VAE: bright.safetensors, Clip skip: 2')
+    sd.prediction_type, sd.chosen_prediction, sd.zero_terminal_snr = "v_prediction", "v_prediction, zero terminal SNR", True
+    assert infotext(SampleRequest("x"), sd, {}).endswith("Clip skip: 2, Prediction type: v_prediction, Noise Schedule: Zero Terminal SNR")
 
 
 def test_the_form_gives_the_train_tab_its_preview_values() -> None:

@@ -12,12 +12,11 @@ from typing import Any
 
 from ti_core.errors import UserError
 from ti_core.files import load_json
+from ti_core.noise_facts import NOISE_HINT, noise_of_file, noise_of_folder
 from ti_core.tensor_headers import TensorHeader, read_header
 from ti_core.weight_kinds import FAMILY_HINT, FIRST_CONVOLUTION, UNET, channels_problem, kind_of
 
 SIZES_PX = {"sd1": 512, "sd2": 768, "sdxl": 1024, "": 512}
-_STEPS_OF_SD2_BASE = "875000"
-"""`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise, where their 768 px models predict v."""
 _PRECISIONS = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 _WEIGHTS_NAME = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)(?P<fp16>\.fp16)?(-\d+-of-(?P<parts>\d+))?(\.fp16)?\.(safetensors|bin)")
 _CONVERT = "Download its .safetensors version, or convert it to .safetensors with a program that you trust."
@@ -28,7 +27,7 @@ class CheckpointFacts:
     """`kind`: checkpoint, lora, vae, embedding, text encoder, other, unknown or damaged. `form`: file or folder.
 
     `family`: a key of models/families.py, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8. `prediction_type`: epsilon or
-    v_prediction, empty where nothing in the file tells. `latent_factor` is how many times the sides of a picture are those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
+    v_prediction, empty where nothing in the file tells; with `zero_terminal_snr` the last timestep is pure noise (Lin et al. 2023). `latent_factor` is how many times the sides of a picture are those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can be made good).
     """
 
@@ -38,6 +37,7 @@ class CheckpointFacts:
     inpainting: bool = False
     precision: str = ""
     prediction_type: str = ""
+    zero_terminal_snr: bool = False
     size_px: int = 512
     latent_factor: int = 8
     bytes: int = 0
@@ -47,9 +47,14 @@ class CheckpointFacts:
     missing: tuple[str, ...] = ()
     trainer_classes: tuple[str, ...] = ()
 
+    @property
+    def prediction(self) -> str:
+        """What it is taken to predict: as told, else epsilon; empty for a single file of Stable Diffusion 2 that does not tell, which is measured."""
+        return self.prediction_type or ("epsilon" if self.family in ("sd1", "sdxl") else "")
+
     def check(self, other_vae: bool = False) -> None:
         """Raises UserError if it cannot be trained. `other_vae` says that a separate VAE is chosen, so its own is not needed."""
-        if self.problem and not (other_vae and self.missing == ("VAE",)):
+        if self.problem and not (other_vae and self.kind == "checkpoint" and self.missing == ("VAE",)):
             raise UserError(self.problem, self.hint)
 
 
@@ -74,11 +79,14 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
         problem = f"'{path.name}' asks for the Python code '{header.foreign_classes[0]}', which a model does not need and which could do anything here; it was not run."
         hint = _CONVERT
     channels = (*header.shapes.get(FIRST_CONVOLUTION, ()), 0, 0)[1]
-    prediction_type = _prediction_type(path, header, found.family, channels == 9)
+    noise, kind = noise_of_file(path, header, found.family, channels == 9), found.kind
+    if noise.problem and kind == "checkpoint":
+        kind, problem, hint = "other", f"'{path.name}' {noise.problem}.", NOISE_HINT
     shapes = {name: shape for name, shape in header.shapes.items() if not name.startswith("model_ema.")}
     return dataclasses.replace(
-        facts, kind=found.kind, family=found.family, inpainting=channels == 9, precision=_precision(header), prediction_type=prediction_type,
-        size_px=_size_of_file(header, found.family, prediction_type, channels == 9), bytes=path.stat().st_size,
+        facts, kind=kind, family=found.family, inpainting=channels == 9, precision=_precision(header),
+        prediction_type=noise.prediction_type, zero_terminal_snr=noise.zero_terminal_snr,
+        size_px=_size_of_file(header, found.family, noise.prediction_type, channels == 9), bytes=path.stat().st_size,
         parameters=sum(map(math.prod, shapes.values())), problem=problem, hint=hint, missing=found.missing, trainer_classes=header.trainer_classes,
     )  # fmt: skip
 
@@ -90,24 +98,6 @@ def _precision(header: TensorHeader) -> str:
     for name in names:
         counts[header.dtypes[name]] += math.prod(header.shapes[name])
     return _PRECISIONS.get(counts.most_common(1)[0][0], "") if counts else ""
-
-
-def _prediction_type(path: Path, header: TensorHeader, family: str, inpainting: bool) -> str:
-    """From the key `v_pred`, the metadata, a .yaml beside the file (as A1111 reads it), or what the first files of the family had."""
-    if "v_pred" in header.shapes:
-        return "v_prediction"
-    told = header.metadata.get("modelspec.prediction_type", "").lower()
-    if told in ("epsilon", "v", "v_prediction"):
-        return "epsilon" if told == "epsilon" else "v_prediction"
-    try:
-        config = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        config = ""
-    if re.search(r"""^\s*parameterization:\s*["']?v["']?\s*(#.*)?$""", config, re.MULTILINE):
-        return "v_prediction"
-    if "model:" in config or (family == "sd2" and (inpainting or header.metadata.get("global_step") == _STEPS_OF_SD2_BASE)):
-        return "epsilon"  # what a config without the word means; and the only inpainting model of SD 2
-    return ""
 
 
 def _size_of_file(header: TensorHeader, family: str, prediction_type: str, inpainting: bool) -> int:
@@ -134,7 +124,7 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
     index, unet = load_json(folder / "model_index.json"), load_json(folder / "unet" / "config.json")
     pipeline = str(index.get("_class_name", ""))
     name, parts = folder.name, [part for part in ("text_encoder", "text_encoder_2", "unet", "vae") if _is_part(index, part)]
-    scheduler = load_json(folder / "scheduler" / "scheduler_config.json")
+    noise = noise_of_folder(index, load_json(folder / "scheduler" / "scheduler_config.json"), load_json(folder / "vae" / "config.json"))
     channels = unet.get("in_channels", 4)
     xl = "StableDiffusionXL" in pipeline
     linear = bool(unet.get("use_linear_projection"))  # SD 1 projects with convolutions; so small models of SD 2 are known too
@@ -151,13 +141,15 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
         kind, family, problem, hint = "other", "", f"'{name}' is a model of Stable Diffusion XL's refiner, which cannot be trained here.", FAMILY_HINT
     elif said := channels_problem(channels if isinstance(channels, int) else 4):
         kind, family, problem, hint = "other", "", f"'{name}' {said}.", FAMILY_HINT
+    elif noise.problem:
+        kind, family, problem, hint = "other", "", f"'{name}' {noise.problem}.", NOISE_HINT
     elif missing:
         problem = f"'{name}' is incomplete: {missing[0]} is missing."
     files = [file for part in parts for file in weights_of(folder / part)]
     headers = {file: read_header(file) for file in files} if not problem else {}
-    prediction_type = {"v_prediction": "v_prediction", "epsilon": "epsilon"}.get(str(scheduler.get("prediction_type", "epsilon")), "")
     return dataclasses.replace(
-        facts, kind=kind, family=family, inpainting=channels == 9, prediction_type=prediction_type, size_px=_size_of_folder(folder, unet, family), latent_factor=_latent_factor(folder),
+        facts, kind=kind, family=family, inpainting=channels == 9, prediction_type=noise.prediction_type, zero_terminal_snr=noise.zero_terminal_snr,
+        size_px=_size_of_folder(folder, unet, family), latent_factor=_latent_factor(folder),
         precision=next((_precision(header) for file, header in headers.items() if file.parent.name == "unet"), ""),
         bytes=sum(file.stat().st_size for file in files), parameters=sum(math.prod(s) for header in headers.values() for s in header.shapes.values()),
         problem=problem, hint=hint if problem else "", missing=missing,
@@ -180,6 +172,8 @@ def _missing_parts(folder: Path, parts: list[str]) -> tuple[str, ...]:
             missing.append(f"{part}/config.json")
         if match is None or (match["parts"] and len(files) != int(match["parts"])):
             missing.append(f"a file of weights in {part}/")
+    if not (folder / "scheduler" / "scheduler_config.json").is_file():
+        missing.append("scheduler/scheduler_config.json")
     for tokenizer in ["tokenizer"] + ["tokenizer_2"] * ("text_encoder_2" in parts):
         if not ((folder / tokenizer / "tokenizer.json").is_file() or (folder / tokenizer / "vocab.json").is_file()):
             missing.append(f"{tokenizer}/vocab.json")

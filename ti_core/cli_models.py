@@ -13,15 +13,16 @@ from typing import Any
 from ti_core.events import Emit
 from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoints
+from ti_core.settings import prediction_label
 from ti_core.workspace import Workspace
 
 Watch = Callable[[Callable[[Emit, threading.Event], object]], int]
 AddCommand = Callable[[str, Callable[[argparse.Namespace, Workspace], int], str], argparse.ArgumentParser]
-COLUMNS = ("title", "family", "size_px", "precision", "bytes", "hash", "problem")
+COLUMNS = ("title", "family", "prediction", "size_px", "precision", "bytes", "hash", "problem")
 
 
 def add_model_commands(command: AddCommand, watch: Watch) -> None:
-    models = command("models", _models, "list the checkpoints: family, size, precision, hash, and what is wrong with a file")
+    models = command("models", _models, "list the checkpoints: family, what they predict, size, precision, hash, and what is wrong with a file")
     models.add_argument("--json", action="store_true", help="print a JSON list, with all that is known")
     models.add_argument("--no-hash", action="store_true", help="leave out the hashes, which are computed once for each file, 7 GB in about 15 s")
     download = command(
@@ -36,17 +37,22 @@ def _models(args: argparse.Namespace, workspace: Workspace) -> int:
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return 0
-    table = [COLUMNS, *(tuple(str(row[column]) or "-" for column in COLUMNS) for row in rows)]
+    table = [COLUMNS, *(tuple(_cell(row, column) for column in COLUMNS) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS) - 1)]
     for line in table:
         print("  ".join([f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)] + [line[-1]]))
     return 0
 
 
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = prediction_label(row["prediction"], row["zero_terminal_snr"]) if column == "prediction" else row[column]
+    return str(value) or "-"
+
+
 def _row(checkpoint: CheckpointFile, hash: str) -> dict[str, Any]:
     facts = dataclasses.asdict(checkpoint.facts)
-    del facts["trainer_classes"]
-    return {"title": checkpoint.title, "path": str(checkpoint.path), **facts, "hash": hash}
+    del facts["trainer_classes"], facts["prediction_type"]
+    return {"title": checkpoint.title, "path": str(checkpoint.path), **facts, "prediction": checkpoint.facts.prediction, "hash": hash}
 
 
 def _hash(checkpoint: CheckpointFile, workspace: Workspace) -> str:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -22,6 +22,9 @@ from ti_core.prompts import split_at_names
 from ti_core.run_folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
 from ti_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ti_core.models.stable_diffusion import StableDiffusion
 
 T = TypeVar("T")
 OUTPUTS = "outputs/compare"
@@ -99,7 +102,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     request = SampleRequest("", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height)
     requests = [replace(request, prompt=_named(line, name, named.vectors, step), seed=seed) for line, seed in rows_shown for step in steps]
     emit(Started(f"Compare {settings.run}", len(requests), plan=f"Steps {', '.join(map(str, steps))}; prompts: {len(lines)}; seeds: {settings.seeds.strip()}."))
-    for sentence in (*saved_settings(run).sentences(), *named.left_out):
+    for sentence in (*saved_settings(run).sentences(), *_told_of_noise(run, sd), *named.left_out):
         emit(Notice(sentence))
     pictures: list[Image.Image] = []
     for batch in _batches(requests, len(requests) // len(lines)):
@@ -117,6 +120,16 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {workspace.shown(folder)}.", files=(grid,)))
     return made
+
+
+def _told_of_noise(run: Path, sd: StableDiffusion) -> list[str]:
+    """A sentence where the run was trained with another noise than its checkpoint is painted with: a configuration was changed, or is read better now."""
+    from ti_core.models.noise_schedule import trained_prediction
+
+    began = trained_prediction(run, sd)
+    if began == sd.prediction:
+        return []
+    return [f"This run was trained with {began}. {sd.file.title} says {sd.prediction}, and the pictures are painted so, as other programs paint them."]
 
 
 def _batches(requests: Sequence[T], of_a_line: int) -> Iterator[Sequence[T]]:

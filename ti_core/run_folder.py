@@ -205,6 +205,13 @@ def _of_a1111(content: dict[str, Any]) -> dict[str, Any]:
     return {**named, "checkpoint": content["model_name"]} if "model_name" in content else named
 
 
+def saved_prediction(folder: Path) -> tuple[str, bool] | None:
+    """What the run's checkpoint was taken to predict, and whether to zero terminal SNR; None for a run of a version that did not keep it."""
+    files = sorted(folder.glob("settings-*.json"))
+    kept = load_json(files[-1]) if files else {}
+    return (str(kept["prediction"]), bool(kept["zero_terminal_snr"])) if {"prediction", "zero_terminal_snr"} <= kept.keys() else None
+
+
 # ---- the copies of a run
 
 

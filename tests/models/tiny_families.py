@@ -138,6 +138,25 @@ def save_single_file(kind: str, path: Path, dtype: torch.dtype = torch.float32) 
     return path
 
 
+def save_zero_snr_file(path: Path, marks: tuple[str, ...] = ("v_pred", "ztsnr")) -> Path:
+    """SDXL in one file with the empty tensors by which such files say what they predict and how their noise ends (A1111's pull request 16567)."""
+    save_tensors(ldm_tensors("sdxl") | {mark: torch.tensor([]) for mark in marks}, path)
+    return path
+
+
+def change_scheduler(folder: Path, **values: Any) -> Path:
+    """Of a diffusers folder; None takes a setting out."""
+    path = folder / "scheduler" / "scheduler_config.json"
+    said = json.loads(path.read_text()) | values
+    path.write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
+    return folder
+
+
+def save_zero_snr_folder(folder: Path, **values: Any) -> Path:
+    """The same weights as a diffusers folder whose scheduler says so."""
+    return change_scheduler(save_folder("sdxl", folder), **{"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, **values})
+
+
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     if path.suffix == ".safetensors":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY
-from tests.models.tiny_families import save_single_file
+from tests.models.tiny_families import save_single_file, save_zero_snr_file
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.models import device
@@ -34,7 +34,9 @@ def test_family_size_precision_and_hash_are_shown_and_so_is_what_is_wrong(page: 
     (workspace.checkpoints / "page.safetensors").write_text("<html>please log in</html>" * 10)
     assert page.model.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 64 px · fp16 · 34 MB")
     said = page.model.described("big.safetensors")
-    assert said.startswith("Stable Diffusion XL · 1024 px · fp32") and "hash" not in said
+    assert said.startswith("Stable Diffusion XL · epsilon · 1024 px · fp32") and "hash" not in said
+    save_zero_snr_file(workspace.checkpoints / "v.safetensors")
+    assert page.model.described("v.safetensors").startswith("Stable Diffusion XL · v_prediction, zero terminal SNR · 1024 px · fp32")
     from ti_core.file_hashes import short_hash
 
     known = short_hash(workspace.checkpoints / "big.safetensors", workspace.hashes_file)

@@ -15,7 +15,7 @@ import diffusers
 import torch
 import transformers
 from accelerate import PartialState
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import SingleFileComponentError, create_diffusers_clip_model_from_ldm, load_single_file_checkpoint
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -29,6 +29,7 @@ from ti_core.file_hashes import short_hash
 from ti_core.library import CheckpointFile, find_checkpoint, find_vae
 from ti_core.models.device import autocast_dtype
 from ti_core.models.families import CLIP_TOKENS, FAMILIES, Family, load_tokenizers
+from ti_core.models.noise_schedule import alphas_cumprod, noise_schedule
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
 from ti_core.settings import AUTOMATIC
@@ -73,10 +74,12 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
     dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
     weights = dtype or torch.float32
     try:
+        schedule = noise_schedule(file, family, options.prediction_type)
+        signal = alphas_cumprod(schedule).to(device)
         load = _load_folder if file.path.is_dir() else _load_single_file
         classes = (*file.facts.trainer_classes, *(facts_of(own_vae).trainer_classes if own_vae else ()))
         with allowing(stand_ins(classes)):
-            tokenizers, encoders, unet, scheduler = load(file, family, weights)
+            tokenizers, encoders, unet = load(file, family, weights)
             vae = _load_vae(own_vae or file.path, family, weights)
         if family.name == "sdxl" and vae.config.force_upcast and weights is torch.float16:
             vae = vae.float()  # SDXL's overflows in fp16
@@ -89,12 +92,14 @@ def load_checkpoint(choice: str, workspace: Workspace, options: LoadOptions = Lo
         raise _damaged(file, error) from error
     tell = partial(_tell_hash, emit, file) if emit else None
     sd = StableDiffusion(
-        file, short_hash(file.path, workspace.hashes_file, tell), family, tokenizers, encoders, unet, vae, scheduler_config=dict(scheduler.config),
-        signal=scheduler.alphas_cumprod.to(device, torch.float32), prediction_type=scheduler.config.prediction_type, device=device,
+        file, short_hash(file.path, workspace.hashes_file, tell), family, tokenizers, encoders, unet, vae, scheduler_config=schedule, signal=signal,
+        prediction_type=schedule["prediction_type"], device=device,
         autocast_dtype=None if dtype is torch.float32 else dtype, clip_skip=options.clip_skip, other_vae=own_vae.name if own_vae else "",
         encoder_device=device,
+        chosen_prediction="" if options.prediction_type == AUTOMATIC else options.prediction_type,
     )  # fmt: skip
-    _decide_prediction_type(sd, options.prediction_type)
+    if options.prediction_type == AUTOMATIC and family.name == "sd2" and not file.path.is_dir() and not file.facts.prediction_type:
+        _measure_prediction_type(sd)
     return sd
 
 
@@ -102,7 +107,7 @@ def _tell_hash(emit: Emit, file: CheckpointFile, done: int, total: int) -> None:
     emit(Progress(f"Reading {file.title} for its hash (once)", done // 2**20, total // 2**20))
 
 
-Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel, DDPMScheduler]
+Parts = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel]
 
 
 def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> Parts:
@@ -110,7 +115,7 @@ def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> 
     kinds = (CLIPTextModel, CLIPTextModelWithProjection)
     encoders = tuple(_load_part(kind, path / f"text_encoder{name}", dtype=torch.float32) for kind, name in zip(kinds, family.folder_suffixes, strict=False))
     unet = _load_part(UNet2DConditionModel, path / "unet", torch_dtype=weights)
-    return _folder_tokenizers(path, family), encoders, unet, DDPMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
+    return _folder_tokenizers(path, family), encoders, unet
 
 
 def _load_part(kind: Any, folder: Path, **more: Any) -> Any:
@@ -139,8 +144,7 @@ def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype
         encoders = (_load_encoder_of_2022(path, configs),)
     more = {"in_channels": 9} if file.facts.inpainting else {}
     unet = UNet2DConditionModel.from_single_file(path, config=configs, subfolder="unet", torch_dtype=weights, local_files_only=True, **more)
-    scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
-    return tokenizers, encoders, unet, DDPMScheduler.from_config(scheduler.config, prediction_type=file.facts.prediction_type or "epsilon")
+    return tokenizers, encoders, unet
 
 
 def _load_encoder_of_2022(path: str, configs: str) -> CLIPTextModel:
@@ -178,12 +182,10 @@ def _damaged(file: CheckpointFile, error: Exception) -> UserError:
 # ---- epsilon or v
 
 
-def _decide_prediction_type(sd: StableDiffusion, choice: str) -> None:
-    """The user's choice, else what the file says, else, for a single file of Stable Diffusion 2, what its UNet does."""
-    kind = sd.prediction_type if choice == AUTOMATIC else choice
-    if choice == AUTOMATIC and sd.family.name == "sd2" and not sd.file.path.is_dir() and not sd.file.facts.prediction_type:
-        kind = measured_prediction_type(sd)
-        sd.notes = (f"{sd.file.title} does not say what it predicts; its answer to pure noise says {kind}. Choose Prediction type if pictures come out wrong.",)
+def _measure_prediction_type(sd: StableDiffusion) -> None:
+    """For a single file of Stable Diffusion 2 that does not say what it predicts: what its UNet does."""
+    kind = measured_prediction_type(sd)
+    sd.notes = (f"{sd.file.title} does not say what it predicts; its answer to pure noise says {kind}. Choose Prediction type if pictures come out wrong.",)
     sd.prediction_type = sd.scheduler_config["prediction_type"] = kind
 
 
@@ -195,7 +197,7 @@ def measured_prediction_type(sd: StableDiffusion) -> str:
     noise = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)).to(sd.device)
     width = sum(sd.widths.values())
     words = torch.zeros(1, 77, width, device=sd.device)
-    predicted = sd.predict(noise, torch.tensor([999], device=sd.device), Conditioning(words), torch.zeros(1, 6, device=sd.device))
+    predicted = sd.predict(noise, torch.tensor([len(sd.signal) - 1], device=sd.device), Conditioning(words), torch.zeros(1, 6, device=sd.device))
     alike = torch.nn.functional.cosine_similarity(predicted.float().flatten(), noise.flatten(), dim=0)
     return "epsilon" if float(alike) > 0.5 else "v_prediction"
 

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 def infotext(request: SampleRequest, sd: StableDiffusion, hashes: Mapping[str, str]) -> str:
-    """`hashes` are those of the embeddings' files, by name. Clip skip and VAE are told where they are not the checkpoint's own."""
+    """`hashes` are those of the embeddings' files, by name. Clip skip, VAE and prediction type are told where they are not the checkpoint's own; the noise
+    schedule where it ends at zero terminal SNR, as A1111 tells it, which takes it from there when it reads a picture.
+    """
     facts: dict[str, Any] = {
         "Steps": request.steps, "Sampler": request.sampler, "CFG scale": f"{request.cfg_scale:g}", "Seed": request.seed,
         "Size": f"{request.width or sd.file.size_px}x{request.height or sd.file.size_px}", "Model hash": sd.hash, "Model": sd.name, "VAE": sd.other_vae,
-        "Clip skip": sd.clip_skip if sd.clip_skip > 1 and not sd.is_sdxl else "",
+        "Clip skip": sd.clip_skip if sd.clip_skip > 1 and not sd.is_sdxl else "", "Prediction type": sd.prediction_type if sd.chosen_prediction else "",
+        "Noise Schedule": "Zero Terminal SNR" if sd.zero_terminal_snr else "",
     }  # fmt: skip
     if hashes:
         facts["TI hashes"] = ", ".join(f"{name}: {digest}" for name, digest in hashes.items())

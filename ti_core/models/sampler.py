@@ -36,6 +36,8 @@ SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 """A1111's name of each sampler -> diffusers' class, and what is set beside the checkpoint's own noise schedule."""
 
+LEAST_SIGNAL = 2**-24
+
 
 @dataclass(frozen=True)
 class SampleRequest:
@@ -88,12 +90,11 @@ def _sample_batch(
 ) -> list[Image.Image]:
     first = requests[0]
     width, height = first.width or sd.file.size_px, first.height or sd.file.size_px
-    solver_class, options = SOLVERS[first.sampler]
-    solver = solver_class.from_config({k: v for k, v in sd.scheduler_config.items() if not k.startswith("_")}, **options)
-    solver.set_timesteps(first.steps, device=sd.device)
+    solver = solver_for(sd.scheduler_config, first.sampler)
+    set_timesteps(solver, first.steps, sd.device)
     shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
-    more = {"generator": generators} if solver_class is EulerAncestralDiscreteScheduler else {}  # the only one that draws noise on its way
+    more = {"generator": generators} if isinstance(solver, EulerAncestralDiscreteScheduler) else {}  # the only one that draws noise on its way
     latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device) * solver.init_noise_sigma
     told = _guidance(sd, requests, vectors)
     sizes = torch.tensor([size_of(width, height)] * len(told.words), device=sd.device)
@@ -117,6 +118,35 @@ def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | 
     if stop is not None and stop.is_set():
         raise Interrupted
     return sd.decode(latents[None])
+
+
+def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
+    """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py).
+
+    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so that it
+    is 4096. DDIM divides by what is left only where the noise is predicted (Lin et al. 2023, section 3.2): there the same
+    is done here.
+    """
+    solver_class, options = SOLVERS[sampler]
+    solver = solver_class.from_config(schedule, **options)
+    if schedule["rescale_betas_zero_snr"] and schedule["prediction_type"] == "epsilon" and isinstance(solver, DDIMScheduler):
+        solver.alphas_cumprod[-1] = LEAST_SIGNAL
+    return solver
+
+
+def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
+    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61 steps).
+
+    The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero terminal SNR,
+    and it would take the second.
+    """
+    solver.set_timesteps(steps, device=device)
+    if hasattr(solver, "set_begin_index"):
+        solver.set_begin_index(0)
+    if len(solver.timesteps) > steps:
+        solver.timesteps = solver.timesteps[:steps]
+        if hasattr(solver, "sigmas"):
+            solver.sigmas = torch.cat([solver.sigmas[:steps], solver.sigmas[-1:]])
 
 
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:

@@ -15,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from ti_core.library import CheckpointFile
 from ti_core.models.families import Family
 from ti_core.models.recompute import save_memory
+from ti_core.settings import prediction_label
 
 LATENT_CHANNELS = 4
 TOKENS = 77
@@ -52,7 +53,8 @@ class Conditioning:
 
 @dataclass
 class StableDiffusion:
-    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [1000], on `device`.
+    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [timesteps], on `device`; its last is 0 at zero
+    terminal SNR. `scheduler_config` holds what describes the noise (models/noise_schedule.py).
 
     Tokenizers and text encoders are in the order of the family's `encoders`. `encoder_device` is the CPU when the text encoders had to make room.
     """
@@ -70,6 +72,8 @@ class StableDiffusion:
     device: torch.device
     autocast_dtype: torch.dtype | None
     clip_skip: int = 1
+    chosen_prediction: str = ""
+    """What somebody chose it to predict, in the place of what the checkpoint says."""
     other_vae: str = ""
     """File name of the VAE that stands in for the checkpoint's own."""
     vae_idles_on_cpu: bool = False
@@ -101,6 +105,16 @@ class StableDiffusion:
     @property
     def is_sdxl(self) -> bool:
         return len(self.text_encoders) == 2
+
+    @property
+    def prediction(self) -> str:
+        """What it predicts and how its noise ends, as the choices of Prediction type name it."""
+        return prediction_label(self.prediction_type, self.zero_terminal_snr)
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the last timestep is pure noise (Lin et al. 2023)."""
+        return bool(self.scheduler_config["rescale_betas_zero_snr"])
 
     @property
     def name(self) -> str:

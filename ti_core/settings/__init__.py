@@ -7,7 +7,17 @@ the values alone; what is on disk is checked where it is used.
 from ti_core.settings.create import CreateSettings
 from ti_core.settings.paint import AS_TRAINED, CompareSettings, Txt2ImgSettings
 from ti_core.settings.preprocess import PreprocessSettings
-from ti_core.settings.shared import AUTOMATIC, OWN_SIZE, PORTRAITS, SAMPLERS, SWITCHES
+from ti_core.settings.shared import (
+    AUTOMATIC,
+    OWN_SIZE,
+    PORTRAITS,
+    PREDICTION_TYPES,
+    SAMPLERS,
+    SWITCHES,
+    ZERO_SNR,
+    parse_prediction,
+    prediction_label,
+)
 from ti_core.settings.train import OF_EACH_STEP, OF_THE_RUN, WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
 
 __all__ = [
@@ -17,13 +27,17 @@ __all__ = [
     "OF_THE_RUN",
     "OWN_SIZE",
     "PORTRAITS",
+    "PREDICTION_TYPES",
     "SAMPLERS",
     "SWITCHES",
     "WITH_EACH_PREVIEW",
+    "ZERO_SNR",
     "CompareSettings",
     "CreateSettings",
     "PreprocessSettings",
     "ResumeSettings",
     "TrainSettings",
     "Txt2ImgSettings",
+    "parse_prediction",
+    "prediction_label",
 ]

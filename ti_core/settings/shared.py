@@ -10,7 +10,8 @@ PORTRAITS = "Portraits (built in)"
 OWN_SIZE = 0
 AUTOMATIC = "Automatic"
 """The choice that leaves a decision to the file or to the device."""
-PREDICTION_TYPES = (AUTOMATIC, "epsilon", "v_prediction")
+ZERO_SNR = "zero terminal SNR"
+PREDICTION_TYPES = (AUTOMATIC, "epsilon", "v_prediction", f"v_prediction, {ZERO_SNR}")
 PRECISIONS = (AUTOMATIC, "bfloat16", "float16", "float32")
 SWITCHES = (AUTOMATIC, "on", "off")
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
@@ -38,8 +39,20 @@ def vae_option() -> Any:
 def prediction_option() -> Any:
     return option(
         AUTOMATIC, "Prediction type", "dropdown",
-        "Keep Automatic. If previews are brown or grey mush, choose v_prediction; if that is no better, epsilon.", choices=PREDICTION_TYPES,
+        "Keep Automatic: what the checkpoint says. If previews are brown or grey mush, choose v_prediction; if that is no better, epsilon. "
+        "Zero terminal SNR is for models whose page says so, where the file does not.", choices=PREDICTION_TYPES,
     )  # fmt: skip
+
+
+def prediction_label(prediction_type: str, zero_terminal_snr: bool) -> str:
+    """As the choices of `prediction_option` name it: "v_prediction, zero terminal SNR"."""
+    return ", ".join(filter(None, [prediction_type, ZERO_SNR if zero_terminal_snr else ""]))
+
+
+def parse_prediction(label: str) -> tuple[str, bool]:
+    """Prediction type, and whether the noise ends at zero terminal SNR, of a label."""
+    prediction_type, _, rest = label.partition(", ")
+    return prediction_type, rest == ZERO_SNR
 
 
 def precision_option() -> Any:

@@ -15,7 +15,6 @@ from torch import Tensor
 from ti_core.data.latents import Latents
 from ti_core.plan import RunPlan
 
-TIMESTEPS = 1000
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
@@ -48,31 +47,31 @@ def clean_latents(latents: Latents, images: list[int], method: str, seed: int, s
     return [latents.draw([i], generator_for(seed, f"posterior of image {i}", 0))[0] for i in images]
 
 
-def noise_of_step(clean: Sequence[Tensor], seed: int, step: int, spread: str = "independent") -> tuple[list[Tensor], Tensor]:
-    """Standard normal noise like each of `clean`, and timesteps int64 [n] in 0..999, on their device.
+def noise_of_step(clean: Sequence[Tensor], seed: int, step: int, spread: str = "independent", timesteps_there: int = 1000) -> tuple[list[Tensor], Tensor]:
+    """Standard normal noise like each of `clean`, and timesteps int64 [n] from 0 to below `timesteps_there`, on their device.
 
     `spread` says how the images of an update, and the updates, share out what they see: `independent` draws each timestep by itself, as
     A1111 does; `even` spreads them over all timesteps; `even, paired noise` also gives every second image the opposite of its neighbour's noise.
     """
     generator = generator_for(seed, "noise", step)
-    timesteps = torch.randint(0, TIMESTEPS, (len(clean),), generator=generator)
+    timesteps = torch.randint(0, timesteps_there, (len(clean),), generator=generator)
     noise = [torch.randn(one.shape, generator=generator) for one in clean]
     if spread != "independent":
-        timesteps = even_timesteps(len(clean), seed, step)
+        timesteps = even_timesteps(len(clean), seed, step, timesteps_there)
     if spread == "even, paired noise":
         noise = [-noise[i - 1] if i % 2 and one.shape == noise[i - 1].shape else one for i, one in enumerate(noise)]
     return [one.to(like.device) for one, like in zip(noise, clean, strict=True)], timesteps.to(clean[0].device)
 
 
-def even_timesteps(count: int, seed: int, step: int) -> Tensor:
-    """int64 [count] timesteps of one update that lie evenly spread, and go on so from update to update, in random order.
+def even_timesteps(count: int, seed: int, step: int, timesteps_there: int = 1000) -> Tensor:
+    """int64 [count] timesteps of one update, from 0 to below `timesteps_there`, that lie evenly spread, and go on so from update to update, in random order.
 
     Points of the sequence frac(start + k x golden ratio): any run of them leaves no gap much larger than the mean one, so even updates
     of one image cover all timesteps within a few of them.
     """
     start = torch.rand((), generator=generator_for(seed, "timesteps", 0), dtype=torch.float64)
     k = (step - 1) * count + torch.arange(count, dtype=torch.float64)
-    spread = ((start + k * GOLDEN_RATIO) % 1 * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
+    spread = ((start + k * GOLDEN_RATIO) % 1 * timesteps_there).long().clamp(max=timesteps_there - 1)
     return spread[torch.randperm(count, generator=generator_for(seed, "timestep order", step))]
 
 
@@ -85,7 +84,7 @@ def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) 
 
 
 def add_noise(clean: Tensor, noise: Tensor, timesteps: Tensor, signal: Tensor) -> Tensor:
-    """Latents [n, c, h, w] with standard normal noise like them, as much as timesteps int64 [n] say (Ho et al. 2020, eq. 4); `signal` is alphas_cumprod, float32 [1000]."""
+    """Latents [n, c, h, w] with standard normal noise like them, as much as timesteps int64 [n] say (Ho et al. 2020, eq. 4); `signal` is alphas_cumprod, float32 [timesteps]."""
     kept = signal[timesteps].view(-1, 1, 1, 1)
     return kept.sqrt() * clean + (1 - kept).sqrt() * noise
 

@@ -19,7 +19,7 @@ from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.prompts import build_prompt
 from ti_core.settings import WITH_EACH_PREVIEW
-from ti_core.training.diffusion import TIMESTEPS, add_noise, generator_for, parts_of_one_shape, prompt_random, squared_error, target_of
+from ti_core.training.diffusion import add_noise, generator_for, parts_of_one_shape, prompt_random, squared_error, target_of
 from ti_core.training.norms import usual_lengths
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
@@ -91,7 +91,7 @@ def _no_evaluation(run: Run, why: str) -> Evaluation:
 def _sign_of(run: Run, images: list[int]) -> str:
     settings, examples = run.settings, [run.inputs.examples[i] for i in images]
     contents = [hashlib.sha256(example.path.read_bytes()).hexdigest() for example in examples]
-    told = [contents, describe_inputs(examples, run.others.hashes), run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction_type,
+    told = [contents, describe_inputs(examples, run.others.hashes), run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction,
             run.sd.other_vae, settings.seed, settings.alpha_as_weight, settings.precision]  # fmt: skip
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
@@ -113,7 +113,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     """The loss on each input; raises Interrupted between two micro-batches. Image i with the i-th of evenly spread timesteps, in mixed order, and noise of its own."""
     sd, count = run.sd, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
-    timesteps = ((torch.arange(count) + 0.5) / count * TIMESTEPS).long()[torch.randperm(count, generator=generator)].to(sd.device)
+    timesteps = ((torch.arange(count) + 0.5) / count * len(sd.signal)).long()[torch.randperm(count, generator=generator)].to(sd.device)
     clean = [run.latents.mean[i] for i in images]
     noise = [torch.randn(one.shape, generator=generator).to(sd.device) for one in clean]
     prompts = [

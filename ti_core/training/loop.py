@@ -11,6 +11,7 @@ from ti_core.embedding_files import named_in
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted, shown_number
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
+from ti_core.library import find_usable_checkpoint
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.device import count_devices
 from ti_core.models.warm import warm_checkpoint
@@ -23,7 +24,7 @@ from ti_core.training.norms import move_average
 from ti_core.training.optimizer_state import load_state, save_state, state_of
 from ti_core.training.run import Run, begin_run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
-from ti_core.training.setup import prepare
+from ti_core.training.setup import as_begun, prepare
 from ti_core.training.snapshots import advise_interval, prompt_of_run, save_preview
 from ti_core.training.together import Together
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
@@ -81,6 +82,8 @@ def _train(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thre
 
 def _begin(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None, together: Together) -> Run:
     emit(Progress("Checking the settings and the pictures", 0, 1))
+    if saved:
+        settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
     if not together.is_first:
         settings, inputs = together.silent(settings, inputs)

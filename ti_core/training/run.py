@@ -17,6 +17,7 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
 from ti_core.models.device import device_state
 from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
+from ti_core.models.noise_schedule import trained_prediction
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.run_folder import RunFolder
 from ti_core.settings import TrainSettings
@@ -139,7 +140,7 @@ def begin_run(
     if not fit.fits:
         emit(Notice(f"This training needs {fit.need.sentence()}. That is more than is free, so it may end early; a smaller Width and Height need less."))
     _bring_to_device(sd, fit)
-    folder = _open_folder(replace(settings, width=width, height=height), inputs, sd, saved if together.is_first else None)
+    folder = _open_folder(replace(settings, width=width, height=height), inputs, sd, saved if together.is_first else None, emit)
     norms = norm_control(settings.norm_control, sd)
     rows = inputs.embedding.vectors
     vectors = {encoder: rows[encoder].to(sd.device).clone().requires_grad_(True) for encoder in sd.widths}  # a saved state has another order
@@ -158,14 +159,18 @@ def begin_run(
     )  # fmt: skip
 
 
-def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, saved: RunState | None) -> RunFolder:
+def _open_folder(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, saved: RunState | None, emit: Emit) -> RunFolder:
     """The folder of the saved run, else one of today, with the settings in it."""
     plan = inputs.plan
     fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, plan.first_step, inputs.suffix)
     folder = saved.folder if saved else fresh
+    began = trained_prediction(folder.root, sd) if any(folder.root.glob("settings-*.json")) else sd.prediction
+    if not saved and began != sd.prediction:
+        emit(Notice(f"The steps until here were trained with {began}. {sd.file.title} says {sd.prediction}, so the steps from here on are."))
     facts = {
         "model_name": sd.stored_name, "model_hash": sd.hash, "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count, "initial_step": plan.first_step,
+        "prediction": sd.prediction_type, "zero_terminal_snr": sd.zero_terminal_snr,
     }  # fmt: skip
     folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
     return folder
@@ -180,6 +185,12 @@ def _check_unchanged(saved: RunState, inputs: Prepared, others: NamedIn, sd: Sta
         )
     for note in saved.notes:
         emit(Notice(note))
+    began = saved.prediction or (sd.prediction if sd.chosen_prediction or sd.file.facts.form == "folder" else sd.prediction_type)
+    if began != sd.prediction:
+        raise UserError(
+            f"The checkpoint {sd.file.title} says {sd.prediction} now, but this run began with {began}.",
+            "Put its old configuration back, or train on from the run's latest copy.",
+        )
     if saved.inputs not in (None, describe_inputs(inputs.examples, others.hashes)):
         emit(Notice("The pictures, captions or other embeddings were changed since the run was interrupted, so it goes on, but not exactly as it would have."))
 

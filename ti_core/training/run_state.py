@@ -44,6 +44,8 @@ class RunState:
     checkpoint_hash: str | None
     inputs: str | None
     preview_prompt: str = ""
+    prediction: str = ""
+    """What the checkpoint was taken to predict; empty in the state of a run that was begun before this was kept."""
     notes: tuple[str, ...] = ()
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
@@ -69,6 +71,7 @@ def save_run_state(run: Run) -> Future[None]:
         "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
         "preview_prompt": run.preview_prompt,
+        "prediction": run.sd.prediction,
     }  # fmt: skip
 
     def write() -> None:
@@ -95,7 +98,7 @@ def load_run_state(folder: RunFolder) -> RunState:
         refusals = int(facts.get("refusals", "0"))
         return RunState(
             folder, kept.settings, embedding, average, optimizer, refusals, facts.get("checkpoint_hash"), facts.get("inputs"),
-            facts.get("preview_prompt", ""), _notes(kept, facts),
+            facts.get("preview_prompt", ""), facts.get("prediction", ""), _notes(kept, facts),
         )  # fmt: skip
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError, RecursionError) as error:
         raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error

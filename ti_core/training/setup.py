@@ -14,12 +14,12 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
-from ti_core.library import embedding_suffix, find_embedding, find_usable_checkpoint, known_name
+from ti_core.library import CheckpointFile, embedding_suffix, find_embedding, find_usable_checkpoint, known_name
 from ti_core.models.families import FAMILIES, Family
 from ti_core.plan import RunPlan, plan_run
 from ti_core.prompts import build_prompt, find_template, load_template, split_at_names
 from ti_core.schedule import Schedule, parse_schedule
-from ti_core.settings import TrainSettings
+from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
 from ti_core.training.checks import check_train
 from ti_core.workspace import Workspace
 
@@ -81,6 +81,25 @@ def _told_of_file_names(examples: Sequence[Example], lines: Sequence[str]) -> st
 
 def _names(prompt: str, name: str) -> bool:
     return any(found for found, _ in split_at_names(prompt, [name]))
+
+
+def as_begun(settings: TrainSettings, checkpoint: CheckpointFile, prediction: str, emit: Emit) -> TrainSettings:
+    """The settings of a run that goes on, with what it trained on until here where its checkpoint now says something else; a Notice tells.
+
+    `prediction` is what the run's state says, empty where it was begun before zero terminal SNR was read from a single file: such a run did without.
+    """
+    facts = checkpoint.facts
+    says = prediction_label(facts.prediction, facts.zero_terminal_snr)
+    began = prediction or (facts.prediction if facts.form == "file" else says)
+    if settings.prediction_type != AUTOMATIC or began == says or began not in PREDICTION_TYPES:
+        return settings
+    if facts.prediction:  # else it was measured, and is not measured again
+        emit(
+            Notice(
+                f"{checkpoint.title} says {says}, but this run began with {began}, so it goes on with {began}. Train again from the start to train with {says}."
+            )
+        )
+    return replace(settings, prediction_type=began)
 
 
 def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None) -> Prepared:

@@ -86,7 +86,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     prompts = prompts_of_step(run, images, step)
     latents = run.latents_at(step)
     clean = clean_latents(latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread)
+    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread, len(sd.signal))
     own = run.together.own(len(images))
     total_images, images, prompts = len(images), [images[i] for i in own], [prompts[i] for i in own]
     clean, noise, timesteps = [clean[i] for i in own], [noise[i] for i in own], timesteps[own]

@@ -48,8 +48,3 @@ def fill_script(typed: Mapping[str, Any], known: Collection[str]) -> str:
 def text_of(value: Any, otherwise: str) -> str:
     """What was kept for a text, if it is one."""
     return value if isinstance(value, str) and value else otherwise
-
-
-def number_of(value: Any, otherwise: int) -> float:
-    """What was kept for a number, if it is one."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise

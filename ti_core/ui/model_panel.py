@@ -17,7 +17,7 @@ from ti_core.events import Emit
 from ti_core.file_hashes import known_hash
 from ti_core.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.models.families import FAMILIES
-from ti_core.settings import AUTOMATIC, TrainSettings
+from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import looks
 from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
@@ -78,7 +78,7 @@ class ModelPanel:
 
     @looks
     def described(self, choice: str | None, *folders: str | None) -> str:
-        """Family, size, precision, file size and hash of the chosen checkpoint, and whether it can draw the pictures in `folders`, or why it cannot be used."""
+        """Family, what it predicts, size, precision, file size and hash of the chosen checkpoint, and whether it can draw the pictures in `folders`, or why it cannot be used."""
         try:
             file = find_checkpoint(choice or self.chosen, self.desk.workspace)
             facts = file.facts
@@ -89,7 +89,8 @@ class ModelPanel:
         hashed = known_hash(file.path, self.desk.workspace.hashes_file)
         lacks = "needs a VAE: choose one below" if facts.missing else ""
         size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
-        said = [family, facts.prediction_type, f"{facts.size_px} px", facts.precision, size, f"hash {hashed}" if hashed else "", lacks]
+        predicts = prediction_label(facts.prediction, facts.zero_terminal_snr)
+        said = [family, predicts, f"{facts.size_px} px", facts.precision, size, f"hash {hashed}" if hashed else "", lacks]
         facts_line = " · ".join(fact for fact in said if fact)
         return "\n".join([facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)])
 

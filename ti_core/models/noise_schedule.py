@@ -1,0 +1,76 @@
+"""The noise schedule of a checkpoint, as it says or somebody chose: betas, what is predicted, how a sampler spaces its steps."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from ti_core.library import CheckpointFile
+from ti_core.models.families import Family
+from ti_core.run_folder import saved_prediction
+from ti_core.settings import AUTOMATIC, parse_prediction, prediction_label
+
+if TYPE_CHECKING:
+    from ti_core.models.stable_diffusion import StableDiffusion
+
+KEYS = (
+    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "rescale_betas_zero_snr", "timestep_spacing",
+    "steps_offset",
+)  # fmt: skip
+"""What describes the noise in a scheduler's configuration. The rest is a solver's own: "Euler" is Euler with any checkpoint."""
+ZERO_SNR_SPACING = "trailing"
+"""Sampling then begins at the last timestep, which is pure noise (Lin et al. 2023, section 3.3); "leading" leaves it out."""
+
+
+def noise_schedule(file: CheckpointFile, family: Family, choice: str) -> dict[str, Any]:
+    """KEYS with the values of the checkpoint, or with a `choice` of PREDICTION_TYPES in their place.
+
+    Raises OSError or ValueError for a folder whose configuration cannot be read.
+    """
+    is_folder = file.path.is_dir()
+    said = _read(file.path if is_folder else family.configs)
+    named = str(said.get("_class_name", "")).removeprefix("Flax")
+    schedule = _defaults(DDPMScheduler) | _defaults(getattr(diffusers, named, DDPMScheduler)) | {key: said[key] for key in KEYS if key in said}
+    predicts, zero = file.facts.prediction_type or "epsilon", file.facts.zero_terminal_snr
+    spaced = is_folder and zero and "timestep_spacing" in said  # for such noise, by whoever made the folder
+    if choice != AUTOMATIC:
+        predicts, zero = parse_prediction(choice)
+    if betas := schedule["trained_betas"]:
+        schedule["num_train_timesteps"] = len(betas)
+        zero = zero or betas[-1] == 1
+    if zero and not spaced:
+        schedule["timestep_spacing"] = ZERO_SNR_SPACING
+    return schedule | {"prediction_type": predicts, "rescale_betas_zero_snr": zero}
+
+
+def trained_prediction(run: Path, sd: StableDiffusion) -> str:
+    """What the checkpoint was taken to predict in the run of that folder, as `sd.prediction` names it.
+
+    A run whose settings do not say was begun by a version that read zero terminal SNR from folders alone.
+    """
+    predicts, zero = saved_prediction(run) or (sd.prediction_type, sd.zero_terminal_snr and sd.file.facts.form == "folder")
+    return prediction_label(predicts, zero)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    said = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    if not isinstance(said, dict):
+        raise ValueError("its scheduler_config.json holds no settings")
+    return said
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """What a class of diffusers takes for those of KEYS that a configuration leaves out."""
+    return {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items() if name in KEYS}
+
+
+def alphas_cumprod(schedule: dict[str, Any]) -> Tensor:
+    """float32 [timesteps] on the CPU, in 0..1 (Ho et al. 2020, eq. 4); the last is exactly 0 at zero terminal SNR."""
+    signal: Tensor = DDPMScheduler(**schedule).alphas_cumprod
+    return signal
