@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -32,6 +33,7 @@ TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
 SHOW_NEW_JOB = "(job) => { if (job && job !== window.newestJob) { window.newestJob = job; window.dispatchEvent(new Event('job-submitted')); } }"
+DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
 POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 
 
@@ -224,6 +226,7 @@ class Page:
         for tab in self.all_tabs:
             # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
             tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
+        blocks.load(None, None, None, js=DROPDOWN_KEYS, show_progress="hidden")
         again = f"(tab) => ({{ __type__: 'update', selected: {json.dumps(TAB_IDS)}.includes(tab) ? tab : {json.dumps(TAB_IDS[0])} }})"
         restored = blocks.load(None, self.kept_tab, self.tabs, js=again, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")

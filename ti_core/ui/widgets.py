@@ -22,9 +22,10 @@ def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> A
     """A dropdown whose choices are read from disk.
 
     It takes any text, because gradio would compare with the list of the server's start and refuse what was made since; the
-    job says in a clear sentence if there is no such thing.
+    job says in a clear sentence if there is no such thing. All choices are shown, not the first hundred alone, so that dropdowns.js
+    finds the exact name among them.
     """
-    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, **shared)
+    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, num_choices_shown=None, **shared)
 
 
 def widget(option: Option, default: Any, elem_id: str) -> Any:
