@@ -17,6 +17,17 @@ from ti_core.files import save_text, state_of
 from ti_core.workspace import Workspace
 
 
+class ChangedMeanwhile(UserError):
+    """The caption is another now than when the edit began; `now` is its text."""
+
+    def __init__(self, name: str, now: str) -> None:
+        super().__init__(
+            f"The caption of '{name}' was changed by somebody else meanwhile, to '{now}', so yours was not saved.",
+            "Press Save again to replace it, or Open to see it.",
+        )
+        self.now = now
+
+
 @dataclass(frozen=True)
 class Captioned:
     """A picture and its words: `text` with the lines of its file, `caption` as it is trained with, in one line.
@@ -72,7 +83,7 @@ def save_caption(folder: Path, name: str, text: str, expected: str | None = None
     """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied in lines that are new.
 
     `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError where one of them is another
-    now, and for a file that cannot be read, because its words would be lost.
+    now (ChangedMeanwhile for the text), and for a file that cannot be read, because its words would be lost.
     """
     with editing:
         captioned = find_captioned(folder, name)
@@ -82,10 +93,9 @@ def save_caption(folder: Path, name: str, text: str, expected: str | None = None
         if expected_picture and expected_picture != state_of_picture(captioned.picture):
             raise UserError(f"'{name}' is another picture since you opened it, so your text was not saved.", "Copy it if you need it, and press Open.")
         if expected is not None and captioned.text not in (expected, tidied):
-            raise UserError(
-                f"The caption of '{name}' was changed by somebody else meanwhile, to '{captioned.text}', so yours was not saved.",
-                "Press Save again to replace it, or Open to see it.",
-            )
+            raise ChangedMeanwhile(name, captioned.text)
+        if tidied == captioned.text and captioned.file.exists():
+            return captioned.file
         return _save(folder, f"the caption of {name}", {captioned.file: tidied})[0]
 
 

@@ -86,7 +86,7 @@ def read_text(path: Path) -> str:
         raise _unreadable(path) from error
     if "\0" in text:  # UTF-16 without its mark is also valid UTF-8
         raise _unreadable(path)
-    return text.strip()
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()  # as browsers give it back
 
 
 def _unreadable(path: Path) -> UserError:

@@ -13,7 +13,7 @@
   const takesAnyText = (box) => !box.classList.contains("subdued"); // gradio greys a text that is in no such list
   const chosenOnes = (box) => [...(box.closest(".wrap-inner")?.querySelectorAll(".token") ?? [])].map((token) => token.textContent.trim());
 
-  const isOfSeveral = (box) => box.closest(".wrap-inner")?.querySelector(".token, .remove-all") !== null;
+  const isOfSeveral = (box) => box.closest(".of-several") !== null; // widgets.py says so: gradio's markup does not
 
   const sameName = (box) => {
     const options = optionsOf(box), text = box.value, small = text.trim().toLowerCase();
@@ -34,6 +34,7 @@
   const unmark = (box) => {
     if (typed === box) typed = null;
     box.closest(".wrap")?.removeAttribute("data-typed");
+    box.removeAttribute("aria-activedescendant");
     for (const option of optionsOf(box)) option.removeAttribute("data-enter");
   };
   const mark = (box) => {
@@ -94,7 +95,7 @@
       event.preventDefault();
       event.stopImmediatePropagation();
       choose(box);
-    } else if (event.key === "Enter" && !box.value && isOfSeveral(box) && !box.getAttribute("aria-activedescendant")) {
+    } else if (event.key === "Enter" && !box.value && isOfSeveral(box) && !listOf(box)?.querySelector("li.active")) {
       event.stopImmediatePropagation(); // gradio would add an empty one
     }
   }, true);

@@ -14,7 +14,7 @@ from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.recipe import PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
-from ti_core.ui.captions_tab import CaptionsTab, Opened
+from ti_core.ui.captions_tab import CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
@@ -33,6 +33,12 @@ TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
 SHOW_NEW_JOB = "(job) => { if (job && job !== window.newestJob) { window.newestJob = job; window.dispatchEvent(new Event('job-submitted')); } }"
+LEAVE_CAPTION = """(opened) => {
+  const folder = opened?.[0] ?? "";
+  const box = document.querySelector("#captions_text textarea");
+  if (window.captionsFolder !== folder && box === document.activeElement) box?.blur();  // the next key is not meant for the new picture
+  window.captionsFolder = folder;
+}"""
 DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
 POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 
@@ -123,8 +129,7 @@ class Page:
             self.compare.message,
             self.compare.form.widgets["run"],
             self.compare.grid,
-            self.captions.folder,
-            self.captions.opened,
+            *self.captions.shown,
             *self.embeddings.shown,
             *self._train_outputs(),
             *self.preprocess.form.components,
@@ -141,10 +146,13 @@ class Page:
                 self.compare.form.widgets["run"],
                 self.captions.opened,
                 self.taken_job,
+                self.captions.text,
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
+        ).then(None, self.captions.opened, None, js=LEAVE_CAPTION).then(
+            self.captions.arrive, [self.captions.opened, self.captions.folder, self.captions.message, self.kept_tab], self.captions.shown, **QUEUED
         ).then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
         self.sample.click(
             self._fill_sample,
@@ -293,7 +301,7 @@ class Page:
     @looks
     def _take_result(
         self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
-        opened: Sequence[str], taken: str = "",
+        opened: Sequence[Any], taken: str = "", typed: str = "",
     ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
@@ -306,7 +314,8 @@ class Page:
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
-            updates.update(self._after_preprocess(job.result, follow, embedding, opened))
+            updates.update(self._after_preprocess(job.result, follow, embedding))
+            updates.update(self.captions.follow(opened, typed, job.result))
         elif job.state == "finished" and job.kind == "download":
             updates[self.checkpoint] = gr.update(choices=self.model.titles())
             updates.update(accepted(self.model.message, f"{job.text} Choose it in the list."))
@@ -323,10 +332,8 @@ class Page:
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
         return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
-    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None, opened: Sequence[str]) -> Updates:
+    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
-        if Opened(*opened).folder in ("", directory):  # read again when that tab is chosen; what is typed for another folder stays
-            updates.update({self.captions.folder: directory, self.captions.opened: list(Opened())})
         if not follow:
             return updates
         return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}
