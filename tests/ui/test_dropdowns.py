@@ -40,6 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         page = open_page(browser, url, viewport={"width": 1400, "height": 1000})
+        page.get_by_role("tab", name="txt2img", exact=True).click()
+        for side in ("width", "height"):  # the tiny checkpoint's own is below the sliders' end, and Train reads this tab too
+            fill(page, f"txt2img_{side}", 64)
         page.get_by_role("tab", name="Train", exact=True).click()
         yield page
 
@@ -65,7 +68,7 @@ def test_enter_takes_the_exact_name_and_the_job_trains_it(page: Page, folder: Pa
     assert value_of(page, "train_embedding") == "anna"
     before = {name: (folder / "embeddings" / f"{name}.pt").read_bytes() for name in NAMES}
     fill(page, "train_dataset_directory", "datasets/anna")
-    for field, value in (("steps", 1), ("batch_size", 1), ("image_every", 0), ("save_every", 0)):
+    for field, value in (("steps", 1), ("batch_size", 1), ("image_every", 0), ("save_every", 0), ("width", 64), ("height", 64)):
         fill(page, f"train_{field}", value)
     page.get_by_role("button", name="Train Embedding").click()
     expect(state(page)).to_have_text("finished", timeout=SLOW_MS)

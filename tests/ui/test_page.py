@@ -256,7 +256,7 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: De
     for kind in (*KINDS, "embeddings", "download"):
         job = desk.jobs.wait_for(desk.jobs.submit(kind, kind, fail), 120)
         box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
-        assert page._take_result(job.id, False, "", None, None, "", None, [])[box.message]["value"] == "The disk is full."
+        assert page._take_result(job.id, False, "", None, None, "", None)[box.message]["value"] == "The disk is full."
 
 
 def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
         (tmp_path / "datasets" / "anna.txt").read_text()
 
     job = page.desk.jobs.wait_for(page.desk.jobs.submit("train", "Train anna", fail), 120)
-    told = page._take_result(job.id, False, "", None, None, "", None, [])[page.train.message]["value"]
+    told = page._take_result(job.id, False, "", None, None, "", None)[page.train.message]["value"]
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
 
@@ -366,7 +366,7 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     opened = tab.open("datasets/anna")[tab.opened]
     updates = tab.open_other(opened, "serious", "datasets/berta")
     assert file.read_text(encoding="utf-8").strip() == "serious" and updates[tab.opened][0] == "datasets/berta"
-    ended = tab.follow(updates[tab.opened], "laughing", "datasets/anna")
+    ended = tab.follow("datasets/anna", updates[tab.opened], "laughing")
     assert (file.parent.parent / "berta" / "0.txt").read_text(encoding="utf-8").strip() == "laughing"
     assert (ended[tab.opened], ended[tab.text], ended[tab.folder]["value"]) == (list(Opened()), "", "datasets/anna")
     assert ended[tab.one]["visible"] is False and ended[tab.message]["value"] == "Saved: 0.txt of datasets/berta."
@@ -418,7 +418,7 @@ def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Des
         lambda: tab.go_on(opened, "mine", []),
         lambda: tab.add_everywhere(opened, "mine", "photo", False),
         lambda: tab.open_other(opened, "mine", "datasets/berta"),
-        lambda: tab.follow(opened, "mine", "datasets/berta"),
+        lambda: tab.follow("datasets/berta", opened, "mine"),
     ):
         refused = refuse()
         assert "changed by somebody else meanwhile, to 'hers', so yours was not saved" in refused[tab.message]["value"]
@@ -506,7 +506,7 @@ def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(desk: 
     job = desk.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
     desk.jobs.wait_for(job, 120)
     job.result = "datasets/anna"
-    given = (job.id, False, "", None, None, PORTRAITS, None, ["", "", ""])
+    given = (job.id, False, "", None, None, PORTRAITS, None)
     first = page._take_result(*given)
     assert first[page.taken_job] == job.id and page.my_job not in first and page.train.form.widgets["dataset_directory"] in first
     assert page.taken_job not in page._take_result(*given, job.id)

@@ -56,6 +56,7 @@ class CaptionsTab:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.opened = gr.JSON(list(Opened()), visible=False)
+        self.arrived = gr.Textbox("", visible=False)  # the dataset that was just preprocessed, until `follow` has taken it
         gr.Markdown(
             "What stands here is **not** learned into the new word. So describe what does not belong to the person: clothes, place, light, mood.",
             elem_classes="hint",
@@ -109,7 +110,19 @@ class CaptionsTab:
             self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
 
     def _wire(self) -> None:
-        self.shown = shown = [self.opened, self.folder, self.gallery, self.one, self.picture, self.text, self.all, self.tags, self.undo, self.message]
+        self.shown = shown = [
+            self.opened,
+            self.arrived,
+            self.folder,
+            self.gallery,
+            self.one,
+            self.picture,
+            self.text,
+            self.all,
+            self.tags,
+            self.undo,
+            self.message,
+        ]
         edited = [self.opened, self.text, self.gallery]
         typed = [self.opened, self.text]
         self.open_button.click(self.open_other, [*typed, self.folder], shown, **QUEUED)
@@ -149,20 +162,24 @@ class CaptionsTab:
             return self._refused_edit(opened, error)
         return self.open(folder)
 
-    def follow(self, opened: Sequence[Any], text: str, folder: str) -> Updates:
+    @looks
+    def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
         """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is meant for it.
 
         What was typed for the one before is saved there; where that is refused, it stays open. The folder is read by `arrive`, or when the tab
         is chosen.
         """
+        if not folder:
+            return {self.arrived: ""}
         told = ""
         try:
             if _is_typed(opened, text):
+                check_may_train()
                 told = f"Saved: {self._save_typed(opened, text)} of {Opened(*opened).folder}."
         except UserError as error:
-            return self._refused_edit(opened, error)
+            return {self.arrived: "", **self._refused_edit(opened, error)}
         chosen = gr.update(choices=dataset_folders(self.desk.workspace), value=folder)
-        return {self.opened: list(Opened()), self.text: "", self.folder: chosen, **self._hidden(), **accepted(self.message, told)}
+        return {self.arrived: "", self.opened: list(Opened()), self.text: "", self.folder: chosen, **self._hidden(), **accepted(self.message, told)}
 
     @looks
     def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:

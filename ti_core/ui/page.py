@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
 SHOW_NEW_JOB = "(job) => { if (job && job !== window.newestJob) { window.newestJob = job; window.dispatchEvent(new Event('job-submitted')); } }"
-LEAVE_CAPTION = """(opened) => {
-  const folder = opened?.[0] ?? "";
+HOLD_CAPTION = """(arrived, ...rest) => {
   const box = document.querySelector("#captions_text textarea");
-  if (window.captionsFolder !== folder && box === document.activeElement) box?.blur();  // the next key is not meant for the new picture
-  window.captionsFolder = folder;
+  if (arrived && box) box.readOnly = true;  // what is typed until the answer would be lost, or stand with another picture
+  return [arrived, ...rest];
 }"""
+RELEASE_CAPTION = "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
 DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
 POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 
@@ -129,7 +129,7 @@ class Page:
             self.compare.message,
             self.compare.form.widgets["run"],
             self.compare.grid,
-            *self.captions.shown,
+            self.captions.arrived,
             *self.embeddings.shown,
             *self._train_outputs(),
             *self.preprocess.form.components,
@@ -144,16 +144,16 @@ class Page:
                 self.embeddings.chosen,
                 self.checkpoint,
                 self.compare.form.widgets["run"],
-                self.captions.opened,
                 self.taken_job,
-                self.captions.text,
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
-        ).then(None, self.captions.opened, None, js=LEAVE_CAPTION).then(
-            self.captions.arrive, [self.captions.opened, self.captions.folder, self.captions.message, self.kept_tab], self.captions.shown, **QUEUED
-        ).then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
+        ).then(self.captions.follow, [self.captions.arrived, self.captions.opened, self.captions.text], self.captions.shown, js=HOLD_CAPTION, **QUEUED).then(
+            None, None, None, js=RELEASE_CAPTION
+        ).then(self.captions.arrive, [self.captions.opened, self.captions.folder, self.captions.message, self.kept_tab], self.captions.shown, **QUEUED).then(
+            self.train.described, self.train.form.components, self.train.plan, **DIRECT
+        )
         self.sample.click(
             self._fill_sample,
             self.person,
@@ -301,7 +301,7 @@ class Page:
     @looks
     def _take_result(
         self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
-        opened: Sequence[Any], taken: str = "", typed: str = "",
+        taken: str = "",
     ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
@@ -315,7 +315,7 @@ class Page:
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(job.result, follow, embedding))
-            updates.update(self.captions.follow(opened, typed, job.result))
+            updates[self.captions.arrived] = job.result
         elif job.state == "finished" and job.kind == "download":
             updates[self.checkpoint] = gr.update(choices=self.model.titles())
             updates.update(accepted(self.model.message, f"{job.text} Choose it in the list."))
