@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ti_core.data.captions import caption_notes
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
@@ -14,7 +15,7 @@ from ti_core.library import find_checkpoint, optimizer_file
 from ti_core.models.device import told_device
 from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
 from ti_core.plan import plan_run
-from ti_core.prompts import ensure_recipe_template
+from ti_core.prompts import ensure_recipe_template, find_template, load_template
 from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
 
@@ -112,7 +113,7 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
 
 
 PLAN_FIELDS = (
-    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "steps", "width", "height", "keep_size", "held_out", "checkpoint", "precision", "gpus",
+    "embedding", "batch_size", "gradient_accumulation_steps", "dataset_directory", "template_file", "steps", "width", "height", "keep_size", "held_out", "checkpoint", "precision", "gpus",
     *MEMORY_FIELDS,
 )  # fmt: skip
 """Settings of the Train tab that `describe_plan` reads."""
@@ -134,7 +135,8 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
     if any(optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file() for suffix in (".pt", ".safetensors")):
         text += " This embedding was trained before: steps that it has already are not done again, so Max steps must be higher than them."
-    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step), *_picture_sentences(workspace, settings, images)])
+    said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
+    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step), *said])
 
 
 def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: list[Path]) -> list[str]:
@@ -145,6 +147,15 @@ def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: li
     width, height = settings.width or size_px, settings.height or size_px
     target = None if settings.keep_size or min(width, height) < 1 else (width, height)
     return picture_sentences(images, target, settings.checkpoint, workspace)
+
+
+def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[str]:
+    """What is to be known about the captions; that file names serve as such only where the template uses them."""
+    try:
+        uses_captions = any("[filewords]" in line for line in load_template(find_template(settings.template_file, workspace)))
+    except UserError:  # the start says what is wrong with it
+        uses_captions = False
+    return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
 
 
 def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:

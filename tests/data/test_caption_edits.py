@@ -20,6 +20,7 @@ from ti_core.data.caption_edits import (
     save_caption,
     split_tags,
 )  # fmt: skip
+from ti_core.data.caption_undo import UNDO_FILE
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
@@ -51,11 +52,11 @@ def test_the_captions_shown_are_those_of_the_training(folder: Path) -> None:
     assert (folder / "00003-0-d.txt").read_bytes() == b"\xff\xfe\x00"
 
 
-def test_a_saved_caption_is_one_line_of_utf8_and_nothing_else_is_left_in_the_folder(folder: Path) -> None:
+def test_a_saved_caption_is_tidy_utf8_and_only_the_hidden_list_of_edits_is_left_in_the_folder(folder: Path) -> None:
     before = set(folder.iterdir())
-    save_caption(folder, "00000-0-a.png", " lächelnd,\n rotes Hemd ")
-    assert (folder / "00000-0-a.txt").read_bytes() == "lächelnd, rotes Hemd\n".encode()
-    assert set(folder.iterdir()) == before
+    save_caption(folder, "00000-0-a.png", " lächelnd,\n rotes  Hemd \n\n")
+    assert (folder / "00000-0-a.txt").read_bytes() == "lächelnd,\nrotes Hemd\n".encode()
+    assert set(folder.iterdir()) == before | {folder / UNDO_FILE}
     assert find_captioned(folder, "00000-0-a.png").caption == "lächelnd, rotes Hemd"
 
 

@@ -89,7 +89,7 @@ def test_file_names_that_serve_as_captions_are_told(workspace: Workspace, anna: 
     assert not any("file names" in notice.text for notice in train(workspace, steps=1, image_every=0).of(Notice))
     (dataset / "00001-0-photo.txt").unlink()
     notices = [notice.text for notice in train(workspace, steps=2, image_every=0).of(Notice)]
-    assert any(text.startswith("1 of 4 pictures have no .txt file") and "such as 'photo'" in text for text in notices)
+    assert any(text.startswith("1 of 4 pictures has no caption file") and "such as 'photo'" in text for text in notices)
     assert not any("file names" in notice.text for notice in train(workspace, steps=3, image_every=0, template_file="subject.txt").of(Notice))
 
 

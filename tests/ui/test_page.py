@@ -29,6 +29,7 @@ from ti_core.jobs import JobQueue
 from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.settings import PORTRAITS, CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
 from ti_core.ui.api import _use_step
+from ti_core.ui.captions_tab import Opened
 from ti_core.ui.desk import Desk
 from ti_core.ui.live import view
 from ti_core.ui.page import Page
@@ -255,7 +256,7 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: De
     for kind in (*KINDS, "embeddings", "download"):
         job = desk.jobs.wait_for(desk.jobs.submit(kind, kind, fail), 120)
         box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
-        assert page._take_result(job.id, False, "", None, None, "", None, [])[box.message]["value"] == "The disk is full."
+        assert page._take_result(job.id, False, "", None, None, "", None)[box.message]["value"] == "The disk is full."
 
 
 def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
         (tmp_path / "datasets" / "anna.txt").read_text()
 
     job = page.desk.jobs.wait_for(page.desk.jobs.submit("train", "Train anna", fail), 120)
-    told = page._take_result(job.id, False, "", None, None, "", None, [])[page.train.message]["value"]
+    told = page._take_result(job.id, False, "", None, None, "", None)[page.train.message]["value"]
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
 
@@ -365,9 +366,14 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     opened = tab.open("datasets/anna")[tab.opened]
     updates = tab.open_other(opened, "serious", "datasets/berta")
     assert file.read_text(encoding="utf-8").strip() == "serious" and updates[tab.opened][0] == "datasets/berta"
-    ended = captions._after_preprocess("datasets/anna", False, None, updates[tab.opened])
-    assert tab.opened not in ended
-    assert tab.opened in captions._after_preprocess("datasets/berta", False, None, updates[tab.opened])
+    ended = tab.follow("datasets/anna", updates[tab.opened], "laughing")
+    assert (file.parent.parent / "berta" / "0.txt").read_text(encoding="utf-8").strip() == "laughing"
+    assert (ended[tab.opened], ended[tab.text], ended[tab.folder]["value"]) == (list(Opened()), "", "datasets/anna")
+    assert ended[tab.one]["visible"] is False and ended[tab.message]["value"] == "Saved: 0.txt of datasets/berta."
+    assert tab.opened not in tab.arrive(ended[tab.opened], "datasets/anna", "", "train")
+    assert tab.opened not in tab.arrive(updates[tab.opened], "datasets/anna", "", "captions")
+    shown = tab.arrive(ended[tab.opened], "datasets/anna", "", "captions")
+    assert shown[tab.opened][:3] == ["datasets/anna", "0.png", "serious"] and "just preprocessed" in shown[tab.message]["value"]
 
 
 def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(desk: Desk) -> None:
@@ -377,9 +383,9 @@ def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refu
     page.build()
     tab, problem = page.captions, "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8."
     there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
-    assert there[tab.opened] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
+    assert there[tab.opened][:3] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
     for typed in (tab.go_on(there[tab.opened], "serious", []), tab.save_one(there[tab.opened], "serious", [])):
-        assert tab.opened not in typed and tab.text not in typed and typed[tab.message]["value"] == problem
+        assert typed[tab.opened] == there[tab.opened] and tab.text not in typed and typed[tab.message]["value"] == problem
     assert tab.save_one(there[tab.opened], "", [])[tab.message]["value"] == problem  # and not that it was saved
     assert file.read_bytes() == unreadable
     assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
@@ -397,6 +403,67 @@ def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: D
     tab.go_on(saved[tab.opened], saved[tab.text], [])
     assert file.read_text(encoding="utf-8") == "serious"
     assert tab.text not in tab.save_one(saved[tab.opened], "laughing", [])  # the box is left alone: somebody may type on already
+
+
+def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Desk) -> None:
+    file = captioned_folder(desk, "anna") / "0.txt"
+    captioned_folder(desk, "berta")
+    page = Page(desk)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    file.write_text("hers", encoding="utf-8")
+    for refuse in (
+        lambda: tab.save_one(opened, "mine", []),
+        lambda: tab.go_on(opened, "mine", []),
+        lambda: tab.add_everywhere(opened, "mine", "photo", False),
+        lambda: tab.open_other(opened, "mine", "datasets/berta"),
+        lambda: tab.follow("datasets/berta", opened, "mine"),
+    ):
+        refused = refuse()
+        assert "changed by somebody else meanwhile, to 'hers', so yours was not saved" in refused[tab.message]["value"]
+        assert tab.text not in refused and file.read_text(encoding="utf-8") == "hers"
+        assert refused[tab.opened] == [*opened[:4], "hers"]
+    asked = refused[tab.opened]
+    assert "not saved" in tab.go_on(asked, "mine", [])[tab.message]["value"]  # only Save replaces it
+    assert tab.open_other(asked, "mine", "datasets/anna")[tab.message]["value"].endswith("Copy it from here if you need it:\nmine")
+    assert file.read_text(encoding="utf-8") == "hers"
+    assert tab.save_one(asked, "mine", [])[tab.message]["value"] == "Saved: 0.txt."
+    assert file.read_text(encoding="utf-8") == "mine\n"
+
+
+def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the_old_one(desk: Desk) -> None:
+    folder = captioned_folder(desk, "anna")
+    page = Page(desk)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    Image.new("RGB", (9, 9)).save(folder / "0.png")
+    assert "another picture since you opened it" in tab.save_one(opened, "mine", [])[tab.message]["value"]
+    assert (folder / "0.txt").read_text(encoding="utf-8") == "smiling"
+
+
+def test_every_change_of_captions_can_be_undone_and_the_button_says_which(desk: Desk) -> None:
+    file = captioned_folder(desk, "anna") / "0.txt"
+    page = Page(desk)
+    page.build()
+    tab = page.captions
+    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
+    assert there[tab.opened][1] == "1.png"
+    for change, title in (
+        (lambda: tab.replace_everywhere(there[tab.opened], "smiling", "smiling", "serious"), "Undo: 'smiling' replaced by 'serious'"),
+        (lambda: tab.add_everywhere(there[tab.opened], "smiling", "x" * 90, True), f"Undo: '{'x' * 56}..."),
+        (lambda: tab.remove_everywhere(there[tab.opened], "smiling", "smiling"), "Undo: 'smiling' removed from all"),
+        (lambda: tab.save_one(there[tab.opened], "laughing", []), "Undo: the caption of 1.png"),
+    ):
+        changed = change()
+        assert (changed[tab.undo]["value"], changed[tab.undo]["interactive"]) == (title, True)
+        assert changed[tab.opened][1] == "1.png"  # the same picture stays
+        unsaved = tab.undo_last(changed[tab.opened], "typed")
+        assert "not saved yet" in unsaved[tab.message]["value"] and tab.text not in unsaved
+        undone = tab.undo_last(changed[tab.opened], changed[tab.opened][2])
+        assert undone[tab.message]["value"].startswith("Undone: ") and undone[tab.text] == "smiling" and undone[tab.undo]["interactive"] is False
+        assert file.read_text(encoding="utf-8") == "smiling"
 
 
 def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) -> None:
@@ -439,7 +506,7 @@ def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(desk: 
     job = desk.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
     desk.jobs.wait_for(job, 120)
     job.result = "datasets/anna"
-    given = (job.id, False, "", None, None, PORTRAITS, None, ["", "", ""])
+    given = (job.id, False, "", None, None, PORTRAITS, None)
     first = page._take_result(*given)
     assert first[page.taken_job] == job.id and page.my_job not in first and page.train.form.widgets["dataset_directory"] in first
     assert page.taken_job not in page._take_result(*given, job.id)

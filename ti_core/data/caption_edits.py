@@ -1,4 +1,4 @@
-"""Reading and changing the captions of a whole dataset. Every file is replaced as a whole or left as it is."""
+"""Reading and changing the captions of a whole dataset. Every file is replaced as a whole or left as it is; caption_undo.py takes edits back."""
 
 from __future__ import annotations
 
@@ -10,59 +10,114 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ti_core.data.captions import read_caption, words_of_file_name
-from ti_core.data.images import find_images
+from ti_core.data.caption_undo import editing, record_edit
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, joined_lines, read_text, words_of_file_name
 from ti_core.errors import UserError
-from ti_core.files import save_text
+from ti_core.files import save_text, state_of
 from ti_core.workspace import Workspace
+
+
+class ChangedMeanwhile(UserError):
+    """The caption is another now than when the edit began; `now` is its text."""
+
+    def __init__(self, name: str, now: str) -> None:
+        super().__init__(
+            f"The caption of '{name}' was changed by somebody else meanwhile, to '{now}', so yours was not saved.",
+            "Press Save again to replace it, or Open to see it.",
+        )
+        self.now = now
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture and the words it is trained with; `problem` says why its .txt cannot be read, and then it is not changed."""
+    """A picture and its words: `text` with the lines of its file, `caption` as it is trained with, in one line.
+
+    `file` is where they stand, or would stand; `problem` says why it cannot be read, and then it is not changed.
+    """
 
     picture: Path
     caption: str
+    text: str
+    file: Path
     problem: str = ""
 
 
 def read_captions(folder: Path) -> list[Captioned]:
-    """The pictures of the folder by name. One without a .txt has the words of its file name, as in training. Raises UserError for no pictures."""
-    found = []
-    for picture in find_images(folder):
-        try:
-            caption = read_caption(picture)
-            found.append(Captioned(picture, words_of_file_name(picture.stem) if caption is None else caption))
-        except UserError as error:
-            found.append(Captioned(picture, "", str(error)))
-    if not found:
+    """The pictures of the folder by name. One without a caption file has the words of its file name, as in training.
+
+    Raises UserError for no pictures.
+    """
+    files = CaptionFiles.of(folder)
+    if not files.pictures:
         raise UserError(f"Dataset folder '{folder.name}' holds no pictures.", "Choose another folder, or preprocess your photos first.")
-    return found
+    return [_captioned(picture, files) for picture in files.pictures]
+
+
+def _captioned(picture: Path, files: CaptionFiles) -> Captioned:
+    file = files.find(picture)
+    if file is None:
+        words = words_of_file_name(picture.stem)
+        return Captioned(picture, words, words, picture.with_suffix(CAPTION_SUFFIXES[0]))
+    try:
+        text = read_text(file)
+    except UserError as error:
+        return Captioned(picture, "", "", file, str(error))
+    return Captioned(picture, joined_lines(text), text, file)
 
 
 def find_captioned(folder: Path, name: str) -> Captioned:
     """The picture called `name` in the folder. Raises UserError, so that no name leads out of the folder."""
-    for captioned in read_captions(folder):
-        if captioned.picture.name == name:
-            return captioned
+    files = CaptionFiles.of(folder)
+    for picture in files.pictures:
+        if picture.name == name:
+            return _captioned(picture, files)
     raise UserError(f"Picture '{name}' is not in '{folder.name}' any more." if name else "No picture is chosen.", "Choose one in the gallery.")
 
 
-def save_caption(folder: Path, name: str, text: str) -> Path:
-    """Write the .txt beside the picture called `name`: one line, UTF-8. Raises UserError for one that cannot be read: its words would be lost."""
-    captioned = find_captioned(folder, name)
-    if captioned.problem:
-        raise UserError(captioned.problem)
-    return save_text(captioned.picture.with_suffix(".txt"), " ".join(text.split()) + "\n")
+def state_of_picture(picture: Path) -> str:
+    """A sign of what the picture is: another one made later under the same name has another."""
+    return "-".join(map(str, state_of([picture])))
 
 
-def change_captions(folder: Path, change: Callable[[str], str]) -> tuple[int, list[str]]:
-    """Give every caption through `change` and save those that differ: their number, and a sentence for each that cannot be read."""
-    all_captions = read_captions(folder)
-    changed = {c.picture.with_suffix(".txt"): new for c in all_captions if not c.problem and (new := change(c.caption)) != c.caption}
-    for path, text in changed.items():
-        save_text(path, text + "\n")
+def save_caption(folder: Path, name: str, text: str, expected: str | None = None, expected_picture: str = "") -> Path:
+    """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied in lines that are new.
+
+    `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError where one of them is another
+    now (ChangedMeanwhile for the text), and for a file that cannot be read, because its words would be lost.
+    """
+    with editing:
+        captioned = find_captioned(folder, name)
+        if captioned.problem:
+            raise UserError(captioned.problem)
+        tidied = _tidied_lines(text, captioned.text)
+        if expected_picture and expected_picture != state_of_picture(captioned.picture):
+            raise UserError(f"'{name}' is another picture since you opened it, so your text was not saved.", "Copy it if you need it, and press Open.")
+        if expected is not None and captioned.text not in (expected, tidied):
+            raise ChangedMeanwhile(name, captioned.text)
+        if tidied == captioned.text and captioned.file.exists():
+            return captioned.file
+        return _save(folder, f"the caption of {name}", {captioned.file: tidied})[0]
+
+
+def change_captions(folder: Path, change: Callable[[str], str], title: str = "a change of all captions") -> tuple[int, list[str]]:
+    """Give every caption, with its lines, through `change` and save those that differ: their number, and a sentence for each that cannot be read."""
+    with editing:
+        all_captions = read_captions(folder)
+        changed = {c.file: new for c in all_captions if not c.problem and (new := change(c.text)) != c.text}
+        _save(folder, title, changed)
     return len(changed), [c.problem for c in all_captions if c.problem]
+
+
+def _save(folder: Path, title: str, texts: dict[Path, str]) -> list[Path]:
+    """Write the texts, and keep what stood there, so that it can be undone."""
+    with record_edit(folder, title, list(texts)):
+        return [save_text(file, text + "\n") for file, text in texts.items()]
+
+
+def _tidied_lines(text: str, before: str) -> str:
+    kept = set(before.splitlines())
+    lines = [line if line in kept else " ".join(line.split()) for line in text.strip().splitlines()]
+    return "\n".join(line for line in lines if line)
 
 
 # ---- one caption
@@ -78,7 +133,7 @@ def replacing(find: str, replacement: str) -> Callable[[str], str]:
     if not find:
         raise UserError("Find is empty.", "Type the text to look for.")
     pattern = re.compile(re.escape(find), re.IGNORECASE)
-    return lambda caption: _tidy(pattern.sub(lambda _: replacement, caption)) if pattern.search(caption) else caption
+    return partial(_each_line, change=lambda line: _tidy(pattern.sub(lambda _: replacement, line)) if pattern.search(line) else line)
 
 
 def adding(tag: str, at_front: bool) -> Callable[[str], str]:
@@ -88,14 +143,27 @@ def adding(tag: str, at_front: bool) -> Callable[[str], str]:
 
 def removing(tag: str) -> Callable[[str], str]:
     """A change that takes a tag (or several, with commas) out of every caption, in any case. Raises UserError for an empty tag."""
-    return partial(_without_tags, unwanted={t.lower() for t in _typed_tags(tag)})
+    return partial(_each_line, change=partial(_without_tags, unwanted={t.lower() for t in _typed_tags(tag)}))
 
 
-def _with_tags(caption: str, new: Sequence[str], at_front: bool) -> str:
-    tags = split_tags(caption)
-    there = {tag.lower() for tag in tags}
+def _each_line(text: str, change: Callable[[str], str]) -> str:
+    """The text with its lines changed one by one; a line that becomes empty goes."""
+    lines = text.splitlines()
+    changed = [change(line) for line in lines]
+    return text if changed == lines else "\n".join(new for new, old in zip(changed, lines, strict=True) if new or not old.strip())
+
+
+def _with_tags(text: str, new: Sequence[str], at_front: bool) -> str:
+    """New tags stand in the first or the last line."""
+    there = {tag.lower() for tag in split_tags(joined_lines(text))}
     missing = [tag for tag in new if tag.lower() not in there]
-    return ", ".join([*missing, *tags] if at_front else [*tags, *missing]) if missing else caption
+    if not missing:
+        return text
+    lines = text.splitlines() or [""]
+    at = 0 if at_front else -1
+    tags = split_tags(lines[at])
+    lines[at] = ", ".join([*missing, *tags] if at_front else [*tags, *missing])
+    return "\n".join(lines)
 
 
 def _without_tags(caption: str, unwanted: set[str]) -> str:

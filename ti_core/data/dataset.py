@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.data.captions import read_caption, words_of_file_name
-from ti_core.data.images import Problem, find_images, find_problem
+from ti_core.data.captions import CaptionFiles, orphans_note, other_files_note, words_of_file_name
+from ti_core.data.images import Problem, find_problem
 from ti_core.data.origin import Origin, look_at
 from ti_core.data.preprocess import OUTPUT_NAME
 from ti_core.data.read_ahead import read_ahead
@@ -18,31 +18,35 @@ from ti_core.events import Emit, Notice, Progress
 
 @dataclass(frozen=True)
 class Example:
-    """A picture that can be read, its caption, and the photo that it was made of, where Preprocess wrote that down."""
+    """A picture that can be read, its caption, and the photo that it was made of, where Preprocess wrote that down.
+
+    `is_file_name` is set where the caption is the words of the file name.
+    """
 
     path: Path
     caption: str
     origin: Origin | None = None
+    is_file_name: bool = False
 
 
 def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> list[Example]:
     """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
 
-    Pictures without a .txt take the words of their file name (`words_of_file_name`). With `emit`, tells its progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
-    Interrupted.
+    Pictures without a caption file take the words of their file name (`words_of_file_name`). With `emit`, tells its progress and a Notice
+    for each file that is left out. Raises UserError if no picture can be used, and Interrupted.
     """
     if not folder.is_dir():
         raise UserError(f"Dataset directory '{folder.name}' does not exist.", "Check the spelling, or preprocess your photos first.")
     examples: list[Example] = []
     problems: list[Problem] = []
-    paths = find_images(folder)
+    files = CaptionFiles.of(folder)
+    paths = files.pictures
     for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop), strict=True)):
         if emit is not None:
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         if found is None:
-            caption, found = _caption(path, word_regex, join)
-            look = look_at(path)
-            examples.append(Example(path, caption, look.origin if look else None))
+            example, found = _example(path, files, word_regex, join)
+            examples.append(example)
         if found is not None:
             problems.append(found)
             if emit is not None:
@@ -50,6 +54,10 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     if not examples:
         what = "None of its pictures can be used: " + " ".join(p.sentence() for p in problems) if problems else "It holds no pictures."
         raise UserError(f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first.")
+    captions = {path: files.all_of(path) for path in paths}
+    for note in (other_files_note(captions), orphans_note(files, captions)):
+        if note and emit is not None:
+            emit(Notice(note))
     return examples
 
 
@@ -80,10 +88,15 @@ def count_originals(paths: Iterable[Path]) -> int:
     return len({original_of(path) for path in paths})
 
 
-def _caption(path: Path, word_regex: str, join: str) -> tuple[str, Problem | None]:
-    """The caption file's text, even if empty, else the words of the file name."""
+def _example(path: Path, files: CaptionFiles, word_regex: str, join: str) -> tuple[Example, Problem | None]:
+    """With the caption file's text, even if empty, else with the words of the file name."""
+    problem = None
     try:
-        caption = read_caption(path)
+        caption = files.read(path)
     except UserError:
-        return words_of_file_name(path.stem, word_regex, join), Problem(f"{path.stem}.txt", "it is not UTF-8 text")
-    return (words_of_file_name(path.stem, word_regex, join) if caption is None else caption), None
+        caption, problem = None, Problem(str(getattr(files.find(path), "name", "")), "it is not UTF-8 text")
+    look = look_at(path)
+    origin = look.origin if look else None
+    if caption is None:
+        return Example(path, words_of_file_name(path.stem, word_regex, join), origin, is_file_name=True), problem
+    return Example(path, caption, origin), None

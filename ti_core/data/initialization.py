@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
-from ti_core.data.captions import read_caption
-from ti_core.data.images import find_images
+from ti_core.data.captions import CaptionFiles
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
 
@@ -33,9 +33,10 @@ def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
     """A sentence for the Create tab, from the first of these folders that has captions."""
     for folder in folders:
         try:
-            captions = [text for path in find_images(workspace.folder(folder, "Folder")) if (text := read_caption(path))]
+            files = CaptionFiles.of(workspace.folder(folder, "Folder"))
         except UserError:
             continue
+        captions = [text for path in files.pictures if (text := _readable_caption(files, path))]
         if captions:
             found = suggest_initialization(captions)
             if not found:
@@ -43,3 +44,11 @@ def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
             more = f" With more vectors: {', '.join(found)}." if len(found) > 1 else ""
             return f"The captions in {folder} suggest the Initialization text: {found[0]}.{more}"
     return NO_HINT
+
+
+def _readable_caption(files: CaptionFiles, picture: Path) -> str | None:
+    """One file that cannot be read is no reason to leave out the others."""
+    try:
+        return files.read(picture)
+    except UserError:
+        return None

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ti_core.data.captions import read_caption
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, problem_of
 from ti_core.data.origin import origin_of
@@ -43,6 +43,7 @@ class PreprocessResult:
 
     `to_check` holds, for each reason why a person should look, the photos and the first picture made of each. `enlarged` are the photos, with their
     size, of which a picture has more pixels than the photo had there.
+    `notes` say which caption files of the source were not used.
     """
 
     place: str
@@ -51,6 +52,7 @@ class PreprocessResult:
     originals: int = 0
     captions: int = 0
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
     sizes: set[Size] = field(default_factory=set)
     enlarged: list[Small] = field(default_factory=list)
@@ -81,7 +83,7 @@ class PreprocessResult:
         made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
         became = f"{_count(self.originals, 'photo')} became {made}, in {self.place}."
         enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
-        return " ".join([became, *(problem.sentence() for problem in self.problems), *([enlarged] if enlarged else []), *self.check_sentences()])
+        return " ".join([became, *(problem.sentence() for problem in self.problems), *([enlarged] if enlarged else []), *self.notes, *self.check_sentences()])
 
 
 def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> PreprocessResult:
@@ -96,7 +98,11 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     for sentence in photo_sentences(settings, photos, workspace):
         emit(Notice(sentence))
     result = PreprocessResult(workspace.shown(destination), (settings.width, settings.height))
-    work = _Work(Steps(settings, workspace, emit, stop), destination, workspace, result, emit)
+    captions = CaptionFiles.of(photos[0].parent)
+    result.notes += _unused_captions(captions)
+    for note in result.notes:
+        emit(Notice(note))
+    work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
     for saved in read_ahead(work.save, work.captioned(photos, stop)):
         result.add(saved)
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
@@ -167,6 +173,12 @@ def _photos(source: Path, typed: str) -> list[Path]:
     return photos
 
 
+def _unused_captions(files: CaptionFiles) -> list[str]:
+    """Sentences on caption files of the source that no picture gets. One that cannot be read is told with its photo."""
+    captions = {picture: files.all_of(picture) for picture in files.pictures}
+    return [note for note in (other_files_note(captions), orphans_note(files, captions)) if note]
+
+
 class _Photo(NamedTuple):
     """A photo on its way: its size in px, its pieces, or why there are none, and the caption that lay beside it."""
 
@@ -190,6 +202,7 @@ class _Work:
     """Photos are cut by all cores, captioned one after the other, and saved by all cores; never more than a few are in memory."""
 
     steps: Steps
+    captions: CaptionFiles
     destination: Path
     workspace: Workspace
     result: PreprocessResult
@@ -216,9 +229,9 @@ class _Work:
     def _cut(self, numbered: tuple[int, Path]) -> _Photo:
         number, path = numbered
         try:
-            caption, caption_problem = read_caption(path) or "", None
+            caption, caption_problem = self.captions.read(path) or "", None
         except UserError:
-            caption, caption_problem = "", Problem(f"{path.stem}.txt", "it is not UTF-8 text")
+            caption, caption_problem = "", Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text")
         try:
             image = open_rgb(path)
         except UserError as error:
@@ -249,7 +262,8 @@ def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: E
     """
     if not destination.is_dir():
         return
-    earlier = [p for p in sorted(destination.iterdir()) if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix in (".png", ".txt")]
+    ours = (".png", *CAPTION_SUFFIXES)
+    earlier = [p for p in sorted(destination.iterdir()) if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix.lower() in ours]
     if earlier:
         aside = first_free(lambda number: destination / f"earlier-{number}", Path.exists)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ti_core.data.captions import file_names_note
 from ti_core.data.dataset import Example, hold_out, scan_dataset
 from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
@@ -70,13 +71,10 @@ def _teaching_lines(settings: TrainSettings, workspace: Workspace, name: str, ca
 
 def _told_of_file_names(examples: Sequence[Example], lines: Sequence[str]) -> str:
     """A sentence where file names are trained on as captions, as A1111 does; else nothing."""
-    without = [example for example in examples if not example.path.with_suffix(".txt").is_file()]
+    without = [example for example in examples if example.is_file_name]
     if not without or not any("[filewords]" in line for line in lines):
         return ""
-    return (
-        f"{len(without)} of {len(examples)} pictures have no .txt file, so the words of their file names are the captions, such as '{without[0].caption}'. "
-        "If they say nothing about the picture, write captions in the Captions tab."
-    )
+    return file_names_note(len(without), len(examples), without[0].caption)
 
 
 def _names(prompt: str, name: str) -> bool:

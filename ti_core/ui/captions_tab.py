@@ -10,6 +10,7 @@ import gradio as gr
 
 from ti_core.data.caption_edits import (
     Captioned,
+    ChangedMeanwhile,
     adding,
     change_captions,
     count_tags,
@@ -19,7 +20,9 @@ from ti_core.data.caption_edits import (
     removing,
     replacing,
     save_caption,
+    state_of_picture,
 )  # fmt: skip
+from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
 from ti_core.ui.roles import check_may_train, looks
@@ -27,19 +30,25 @@ from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 GALLERY_PICTURES = 200
+NOTHING_TO_UNDO, SHOWN_TITLE = "Nothing to undo", 60
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
 class Opened(NamedTuple):
-    """What the caption box belongs to: folder, name of the picture, and the caption as it was read."""
+    """What the caption box belongs to: folder, name of the picture, its caption as it was read, and the picture's state then.
+
+    `found` is set after a refused edit: what somebody else had written meanwhile, which the next Save replaces.
+    """
 
     folder: str = ""
     picture: str = ""
     caption: str = ""
+    state: str = ""
+    found: str | None = None
 
 
 class CaptionsTab:
-    """What is typed is saved when another picture is chosen.
+    """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody clicks faster than the network is.
     """
@@ -47,6 +56,7 @@ class CaptionsTab:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.opened = gr.JSON(list(Opened()), visible=False)
+        self.arrived = gr.Textbox("", visible=False)  # the dataset that was just preprocessed, until `follow` has taken it
         gr.Markdown(
             "What stands here is **not** learned into the new word. So describe what does not belong to the person: clothes, place, light, mood.",
             elem_classes="hint",
@@ -68,13 +78,17 @@ class CaptionsTab:
             self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
             with gr.Column(min_width=240):
                 self.text = gr.Textbox(
-                    label="Caption", info="Parts with commas between them. Choosing another picture saves what you changed.", lines=4, elem_id="captions_text"
+                    label="Caption",
+                    info="Parts with commas or new lines between them. Choosing another picture saves what you changed.",
+                    lines=4,
+                    elem_id="captions_text",
                 )
                 with gr.Row(elem_classes="actions"):
                     self.previous = gr.Button("Previous", min_width=70, elem_id="captions_previous")
                     self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
                     self.next = gr.Button("Next", min_width=70, elem_id="captions_next")
         self.message = message_box("captions_message")
+        self.undo = gr.Button(NOTHING_TO_UNDO, visible=False, interactive=False, elem_id="captions_undo")
         with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
             self._build_changes()
         self.tags = gr.Dataframe(
@@ -96,7 +110,19 @@ class CaptionsTab:
             self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
 
     def _wire(self) -> None:
-        self.shown = shown = [self.opened, self.folder, self.gallery, self.one, self.picture, self.text, self.all, self.tags, self.message]
+        self.shown = shown = [
+            self.opened,
+            self.arrived,
+            self.folder,
+            self.gallery,
+            self.one,
+            self.picture,
+            self.text,
+            self.all,
+            self.tags,
+            self.undo,
+            self.message,
+        ]
         edited = [self.opened, self.text, self.gallery]
         typed = [self.opened, self.text]
         self.open_button.click(self.open_other, [*typed, self.folder], shown, **QUEUED)
@@ -108,11 +134,12 @@ class CaptionsTab:
         self.replace.click(self.replace_everywhere, [*typed, self.find, self.replacement], shown, **QUEUED)
         self.add.click(self.add_everywhere, [*typed, self.tag, self.at_front], shown, **QUEUED)
         self.remove.click(self.remove_everywhere, [*typed, self.tag], shown, **QUEUED)
+        self.undo.click(self.undo_last, typed, shown, **QUEUED)
 
     # ---- one folder
 
     @looks
-    def enter(self, opened: Sequence[str], folder: str | None) -> Updates:
+    def enter(self, opened: Sequence[Any], folder: str | None) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
         folders = dataset_folders(self.desk.workspace)
         wanted = folder or (folders[0] if folders else "")
@@ -123,31 +150,62 @@ class CaptionsTab:
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
     @looks
-    def open_other(self, opened: Sequence[str], text: str, folder: str | None) -> Updates:
-        """Another folder is chosen. What was typed before is saved, by those who may."""
+    def open_other(self, opened: Sequence[Any], text: str, folder: str | None) -> Updates:
+        """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is told once more."""
+        if Opened(*opened).found is not None and _is_typed(opened, text):
+            return self.open(folder, f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need it:\n{text}")
         try:
             if _is_typed(opened, text):
                 check_may_train()
                 self._save_typed(opened, text)
         except UserError as error:
-            return refused(error, self.message)
+            return self._refused_edit(opened, error)
         return self.open(folder)
 
     @looks
-    def open(self, folder: str | None, text: str = "") -> Updates:
-        """Read the whole folder and show its first picture. `text` is told in the message box."""
+    def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
+        """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is meant for it.
+
+        What was typed for the one before is saved there; where that is refused, it stays open. The folder is read by `arrive`, or when the tab
+        is chosen.
+        """
+        if not folder:
+            return {self.arrived: ""}
+        told = ""
+        try:
+            if _is_typed(opened, text):
+                check_may_train()
+                told = f"Saved: {self._save_typed(opened, text)} of {Opened(*opened).folder}."
+        except UserError as error:
+            return {self.arrived: "", **self._refused_edit(opened, error)}
+        chosen = gr.update(choices=dataset_folders(self.desk.workspace), value=folder)
+        return {self.arrived: "", self.opened: list(Opened()), self.text: "", self.folder: chosen, **self._hidden(), **accepted(self.message, told)}
+
+    @looks
+    def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:
+        """Open what `follow` has chosen if this tab is in front by now."""
+        if tab != "captions" or Opened(*opened).folder or not folder:
+            return {self.message: gr.update()}
+        return self.open(folder, "\n".join(filter(None, [told, f"Now open: {folder}, which was just preprocessed."])))
+
+    def _hidden(self) -> Updates:
+        return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
+
+    @looks
+    def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates:
+        """Read the whole folder and show the picture of that name, else the first one. `text` is told in the message box."""
         try:
             captions = self._read(folder or "")
         except UserError as error:
-            hidden = {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags)}
-            return {self.opened: list(Opened()), **hidden, **refused(error, self.message)}
+            return {self.opened: list(Opened()), **self._hidden(), **refused(error, self.message)}
+        index = next((i for i, captioned in enumerate(captions) if captioned.picture.name == picture), 0)
         thumbnails = [(thumbnail(c, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
         count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
         told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
-            self.gallery: gr.update(value=thumbnails, visible=True, label=f"Pictures and their captions ({count}): click one", selected_index=0),
+            self.gallery: gr.update(value=thumbnails, visible=True, label=f"Pictures and their captions ({count}): click one", selected_index=index),
             self.one: gr.update(visible=True), self.all: gr.update(visible=True), self.tags: self._counted(captions),
-            **self._show(folder or "", captions[0]), **accepted(self.message, told),
+            **self._show(folder or "", captions[index]), **self._undoable(folder or ""), **accepted(self.message, told),
         }  # fmt: skip
 
     def _folder(self, folder: str) -> Path:
@@ -162,34 +220,51 @@ class CaptionsTab:
     def _show(self, folder: str, captioned: Captioned) -> Updates:
         name = captioned.picture.name
         return {
-            self.opened: list(Opened(folder, name, captioned.caption)), self.text: captioned.caption,
-            self.picture: figure(thumbnail(captioned, LARGE_PX), name),
+            self.opened: self._opened(folder, captioned), self.text: captioned.text, self.picture: figure(thumbnail(captioned, LARGE_PX), name)
         }  # fmt: skip
 
-    def _save_typed(self, opened: Sequence[str], text: str) -> None:
-        """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
+    def _opened(self, folder: str, captioned: Captioned) -> list[Any]:
+        return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
+
+    def _undoable(self, folder: str) -> Updates:
+        """The button says what it takes back."""
+        title = last_edit(self._folder(folder))
+        return {self.undo: gr.update(value=f"Undo: {_shortened(title)}" if title else NOTHING_TO_UNDO, interactive=bool(title), visible=True)}
+
+    def _save_typed(self, opened: Sequence[Any], text: str, again: bool = False) -> str:
+        """Write the caption if it was changed here, and give the file's name. Raises UserError where caption or picture are others meanwhile.
+
+        `again` replaces what somebody else wrote, where that was told before.
+        """
         shown = Opened(*opened)
-        if _is_typed(opened, text):
-            save_caption(self._folder(shown.folder), shown.picture, text)
+        if not _is_typed(opened, text):
+            return ""
+        expected = shown.found if again and shown.found is not None else shown.caption
+        return save_caption(self._folder(shown.folder), shown.picture, text, expected, shown.state).name
+
+    def _refused_edit(self, opened: Sequence[Any], error: UserError) -> Updates:
+        """The text stays in its box. After somebody else's edit the next Save replaces it."""
+        found = error.now if isinstance(error, ChangedMeanwhile) else Opened(*opened).found
+        return {self.opened: list(Opened(*opened)._replace(found=found)), **refused(error, self.message)}
 
     # ---- one picture
 
-    def pick(self, opened: Sequence[str], text: str, gallery: Any, event: gr.SelectData) -> Updates:
+    def pick(self, opened: Sequence[Any], text: str, gallery: Any, event: gr.SelectData) -> Updates:
         return self.move(opened, text, gallery, to=int(event.index))
 
-    def go_back(self, opened: Sequence[str], text: str, gallery: Any) -> Updates:
+    def go_back(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
         return self.move(opened, text, gallery, by=-1)
 
-    def go_on(self, opened: Sequence[str], text: str, gallery: Any) -> Updates:
+    def go_on(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
         return self.move(opened, text, gallery, by=1)
 
-    def move(self, opened: Sequence[str], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
+    def move(self, opened: Sequence[Any], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
         """Save what was typed and show another picture."""
-        folder, name, _ = Opened(*opened)
-        updates = self.save_one(opened, text, gallery, tell=False)
-        if self.opened not in updates:  # it could not be saved: stay
-            return updates
-        captions = self._read(folder)
+        folder, name = Opened(*opened)[:2]
+        try:
+            updates, captions = self._saved(opened, text, gallery)
+        except UserError as error:  # stay
+            return self._refused_edit(opened, error)
         at = [c.picture.name for c in captions].index(name)
         index = (at + by) % len(captions) if by else max(0, min(len(captions) - 1, to))
         if index == at:  # the gallery also tells of a choice that was made here
@@ -197,50 +272,70 @@ class CaptionsTab:
         shown = {**self._show(folder, captions[index]), **accepted(self.message, captions[index].problem)}
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
-    def save_one(self, opened: Sequence[str], text: str, gallery: Any, tell: bool = True) -> Updates:
+    def save_one(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
         """Write the caption if it was changed here, and show what is in the file now."""
-        folder, name, as_read = Opened(*opened)
         try:
-            self._save_typed(opened, text)
-            captions = self._read(folder)
-            now = find_captioned(self._folder(folder), name)
+            return self._saved(opened, text, gallery, by_button=True)[0]
         except UserError as error:
-            return refused(error, self.message)
+            return self._refused_edit(opened, error)
+
+    def _saved(self, opened: Sequence[Any], text: str, gallery: Any, by_button: bool = False) -> tuple[Updates, list[Captioned]]:
+        """Write what was typed; what is to be shown then, and all captions. Raises UserError with nothing written."""
+        folder, name, as_read = Opened(*opened)[:3]
+        self._save_typed(opened, text, again=by_button)
+        captions = self._read(folder)
+        now = find_captioned(self._folder(folder), name)
         index = [c.picture.name for c in captions].index(name)
-        told = now.problem or (f"Saved: {now.picture.stem}.txt." if tell else "")
-        updates = {**accepted(self.message, told), self.opened: list(Opened(folder, name, now.caption))}
-        if now.caption != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
-            updates[self.text] = now.caption
-        if now.caption != as_read:
+        told = now.problem or (f"Saved: {now.file.name}." if by_button else "")
+        updates = {**accepted(self.message, told), self.opened: self._opened(folder, now)}
+        if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
+            updates[self.text] = now.text
+        if now.text != as_read:
             updates[self.tags] = self._counted(captions)
+            updates.update(self._undoable(folder))
             if gallery and index < len(gallery):
                 rows = [(row[0], row[1]) for row in gallery]
                 rows[index] = (rows[index][0], words_below(now))
                 updates[self.gallery] = gr.update(value=rows)
-        return updates
+        return updates, captions
 
     # ---- all pictures
 
-    def replace_everywhere(self, opened: Sequence[str], text: str, find: str, replacement: str) -> Updates:
-        return self._change(opened, text, lambda: replacing(find, replacement))
+    def replace_everywhere(self, opened: Sequence[Any], text: str, find: str, replacement: str) -> Updates:
+        return self._change(opened, text, lambda: replacing(find, replacement), f"'{find}' replaced by '{replacement}'")
 
-    def add_everywhere(self, opened: Sequence[str], text: str, tag: str, at_front: bool) -> Updates:
-        return self._change(opened, text, lambda: adding(tag, at_front))
+    def add_everywhere(self, opened: Sequence[Any], text: str, tag: str, at_front: bool) -> Updates:
+        return self._change(opened, text, lambda: adding(tag, at_front), f"'{tag}' added to all")
 
-    def remove_everywhere(self, opened: Sequence[str], text: str, tag: str) -> Updates:
-        return self._change(opened, text, lambda: removing(tag))
+    def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str) -> Updates:
+        return self._change(opened, text, lambda: removing(tag), f"'{tag}' removed from all")
 
-    def _change(self, opened: Sequence[str], text: str, make: Callable[[], Callable[[str], str]]) -> Updates:
+    def _change(self, opened: Sequence[Any], text: str, make: Callable[[], Callable[[str], str]], title: str) -> Updates:
+        folder, picture = Opened(*opened)[:2]
         try:
             self._save_typed(opened, text)
-            folder = Opened(*opened).folder
-            changed, _ = change_captions(self._folder(folder), make())
+            changed, _ = change_captions(self._folder(folder), make(), title)
+        except UserError as error:
+            return self._refused_edit(opened, error)
+        return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.", picture)
+
+    def undo_last(self, opened: Sequence[Any], text: str) -> Updates:
+        """Take the last edit of the open dataset back, whoever made it."""
+        folder, picture = Opened(*opened)[:2]
+        try:
+            if _is_typed(opened, text):
+                raise UserError(f"What you typed for '{picture}' is not saved yet.", "Press Save first, or take it back in the box with Ctrl+Z.")
+            told = undo_edit(self._folder(folder))
         except UserError as error:
             return refused(error, self.message)
-        return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.")
+        return self.open(folder, told, picture)
 
 
-def _is_typed(opened: Sequence[str], text: str) -> bool:
+def _shortened(title: str) -> str:
+    return title if len(title) <= SHOWN_TITLE else title[: SHOWN_TITLE - 3] + "..."
+
+
+def _is_typed(opened: Sequence[Any], text: str) -> bool:
     """Whether the caption box holds something that was not read from the picture's file."""
     shown = Opened(*opened)
     return bool(shown.picture) and text != shown.caption

@@ -69,9 +69,7 @@ class EmbeddingsTab:
             )  # fmt: skip
             repair = gr.Button("Repair", elem_id="embeddings_repair")
         with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
-            self.merged = gr.Dropdown(
-                [], multiselect=True, allow_custom_value=True, label="Embeddings to merge", info="Choose two or more.", elem_id="embeddings_merged"
-            )
+            self.merged = disk_dropdown([], value=None, multiselect=True, label="Embeddings to merge", info="Choose two or more.", elem_id="embeddings_merged")
             self.mode = gr.Radio(
                 list(MERGE_MODES), value="concatenate", label="How", elem_id="embeddings_mode",
                 info="Choose concatenate to have both things in one word; average and weighted mix them, and need the same number of vectors in each.",

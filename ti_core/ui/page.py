@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,7 @@ from ti_core.library import find_checkpoint
 from ti_core.recipe import PLAN_FIELDS, PREPROCESS_PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.ui.api import build_api
-from ti_core.ui.captions_tab import CaptionsTab, Opened
+from ti_core.ui.captions_tab import CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
@@ -34,6 +35,13 @@ TITLE = "Textual Inversion"
 KEPT_IN_BROWSER = "textual-inversion-forms-1"
 NOT_SECRET = "forms of this page"  # gradio scrambles what it keeps; a random key would lose it at each start of the server
 SHOW_NEW_JOB = "(job) => { if (job && job !== window.newestJob) { window.newestJob = job; window.dispatchEvent(new Event('job-submitted')); } }"
+HOLD_CAPTION = """(arrived, ...rest) => {
+  const box = document.querySelector("#captions_text textarea");
+  if (arrived && box) box.readOnly = true;  // what is typed until the answer would be lost, or stand with another picture
+  return [arrived, ...rest];
+}"""
+RELEASE_CAPTION = "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
+DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
 POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 
 
@@ -125,8 +133,7 @@ class Page:
             self.compare.message,
             self.compare.form.widgets["run"],
             self.compare.grid,
-            self.captions.folder,
-            self.captions.opened,
+            self.captions.arrived,
             *self.embeddings.shown,
             *self._train_outputs(),
             *self.preprocess.form.own.values(),
@@ -141,13 +148,16 @@ class Page:
                 self.embeddings.chosen,
                 self.checkpoint,
                 self.compare.form.widgets["run"],
-                self.captions.opened,
                 self.taken_job,
             ],
             everything,
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
-        ).then(self.train.described, self.train.form.components, self.train.plan, **DIRECT)
+        ).then(self.captions.follow, [self.captions.arrived, self.captions.opened, self.captions.text], self.captions.shown, js=HOLD_CAPTION, **QUEUED).then(
+            None, None, None, js=RELEASE_CAPTION
+        ).then(self.captions.arrive, [self.captions.opened, self.captions.folder, self.captions.message, self.kept_tab], self.captions.shown, **QUEUED).then(
+            self.train.described, self.train.form.components, self.train.plan, **DIRECT
+        )
         self.sample.click(
             self._fill_sample,
             self.person,
@@ -228,6 +238,7 @@ class Page:
         for tab in self.all_tabs:
             # gradio also tells of the first tab while the page is being built, which must not overwrite what was kept
             tab.select(None, self.kept_tab, self.kept_tab, js=f"(kept) => [window.pageIsBack ? {json.dumps(tab.id)} : kept]", show_progress="hidden")
+        blocks.load(None, None, None, js=DROPDOWN_KEYS, show_progress="hidden")
         again = f"(tab) => ({{ __type__: 'update', selected: {json.dumps(TAB_IDS)}.includes(tab) ? tab : {json.dumps(TAB_IDS[0])} }})"
         restored = blocks.load(None, self.kept_tab, self.tabs, js=again, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
@@ -305,7 +316,7 @@ class Page:
     @looks
     def _take_result(
         self, my_job: str, follow: bool, destination: str, embedding: str | None, chosen: str | None, checkpoint: str, run: str | None,
-        opened: Sequence[str], taken: str = "",
+        taken: str = "",
     ) -> Updates:  # fmt: skip
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
@@ -318,7 +329,8 @@ class Page:
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
-            updates.update(self._after_preprocess(job.result, follow, embedding, opened))
+            updates.update(self._after_preprocess(job.result, follow, embedding))
+            updates[self.captions.arrived] = job.result
         elif job.state == "finished" and job.kind == "download":
             updates[self.checkpoint] = gr.update(choices=self.model.titles())
             updates.update(accepted(self.model.message, f"{job.text} Choose it in the list."))
@@ -335,10 +347,8 @@ class Page:
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(name)
         return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
-    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None, opened: Sequence[str]) -> Updates:
+    def _after_preprocess(self, directory: str, follow: bool, embedding: str | None) -> Updates:
         updates: Updates = {self.preprocess.gallery: self.preprocess.finished_pictures(directory), self.train.form.widgets["dataset_directory"]: directory}
-        if Opened(*opened).folder in ("", directory):  # read again when that tab is chosen; what is typed for another folder stays
-            updates.update({self.captions.folder: directory, self.captions.opened: list(Opened())})
         if not follow:
             return updates
         return {**updates, **self._open("train"), **self.train.fill_recipe(directory, embedding)}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ti_core.data.captions import CAPTION_SUFFIXES
 from ti_core.data.images import PHONE_SUFFIXES, pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
@@ -17,7 +18,7 @@ from ti_core.workspace import Workspace, clean_name
 MAX_PICTURE_PIXELS = 100_000_000
 MAX_CAPTION_BYTES = 64 * 2**10
 PICKLE_BEARING = (".pt", ".bin")
-TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".txt"}
+TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", *CAPTION_SUFFIXES}
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
@@ -35,7 +36,7 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     unclear = [file for file in wanted if _belongs_to_several(file, wanted)]
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
     for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
-        save_atomically(folder / (stem + file.suffix.lower()), partial(shutil.copyfile, file))
+        save_atomically(folder / (stem + _parts(file, wanted)[1]), partial(shutil.copyfile, file))
     told = {
         "pictures of a phone's or camera's own kind cannot be read; save them as JPEG first": phone,
         "they are not photos, or larger than 100 megapixels": others,
@@ -46,10 +47,19 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
 
 def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
     """Whether it is a caption, and there are several photos of its name (out of several folders) but not as many captions."""
-    if file.suffix.lower() != ".txt":
+    if file.suffix.lower() not in CAPTION_SUFFIXES:
         return False
-    counts = Counter(other.suffix.lower() for other in files if other.stem == file.stem)
-    return max((count for suffix, count in counts.items() if suffix != ".txt"), default=0) > max(1, counts[".txt"])
+    stem, kind = _parts(file, files)
+    counts = Counter(suffix for other in files for other_stem, suffix in [_parts(other, files)] if other_stem == stem)
+    return max((count for suffix, count in counts.items() if not suffix.endswith(CAPTION_SUFFIXES)), default=0) > max(1, counts[kind])
+
+
+def _parts(file: Path, files: Sequence[Path]) -> tuple[str, str]:
+    """Stem and lower-case suffix; those of the caption `a.jpg.txt` are `a` and `.jpg.txt` where the photo `a.jpg` is among the files."""
+    suffix = file.suffix.lower()
+    if suffix in CAPTION_SUFFIXES and any(photo.name == file.stem for photo in files):
+        return Path(file.stem).stem, Path(file.stem).suffix.lower() + suffix
+    return file.stem, suffix
 
 
 def _new_stems(files: Sequence[Path]) -> dict[Path, str]:
@@ -58,11 +68,11 @@ def _new_stems(files: Sequence[Path]) -> dict[Path, str]:
     owners: dict[tuple[str, int], str] = {}
     stems = {}
     for file in files:
-        kind = (file.stem, file.suffix.lower())
+        kind = _parts(file, files)
         seen[kind] += 1  # out of several folders: the first photo of a name and the first caption belong together
-        owner = (file.stem, seen[kind])
+        owner = (kind[0], seen[kind])
         if owner not in owners:
-            owners[owner] = first_free(partial(_numbered, _clean_stem(file.stem)), lambda stem: stem.lower() in map(str.lower, owners.values()))
+            owners[owner] = first_free(partial(_numbered, _clean_stem(kind[0])), lambda stem: stem.lower() in map(str.lower, owners.values()))
         stems[file] = owners[owner]
     return stems
 
@@ -95,7 +105,7 @@ def _is_photo_or_caption(file: Path) -> bool:
     """By the beginning of the file, not only by its name: a bomb says its size there, and nothing is decoded."""
     if file.suffix.lower() not in TAKEN:
         return False
-    if file.suffix.lower() == ".txt":
+    if file.suffix.lower() in CAPTION_SUFFIXES:
         return file.is_file() and file.stat().st_size <= MAX_CAPTION_BYTES
     return 0 < pixels_of(file) <= MAX_PICTURE_PIXELS
 

@@ -16,15 +16,18 @@ from ti_core.settings import OWN_SIZE
 from ti_core.ui.roles import looks
 
 Updates = dict[Any, Any]
+ALL_CHOICES = 100_000
 
 
 def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> Any:
     """A dropdown whose choices are read from disk.
 
     It takes any text, because gradio would compare with the list of the server's start and refuse what was made since; the
-    job says in a clear sentence if there is no such thing.
+    job says in a clear sentence if there is no such thing. All choices are shown, not the first hundred alone, so that dropdowns.js
+    finds the exact name among them; gradio takes None for a hundred.
     """
-    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, **shared)
+    classes = "of-several" if shared.get("multiselect") else None
+    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, num_choices_shown=ALL_CHOICES, elem_classes=classes, **shared)
 
 
 def widget(option: Option, default: Any, elem_id: str) -> Any:

@@ -1,0 +1,88 @@
+"""The Captions tab follows Preprocess, and its edits can be undone, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, value_of
+
+COLOURS = {"anna": "red", "berta": "blue"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of two people, each with a caption of two lines."""
+    root = tmp_path_factory.mktemp("workspace")
+    for name, colour in COLOURS.items():
+        (root / name).mkdir()
+        for i in range(2):
+            Image.new("RGB", (64, 64), colour).save(root / name / f"{i}.jpg")
+            (root / name / f"{i}.jpg.txt").write_text(f"{colour} shirt\npicture {i}", encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Iterator[Page]:
+    with running_app(folder) as (url, _), open_chromium() as browser:
+        yield open_page(browser, url, viewport={"width": 1400, "height": 1000})
+
+
+def choose_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def preprocess(page: Page, name: str) -> None:
+    choose_tab(page, "Preprocess images")
+    fill(page, "preprocess_source_directory", name)
+    fill(page, "preprocess_destination_directory", f"datasets/{name}")
+    box = page.locator("#preprocess_caption_action").get_by_role("combobox")
+    box.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("copy")
+    page.keyboard.press("Enter")
+    expect(box).to_have_value("copy")
+    page.get_by_role("button", name="Preprocess", exact=True).click()
+
+
+def captions(folder: Path, name: str) -> list[str]:
+    return [path.read_text(encoding="utf-8").strip() for path in sorted((folder / "datasets" / name).glob("*.txt"))]
+
+
+def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be_undone(page: Page, folder: Path) -> None:
+    text, message = page.locator("#captions_text textarea"), page.locator("#captions_message textarea")
+    preprocess(page, "anna")
+    expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
+    choose_tab(page, "Captions")
+    expect(text).to_have_value("red shirt, picture 0")
+    of_anna = captions(folder, "anna")
+
+    preprocess(page, "berta")
+    choose_tab(page, "Captions")  # before it ends, or after: both open the new one
+    expect(text).to_have_value("blue shirt, picture 0", timeout=SLOW_MS)
+    assert value_of(page, "captions_folder") == "datasets/berta"
+    before = captions(folder, "berta")
+    fill(page, "captions_text", "typed\nin two lines")
+    page.locator("#captions_save").click()
+    expect(message).to_have_value("Saved: 00000-0-0.txt.")
+    assert captions(folder, "berta") == ["typed\nin two lines", before[1]] and captions(folder, "anna") == of_anna
+    expect(page.locator("#captions_gallery")).to_contain_text("typed, in two lines")
+    fill(page, "captions_find", "blue")
+    fill(page, "captions_replacement", "green")
+    page.locator("#captions_replace").click()
+    expect(message).to_have_value("Changed 1 caption.")
+
+    reload(page)
+    choose_tab(page, "Captions")
+    undo = page.locator("#captions_undo")
+    expect(undo).to_have_text("Undo: 'blue' replaced by 'green'")
+    undo.click()
+    expect(undo).to_have_text("Undo: the caption of 00000-0-0.png")
+    undo.click()
+    expect(undo).to_have_text("Nothing to undo")
+    expect(text).to_have_value("blue shirt, picture 0")
+    assert captions(folder, "berta") == before and captions(folder, "anna") == of_anna
