@@ -48,6 +48,7 @@ PLAIN = {
     "best_step",
     "use_step",
     "child_process",
+    "terminal",
 }
 
 

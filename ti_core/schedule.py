@@ -51,7 +51,9 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
             problems.append(f"{where} is not a rate. {EXAMPLE}")
             continue
         if not 0 < rate <= HIGHEST_RATE:
-            problems.append(f"{where} has the rate {parts[0].strip()[:MOST_SHOWN]}. A rate must be above 0 and at most {shown_number(HIGHEST_RATE)}; 0.005 is usual.")
+            problems.append(
+                f"{where} has the rate {parts[0].strip()[:MOST_SHOWN]}. A rate must be above 0 and at most {shown_number(HIGHEST_RATE)}; 0.005 is usual."
+            )
             continue
         last = math.inf if len(parts) == 1 or parts[1].strip() == "-1" else _whole(parts[1])
         if last is None or last < 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Event, Failed, Finished
 from ti_core.settings import ResumeSettings
+from ti_core.terminal import clean_terminal
 from ti_core.training.launch import EVENTS, asked_of
 from ti_core.training.loop import resume, train
 
@@ -42,4 +43,5 @@ def _stop_at_end_of_input(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
+    clean_terminal()
     sys.exit(main(Path(sys.argv[1])))
