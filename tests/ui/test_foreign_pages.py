@@ -92,6 +92,9 @@ def test_a_foreign_page_does_not_stop_a_training_by_a_form_that_asks_nobody_firs
     foreign = {"Content-Type": "text/plain", "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     httpx.post(f"{local.url}/gradio_api/component_server", content=body, headers=foreign, timeout=ANSWER_S)
     assert not job.stop.is_set()
+    twice = [("Content-Type", "application/json"), ("Origin", "https://evil.example"), ("Origin", local.url)]
+    assert httpx.post(f"{local.url}/gradio_api/component_server", content=body, headers=twice, timeout=ANSWER_S).status_code == 403
+    assert not job.stop.is_set()
     own = {"Content-Type": "application/json", "Origin": local.url, "Sec-Fetch-Site": "same-origin"}
     httpx.post(f"{local.url}/gradio_api/component_server", content=body, headers=own, timeout=ANSWER_S)
     assert job.stop.is_set()
@@ -206,20 +209,17 @@ def test_no_address_is_fetched_for_anybody(shared: Shared, asked_for: list[str])
         _file(ELSEWHERE),
         {**_file("a.png"), "url": ELSEWHERE},
         [_file(ELSEWHERE)],
-        {"image": _file(ELSEWHERE), "caption": None},
+        [{"image": _file(ELSEWHERE), "caption": None}],
         ELSEWHERE,
         _file("HTTPS://fetched.example/"),
     ]
-    for client in (shared.looker, shared.trainer):
-        for event in shared.config["dependencies"]:
-            if not event["backend_fn"] or not event["inputs"] or (client is shared.trainer and not _takes_files(shared, event)):
-                continue
-            for value in sent:
-                body = {
-                    "data": [[value] if isinstance(value, dict) and value.get("image") else value] * len(event["inputs"]),
-                    "fn_index": event["id"],
-                    "session_hash": "f",
-                }
+    for event in shared.config["dependencies"]:
+        if not event["backend_fn"] or not event["inputs"]:
+            continue
+        takes_files = _takes_files(shared, event)
+        for client in (shared.looker, shared.trainer) if takes_files else (shared.looker,):
+            for value in sent if takes_files else sent[:1]:
+                body = {"data": [value] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "f"}
                 client.post("/gradio_api/run/predict", json=body)
     for path in (f"/gradio_api/file={ELSEWHERE}", f"/gradio_api/file/{ELSEWHERE}", f"/gradio_api/file={ELSEWHERE.upper()}", f"/gradio_api/proxy={ELSEWHERE}"):
         assert shared.trainer.get(path).status_code in (403, 404), path
@@ -239,6 +239,13 @@ def test_the_role_is_asked_for_before_anything_is_done_with_what_was_sent(shared
         body = {"data": [_file("/etc/passwd")] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "r"}
         refused += "You may look" in shared.looker.post("/gradio_api/run/predict", json=body).text
     assert refused >= 2
+
+
+def test_there_is_no_page_without_its_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of gradio may start its server in another way."""
+    monkeypatch.setattr(gr.Blocks, "launch", lambda self, **_: None)
+    with pytest.raises(RuntimeError, match="without its guard"):
+        start_page(Workspace(tmp_path), Door(free_port()), JobQueue(Workspace(tmp_path)))
 
 
 # ---- the public link

@@ -264,7 +264,12 @@ class Gate:
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
-    return dict(scope["headers"])
+    """By name. A header that came twice is put together, so that nobody passes with one of two."""
+    together: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        between = b"; " if name == b"cookie" else b", "
+        together[name] = together[name] + between + value if name in together else value
+    return together
 
 
 def _tell_connection(scope: Scope, person: Person) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,6 @@ class PageServer(http_server.Server):
         super().run(sockets=[self.listening])
 
     def run_in_thread(self) -> None:
-        import threading
-
         self.thread = threading.Thread(target=self.run, name="page-server", daemon=True)
         self.thread.start()
         end = time.monotonic() + STARTS_WITHIN_S
@@ -50,14 +49,17 @@ def guarded_server(guard: Any) -> Iterator[None]:
     gradio's CORS headers away. There is no setting for the server either.
     """
     before = http_server.start_server
-    http_server.start_server = partial(_start, guard)
+    started: list[PageServer] = []
+    http_server.start_server = partial(_start, guard, started)
     try:
         yield
     finally:
         http_server.start_server = before
+    if not started:  # another version of gradio, which starts its server in another way: better no page than one without its guard
+        raise RuntimeError("the page was started without its guard; use the version of gradio that requirements.txt names")
 
 
-def _start(guard: Any, app: Any, server_name: str, server_port: int, **_: Any) -> tuple[str, int, str, PageServer]:
+def _start(guard: Any, started: list[PageServer], app: Any, server_name: str, server_port: int, **_: Any) -> tuple[str, int, str, PageServer]:
     """As gradio's start_server. Raises OSError if the port is taken."""
     for host in {"127.0.0.1", server_name} - {server_name}:  # one system lets two programs share a port if only one of them names the address
         _open_socket(host, server_port).close()
@@ -71,6 +73,7 @@ def _start(guard: Any, app: Any, server_name: str, server_port: int, **_: Any) -
     )  # fmt: skip
     server = PageServer(config, listening)
     server.run_in_thread()
+    started.append(server)
     shown = "localhost" if server_name == "0.0.0.0" else server_name
     return server_name, listening.getsockname()[1], f"http://{shown}:{listening.getsockname()[1]}/", server
 
