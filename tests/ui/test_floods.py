@@ -243,8 +243,8 @@ def test_a_learning_rate_of_thousands_of_pieces_is_told() -> None:
     "value", [float("nan"), float("inf"), 1e16, 10**400, {"path": "http://a.example/x"}, {"a": [{"path": " ftp://a.example/x"}]}, {"path": "//a/b"}]
 )
 def test_what_no_field_takes_is_refused_in_a_sentence(value: Any) -> None:
-    with pytest.raises(UserError):
-        guarded_blocks.check_given([value])
+    with pytest.raises(UserError, match="Max steps: "):
+        guarded_blocks.check_given([value], "Max steps")
 
 
 def test_what_the_page_sends_is_taken() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ from ti_core.ui.roles import may_call, person_of
 MOST_CHARACTERS = 100_000
 """Of one text."""
 MOST_VALUES = 50_000
-"""In all lists and dictionaries of a call together."""
+"""In all lists and dictionaries of a field together."""
 MOST_LEVELS = 20
 MOST_NUMBER = 1e15
 """No option means anything beyond it."""
@@ -30,15 +31,23 @@ class GuardedBlocks(gr.Blocks):
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
             may_call(function.fn, person_of(request[0] if isinstance(request, list) and request else request))
-            check_given(inputs)
+            for value, field in zip_longest(inputs or [], function.inputs):
+                check_given(value, getattr(field, "label", None) or "")
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return await super().process_api(block_fn, inputs, state, request, *given, **named)
 
 
-def check_given(inputs: Any) -> None:
-    """Raises UserError for what is longer, deeper or larger than any field of the page, and for files that lie on other servers."""
-    for count, value in enumerate(_all_in(inputs)):
+def check_given(given: Any, label: str = "") -> None:
+    """Raises UserError, with the field's label, for what is longer, deeper or larger than any field takes, and for files on other servers."""
+    try:
+        _check(given)
+    except UserError as error:
+        raise UserError(f"{label}: {error.problem}" if label else error.problem, error.hint) from None
+
+
+def _check(given: Any) -> None:
+    for count, value in enumerate(_all_in(given)):
         if count > MOST_VALUES:
             raise UserError(f"More than {MOST_VALUES} values are too many at once.", "Send fewer.")
         if isinstance(value, str) and len(value) > MOST_CHARACTERS:
@@ -46,7 +55,7 @@ def check_given(inputs: Any) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{value} is no number for a field.", "Send an ordinary number.")
         if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
-            raise UserError("A number is too large.", f"Send at most {MOST_NUMBER:.0e}.")
+            raise UserError("the number is too large.", f"Send at most {MOST_NUMBER:.0e}.")
         if isinstance(value, dict) and _ADDRESS.match(str(value.get("path") or "")):
             raise UserError("A file's address on another server was given, and nothing is fetched from there.", "Save the file, and drop it on the page.")
 
