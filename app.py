@@ -19,9 +19,11 @@ from ti_core.jobs import JobQueue
 from ti_core.library import find_checkpoint, find_checkpoints
 from ti_core.settings import PORTRAITS
 from ti_core.temporary_folders import clear_left_over, temporary_folder
+from ti_core.terminal import clean_terminal
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
+SHORT_PASSWORD = 12
 UPLOADS = "uploads"
 """Kind of the temporary folder of a shared page."""
 PATIENCE_S = 10.0
@@ -43,6 +45,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    clean_terminal()
     options = parse_arguments(arguments)
     try:
         with asked_to_end(_end):
@@ -96,7 +99,7 @@ def serve(options: argparse.Namespace) -> None:
         raise UserError(f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name.")
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise UserError("--mcp needs a package that is not installed.", f'Install it with: {shown_command("pip install")} "gradio[mcp]==6.31.0"')
-    open_to_others = options.share or options.listen
+    open_to_others = bool(options.share or options.listen or user or look_user)  # a login is made for somebody else, by whatever way they come
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
         raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
@@ -109,9 +112,14 @@ def serve(options: argparse.Namespace) -> None:
     from ti_core.job_process import JobProcess
     from ti_core.ui.server import Door, open_public_link, start_page
 
-    if (open_to_others or look_user) and not user:
+    if open_to_others and not user:
         user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
         print(f"Login for this page: {user} / {password}", flush=True)
+    short = [name for name, secret in ((user, password), (look_user, look_password)) if secret and len(secret) < SHORT_PASSWORD]
+    if short and (options.share or options.listen):
+        print(
+            f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use {SHORT_PASSWORD} characters or more.", flush=True
+        )
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)

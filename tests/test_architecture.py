@@ -51,6 +51,7 @@ PLAIN = {
     "child_process",
     "end_signals",
     "temporary_folders",
+    "terminal",
 }
 
 

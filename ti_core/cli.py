@@ -25,6 +25,7 @@ from ti_core.job_kinds import KINDS
 from ti_core.options import Settings
 from ti_core.recipe import GUIDE, PRESETS, check_preset, dataset_folder, preprocess_values, preset_values
 from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings
+from ti_core.terminal import clean_terminal
 from ti_core.training.checks import check_train
 from ti_core.training.create import check_create, create_embedding
 from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name that the terminal cannot write is no reason to end
             stream.reconfigure(errors="replace")
+    clean_terminal()
     parser = _build_parser()
     args = parser.parse_args(argv)
     try:

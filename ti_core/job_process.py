@@ -31,6 +31,7 @@ from ti_core.events import Alive, Emit, Event, Finished, parse_event
 from ti_core.job_kinds import KINDS, JobKind
 from ti_core.models.device import DeviceState, device_state, expect_device, tell_device
 from ti_core.options import Settings
+from ti_core.terminal import clean_terminal
 from ti_core.workspace import Workspace
 
 LOOK_EVERY_S, CLOSES_WITHIN_S = 0.1, 2.0
@@ -270,4 +271,5 @@ def _do(asked: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
 
 
 if __name__ == "__main__":
+    clean_terminal()
     main()

@@ -13,6 +13,8 @@ from ti_core.workspace import Workspace
 
 RECIPE_TEMPLATE_NAME = "Custom_subject_filewords.txt"
 RECIPE_TEMPLATE_LINE = "a photo of a [name], [filewords]"
+MOST_IN_A_LINE = 5000
+"""Characters. The text encoder reads about 350 at a time, and a hundred names in a line would take the server's memory."""
 
 
 def load_template(path: Path) -> list[str]:
@@ -29,13 +31,16 @@ def load_template(path: Path) -> list[str]:
 def parse_template(text: str, name: str) -> list[str]:
     """The lines, trimmed; blank ones are dropped, where A1111 trains on empty prompts.
 
-    Raises UserError, with the template's name, for a text without lines, or with none that contains [name]: it would train the word on
-    nothing.
+    Raises UserError, with the template's name, for a text without lines, with a line that is too long, or with none that contains [name]: it
+    would train the word on nothing.
     """
     hint = f"Write a line with [name] into it, such as: {RECIPE_TEMPLATE_LINE}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"Prompt template '{name}' is empty.", hint)
+    longest = max(len(line) for line in lines)
+    if longest > MOST_IN_A_LINE:
+        raise UserError(f"Prompt template '{name}' has a line of {longest} characters.", f"Write at most {MOST_IN_A_LINE}.")
     if not any("[name]" in line for line in lines):
         raise UserError(f"Prompt template '{name}' has no line with [name], so the new word would not be trained.", hint)
     return lines
@@ -76,8 +81,8 @@ def build_prompt(template_line: str, caption: str, name: str, rng: random.Random
     if tags or "[filewords]" not in template_line:
         text = template_line.replace("[filewords]", ", ".join(tags))
     else:
-        text = re.sub(r"\s*,[\s,]*", ", ", template_line.replace("[filewords]", "")).strip(" ,")
-        text = re.sub(r"\s+", " ", text)
+        parts = template_line.replace("[filewords]", "").split(",")
+        text = " ".join(", ".join(stripped for part in parts if (stripped := part.strip())).split())
     return text.replace("[name]", name)
 
 

@@ -13,6 +13,9 @@ HIGHEST_RATE = 100.0
 """Far above anything that trains; beyond it numbers overflow."""
 MOST_DIGITS = 12
 """Of a step."""
+MOST_PIECES = 1000
+MOST_SHOWN = 100
+"""Characters of a piece that are repeated in an error."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,23 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
     pieces: list[tuple[float, float]] = []
     problems: list[str] = []
     texts = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if len(texts) > MOST_PIECES:
+        raise SettingsError([f"{label} has {len(texts)} pieces. Write at most {MOST_PIECES}."])
     for number, piece in enumerate(texts, 1):
-        where = f"{label}: piece {number}, '{piece}',"
+        where = f"{label}: piece {number}, '{piece[:MOST_SHOWN]}',"
         parts = piece.split(":")
         rate = _number(parts[0])
         if len(parts) > 2 or rate is None:
             problems.append(f"{where} is not a rate. {EXAMPLE}")
             continue
         if not 0 < rate <= HIGHEST_RATE:
-            problems.append(f"{where} has the rate {parts[0].strip()}. A rate must be above 0 and at most {shown_number(HIGHEST_RATE)}; 0.005 is usual.")
+            problems.append(
+                f"{where} has the rate {parts[0].strip()[:MOST_SHOWN]}. A rate must be above 0 and at most {shown_number(HIGHEST_RATE)}; 0.005 is usual."
+            )
             continue
         last = math.inf if len(parts) == 1 or parts[1].strip() == "-1" else _whole(parts[1])
         if last is None or last < 1:
-            problems.append(f"{where} has the step '{parts[1].strip()}'. A step must be a whole number above 0, of at most {MOST_DIGITS} digits.")
+            problems.append(f"{where} has the step '{parts[1].strip()[:MOST_SHOWN]}'. A step must be a whole number above 0, of at most {MOST_DIGITS} digits.")
         elif pieces and pieces[-1][1] == math.inf:
             problems.append(f"{where} is never reached, because the piece before it has no step and goes on for ever.")
         elif pieces and last <= pieces[-1][1]:

@@ -17,6 +17,9 @@ SHIPPED = frozenset(
 )
 """By name, because a workspace may be the project's own folder, where the user's templates lie among them."""
 PREVIEWS = 5
+MOST_SHOWN = 2000
+"""Characters of a caption that a preview looks at, and of a prompt that it shows."""
+MOST_OF_A_NAME = 200
 SAMPLE_NAME, SAMPLE_CAPTION = "anna-01", "a woman, smiling, red shirt"
 
 
@@ -58,7 +61,9 @@ def preview_prompts(text: str, captions: Sequence[str], name: str, shuffle: bool
     """Five prompts as the training builds them: a line by chance, a caption by chance. Raises UserError for a text that would not train."""
     lines, rng = parse_template(text, "in the box"), random.Random(seed)
     captions = captions or [SAMPLE_CAPTION]
-    return [build_prompt(rng.choice(lines), rng.choice(captions), name.strip() or SAMPLE_NAME, rng, shuffle, drop_out) for _ in range(PREVIEWS)]
+    shown = name.strip()[:MOST_OF_A_NAME] or SAMPLE_NAME
+    prompts = (build_prompt(rng.choice(lines), rng.choice(captions)[:MOST_SHOWN], shown, rng, shuffle, drop_out) for _ in range(PREVIEWS))
+    return [prompt if len(prompt) <= MOST_SHOWN else f"{prompt[:MOST_SHOWN]} ..." for prompt in prompts]
 
 
 def captions_of(folder: str, workspace: Workspace) -> list[str]:

@@ -13,6 +13,7 @@ from ti_core.child_process import ALIVE_EVERY_S, ANSWERS_WITHIN_S, SAVES_WITHIN_
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Alive, Event, Failed, Finished
 from ti_core.settings import ResumeSettings
+from ti_core.terminal import clean_terminal
 from ti_core.training.launch import EVENTS, asked_of
 from ti_core.training.loop import resume, train
 
@@ -72,4 +73,5 @@ def _stop_soon(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
+    clean_terminal()
     sys.exit(main(Path(sys.argv[1])))

@@ -20,6 +20,7 @@ from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
+from ti_core.ui.guarded_blocks import GuardedBlocks
 from ti_core.ui.kept_forms import fill_script, text_of
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
@@ -53,7 +54,7 @@ class Page:
         self.chosen_checkpoint = chosen_checkpoint
 
     def build(self) -> gr.Blocks:
-        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+        with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
             api_names = build_api(self.desk)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.taken_job = gr.BrowserState("", storage_key="textual-inversion-taken-job", secret=NOT_SECRET)

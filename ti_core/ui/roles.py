@@ -67,16 +67,27 @@ def looks(handler: F) -> F:
 
 def who() -> Person:
     """The person behind the call under way; our own code and tests count as this computer."""
-    request: Any = LocalContext.request.get(None)
+    return person_of(LocalContext.request.get(None))
+
+
+def person_of(request: Any) -> Person:
+    """The person behind a request of gradio's; none at all is our own code or a test."""
     if request is None:
         return AT_THIS_COMPUTER
     raw = getattr(request, "request", None) or request  # gradio wraps the request of an event, and not that of a server function
-    return raw.scope.get("person", STRANGER)
+    person = raw.scope.get("person", STRANGER)
+    return person if isinstance(person, Person) else STRANGER
 
 
-def check_may_train() -> None:
-    """Raise UserError if the person may look only."""
-    person = who()
+def may_call(handler: Any, person: Person) -> None:
+    """Raise UserError if the person may look only, and the handler does more."""
+    if handler is not None and not getattr(handler, "may_look", False):
+        check_may_train(person)
+
+
+def check_may_train(person: Person | None = None) -> None:
+    """Raise UserError if the person, by default the one behind the call under way, may look only."""
+    person = person or who()
     if not person.may_train:
         raise UserError("You may look, but change nothing here.", f"Ask the owner of this page for a login that may train{_instead_of(person)}.")
 

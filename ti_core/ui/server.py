@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -11,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
-from starlette.middleware import Middleware
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
@@ -21,8 +24,11 @@ from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.desk import Desk
 from ti_core.ui.files import file_routes
 from ti_core.ui.gate import Gate
+from ti_core.ui.guarded_blocks import fetch_nothing
+from ti_core.ui.guessing import Guesses, TooManyGuesses
 from ti_core.ui.live import live_routes
 from ti_core.ui.page import TITLE, Page
+from ti_core.ui.page_server import guarded_server
 from ti_core.ui.roles import Login, Logins
 from ti_core.workspace import Workspace
 
@@ -30,7 +36,6 @@ STYLE = Path(__file__).parent / "style.css"
 MAX_PHOTO_SIZE = "64mb"
 SESSIONS = 200
 """Open tabs whose state gradio remembers, half a megabyte each; the longest unused goes first, so that memory stays flat."""
-WRONG_PASSWORD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,24 +66,35 @@ def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str
     desk = Desk(workspace, jobs, allow_pickle=door.allow_pickle or not workspace.confined)
     blocks = Page(desk, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
-    gate = Middleware(Gate, logins=door.logins, uploads=uploads, token=door.mcp_token)
-    _calm(blocks)
+    guesses = Guesses(door.logins)
     hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if door.share else [])]
+
+    def guard(app: ASGIApp) -> ASGIApp:
+        return TrustedHostMiddleware(Gate(app, guesses, uploads, door.mcp_token), allowed_hosts=hosts)
+
+    _calm(blocks)
+    fetch_nothing()
     try:
-        blocks.launch(
-            server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,
-            auth=login_check(door.logins) if door.logins else None, auth_message=TITLE,
-            theme=_theme(), css_paths=[STYLE],
-            max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
-            state_session_capacity=SESSIONS, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
-            app_kwargs={
-                "openapi_url": None, "routes": [*live_routes(desk), *file_routes(desk), *a1111_routes(desk, checkpoint)],
-                "middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), gate],
-            },
-        )  # fmt: skip
+        with guarded_server(guard):
+            blocks.launch(
+                server_name="0.0.0.0" if door.listen else "127.0.0.1", server_port=door.port, share=False, prevent_thread_lock=True, quiet=True,
+                auth=login_check(guesses) if door.logins else None, auth_message=TITLE,
+                theme=_theme(), css_paths=[STYLE],
+                max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
+                state_session_capacity=SESSIONS, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
+                app_kwargs={
+                    "openapi_url": None,
+                    "routes": [Route("/robots.txt", _no_robots), *live_routes(desk), *file_routes(desk), *a1111_routes(desk, checkpoint)],
+                },
+            )  # fmt: skip
     except OSError as error:
         raise UserError(f"Port {door.port} is taken by another program.", f"Choose another one: --port {door.port + 1}") from error
     return blocks
+
+
+def _no_robots(request: Request) -> PlainTextResponse:
+    """Whoever finds a public link does not put it into a search engine."""
+    return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
 def _theme() -> gr.themes.Base:
@@ -98,23 +114,26 @@ def _calm(blocks: gr.Blocks) -> None:
             setattr(blocks._queue, name, pause_s)
 
 
-def login_check(logins: Logins) -> Callable[[str, str], Awaitable[bool]]:
-    """Gradio's question whether a name and a password fit. A wrong answer takes its time, and the gate counts it.
+def login_check(guesses: Guesses) -> Callable[[str, str], Awaitable[bool]]:
+    """Gradio's question whether a name and a password fit.
 
     It is async because gradio calls it inside its event loop, where a sleeping function would stop every page.
     """
 
     async def check(name: str, password: str) -> bool:
-        if logins.fits(name, password):
-            return True
-        await asyncio.sleep(WRONG_PASSWORD_S)
-        return False
+        try:
+            return await guesses.person(name, password) is not None
+        except TooManyGuesses as error:
+            raise HTTPException(429, error.sentence) from None
 
     return check
 
 
 def open_public_link(blocks: gr.Blocks) -> None:
-    """Make the gradio.live link in the background: without a network, launch(share=True) would hold the page up for half a minute."""
+    """Make the gradio.live link in the background: without a network, launch(share=True) would hold the page up for half a minute.
+
+    `blocks.share` stays False: with it gradio sends a page whose program comes from a server of its makers.
+    """
 
     def tunnel() -> None:
         from gradio import networking
@@ -131,7 +150,7 @@ def open_public_link(blocks: gr.Blocks) -> None:
             logging.getLogger(__name__).debug("no public link", exc_info=error)
             print("Public page: none, because the share service could not be reached. The page works on this computer.", flush=True)
             return
-        blocks.share, blocks.share_url = True, "https://" + address.split("://", 1)[-1]
+        blocks.share_url = "https://" + address.split("://", 1)[-1]
         print(f"Public page: {blocks.share_url} (while this program runs, a week at most)", flush=True)
 
     threading.Thread(target=tunnel, name="public-link", daemon=True).start()
