@@ -112,7 +112,7 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
     problems: list[str] = []
     for find, typed, what in (
         (workspace.folder, settings.source_directory, "Source directory"),
-        (workspace.path, settings.destination_directory, "Destination directory"),
+        (workspace.writable, settings.destination_directory, "Destination directory"),
     ):
         try:
             found.append(find(typed, what))

@@ -75,8 +75,8 @@ def load_run_state(folder: RunFolder) -> RunState:
     """Raises UserError for a file that is missing, damaged, or of settings that this version does not know."""
     facts = saved_facts(folder.root)
     try:
+        assert facts is not None, "there is no state, or one that no run wrote"
         tensors = {key: tensor.clone() for key, tensor in load_file(folder.state).items()}  # the file itself stays mapped, and Windows then locks it
-        assert facts is not None, "load_file reads the same header"
         settings = TrainSettings.from_dict(json.loads(facts["settings"]))
         folder = RunFolder(folder.root, facts["name"], facts["suffix"])
         vectors, average, optimizer = (

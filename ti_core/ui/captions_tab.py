@@ -150,8 +150,9 @@ class CaptionsTab:
             **self._show(folder or "", captions[0]), **accepted(self.message, told),
         }  # fmt: skip
 
-    def _folder(self, folder: str) -> Path:
-        return self.desk.workspace.folder(folder, "Dataset folder")
+    def _folder(self, folder: str, to_write: bool = False) -> Path:
+        find = self.desk.workspace.writable_folder if to_write else self.desk.workspace.folder
+        return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:
         return read_captions(self._folder(folder))
@@ -170,7 +171,7 @@ class CaptionsTab:
         """Write the caption if it was changed here; one that somebody else changed meanwhile is not overwritten by what was not typed."""
         shown = Opened(*opened)
         if _is_typed(opened, text):
-            save_caption(self._folder(shown.folder), shown.picture, text)
+            save_caption(self._folder(shown.folder, to_write=True), shown.picture, text)
 
     # ---- one picture
 
@@ -234,7 +235,7 @@ class CaptionsTab:
         try:
             self._save_typed(opened, text)
             folder = Opened(*opened).folder
-            changed, _ = change_captions(self._folder(folder), make())
+            changed, _ = change_captions(self._folder(folder, to_write=True), make())
         except UserError as error:
             return refused(error, self.message)
         return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.")
