@@ -251,6 +251,30 @@ def test_a_full_disk_at_an_upload_is_one_sentence_and_leaves_nothing(tmp_path: P
     assert files_below(workspace.root) == set()  # half a drop would be trained on as if it were all
 
 
+def test_a_disk_that_is_full_when_gradio_takes_an_upload_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio.routes
+    import httpx
+
+    from tests.ui.journey import free_port
+    from ti_core.jobs import JobQueue
+    from ti_core.ui.server import Door, start_page
+
+    async def full(*given: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "secret"))
+
+    monkeypatch.setattr(gradio.routes, "upload_fn", full)
+    jobs = JobQueue(Workspace(tmp_path))
+    blocks = start_page(Workspace(tmp_path), Door(free_port()), jobs)
+    url = f"http://127.0.0.1:{blocks.server_port}"
+    try:
+        answer = httpx.post(f"{url}/gradio_api/upload", files={"files": ("a.png", b"x")}, headers={"Origin": url}, timeout=60)
+    finally:
+        blocks.close()
+        jobs.close()
+    assert answer.status_code == 507
+    assert answer.text == "It could not be stored: the disk is full. Ask the owner of this page to make room, then try again."
+
+
 # ---- the sample photos
 
 

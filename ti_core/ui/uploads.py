@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
 from ti_core.data.images import PHONE_SUFFIXES, pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
-from ti_core.files import first_free, save_atomically
+from ti_core.files import first_free, reason, save_atomically
 from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
@@ -51,6 +55,13 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
 def _names(files: Sequence[Path]) -> str:
     """For a sentence. What turns the writing direction or the cursor is shown as a sign, because a name may come from anybody."""
     return ", ".join("".join(c if c.isprintable() else "\ufffd" for c in file.name)[:100] for file in files)
+
+
+def not_stored(request: Request, error: Exception) -> Response:
+    """What the browser is told when gradio could not keep what was sent: a full disk most of the time."""
+    assert isinstance(error, OSError), "it is registered for these"
+    told = f"It could not be stored: {reason(error)}. Ask the owner of this page to make room, then try again."
+    return PlainTextResponse(told, 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500)
 
 
 def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
