@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -249,8 +250,8 @@ def test_what_waits_when_the_server_is_stopped_goes_on_waiting(tmp_path: Path) -
 def test_a_job_is_known_by_the_embedding_that_it_trains(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     run = RunFolder(tmp_path / "runs" / "anna-2", "anna")
-    run.root.mkdir(parents=True)
-    save_file({}, run.state, metadata={"step": "1", "name": "anna"})
+    run.save_settings({})
+    save_file({"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata={"step": "1", "name": "anna", "suffix": ".pt"})
     assert trained_by("train", {"embedding": " an/na "}, "", workspace) == "anna"
     assert trained_by("train", {"embedding": "berta"}, str(run.root), workspace) == "anna"
     assert trained_by("resume", {"run_folder": "runs/anna-2"}, "", workspace) == "anna"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from ti_core.best_step import load_history
@@ -19,8 +20,8 @@ from ti_core.settings import TrainSettings
 def test_runs_of_a_day_never_mix_and_training_on_stays_where_it_ended(tmp_path: Path) -> None:
     def begin(name: str, first_step: int, last_step: int) -> str:
         folder = RunFolder.for_today(tmp_path, name, first_step)
-        folder.root.mkdir(parents=True, exist_ok=True)
-        save_file({}, folder.state, metadata={"step": str(last_step), "name": name})
+        folder.save_settings({})
+        save_file({"vectors.clip_l": torch.zeros(1, 4)}, folder.state, metadata={"step": str(last_step), "name": name, "suffix": ".pt"})
         return folder.root.name
 
     assert [begin("anna", *steps) for steps in ((0, 3), (3, 5), (0, 3), (3, 4), (0, 4))] == ["anna", "anna", "anna-2", "anna-2", "anna-3"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import UserError
-from ti_core.library import embedding_suffix, find_checkpoint, folders_below, optimizer_file
+from ti_core.library import WRITABLE, embedding_suffix, find_checkpoint, folders_below, optimizer_file
 from ti_core.prompts import split_at_names
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace, clean_embedding_name
 
 if TYPE_CHECKING:
     import torch
@@ -148,9 +148,11 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
 
 
 def convert(file: str, suffix: str, workspace: Workspace) -> Path:
-    """A copy in the format of the suffix, in outputs/embeddings/: in embeddings/ there would be two of one name."""
+    """A copy in the format of the suffix, in outputs/embeddings/: in embeddings/ there would be two of one name. Raises UserError."""
     from ti_core.embeddings.formats import save_embedding
 
+    if suffix not in WRITABLE:
+        raise UserError(f"'{suffix[:40]}' is no format of embeddings.", f"Choose one of: {', '.join(WRITABLE)}.")
     stored = find_stored(file, workspace)
     return save_embedding(workspace.root / CONVERTED / f"{stored.name}{suffix}", replace(stored.content, name=stored.name))
 
@@ -197,7 +199,7 @@ def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, w
 
 def new_embedding_name(text: str, workspace: Workspace) -> str:
     """The typed name, made safe. Raises UserError if an embedding of that name exists, in any case and format."""
-    name = clean_name(text)
+    name = clean_embedding_name(text)
     if name.lower() in {stored.name.lower() for stored in stored_embeddings(workspace)}:
         raise UserError(f"An embedding called '{name}' exists already.", "Choose another name.")
     return name

@@ -21,10 +21,14 @@ from ti_core.options import KeptSettings
 from ti_core.plan import RunPlan
 from ti_core.settings import TrainSettings
 from ti_core.tensor_headers import read_header
-from ti_core.workspace import Workspace
+from ti_core.workspace import Workspace, is_file_name
 
 STATE, EVENTS = "state.safetensors", "events.jsonl"
 COPIES, PREVIEWS, CARDS = "embeddings", "images", "image_embeddings"
+SUFFIXES = (".pt", ".safetensors")
+"""What a training saves its embedding as."""
+STATE_PARTS = ("vectors.", "average.", "optimizer.")
+"""Beginnings of the names of a state's tensors (training/run_state.py)."""
 _COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
 _PICTURE = re.compile(r"(.+)-(\d+)\.(png)")
 MAX_STEP = 2**53
@@ -35,11 +39,19 @@ EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One day's folder of one embedding. A number in a file's name is how many updates are in it."""
+    """One day's folder of one embedding. A number in a file's name is how many updates are in it.
+
+    Raises UserError for a name or a suffix that would lead out of the folder: both may come out of a file.
+    """
 
     root: Path
     name: str
     suffix: str = ".pt"
+
+    def __post_init__(self) -> None:
+        if not is_file_name(self.name) or self.suffix not in SUFFIXES:
+            shown = (self.name + self.suffix)[:100]
+            raise UserError(f"{shown!r} is no file name of an embedding.", "Train again, or train on from the run's latest copy.")
 
     @classmethod
     def for_today(cls, log_directory: Path, name: str, first_step: int = 0, suffix: str = ".pt") -> RunFolder:
@@ -170,10 +182,16 @@ def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def saved_facts(folder: Path) -> dict[str, str] | None:
-    """What a run's state file says of itself in its header, read without torch; None if there is no such file, or a damaged one."""
+    """What a run's state file says of itself in its header, read without torch; None if there is no such file, a damaged one, or one that no run wrote.
+
+    An embedding can be made to say the same, so the folder must have been opened by a training, which writes its settings first.
+    """
     try:
-        facts = read_header(folder / STATE).metadata
-        return facts if 0 <= int(facts["step"]) < MAX_STEP else None
+        header = read_header(folder / STATE)
+        facts = header.metadata
+        RunFolder(folder, facts["name"], facts["suffix"])
+        is_state = bool(header.shapes) and all(name.startswith(STATE_PARTS) for name in header.shapes) and any(folder.glob("settings-*.json"))
+        return facts if is_state and 0 <= int(facts["step"]) < MAX_STEP else None
     except (UserError, ValueError, KeyError):
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import re
 import struct
@@ -13,14 +14,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NamedTuple, NoReturn
 
 from ti_core.errors import UserError
 from ti_core.files import reason
 
-MAX_HEADER_BYTES = 100 * 2**20
-"""safetensors' own limit; the pickle of the largest checkpoint, with a trainer's state, is 3 MB."""
+MAX_HEADER_BYTES = 8 * 2**20
+"""The header of SDXL is 0.3 MB, a LoRA's with its trainer's notes 2 MB, and the pickle of the largest checkpoint, with a trainer's state, 3 MB.
+What Python makes of one takes up to a hundred times as much memory."""
 MAX_TENSORS = 200_000
+MAX_PARTS = 1_000_000
+"""Of everything in a pickle: a trainer's optimizer has some thousand lists and dicts."""
 LOAD_ANEW = "Delete it and download it again; compare the size with the page that offers it."
 _STREAM_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The first pickle of a file by torch before 1.6: the number 0x1950a86a20f9469cfc6c."""
@@ -51,7 +55,7 @@ class TensorHeader:
 
     `metadata` are the texts beside the tensors (safetensors' `__metadata__`; whole numbers and texts at the top of a .ckpt).
     `trainer_classes` and `foreign_classes` are the classes that a pickle asks for beside torch's own: bookkeeping of known trainers, which a
-    stand-in can replace, and all others.
+    stand-in can replace, and all others. `code` are all classes and functions that it asks for, but formats and storages of torch.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -59,10 +63,14 @@ class TensorHeader:
     metadata: dict[str, str] = field(default_factory=dict)
     trainer_classes: tuple[str, ...] = ()
     foreign_classes: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
-def read_header(path: Path) -> TensorHeader:
-    """The header of a .safetensors, or of torch's .ckpt, .pt and .bin; what the bytes say counts, not the suffix. Raises UserError."""
+def read_header(path: Path, most_bytes: int = MAX_HEADER_BYTES) -> TensorHeader:
+    """The header of a .safetensors, or of torch's .ckpt, .pt and .bin; what the bytes say counts, not the suffix.
+
+    Raises UserError, also for a header of more than `most_bytes`, because Python takes up to a hundred times as much for one.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -71,11 +79,11 @@ def read_header(path: Path) -> TensorHeader:
             if not size:
                 raise UserError(f"'{path.name}' is empty (0 bytes).", LOAD_ANEW)
             if start.startswith(b"PK\x03\x04"):
-                return _read_zip(path)
+                return _read_zip(path, most_bytes)
             if start.startswith(_STREAM_MAGIC):
-                return _read_stream(file, path, size)
+                return _read_stream(file, path, size, most_bytes)
             _check_is_no_text(path, start)
-            return _read_safetensors(file, path, size)
+            return _read_safetensors(file, path, size, most_bytes)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Check the spelling.") from None
     except OSError as error:
@@ -92,10 +100,10 @@ def _check_is_no_text(path: Path, start: bytes) -> None:
         raise UserError(f"'{path.name}' is only git's pointer to the model, not the model.", "Run 'git lfs pull' there, or download the file itself.")
 
 
-def _read_safetensors(file: IO[bytes], path: Path, size: int) -> TensorHeader:
+def _read_safetensors(file: IO[bytes], path: Path, size: int, most_bytes: int) -> TensorHeader:
     """The format: 8 bytes with the header's length, JSON, then the numbers (huggingface/safetensors, README "Format")."""
     length = int.from_bytes(file.read(8), "little")
-    if file.read(1) != b"{" or length > MAX_HEADER_BYTES:
+    if file.read(1) != b"{" or length > most_bytes:
         raise UserError(f"'{path.name}' is neither a safetensors file nor one of torch.", "Choose a .safetensors or .ckpt file of a model.")
     if 8 + length > size:
         _cut_off(path, size, 8 + length)
@@ -104,25 +112,36 @@ def _read_safetensors(file: IO[bytes], path: Path, size: int) -> TensorHeader:
         metadata = {str(key): str(text) for key, text in (entries.pop("__metadata__", None) or {}).items()}
         shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
-        end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        places = {name: (int(entry["data_offsets"][0]), int(entry["data_offsets"][1])) for name, entry in entries.items()}
+        lies = any(not _fits(shapes[name], dtypes[name], *places[name]) for name in entries)
+        end = 8 + length + max((last for _, last in places.values()), default=0)
     except _BROKEN as error:
         _damaged(path, error)
     if end > size:
         _cut_off(path, size, end)
-    if end < size:
+    if end < size or lies:
         _damaged(path)
     return TensorHeader(shapes, dtypes, metadata)
 
 
-def _read_zip(path: Path) -> TensorHeader:
+def _fits(shape: tuple[int, ...], dtype: str, first: int, last: int) -> bool:
+    """Whether the tensor takes as many bytes as it says."""
+    count = _BYTES_OF.get(dtype)
+    return 0 <= first <= last and min(shape, default=0) >= 0 and (count is None or math.prod(shape) * count == last - first)
+
+
+def _read_zip(path: Path, most_bytes: int) -> TensorHeader:
     """torch since 1.6: a zip with `<root>/data.pkl`, and each storage as `<root>/data/<key>`."""
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
-            index = next((name for name in sizes if name.endswith("/data.pkl") or name == "data.pkl"), None)
+            indices = [name for name in sizes if name.lower().endswith("/data.pkl") or name.lower() == "data.pkl"]
+            index = next(iter(indices), None)
+            if len(indices) > 1:  # torch might read the other one
+                _damaged(path)
             if index is None:
                 raise UserError(f"'{path.name}' is a zip archive without a model of torch in it.", "Unpack it, and choose the model inside.")
-            if sizes[index] > MAX_HEADER_BYTES:
+            if sizes[index] > most_bytes:
                 _damaged(path)
             reader = _PickleReader(io.BytesIO(archive.read(index)))
             content = reader.read(path)
@@ -134,12 +153,12 @@ def _read_zip(path: Path) -> TensorHeader:
     for key, dtype, count in reader.storages.values():
         if sizes.get(f"{root}data/{key}", -1) < count * _BYTES_OF.get(dtype, 1):
             _damaged(path)
-    return reader.header(content)
+    return reader.header(content, path)
 
 
-def _read_stream(file: IO[bytes], path: Path, size: int) -> TensorHeader:
+def _read_stream(file: IO[bytes], path: Path, size: int, most_bytes: int) -> TensorHeader:
     """torch before 1.6: pickles of a magic number, a version, the system, the content and the storages' keys; then the numbers."""
-    limited = _LimitedReader(file)
+    limited = _LimitedReader(file, most_bytes)
     for _ in range(3):
         _PickleReader(limited).read(path)
     reader = _PickleReader(limited)
@@ -148,7 +167,7 @@ def _read_stream(file: IO[bytes], path: Path, size: int) -> TensorHeader:
     end = file.tell() + sum(8 + count * _BYTES_OF.get(dtype, 1) for _, dtype, count in reader.storages.values())
     if end > size:
         _cut_off(path, size, end)
-    return reader.header(content)
+    return reader.header(content, path)
 
 
 def _cut_off(path: Path, size: int, wanted: int) -> NoReturn:
@@ -160,10 +179,10 @@ def _damaged(path: Path, error: BaseException | None = None) -> NoReturn:
 
 
 class _LimitedReader:
-    """Hands out at most MAX_HEADER_BYTES of a file, so that a false length cannot fill the memory."""
+    """Hands out at most so many bytes of a file, so that a false length cannot fill the memory."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.left = file, MAX_HEADER_BYTES
+    def __init__(self, file: IO[bytes], most_bytes: int) -> None:
+        self.file, self.left = file, most_bytes
 
     def read(self, count: int) -> bytes:
         return self._counted(self.file.read(min(count, self.left)))
@@ -191,14 +210,21 @@ class _PickleReader(pickle._Unpickler):
     """Gives a pickle stand-ins for every class and function that it names, so that there is nothing it could run.
 
     It is Python's own reader in Python, because the one in C makes a table as long as any number in the file says. The stand-ins are made
-    anew for each pickle, because a pickle may set attributes on what it is given.
+    anew for each pickle, because a pickle may set attributes on what it is given. What passes here is safe for torch's reader too, which does the
+    same things with torch's classes: so keys that Python hashes are plain, and nothing is made as long as a number in the file says.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+    append: Callable[[Any], None]
+    _unframer: Any
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)
         self.storages: dict[str, tuple[str, str, int]] = {}
         self.classes: set[str] = set()
-        self.inert, self.rebuild = _make_stand_ins()
+        self.rebuilds: set[str] = set()
+        self.stands = _make_stand_ins()
 
     def read(self, path: Path) -> Any:
         try:
@@ -211,22 +237,70 @@ class _PickleReader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
-            return OrderedDict
+            return self.stands.ordered
+        if full in ("builtins.set", "__builtin__.set"):
+            self.classes.add(full)
+            return self.stands.make_set
         if module == "torch" and (short := _SHORT.get(name.removesuffix("Storage"))):
             return short
+        if module == "torch.storage" and name.endswith("Storage"):
+            return "U8"  # of any format; its tensors say their format themselves. It is told, and never called.
         if module == "torch._utils" and name.startswith("_rebuild"):
-            return self.rebuild
+            self.rebuilds.add(name)
+            return self.stands.rebuild
         self.classes.add(full)
-        return self.inert
+        return self.stands.inert
+
+    def load_setitems(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_setitems()  # type: ignore[misc]
+
+    def load_setitem(self) -> None:
+        _check_key(self.stack[-2])
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_dict(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_dict()  # type: ignore[misc]
+
+    def load_additems(self) -> None:
+        for key in self.stack:
+            _check_key(key)
+        super().load_additems()  # type: ignore[misc]
+
+    def load_frozenset(self) -> None:
+        for key in self.stack:
+            _check_key(key)
+        super().load_frozenset()  # type: ignore[misc]
+
+    def load_bytearray8(self) -> None:
+        """Python's makes the whole array first, as long as the file says."""
+        (length,) = struct.unpack("<Q", self._unframer.read(8))
+        self.append(bytearray(self._unframer.read(length)))
+
+    for _code, _load in (
+        (pickle.SETITEMS, load_setitems), (pickle.SETITEM, load_setitem), (pickle.DICT, load_dict), (pickle.ADDITEMS, load_additems),
+        (pickle.FROZENSET, load_frozenset), (pickle.BYTEARRAY8, load_bytearray8),
+    ):  # fmt: skip
+        dispatch[_code[0]] = _load
 
     def persistent_load(self, pid: Any) -> str:
         """("storage", class, key, device, numbers): gives the number format, and notes the size."""
         _, dtype, key, _, count = pid[:5]
-        dtype = dtype if isinstance(dtype, str) else "U8"  # torch.UntypedStorage, whose tensors say their format themselves
+        _check_key(key)
+        dtype = dtype if isinstance(dtype, str) else "U8"
         self.storages[str(key)] = (str(key), dtype, int(count))
         return str(dtype)
 
-    def header(self, content: Any) -> TensorHeader:
+    def header(self, content: Any, path: Path) -> TensorHeader:
+        try:
+            return self._header(content)
+        except _BROKEN as error:  # a number of more digits than Python writes
+            _damaged(path, error)
+
+    def _header(self, content: Any) -> TensorHeader:
         top = content if isinstance(content, dict) else {"": content}
         inside = top.get("state_dict")
         tensors = dict(_tensors(inside if isinstance(inside, dict) else top))
@@ -238,17 +312,34 @@ class _PickleReader(pickle._Unpickler):
             metadata,
             tuple(name for name in others if _OF_TRAINERS.fullmatch(name)),
             tuple(name for name in others if not _OF_TRAINERS.fullmatch(name)),
+            tuple(sorted({*self.classes, *(f"torch._utils.{name}" for name in self.rebuilds)})),
         )
+
+
+def _check_key(key: Any) -> None:
+    """Python's hash of a tuple goes as deep as tuples lie in each other, without a limit: a small file would end the process. Raises ValueError."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, tuple) for part in parts):
+        raise ValueError("a key of nested tuples")
 
 
 def stand_ins(classes: Iterable[str]) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """For `torch.serialization.safe_globals`, so that torch loads the weights of a file that asks for these `trainer_classes`."""
-    inert, _ = _make_stand_ins()
+    inert = _make_stand_ins().inert
     return [(inert, name) for name in classes]
 
 
-def _make_stand_ins() -> tuple[type, Callable[..., Any]]:
-    """A class that takes anything and does nothing, and the function that stands for torch's `_rebuild_...`."""
+class _StandIns(NamedTuple):
+    """A class that takes anything and does nothing, the function that stands for torch's `_rebuild_...`, and an OrderedDict and a set whose keys are
+    checked before they are hashed."""
+
+    inert: type
+    rebuild: Callable[..., Any]
+    ordered: type
+    make_set: Callable[..., Any]
+
+
+def _make_stand_ins() -> _StandIns:
 
     class Inert(dict[Any, Any]):
         __hash__ = object.__hash__  # type: ignore[assignment]
@@ -276,11 +367,25 @@ def _make_stand_ins() -> tuple[type, Callable[..., Any]]:
         shape = tuple(int(n) for n in values[1]) if isinstance(values[1], tuple) else ()
         return _Tensor(next((v for v in values if isinstance(v, str) and v in _SHORT.values()), storage), shape)
 
-    return Inert, rebuild
+    class Ordered(OrderedDict[Any, Any]):
+        """Files of Python 2 give the items as a list of pairs."""
+
+        def __init__(self, items: Any = ()) -> None:
+            pairs = list(items.items() if isinstance(items, dict) else items)
+            for key, _ in pairs:
+                _check_key(key)
+            super().__init__(pairs)
+
+    def make_set(items: Any = ()) -> set[Any]:
+        for key in items:
+            _check_key(key)
+        return set(items)
+
+    return _StandIns(Inert, rebuild, Ordered, make_set)
 
 
 def _tensors(content: dict[Any, Any]) -> Iterator[tuple[str, _Tensor]]:
-    """All tensors in nested dicts and lists, under their joined names; what refers to itself is looked at once."""
+    """All tensors in nested dicts and lists, under their joined names; what refers to itself is looked at once. Raises ValueError for far too many parts."""
     waiting: list[tuple[str, Any]] = [("", content)]
     seen: set[int] = set()
     found = 0
@@ -291,5 +396,7 @@ def _tensors(content: dict[Any, Any]) -> Iterator[tuple[str, _Tensor]]:
             yield name, value
         elif isinstance(value, dict | list | tuple) and id(value) not in seen:
             seen.add(id(value))
+            if len(value) + len(seen) > MAX_PARTS:
+                raise ValueError("more parts than any model has")
             items = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [(f"{name}.{key}" if name else str(key), item) for key, item in reversed(list(items))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.library import optimizer_file
-from ti_core.run_folder import embedding_name, saved_steps
+from ti_core.run_folder import COPIES, embedding_name, saved_steps
 from ti_core.workspace import Workspace
 
 
@@ -17,6 +17,8 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
 
     What was there is kept as <name>.pt.backup-1, -2, ... with its state. Raises UserError, with nothing changed, if there is no copy of that step.
     """
+    if (run / COPIES).resolve() == workspace.embeddings.resolve():  # anybody's upload called <name>-10 would be taken for a step
+        raise UserError(f"'{workspace.shown(run)}' is no run.", "Choose the folder of a training, inside the log directory.")
     copies = saved_steps(run)
     if step not in copies:
         there = ", ".join(map(str, copies)) or "none"

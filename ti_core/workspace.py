@@ -23,6 +23,8 @@ SHOWN_SAMPLE_PHOTOS = "assets/sample_photos"
 """How the sample photos are typed, in whatever workspace one is."""
 SHIPPED_TEMPLATES = SHIPPED / "templates"
 PORTRAITS_FOLDER = ASSETS / "portraits"
+READ_ONLY = tuple(REPOSITORY / part for part in ("assets", "bench", "docs", "tests", "ti_core", "tools"))
+"""What ships with the project; the workspace may be the project's own folder, and then these lie inside of it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Workspace:
         typed = text.strip().strip('"')
         if not typed or "\0" in typed:
             raise UserError(f"{what} is empty.", "Type the path of a folder.")
-        if self.confined and not _is_plainly_relative(typed):
+        if self.confined and (not _is_plainly_relative(typed) or _names_a_hidden_part(typed)):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         path = Path(os.path.expanduser(typed))
         in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
@@ -112,6 +114,18 @@ class Workspace:
         if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
             raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
         return path
+
+    def writable(self, text: str, what: str) -> Path:
+        """Like `path`, for a place that something is to be written to. Raises UserError for one among the project's own files too."""
+        path = self.path(text, what)
+        if any(path.is_relative_to(place) for place in READ_ONLY):
+            raise UserError(f"{what} '{text.strip()}' comes with this program and is for reading only.", "Use a folder of your own, such as datasets/anna.")
+        return path
+
+    def writable_folder(self, text: str, what: str) -> Path:
+        """Like `writable`, for a folder that must be there."""
+        self.writable(text, what)
+        return self.folder(text, what)
 
     def folder(self, text: str, what: str) -> Path:
         """Like `path`, for a folder that must be there."""
@@ -145,6 +159,11 @@ def _is_plainly_relative(typed: str) -> bool:
     """No root, drive, stream, share or home, and no step upwards, by the rules of any system."""
     pieces = re.split(r"[\\/]", typed)
     return not (typed.startswith(("~", "/", "\\")) or ":" in typed or ".." in (piece.strip() for piece in pieces) or any(ord(c) < 32 for c in typed))
+
+
+def _names_a_hidden_part(typed: str) -> bool:
+    """.git, .venv, .gradio, .cache: what programs keep for themselves."""
+    return any(piece.strip().startswith(".") and piece.strip() != "." for piece in re.split(r"[\\/]", typed))
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +202,11 @@ def _given_folder(flag: str, typed: str) -> Path:
     return folder
 
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in "123456789\u00b9\u00b2\u00b3")}
+_OF_RUNS = re.compile(r"(state|events|settings-.*|textual_inversion_(loss|evaluation))", re.IGNORECASE)
+"""Stems of the files that a run's folder gives a meaning to (run_folder.py)."""
+MOST_NAME_BYTES = 200
+"""File systems end a name at 255 bytes; the rest is for a step's number, a suffix and the mark of a temporary file."""
 
 
 def clean_name(text: str) -> str:
@@ -197,3 +220,20 @@ def clean_name(text: str) -> str:
     if name.split(".")[0].lower() in _RESERVED:
         raise UserError(f"Name '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
     return name
+
+
+def clean_embedding_name(text: str) -> str:
+    """`clean_name`, for an embedding: raises UserError too for a name by which its file could be taken for a part of a run."""
+    name = clean_name(text)
+    if _OF_RUNS.fullmatch(name):
+        raise UserError(f"Name '{name}' is kept for the files of a training.", "Choose another one, such as anna-01.")
+    return name
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name that a file tells is that of one file, and no path, by the rules of any system.
+
+    Other programs give embeddings names that `clean_name` would change; these may stay as they are.
+    """
+    is_short = len(name.encode(errors="replace")) <= MOST_NAME_BYTES
+    return name not in ("", ".", "..") and is_short and not any(c in "/\\:" or ord(c) < 32 or ord(c) == 127 for c in name)

@@ -112,7 +112,7 @@ def test_sdxl_in_a_picture_is_read(tmp_path: Path) -> None:
     [({"string_to_param": {"a": SD1, "b": SD1}}, "2 terms"), ({"string_to_param": {}}, "no vectors"), ({"string_to_param": 5}, "no vectors"),
      ({"a": SD1, "b": SD1, "c": SD1, "d": SD1, "e": SD1}, r"5 tensors \(a, b, c, d, \.\.\.\)"), ({"clip_l": SD1, "clip_g": SECOND, "t5": SD2}, "3 tensors"),
      ({"clip_l": SD1, "clip_g": SECOND[:1]}, r"2 vectors for one text encoder \(clip_l\) and 1"), ({"hash": "x", "optimizer_state_dict": {}}, "no vectors"),
-     ([SD1], "not a Textual"), ({"a": torch.ones(1, 8).to_sparse()}, "no plain table"), ({"a": torch.ones(1, 8, device="meta")}, "no plain table"),
+     ([SD1], "not a Textual"), ({"a": torch.ones(1, 8).to_sparse()}, "no plain table|never done"), ({"a": torch.ones(1, 8, device="meta")}, "no plain table|never done"),
      ({"a": torch.ones(1).expand(10**6, 10**6)}, "no list of vectors"), ({"a": torch.tensor([[float("nan")]])}, "not finite")],
 )  # fmt: skip
 def test_what_is_no_embedding_of_one_word_is_refused_with_name_and_reason(tmp_path: Path, content: object, reason: str) -> None:

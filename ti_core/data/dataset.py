@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.data.captions import CaptionFiles, orphans_note, other_files_note, words_of_file_name
-from ti_core.data.images import Problem, find_problem
+from ti_core.data.images import Problem, find_problem, pixels_of
 from ti_core.data.origin import Origin, look_at
 from ti_core.data.preprocess import OUTPUT_NAME
 from ti_core.data.read_ahead import read_ahead
@@ -41,7 +41,7 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
     problems: list[Problem] = []
     files = CaptionFiles.of(folder)
     paths = files.pictures
-    for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop), strict=True)):
+    for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop, weigh=pixels_of), strict=True)):
         if emit is not None:
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         if found is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +16,23 @@ from ti_core.errors import UserError
 PHONE_SUFFIXES = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
 """Pictures of phones and cameras that Pillow cannot read: found all the same, so that they are named and not just missing."""
 
-_UNWANTED_FORMATS = frozenset({"EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF"})
-"""EPS starts Ghostscript, a poor idea on a shared server; the others are names without a decoder."""
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".apng": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF",
+    ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF",
+}  # fmt: skip
+"""Suffix -> Pillow's name of the format. Nothing else is opened, whatever a file is called: each decoder is one more that a made-up file could misuse."""
+
+OPENED = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
+"""JPEG takes MPO too, how some cameras write one with a second picture in it."""
+
+_OTHER_SUFFIXES = frozenset({".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".tga", ".ico", ".icns", ".pcx", ".ppm", ".pgm", ".pbm", ".dds", ".sgi", ".heics", ".svg"})
+"""Other pictures: found all the same, so that they are named and not just missing."""
+
+MAX_PIXELS = 100_000_000
+LARGE_PIXELS = 36_000_000
+"""Above that a JPEG is decoded at a half, a quarter or an eighth of its sides, if that is still large enough for what is made of it."""
+_BAND_PX = 256
+"""Rows that are converted at once: of a picture of 100 megapixels a whole copy takes 0.4 GB."""
 
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, NotImplementedError, struct.error, zlib.error)
 """What Pillow's decoders raise on broken files."""
@@ -44,15 +59,17 @@ class Problem(NamedTuple):
         return f"{self.file} was skipped: {self.reason}."
 
 
-@functools.cache
-def readable_suffixes() -> dict[str, str]:
-    """Lower-case suffix with its dot -> Pillow's name of the format."""
-    return {suffix: name for suffix, name in Image.registered_extensions().items() if name in Image.OPEN and name not in _UNWANTED_FORMATS}
+def open_only_known_formats() -> None:
+    """Take every other decoder away from this process, for code that is not ours, such as gradio's."""
+    Image.init()
+    for name in [name for name in Image.ID if name not in OPENED]:
+        Image.ID.remove(name)
+        Image.OPEN.pop(name, None)
 
 
 def find_images(folder: Path) -> list[Path]:
     """The pictures right inside `folder` by their suffix, sorted by name; hidden files are left out."""
-    suffixes = readable_suffixes().keys() | PHONE_SUFFIXES
+    suffixes = FORMATS.keys() | PHONE_SUFFIXES | _OTHER_SUFFIXES
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
@@ -60,12 +77,13 @@ def find_images(folder: Path) -> list[Path]:
     return [path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()]
 
 
-def open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path, enough_px: int = 0) -> Image.Image:
     """The whole picture, decoded, turned upright by its EXIF tag, as RGB; transparent parts become white.
 
-    Raises UserError, naming the file, for one that is missing, broken, cut short, or too large to be a photo.
+    `enough_px` says that its shorter side needs no more pixels than that: a large JPEG is then decoded at a fraction of its size, so the size of what
+    comes is not always the photo's. Raises UserError, naming the file, for one that is missing, broken, cut short, or too large to be a photo.
     """
-    return _as_rgb(_open_upright(path))
+    return _as_rgb(_open_upright(path, enough_px))
 
 
 def open_alpha(path: Path) -> Image.Image | None:
@@ -74,9 +92,13 @@ def open_alpha(path: Path) -> Image.Image | None:
     return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
 
-def _open_upright(path: Path) -> Image.Image:
+def _open_upright(path: Path, enough_px: int = 0) -> Image.Image:
     try:
-        with path.open("rb") as file, Image.open(file, formats=sorted(set(readable_suffixes().values()))) as image:
+        with path.open("rb") as file, Image.open(file, formats=OPENED) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height}")
+            if enough_px and image.width * image.height > LARGE_PIXELS:
+                image.draft(None, (enough_px, enough_px))  # of a JPEG; nothing happens to others
             image.load()  # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
             return _upright(image)
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
@@ -88,7 +110,7 @@ def _open_upright(path: Path) -> Image.Image:
 def pixels_of(path: Path) -> int:
     """Width times height as the file's beginning says it; nothing is decoded. 0 for what is no picture."""
     try:
-        with Image.open(path, formats=sorted(set(readable_suffixes().values()))) as image:
+        with Image.open(path, formats=OPENED) as image:
             return image.width * image.height
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS):
         return 0
@@ -114,7 +136,7 @@ def cover(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _reason(path: Path, error: BaseException | None) -> str:
-    if path.suffix.lower() in PHONE_SUFFIXES:
+    if path.suffix.lower() in PHONE_SUFFIXES | _OTHER_SUFFIXES:
         return f"pictures of the kind {path.suffix} cannot be read; save it as JPEG first"
     if isinstance(error, Image.DecompressionBombError | MemoryError):
         return "it is too large; make it smaller than 100 megapixels"
@@ -137,19 +159,31 @@ def _upright(image: Image.Image) -> Image.Image:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _reduced_to_8_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")  # which copies
+    whole = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        coloured = band.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, coloured).convert("RGB")
-    return image.convert("RGB")
+        whole.paste(Image.alpha_composite(white, coloured).convert("RGB"), (0, top))
+    return whole
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture in pieces of some rows, each with the number of its first row."""
+    for top in range(0, image.height, _BAND_PX):
+        yield top, image.crop((0, top, image.width, min(image.height, top + _BAND_PX)))
 
 
 def _reduced_to_8_bits(image: Image.Image) -> Image.Image:
     """Greyscale of 16 or 32 bits; Pillow's own convert cuts everything above 255 off, which turns photos white."""
-    values = np.asarray(image).astype(np.float32)
-    highest = float(values.max(initial=0.0))
+    highest = max(float(np.asarray(band).max(initial=0)) for _, band in _bands(image))
     if image.mode.startswith("I;16"):
         white = 65535.0
     else:
         white = next((top for top in ((1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)) if highest <= top), highest)
-    return Image.fromarray(np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8))
+    whole = Image.new("L", image.size)
+    for top, band in _bands(image):
+        values = np.asarray(band).astype(np.float32)
+        whole.paste(Image.fromarray(np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)), (0, top))
+    return whole

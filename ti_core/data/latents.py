@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ti_core.data.crops import Size
-from ti_core.data.images import cover, open_alpha, open_rgb
+from ti_core.data.images import cover, open_alpha, open_rgb, pixels_of
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
 from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
@@ -68,7 +69,8 @@ def encode_images(
     latents, cropped = Latents(), 0
     how = f"1 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
     cache = LatentCache(cache_folder, how) if cache_folder else None
-    for done, picture in enumerate(read_ahead(lambda path: _read(path, size, alpha_as_weight, cache), paths, stop)):
+    read = partial(_read, size=size, alpha_as_weight=alpha_as_weight, cache=cache)
+    for done, picture in enumerate(read_ahead(read, paths, stop, weigh=pixels_of)):
         found = picture.latents or _encode(sd, picture, size.keep)
         if picture.file and not picture.latents:
             save_latents(picture.file, found)

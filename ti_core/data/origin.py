@@ -18,7 +18,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image, PngImagePlugin
 
 from ti_core.data.crops import Size
-from ti_core.data.images import readable_suffixes
+from ti_core.data.images import OPENED
 from ti_core.workspace import SAMPLE_PHOTOS
 
 KEY = "ti-photo"
@@ -109,7 +109,7 @@ def look_at(path: Path) -> Look | None:
 @functools.lru_cache(maxsize=20_000)
 def _look(path: Path, bytes: int, changed_ns: int) -> Look | None:
     try:
-        with Image.open(path, formats=sorted(set(readable_suffixes().values()))) as image:
+        with Image.open(path, formats=OPENED) as image:
             return Look(_upright_size(image), parse_origin(image.info[KEY], image.size) if KEY in image.info else None)
     except _UNREADABLE:  # whoever opens the picture says what is the matter with it
         return None

@@ -7,15 +7,17 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
-from ti_core.data.images import Problem, find_images, open_rgb, problem_of
-from ti_core.data.origin import origin_of
+from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
+from ti_core.data.origin import look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
@@ -33,6 +35,7 @@ DEBUG_FOLDER = "debug"
 """Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are never trained on."""
 
 SHOWN_FILES = 12
+_NOTHING = Image.new("RGB", (1, 1))
 _STEM_BYTES = 180
 """File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
@@ -103,7 +106,7 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     for note in result.notes:
         emit(Notice(note))
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
-    for saved in read_ahead(work.save, work.captioned(photos, stop)):
+    for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
@@ -139,7 +142,7 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
         problems.append(str(error))
     for find, typed, what in (
         (workspace.folder, settings.source_directory, "Source directory"),
-        (workspace.path, settings.destination_directory, "Destination directory"),
+        (workspace.writable, settings.destination_directory, "Destination directory"),
     ):
         try:
             found.append(find(typed, what))
@@ -191,6 +194,10 @@ class _Photo(NamedTuple):
     caption_problem: Problem | None = None
 
 
+def _pixels_of_pieces(photo: _Photo) -> int:
+    return sum(piece.image.width * piece.image.height for piece in photo.pieces)
+
+
 @dataclass
 class _Saved:
     photo: _Photo
@@ -212,7 +219,7 @@ class _Work:
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
         """The usable photos with their captions, in order. Raises Interrupted between two."""
         is_first = True
-        for photo in read_ahead(self._cut, list(enumerate(photos)), stop):
+        for photo in read_ahead(self._cut, list(enumerate(photos)), stop, weigh=lambda numbered: pixels_of(numbered[1])):
             self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
             self.captions_found += bool(photo.caption)
             for problem in (photo.caption_problem, photo.problem):
@@ -233,17 +240,20 @@ class _Work:
         except UserError:
             caption, caption_problem = "", Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text")
         try:
-            image = open_rgb(path)
+            image = open_rgb(path, self.steps.enough_px)
         except UserError as error:
             return _Photo(number, path, (0, 0), [], problem_of(path, error), caption, caption_problem)
         if self.steps.is_line(image.size):
             problem = Problem(path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels")
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
-        pieces = self.steps.cut(image, origin_of(path, image.size))
-        return _Photo(number, path, image.size, pieces, None, caption, caption_problem)
+        look = look_at(path)
+        size = look.size if look else image.size  # a large one is decoded at a fraction of it
+        pieces = self.steps.cut(image, origin_of(path, size))
+        return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
-        short = os.fsencode(photo.path.stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+        stem = "".join(c for c in photo.path.stem if c.isprintable())  # no lines, and no signs that turn the writing direction
+        short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
             path = self.destination / f"{photo.number:05d}-{number}-{short}.png"
@@ -252,6 +262,7 @@ class _Work:
             if piece.debug:
                 save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
             saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG", pnginfo=piece.origin.chunk(piece.image.size))))
+        saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])  # the files are there
         return saved
 
 

@@ -77,6 +77,16 @@ class Steps:
         width, height = covering_size(size, self.target)
         return width * height > MOST_PIXELS and (settings.split_oversized or settings.focal_crop or not settings.keep_original_size)
 
+    @property
+    def enough_px(self) -> int:
+        """Of a large photo's shorter side; 0 where all of it counts. Twice the finished size, so that nothing of its sharpness is lost, and
+        more where a part is cut out of it."""
+        settings = self.settings
+        if settings.face_crop or (settings.keep_original_size and not (settings.focal_crop or settings.auto_sized_crop)):
+            return 0
+        bounds = settings.dimension_upper if settings.auto_sized_crop else 0
+        return 2 * max(*self.target, bounds)
+
     def cut(self, image: Image.Image, origin: Origin) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time."""
         pieces = [Piece(image, origin)]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.torch_file import repacked
 from ti_core.files import save_atomically
 
 STAR_TOKEN = 265
@@ -43,10 +44,5 @@ def plain_zip(content: dict[str, Any]) -> bytes:
     """torch.save, less the zip members that A1111's file check refuses (reference 3.7: data.pkl, version and data/N only)."""
     saved = io.BytesIO()
     torch.save(content, saved)
-    kept = io.BytesIO()
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
-        for member in source.namelist():
-            inside = member.partition("/")[2]
-            if inside in ("data.pkl", "version") or (inside.startswith("data/") and inside[5:].isdigit()):
-                target.writestr(zipfile.ZipInfo(f"archive/{inside}"), source.read(member))
-    return kept.getvalue()
+    with zipfile.ZipFile(saved) as source:
+        return repacked(source)

@@ -1,23 +1,36 @@
-"""Files of torch.save (`.pt`, `.bin`), zip or the older stream of pickles, read without running any code in them."""
+"""Files of torch.save (`.pt`, `.bin`), zip or the older stream of pickles, read without running any code in them.
+
+They may come from anybody, so our own reader goes through the pickle first (tensor_headers.py), and torch gets only what is known to be harmless:
+its own reader would make an array as long as a number in the file says, and end the process at a key of nested tuples.
+"""
 
 from __future__ import annotations
 
+import io
 import pickle
-import re
 import struct
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from ti_core.errors import UserError
 from ti_core.files import reason
+from ti_core.tensor_headers import read_header
 
 MAX_FILE_BYTES = 64 * 2**20
+MAX_PICKLE_BYTES = 2**20
+"""That of an embedding with its optimizer's state is 2 KB, of a LoRA with bundled embeddings 0.1 MB."""
+MAX_MEMBERS = 5000
+_CODE = {
+    "torch.nn.modules.container.ParameterDict", "torch.nn.parameter.Parameter", "torch.Size", "torch.device", "builtins.set", "__builtin__.set",
+    *(f"torch._utils._rebuild_{what}" for what in ("tensor", "tensor_v2", "tensor_v3", "parameter")),
+}  # fmt: skip
+"""All that a file of vectors needs. torch's reader allows more, such as bytearray and UntypedStorage, which take a length."""
 _DAMAGED = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, OverflowError,
     MemoryError, struct.error, zipfile.BadZipFile,
@@ -50,33 +63,63 @@ def allowing(classes: Sequence[Any]) -> Iterator[None]:
 def load_torch_file(path: Path) -> Any:
     """The dicts, lists, texts, numbers and tensors in the file. Raises UserError that says why it cannot be read."""
     try:
-        _check_size(path)
+        data = _checked(path)
         allowed: list[Any] = [(_Parameters, "torch.nn.modules.container.ParameterDict")]
-        # An open file, because torch.load goes by the suffix when it is given a path.
-        with path.open("rb") as file, allowing(allowed):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        with allowing(allowed):  # of bytes, because torch.load of a file also tries whether it is a tar archive, and of a path goes by the suffix
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Create it first.") from None
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:
-        raise UserError(f"'{path.name}' cannot be read as an embedding: it {_fault(error)}.", "Choose another file.") from error
+        raise UserError(
+            f"'{path.name}' cannot be read as an embedding: it is damaged, or holds something else than numbers.", "Choose another file."
+        ) from error
     if isinstance(content, dict) and isinstance(content.get("string_to_param"), _Parameters):
         content["string_to_param"] = content["string_to_param"].parameters
     return content
 
 
-def _check_size(path: Path) -> None:
+def _checked(path: Path) -> bytes:
+    """The file as torch may read it. Raises UserError for one that is too large, damaged, or asks for code."""
     size = path.stat().st_size
-    if size == 0:
-        raise UserError(f"'{path.name}' is empty (0 bytes).", "Choose another file.")
-    if size <= MAX_FILE_BYTES and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
     if size > MAX_FILE_BYTES:
-        raise UserError(f"'{path.name}' is larger than any embedding ({size / 2**20:.0f} MB).", "Choose an embedding file, not a checkpoint.")
+        _too_large(path, size)
+    data = path.read_bytes()
+    is_zip = data.startswith(b"PK\x03\x04")
+    if is_zip and data.count(b"PK\x01\x02") > MAX_MEMBERS:  # each line of its list becomes an object of half a kilobyte
+        raise UserError(f"'{path.name}' holds more parts than any embedding.", "Choose another file.")
+    if is_zip:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if (unpacked := sum(member.file_size for member in archive.infolist())) > MAX_FILE_BYTES:
+                _too_large(path, unpacked)
+    try:
+        header = read_header(path, MAX_PICKLE_BYTES)
+    except UserError as error:
+        raise UserError(error.problem, "Choose another file.") from error
+    if foreign := sorted(set(header.code) - _CODE):
+        raise UserError(
+            f"'{path.name}' cannot be read as an embedding: it asks to run code of Python ('{foreign[0][:60]}'), which is never done.", "Choose another file."
+        )
+    if not is_zip:
+        return data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return repacked(archive)
 
 
-def _fault(error: BaseException) -> str:
-    code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-    return f"asks to run code of Python ('{code[1]}'), which is never done" if code else "is damaged, or holds something else than numbers"
+def _too_large(path: Path, size: int) -> NoReturn:
+    raise UserError(f"'{path.name}' is larger than any embedding ({size / 2**20:.0f} MB).", "Choose an embedding file, not a checkpoint.")
+
+
+def repacked(source: zipfile.ZipFile) -> bytes:
+    """An archive of torch with its pickle, version and numbers alone, uncompressed: what Python's reader of archives has seen, and nothing that
+    torch's might find besides."""
+    kept = io.BytesIO()
+    with zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
+        for member in dict.fromkeys(source.namelist()):
+            inside = member.partition("/")[2]
+            if inside == "byteorder" and source.read(member) != b"little":
+                raise ValueError("numbers in another order of bytes")
+            if inside in ("data.pkl", "version") or (inside.startswith("data/") and inside[5:].isdigit()):
+                target.writestr(zipfile.ZipInfo(f"archive/{inside}"), source.read(member))
+    return kept.getvalue()

@@ -40,11 +40,11 @@ def check_train(settings: TrainSettings, workspace: Workspace, coming: Collectio
 def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
     """The run that would go on, by what its state file says. Raises UserError if it cannot."""
     settings.check()
-    folder = workspace.folder(settings.run_folder, "Run folder")
+    folder = workspace.writable_folder(settings.run_folder, "Run folder")
     facts = saved_facts(folder)
     if facts is None:
         raise UserError(f"Run folder '{settings.run_folder}' holds no state to go on from.", "Choose the folder of an interrupted run, or train again.")
-    return RunFolder(folder, known_name(facts.get("name", ""), workspace))
+    return RunFolder(folder, facts["name"], facts["suffix"])
 
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
@@ -69,7 +69,7 @@ def _check_template(settings: TrainSettings, workspace: Workspace) -> None:
 def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
     find_usable_checkpoint(settings.checkpoint, workspace)
     if settings.log_directory.strip():
-        workspace.path(settings.log_directory, "Log directory")
+        workspace.writable(settings.log_directory, "Log directory")
 
 
 def _check_devices(settings: TrainSettings, workspace: Workspace) -> None:

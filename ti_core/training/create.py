@@ -8,13 +8,13 @@ from ti_core.errors import UserError
 from ti_core.library import TRAINABLE, embedding_suffix, find_embeddings, find_usable_checkpoint, is_embedding, optimizer_file
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
-from ti_core.workspace import Workspace, clean_name
+from ti_core.workspace import Workspace, clean_embedding_name
 
 
 def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     """The file that would be made; raises UserError or SettingsError if it cannot be."""
     settings.check()
-    name = clean_name(settings.name)
+    name = clean_embedding_name(settings.name)
     family = FAMILIES[find_usable_checkpoint(settings.checkpoint, workspace).facts.family]
     alike = [other for other in find_embeddings(workspace) if other.lower() == name.lower()]
     there = name if name in alike else next(iter(alike), None)

@@ -85,8 +85,8 @@ def load_run_state(folder: RunFolder) -> RunState:
     """Raises UserError for a file that is missing or damaged. What another version wrote is used as far as it is known here, and told in `notes`."""
     facts = saved_facts(folder.root)
     try:
+        assert facts is not None, "there is no state, or one that no run wrote"
         tensors = {key: tensor.clone() for key, tensor in load_file(folder.state).items()}  # the file itself stays mapped, and Windows then locks it
-        assert facts is not None, "load_file reads the same header"
         kept = TrainSettings.from_kept(json.loads(facts["settings"]))
         if kept.wrong:
             raise UserError(f"The settings of the run '{folder.root.name}' are damaged. {' '.join(kept.wrong)}", "Train on from its latest copy instead.")

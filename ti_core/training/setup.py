@@ -128,5 +128,5 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
     plan = plan_run(len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
     return Prepared(
         embedding, examples, lines, parse_schedule(settings.learning_rate),
-        workspace.path(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
+        workspace.writable(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
     )  # fmt: skip

@@ -208,8 +208,9 @@ class CaptionsTab:
             **self._show(folder or "", captions[index]), **self._undoable(folder or ""), **accepted(self.message, told),
         }  # fmt: skip
 
-    def _folder(self, folder: str) -> Path:
-        return self.desk.workspace.folder(folder, "Dataset folder")
+    def _folder(self, folder: str, to_write: bool = False) -> Path:
+        find = self.desk.workspace.writable_folder if to_write else self.desk.workspace.folder
+        return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:
         return read_captions(self._folder(folder))
@@ -240,7 +241,7 @@ class CaptionsTab:
         if not _is_typed(opened, text):
             return ""
         expected = shown.found if again and shown.found is not None else shown.caption
-        return save_caption(self._folder(shown.folder), shown.picture, text, expected, shown.state).name
+        return save_caption(self._folder(shown.folder, to_write=True), shown.picture, text, expected, shown.state).name
 
     def _refused_edit(self, opened: Sequence[Any], error: UserError) -> Updates:
         """The text stays in its box. After somebody else's edit the next Save replaces it."""
@@ -314,7 +315,7 @@ class CaptionsTab:
         folder, picture = Opened(*opened)[:2]
         try:
             self._save_typed(opened, text)
-            changed, _ = change_captions(self._folder(folder), make(), title)
+            changed, _ = change_captions(self._folder(folder, to_write=True), make(), title)
         except UserError as error:
             return self._refused_edit(opened, error)
         return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.", picture)
@@ -325,7 +326,7 @@ class CaptionsTab:
         try:
             if _is_typed(opened, text):
                 raise UserError(f"What you typed for '{picture}' is not saved yet.", "Press Save first, or take it back in the box with Ctrl+Z.")
-            told = undo_edit(self._folder(folder))
+            told = undo_edit(self._folder(folder, to_write=True))
         except UserError as error:
             return refused(error, self.message)
         return self.open(folder, told, picture)

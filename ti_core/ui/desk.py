@@ -72,7 +72,7 @@ class Desk:
     def url(self, file: str, job_id: str) -> str:
         """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
         path, key = _place_and_key(self.workspace.root / file, self._secret)
-        if path.suffix.lower() not in FETCHABLE:
+        if path.suffix.lower() not in FETCHABLE or not self._is_ours(path):
             return ""
         with self._lock:
             self.published.pop(key, None)
@@ -80,6 +80,11 @@ class Desk:
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
         return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"
+
+    def _is_ours(self, path: Path) -> bool:
+        """Where a shared page may fetch from: a kept file, such as a comparison's, may name others."""
+        places = (self.workspace.root.resolve(), self.workspace.embeddings.resolve())
+        return not self.workspace.confined or any(path.is_relative_to(place) for place in places)
 
 
 @functools.lru_cache(maxsize=1000)

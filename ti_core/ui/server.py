@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ti_core.data.images import open_only_known_formats
 from ti_core.errors import UserError
 from ti_core.jobs import JobQueue
 from ti_core.settings import PORTRAITS
@@ -30,6 +31,7 @@ from ti_core.ui.live import live_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.page_server import guarded_server
 from ti_core.ui.roles import Login, Logins
+from ti_core.ui.uploads import not_stored
 from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent / "style.css"
@@ -63,6 +65,7 @@ class Door:
 
 def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str = PORTRAITS) -> gr.Blocks:
     """Open the page and return at once; raises UserError if the port is taken."""
+    open_only_known_formats()
     desk = Desk(workspace, jobs, allow_pickle=door.allow_pickle or not workspace.confined)
     blocks = Page(desk, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
@@ -83,6 +86,7 @@ def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str
                 max_file_size=MAX_PHOTO_SIZE, blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
                 state_session_capacity=SESSIONS, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=bool(door.mcp_token),
                 app_kwargs={
+                    "exception_handlers": {OSError: not_stored},
                     "openapi_url": None,
                     "routes": [Route("/robots.txt", _no_robots), *live_routes(desk), *file_routes(desk), *a1111_routes(desk, checkpoint)],
                 },

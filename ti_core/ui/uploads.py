@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
 from ti_core.data.captions import CAPTION_SUFFIXES
 from ti_core.data.images import PHONE_SUFFIXES, pixels_of
 from ti_core.embedding_files import PICTURES, SUFFIXES, new_embedding_name
 from ti_core.errors import UserError
-from ti_core.files import first_free, save_atomically
+from ti_core.files import first_free, reason, save_atomically
 from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
@@ -27,22 +31,38 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     A second drop gets a folder with a number, so that two sets of photos never mix. Raises UserError when nothing is left.
     """
     wanted = [file for file in files if _is_photo_or_caption(file)]
-    phone = [file.name for file in files if file.suffix.lower() in PHONE_SUFFIXES]
-    others = [file.name for file in files if file not in wanted and file.name not in phone]
+    phone = [file for file in files if file.suffix.lower() in PHONE_SUFFIXES]
+    others = [file for file in files if file not in wanted and file not in phone]
     if not wanted:
         raise UserError(
-            f"None of the dropped files is a photo that can be read: {', '.join([*phone, *others])}.", "Save them as JPG, PNG or WebP, and drop these."
+            f"None of the dropped files is a photo that can be read: {_names([*phone, *others])}.", "Save them as JPG, PNG or WebP, and drop these."
         )
     unclear = [file for file in wanted if _belongs_to_several(file, wanted)]
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
-    for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
-        save_atomically(folder / (stem + _parts(file, wanted)[1]), partial(shutil.copyfile, file))
+    try:
+        for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
+            save_atomically(folder / (stem + _parts(file, wanted)[1]), partial(shutil.copyfile, file))
+    except UserError:  # a full disk; half of what was dropped would be taken for all of it
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     told = {
         "pictures of a phone's or camera's own kind cannot be read; save them as JPEG first": phone,
         "they are not photos, or larger than 100 megapixels": others,
-        "several photos have that name, so nobody can know whose caption it is": [file.name for file in unclear],
+        "several photos have that name, so nobody can know whose caption it is": unclear,
     }
-    return folder, [f"Left out, because {why}: {', '.join(names)}." for why, names in told.items() if names]
+    return folder, [f"Left out, because {why}: {_names(left_out)}." for why, left_out in told.items() if left_out]
+
+
+def _names(files: Sequence[Path]) -> str:
+    """For a sentence. What turns the writing direction or the cursor is shown as a sign, because a name may come from anybody."""
+    return ", ".join("".join(c if c.isprintable() else "\ufffd" for c in file.name)[:100] for file in files)
+
+
+def not_stored(request: Request, error: Exception) -> Response:
+    """What the browser is told when gradio could not keep what was sent: a full disk most of the time."""
+    assert isinstance(error, OSError), "it is registered for these"
+    told = f"It could not be stored: {reason(error)}. Ask the owner of this page to make room, then try again."
+    return PlainTextResponse(told, 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500)
 
 
 def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
@@ -86,8 +106,8 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
     from ti_core.embeddings.formats import container_of, load_embedding
 
     suffix = file.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"'{file.name}' is no embedding file.", f"Choose one of: {', '.join(SUFFIXES)}.")
+    if suffix not in SUFFIXES or file.is_symlink():
+        raise UserError(f"'{_names([file])}' is no embedding file.", f"Choose one of: {', '.join(SUFFIXES)}.")
     if not allow_pickle and (suffix in PICKLE_BEARING or container_of(file) == "torch"):  # whatever it is called
         raise UserError(
             f"'{file.name}' is of a format that can hold code, which this shared page does not take.",
@@ -102,8 +122,8 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
 
 
 def _is_photo_or_caption(file: Path) -> bool:
-    """By the beginning of the file, not only by its name: a bomb says its size there, and nothing is decoded."""
-    if file.suffix.lower() not in TAKEN:
+    """By the beginning of the file, not only by its name: a bomb says its size there, and nothing is decoded. Links are none: they lead elsewhere."""
+    if file.suffix.lower() not in TAKEN or file.is_symlink():
         return False
     if file.suffix.lower() in CAPTION_SUFFIXES:
         return file.is_file() and file.stat().st_size <= MAX_CAPTION_BYTES
