@@ -64,8 +64,8 @@ class PreprocessResult:
         """Count one photo's finished pictures."""
         self.originals += 1
         self.written += saved.files
-        self.sizes |= {piece.image.size for piece in saved.photo.pieces}
-        if any(piece.origin.scale(piece.image.size) > ENLARGED_FROM for piece in saved.photo.pieces):
+        self.sizes |= set(saved.sizes)
+        if any(piece.origin.scale(size) > ENLARGED_FROM for piece, size in zip(saved.photo.pieces, saved.sizes, strict=True)):
             self.enlarged.append((saved.photo.path.name, saved.photo.size))
         for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
             self.captions += bool(piece.caption)
@@ -200,8 +200,11 @@ def _pixels_of_pieces(photo: _Photo) -> int:
 
 @dataclass
 class _Saved:
+    """A finished photo: its pictures' files and sizes; the pixels themselves are let go."""
+
     photo: _Photo
     files: list[Path] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
 
 
 @dataclass
@@ -262,6 +265,7 @@ class _Work:
             if piece.debug:
                 save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
             saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG", pnginfo=piece.origin.chunk(piece.image.size))))
+            saved.sizes.append(piece.image.size)
         saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])  # the files are there
         return saved
 
