@@ -96,7 +96,7 @@ def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path:
     job = desk.jobs.submit("train", "Train anna", work)
     desk.jobs.wait_for(job, 120)
     first = view(desk, {}, AT_THIS_COMPUTER)
-    assert re.fullmatch(rf"files/[0-9a-f]{{16}}/anna-1\.png\?job={job.id}", first["previews"][0][1])
+    assert re.fullmatch(rf"files/[0-9a-f]{{32}}/anna-1\.png\?job={job.id}", first["previews"][0][1])
     assert first["previews"][1][1] == ""
     assert list(desk.published.values()) == [tmp_path / "run" / "anna-1.png"]
     later = view(desk, {"job": job.id, "curve": "1", "previews": "2", "notices": "0"}, AT_THIS_COMPUTER)
