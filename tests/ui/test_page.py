@@ -208,7 +208,7 @@ def test_a_page_with_a_login_shows_strangers_nothing(guarded: tuple[gr.Blocks, s
     _, url, root = guarded
     for path in ("/config", "/gradio_api/info", f"/gradio_api/file={root}/secret.txt", "/monitoring"):
         assert httpx.get(url + path, timeout=ANSWER_S).status_code in (401, 403, 404), path
-    assert httpx.get(url + "/openapi.json", timeout=ANSWER_S).status_code == 404
+    assert httpx.get(url + "/openapi.json", timeout=ANSWER_S).status_code == 401  # as for every address but those of the login
     assert httpx.post(url + "/login", data={"username": "anna", "password": "wrong"}, timeout=ANSWER_S).status_code == 400
 
 
