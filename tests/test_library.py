@@ -192,3 +192,17 @@ def test_an_install_of_a1111_lends_its_models_and_templates_and_keeps_the_embedd
     assert find_template("subject.txt", a1111).parent == SHIPPED_TEMPLATES
     touch(a1111.templates / "style.txt", b"[name]")
     assert find_template("style.txt", a1111).parent == a1111.templates
+
+
+def test_a_vae_that_asks_for_code_is_not_given_to_torch(tmp_path: Path) -> None:
+    import torch
+
+    folder = tmp_path / "models" / "VAE"
+    folder.mkdir(parents=True)
+    tensors = {name: torch.zeros(1, 1) for name in ("encoder.conv_in.weight", "decoder.conv_out.weight")}
+    workspace, checkpoint = Workspace(tmp_path), find_checkpoint("Portraits", Workspace(tmp_path))
+    torch.save(tensors, folder / "plain.pt")
+    assert find_vae("plain.pt", workspace, checkpoint) == folder / "plain.pt"
+    torch.save({**tensors, "more": bytearray(4)}, folder / "greedy.pt")
+    with pytest.raises(UserError, match=r"'greedy\.pt' asks for the Python code '\w+\.bytearray'"):
+        find_vae("greedy.pt", workspace, checkpoint)

@@ -14,6 +14,7 @@ from ti_core.child_process import shown_command
 from ti_core.errors import UserError
 from ti_core.files import state_of
 from ti_core.settings import AUTOMATIC, PORTRAITS
+from ti_core.tensor_headers import read_header
 from ti_core.workspace import PORTRAITS_FOLDER, Workspace, clean_name
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
@@ -206,6 +207,8 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
         raise UserError(
             facts.problem if facts.kind == "damaged" else f"'{path.name}' is no VAE.", facts.hint if facts.kind == "damaged" else "Choose another VAE."
         )
+    if foreign := read_header(path).foreign_classes:  # torch's reader would run some of them, such as bytearray with any length
+        raise UserError(f"'{path.name}' asks for the Python code '{foreign[0]}', which a VAE does not need.", "Choose another VAE.")
     return path
 
 
