@@ -15,6 +15,7 @@ from tests.data.conftest import ASTRONAUT
 from tests.data.tiny_models import save_tiny_tagger
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.images import find_images
+from ti_core.data.origin import Origin
 from ti_core.data.picture_checks import CARTOONS_ONLY
 from ti_core.data.preprocess import PreprocessResult, preprocess
 from ti_core.data.steps import NO_FACE, NO_SIZE, SEVERAL_FACES, SMALL_FACE, Piece, Steps
@@ -266,5 +267,5 @@ def test_interrupt_does_not_wait_for_the_captions_of_all_pieces(tmp_path: Path) 
 
     steps.writer.loaded = [Slow()]
     with pytest.raises(Interrupted):
-        steps.caption([Piece(Image.new("RGB", (8, 8)))] * 5, "")
+        steps.caption([Piece(Image.new("RGB", (8, 8)), Origin.whole((8, 8)))] * 5, "")
     assert len(described) == 1

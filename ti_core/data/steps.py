@@ -96,7 +96,12 @@ class Steps:
 
     def caption(self, pieces: list[Piece], existing_caption: str) -> list[Piece]:
         """The pieces with their captions. A captioner's model is for one thread. Raises Interrupted between two."""
-        return [self._captioned(existing_caption, piece) for piece in pieces]
+        captioned: list[Piece] = []
+        for piece in pieces:
+            if captioned and self.stop.is_set():
+                raise Interrupted
+            captioned.append(self._captioned(existing_caption, piece))
+        return captioned
 
     def _ticked(self) -> list[Step]:
         settings = self.settings
@@ -154,8 +159,6 @@ class Steps:
 
     def _captioned(self, existing_caption: str, piece: Piece) -> Piece:
         """Mirrored copies are described anew, because left and right have changed; nothing is described where the old caption replaces it."""
-        if self.stop.is_set():
-            raise Interrupted
         existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
         replaced = existing and self.settings.caption_action == "copy"
         generated = "" if replaced else self.writer.describe(piece.image)
