@@ -1,9 +1,11 @@
-"""Short trainings of every family with fixed seeds, and the SHA-256 of the vectors they end with: what a rebuild of the code must not change.
+"""Short trainings of every family with fixed seeds, and the SHA-256 of the vectors they end with: what a rebuild of
+the code must not change.
 
-python -m bench.checksums                  prints them beside the committed ones (bench/checksums.json), and fails if one differs
-python -m bench.checksums --write          writes that file anew
+python -m bench.checksums                  prints them beside the committed ones (bench/checksums.json), and fails
+if one differs python -m bench.checksums --write          writes that file anew
 
-The sums hold for one build of torch and one kind of processor, which the file names; elsewhere compare two checkouts on the same machine.
+The sums hold for one build of torch and one kind of processor, which the file names; elsewhere compare two
+checkouts on the same machine.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from tests.models.tiny_families import KINDS, SIZE_PX, save_single_file, tiny_co
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.formats import load_embedding
 from ti_core.models import families
-from ti_core.recipe import PRESETS, dataset_folder, preprocess_values, preset_values
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
+from ti_core.training.presets import PRESETS, dataset_folder, preprocess_values, preset_values
 from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
 
 KEPT = Path(__file__).with_suffix(".json")
@@ -61,21 +63,46 @@ def tiny_training(kind: str, workspace: Workspace, **changes: Any) -> str:
     title = f"{kind}.safetensors"
     if not (workspace.checkpoints / title).exists():
         save_single_file(kind, workspace.checkpoints / title)
-    create_embedding(CreateSettings(name="anna", initialization_text="a woman", vectors=2, checkpoint=title, overwrite=True), workspace)
+    create_embedding(
+        CreateSettings(name="anna", initialization_text="a woman", vectors=2, checkpoint=title, overwrite=True),
+        workspace,
+    )
     prediction = {"sd2_eps": "epsilon", "sd2_v": "v_prediction"}.get(kind, "Automatic")
     values = {
-        "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject_filewords.txt", "learning_rate": "0.01",
-        "batch_size": 2, "gradient_accumulation_steps": 2, "steps": STEPS, "image_every": STEPS, "save_every": STEPS, "preview_steps": 2,
-        "checkpoint": title, "width": SIZE_PX, "height": SIZE_PX, "prediction_type": prediction, "shuffle_tags": True, "tag_drop_out": 0.1
-    }  # fmt: skip
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "template_file": "subject_filewords.txt",
+        "learning_rate": "0.01",
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "steps": STEPS,
+        "image_every": STEPS,
+        "save_every": STEPS,
+        "preview_steps": 2,
+        "checkpoint": title,
+        "width": SIZE_PX,
+        "height": SIZE_PX,
+        "prediction_type": prediction,
+        "shuffle_tags": True,
+        "tag_drop_out": 0.1,
+    }
     return trained(TrainSettings.from_dict(values | changes), workspace)
 
 
 def portraits_training(preset: str, workspace: Workspace) -> str:
     """The built-in model on the sample photos with a preset's values."""
-    preprocess(PreprocessSettings.from_dict(preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/anna", "anna")), workspace, lambda event: None, threading.Event())
+    preprocess(
+        PreprocessSettings.from_dict(preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/anna", "anna")),
+        workspace,
+        lambda event: None,
+        threading.Event(),
+    )
     create_embedding(CreateSettings(name="anna", initialization_text="woman", overwrite=True), workspace)
-    values = preset_values(preset, workspace, dataset_folder("anna"), "anna") | {"steps": STEPS, "image_every": 0, "save_every": STEPS}
+    values = preset_values(preset, workspace, dataset_folder("anna"), "anna") | {
+        "steps": STEPS,
+        "image_every": 0,
+        "save_every": STEPS,
+    }
     return trained(TrainSettings.from_dict(values), workspace)
 
 

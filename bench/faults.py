@@ -1,10 +1,12 @@
-"""Kills training runs at random moments, resumes them, and compares with an unbroken run bit for bit; then lets every kind of write fail.
+"""Kills training runs at random moments, resumes them, and compares with an unbroken run bit for bit; then lets
+every kind of write fail.
 
     python bench/faults.py [--kills 200] [--json] [--seed 0]
 
-Each run trains a tiny checkpoint on four pictures in a process of its own. SIGKILL comes after a random time, often several times before
-the run is through; `python -m ti_core resume` goes on, or `train` where nothing had been saved yet. A file is broken if it cannot be read
-at any moment after a kill. `steps_lost` counts updates that were done and had to be done again.
+Each run trains a tiny checkpoint on four pictures in a process of its own. SIGKILL comes after a random time, often
+several times before the run is through; `python -m ti_core resume` goes on, or `train` where nothing had been saved
+yet. A file is broken if it cannot be read at any moment after a kill. `steps_lost` counts updates that were done
+and had to be done again.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from ti_core import files
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Event, Finished, Started, StepDone
-from ti_core.run_folder import saved_step
+from ti_core.runs.folder import saved_step
 from ti_core.settings import CreateSettings, ResumeSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import resume, train
@@ -48,10 +50,22 @@ NAME, STEPS, SAVE_EVERY = "anna", 40, 7
 
 def values(**more: Any) -> dict[str, Any]:
     return {
-        "embedding": NAME, "dataset_directory": f"datasets/{NAME}", "template_file": "subject_filewords.txt", "checkpoint": "tiny", "steps": STEPS,
-        "learning_rate": "0.05:10, 0.02", "save_every": SAVE_EVERY, "image_every": 0, "batch_size": 2, "gradient_accumulation_steps": 2,
-        "shuffle_tags": True, "tag_drop_out": 0.1, "latent_sampling_method": "random", "precision": "float32", **more,
-    }  # fmt: skip
+        "embedding": NAME,
+        "dataset_directory": f"datasets/{NAME}",
+        "template_file": "subject_filewords.txt",
+        "checkpoint": "tiny",
+        "steps": STEPS,
+        "learning_rate": "0.05:10, 0.02",
+        "save_every": SAVE_EVERY,
+        "image_every": 0,
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "shuffle_tags": True,
+        "tag_drop_out": 0.1,
+        "latent_sampling_method": "random",
+        "precision": "float32",
+        **more,
+    }
 
 
 def make_workspace(folder: Path) -> Workspace:
@@ -71,7 +85,8 @@ def make_workspace(folder: Path) -> Workspace:
 
 
 def run(workspace: Workspace, what: str, kill_after_s: float | None = None) -> tuple[bool, int, str, float]:
-    """Train, or resume the folder `what`, in a copy of this process, which has torch loaded already; kill it after some seconds.
+    """Train, or resume the folder `what`, in a copy of this process, which has torch loaded already; kill it after
+    some seconds.
 
     Gives whether it ended by itself, the last step that was done, the run's folder, and how long it took.
     """
@@ -96,7 +111,11 @@ def run(workspace: Workspace, what: str, kill_after_s: float | None = None) -> t
     os.waitpid(child, 0)
     for line in text.decode().splitlines():
         word, _, rest = line.partition(" ")
-        step, folder, ended = (int(rest) if word == "step" else step), (rest if word == "folder" else folder), ended or word == "end"
+        step, folder, ended = (
+            (int(rest) if word == "step" else step),
+            (rest if word == "folder" else folder),
+            ended or word == "end",
+        )
     return ended, step, folder, time.monotonic() - began
 
 
@@ -120,9 +139,16 @@ def _be_the_child(workspace: Workspace, what: str, writing: int) -> None:
 
 
 def broken_files(workspace: Workspace) -> int:
-    """Embeddings and states that cannot be read; a part that a killed process left behind is none, it is written anew."""
+    """Embeddings and states that cannot be read; a part that a killed process left behind is none, it is written
+    anew.
+    """
     count = 0
-    for path in (p for place in ("embeddings", "textual_inversion") for p in (workspace.root / place).rglob("*") if not p.name.startswith(".")):
+    for path in (
+        p
+        for place in ("embeddings", "textual_inversion")
+        for p in (workspace.root / place).rglob("*")
+        if not p.name.startswith(".")
+    ):
         try:
             if path.suffix == ".pt":
                 load_embedding(path)
@@ -136,7 +162,10 @@ def broken_files(workspace: Workspace) -> int:
 def kill_runs(kills: int, seed: int, tell: Callable[[str], object] = print) -> dict[str, int]:
     """Until there were that many kills. Every run is compared with the unbroken one when it is through."""
     torch.set_num_threads(1)
-    chance, result = random.Random(seed), {"kills": 0, "runs": 0, "bit_equal": 0, "broken_files": 0, "steps_lost_max": 0, "killed_before_a_state": 0}
+    chance, result = (
+        random.Random(seed),
+        {"kills": 0, "runs": 0, "bit_equal": 0, "broken_files": 0, "steps_lost_max": 0, "killed_before_a_state": 0},
+    )
     with tempfile.TemporaryDirectory() as folder:
         workspace = make_workspace(Path(folder))
         target = workspace.embeddings / f"{NAME}.pt"
@@ -176,7 +205,14 @@ def _reset(workspace: Workspace, fresh: bytes) -> None:
 
 
 FAULTS = {"disk full": errno.ENOSPC, "permission lost": errno.EACCES, "device error": errno.EIO}
-WRITES = ("state.safetensors", f"{NAME}-{SAVE_EVERY}.pt", f"{NAME}.pt", f"{NAME}.pt.optim", "events.jsonl", "textual_inversion_loss.csv")
+WRITES = (
+    "state.safetensors",
+    f"{NAME}-{SAVE_EVERY}.pt",
+    f"{NAME}.pt",
+    f"{NAME}.pt.optim",
+    "events.jsonl",
+    "textual_inversion_loss.csv",
+)
 
 
 def fail_writes() -> list[dict[str, Any]]:
@@ -223,10 +259,14 @@ def fail_writes() -> list[dict[str, Any]]:
                 resume(ResumeSettings(str(run_folder)), workspace, lambda event: None, threading.Event())
                 rows.append(
                     {
-                        "write": name, "fault": fault, "told": told, "intact": intact, "read_as_finished": any(isinstance(e, Finished) for e in seen),
+                        "write": name,
+                        "fault": fault,
+                        "told": told,
+                        "intact": intact,
+                        "read_as_finished": any(isinstance(e, Finished) for e in seen),
                         "resumed_bit_equal": target.read_bytes() == expected,
                     }
-                )  # fmt: skip
+                )
     return rows
 
 
@@ -241,14 +281,28 @@ def main() -> int:
     print(f"{'write':<28} {'fault':<16} {'intact':<7} {'resumed':<10} told")
     for row in writes:
         print(
-            f"{row['write']:<28} {row['fault']:<16} {'yes' if row['intact'] else 'NO':<7} {'bit equal' if row['resumed_bit_equal'] else 'NO':<10} {row['told']}"
+            f"{row['write']:<28} {row['fault']:<16} {'yes' if row['intact'] else 'NO':<7}"
+            f" {'bit equal' if row['resumed_bit_equal'] else 'NO':<10} {row['told']}"
         )
-    print(f"\n{result['kills']} kills in {result['runs']} runs: {result['bit_equal']} of {result['runs']} bit equal, {result['broken_files']} broken files,")
-    print(f"at most {result['steps_lost_max']} steps done twice; {result['killed_before_a_state']} kills came before anything was saved.")
+    print(
+        f"\n{result['kills']} kills in {result['runs']} runs: {result['bit_equal']} of {result['runs']} bit equal,"
+        f" {result['broken_files']} broken files,"
+    )
+    print(
+        f"at most {result['steps_lost_max']} steps done twice; {result['killed_before_a_state']} kills came before"
+        " anything was saved."
+    )
     if options.json:
         print(json.dumps(result))
     good = result["bit_equal"] == result["runs"] and not result["broken_files"]
-    return 0 if good and all(row["told"] and row["intact"] and row["resumed_bit_equal"] and not row["read_as_finished"] for row in writes) else 1
+    return (
+        0
+        if good
+        and all(
+            row["told"] and row["intact"] and row["resumed_bit_equal"] and not row["read_as_finished"] for row in writes
+        )
+        else 1
+    )
 
 
 if __name__ == "__main__":

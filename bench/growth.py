@@ -1,8 +1,10 @@
-"""How the cost of a training grows: ten times the passes, the images, the vectors. On the built-in model, by turns in one run, as ratios.
+"""How the cost of a training grows: ten times the passes, the images, the vectors. On the built-in model, by turns
+in one run, as ratios.
 
     python bench/growth.py [--repeats 3] [--json]
 
-`preparation` is from the call to the first step (scan, encode; the checkpoint is loaded already), `step` the median of the updates.
+`preparation` is from the call to the first step (scan, encode; the checkpoint is loaded already), `step` the median
+of the updates.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ import torch
 
 from ti_core.data.preprocess import preprocess
 from ti_core.events import Event, StepDone
-from ti_core.recipe import preprocess_values
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
+from ti_core.training.presets import preprocess_values
 from ti_core.workspace import SAMPLE_PHOTOS, Workspace
 
 BASE = {"steps": 10, "images": 24, "vectors": 1}
@@ -41,23 +43,43 @@ def time_run(folder: Path, steps: int, images: int, vectors: int) -> dict[str, f
     workspace, told = Workspace(folder), list[tuple[float, Event]]()
     person = next(p for p in sorted(SAMPLE_PHOTOS.iterdir()) if p.is_dir())
     values = preprocess_values(str(person), "anna")
-    preprocess(PreprocessSettings.from_dict({**values, "width": 64, "height": 64}), workspace, lambda event: None, threading.Event())
+    preprocess(
+        PreprocessSettings.from_dict({**values, "width": 64, "height": 64}),
+        workspace,
+        lambda event: None,
+        threading.Event(),
+    )
     dataset = workspace.root / values["destination_directory"]
     found = sorted(dataset.glob("*.png"))
     for number in range(images - len(found)):
         source, name = found[number % len(found)], f"{900 + number:05d}-0-more{number}"
-        (dataset / f"{name}.png").write_bytes(source.read_bytes() + b"%d" % number)  # another file to the cache of latents
+        (dataset / f"{name}.png").write_bytes(
+            source.read_bytes() + b"%d" % number
+        )  # another file to the cache of latents
         shutil.copy(source.with_suffix(".txt"), dataset / f"{name}.txt")
     create_embedding(CreateSettings(name="anna", vectors=vectors), workspace)
-    settings = TrainSettings.from_dict({
-        "embedding": "anna", "dataset_directory": values["destination_directory"], "template_file": "subject_filewords.txt", "steps": steps, "batch_size": 2,
-        "width": 64, "height": 64, "image_every": 0, "save_every": 0,
-    })  # fmt: skip
+    settings = TrainSettings.from_dict(
+        {
+            "embedding": "anna",
+            "dataset_directory": values["destination_directory"],
+            "template_file": "subject_filewords.txt",
+            "steps": steps,
+            "batch_size": 2,
+            "width": 64,
+            "height": 64,
+            "image_every": 0,
+            "save_every": 0,
+        }
+    )
     began = time.perf_counter()
     train(settings, workspace, lambda event: told.append((time.perf_counter(), event)), threading.Event())
     ended = [(when, event) for when, event in told if isinstance(event, StepDone)]
     step = statistics.median(event.elapsed_s for _, event in ended)
-    return {"preparation": ended[0][0] - ended[0][1].elapsed_s - began, "step": step, "whole": time.perf_counter() - began}
+    return {
+        "preparation": ended[0][0] - ended[0][1].elapsed_s - began,
+        "step": step,
+        "whole": time.perf_counter() - began,
+    }
 
 
 def growth(repeats: int) -> dict[str, Any]:
@@ -65,10 +87,21 @@ def growth(repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "workspace"
         time_run(folder, **BASE)  # the first run of a process loads the checkpoint
-        turns = [{"base": time_run(folder, **BASE), **{what: time_run(folder, **{**BASE, what: 10 * BASE[what]}) for what in LARGER}} for _ in range(repeats)]
-    found: dict[str, Any] = {"base": {part: round(statistics.median(turn["base"][part] for turn in turns), 3) for part in turns[0]["base"]}}
+        turns = [
+            {
+                "base": time_run(folder, **BASE),
+                **{what: time_run(folder, **{**BASE, what: 10 * BASE[what]}) for what in LARGER},
+            }
+            for _ in range(repeats)
+        ]
+    found: dict[str, Any] = {
+        "base": {part: round(statistics.median(turn["base"][part] for turn in turns), 3) for part in turns[0]["base"]}
+    }
     for what in LARGER:
-        found[f"{what} x 10"] = {part: round(statistics.median(turn[what][part] / turn["base"][part] for turn in turns), 2) for part in turns[0]["base"]}
+        found[f"{what} x 10"] = {
+            part: round(statistics.median(turn[what][part] / turn["base"][part] for turn in turns), 2)
+            for part in turns[0]["base"]
+        }
     return found
 
 

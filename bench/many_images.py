@@ -1,9 +1,10 @@
-"""A thousand photos through the whole preparation: cropped and captioned, scanned, encoded. How long, and how much memory at most?
+"""A thousand photos through the whole preparation: cropped and captioned, scanned, encoded. How long, and how much
+memory at most?
 
     python bench/many_images.py [--images 1000] [--size 512] [--json]
 
-The photos are random JPEGs of twice the size; the autoencoder is a tiny random one, so that encoding measures what is around it. Peak
-memory is the process's own, over the one before the first photo.
+The photos are random JPEGs of twice the size; the autoencoder is a tiny random one, so that encoding measures what
+is around it. Peak memory is the process's own, over the one before the first photo.
 """
 
 from __future__ import annotations
@@ -45,16 +46,48 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
         for i in range(images):
             small = Image.fromarray(rng.integers(0, 255, (16, 20, 3), np.uint8))
             small.resize((size_px * 5 // 2, size_px * 2), Image.Resampling.BICUBIC).save(photos / f"{i:04d}.jpg")
-        settings = PreprocessSettings.from_dict({"source_directory": "photos", "destination_directory": "datasets/many", "width": size_px, "height": size_px})
+        settings = PreprocessSettings.from_dict(
+            {
+                "source_directory": "photos",
+                "destination_directory": "datasets/many",
+                "width": size_px,
+                "height": size_px,
+            }
+        )
         sd, stop = load_checkpoint(PORTRAITS, workspace), threading.Event()
-        sd.vae = AutoencoderKL(3, 3, ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4, (4, 4, 8, 8), 1, norm_num_groups=4, mid_block_add_attention=False)
+        sd.vae = AutoencoderKL(
+            3,
+            3,
+            ("DownEncoderBlock2D",) * 4,
+            ("UpDecoderBlock2D",) * 4,
+            (4, 4, 8, 8),
+            1,
+            norm_num_groups=4,
+            mid_block_add_attention=False,
+        )
         size = PictureSize(size_px, size_px, sd.latent_factor)
         parts = {
             "preprocess": lambda: preprocess(settings, workspace, told.append, stop),
             "scan": lambda: scan_dataset(workspace.datasets / "many", told.append, stop),
-            "encode": lambda: encode_images(sd, sorted((workspace.datasets / "many").glob("*.png")), size, False, told.append, stop, workspace.latent_cache),
-            "encode_again": lambda: encode_images(sd, sorted((workspace.datasets / "many").glob("*.png")), size, False, told.append, stop, workspace.latent_cache),
-        }  # fmt: skip
+            "encode": lambda: encode_images(
+                sd,
+                sorted((workspace.datasets / "many").glob("*.png")),
+                size,
+                False,
+                told.append,
+                stop,
+                workspace.latent_cache,
+            ),
+            "encode_again": lambda: encode_images(
+                sd,
+                sorted((workspace.datasets / "many").glob("*.png")),
+                size,
+                False,
+                told.append,
+                stop,
+                workspace.latent_cache,
+            ),
+        }
         for name, work in parts.items():
             told.clear()
             began = time.perf_counter()

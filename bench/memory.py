@@ -1,10 +1,12 @@
-"""Counts what a training pass, the autoencoder and the text encoders need in memory, without a GPU and without weights.
+"""Counts what a training pass, the autoencoder and the text encoders need in memory, without a GPU and without
+weights.
 
     python bench/memory.py [--families sd1 sdxl] [--sizes 512 768 1024] [--batches 1 2 4] [--json]
 
-The real architectures run on fake tensors, which have sizes and no content. `kept` is what autograd holds for the backward pass to the
-conditioning, each storage once and without weights; `peak` is the most that was alive at one time in forward and backward. Both leave out
-what only a GPU knows: the allocator's rounding, work space of single kernels, CUDA's own few hundred MiB.
+The real architectures run on fake tensors, which have sizes and no content. `kept` is what autograd holds for the
+backward pass to the conditioning, each storage once and without weights; `peak` is the most that was alive at one
+time in forward and backward. Both leave out what only a GPU knows: the allocator's rounding, work space of single
+kernels, CUDA's own few hundred MiB.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ from ti_core.models.recompute import save_memory
 
 MIB = 2**20
 WAYS = ("plain", "plain, autocast", "recomputed", "recomputed, autocast", "checkpointed")
-"""`autocast`: as on CUDA, where it runs every norm in float32 and keeps float32 copies of the norms' inputs; the others are all bf16."""
+"""`autocast`: as on CUDA, where it runs every norm in float32 and keeps float32 copies of the norms' inputs; the
+others are all bf16.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class Row:
 
 
 class Live(TorchDispatchMode):
-    """Bytes of the storages made inside and still alive: `now`, and the most there ever were, `peak`. Views of weights do not count."""
+    """Bytes of the storages made inside and still alive: `now`, and the most there ever were, `peak`. Views of
+    weights do not count.
+    """
 
     def __init__(self, leave_out: nn.Module) -> None:
         super().__init__()
@@ -105,7 +111,11 @@ def built(kind: Any, config: dict[str, Any], dtype: torch.dtype) -> Any:
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        made = kind(CLIPTextConfig.from_dict(config)) if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection) else kind.from_config(config)
+        made = (
+            kind(CLIPTextConfig.from_dict(config))
+            if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection)
+            else kind.from_config(config)
+        )
     finally:
         torch.set_default_dtype(before)
     return made.requires_grad_(False).eval()
@@ -144,12 +154,18 @@ def unet_pass(family: str, way: str, size_px: int, batch: int) -> Row:
         if way == "checkpointed":
             unet.enable_gradient_checkpointing()
         config, half = unet.config, torch.bfloat16
-        x, t = torch.empty(batch, config.in_channels, size_px // 8, size_px // 8, dtype=half), torch.zeros(batch, dtype=torch.long)
+        x, t = (
+            torch.empty(batch, config.in_channels, size_px // 8, size_px // 8, dtype=half),
+            torch.zeros(batch, dtype=torch.long),
+        )
         words = torch.empty(batch, 77, config.cross_attention_dim, dtype=half, requires_grad=True)
         more = {}
         if config.addition_embed_type == "text_time":
             pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-            more["added_cond_kwargs"] = {"text_embeds": torch.empty(batch, pooled, dtype=half, requires_grad=True), "time_ids": torch.empty(batch, 6)}
+            more["added_cond_kwargs"] = {
+                "text_embeds": torch.empty(batch, pooled, dtype=half, requires_grad=True),
+                "time_ids": torch.empty(batch, 6),
+            }
         with Live(unet) as live, torch.autocast("cpu", half, enabled=autocast):
             with kept_bytes(unet) as kept:
                 predicted = unet(x, t, words, return_dict=False, **more)[0]
@@ -183,7 +199,15 @@ def encoder_pass(family: str, place: int, prompts: int) -> Row:
                 hidden = encoder(ids, output_hidden_states=True).hidden_states[-2]
             saved = kept()
             hidden.sum().backward()
-        return Row(family, FAMILIES[family].encoders[place], 0, prompts, saved / MIB, live.peak / MIB, weight_bytes(encoder) / MIB)
+        return Row(
+            family,
+            FAMILIES[family].encoders[place],
+            0,
+            prompts,
+            saved / MIB,
+            live.peak / MIB,
+            weight_bytes(encoder) / MIB,
+        )
 
 
 def measure(families: list[str], sizes: list[int], batches: list[int]) -> Iterator[Row]:
@@ -209,7 +233,10 @@ def main() -> None:
     rows = []
     for row in measure(args.families, args.sizes, args.batches):
         rows.append(row)
-        print(f"{row.family:<7}{row.part:<28}{row.size_px:>6}{row.batch:>6}{row.kept:>10.0f}{row.peak:>10.0f}{row.weights:>13.0f}", flush=True)
+        print(
+            f"{row.family:<7}{row.part:<28}{row.size_px:>6}{row.batch:>6}{row.kept:>10.0f}{row.peak:>10.0f}{row.weights:>13.0f}",
+            flush=True,
+        )
     if args.json:
         print(json.dumps([asdict(row) for row in rows]))
 

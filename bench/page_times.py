@@ -1,4 +1,6 @@
-"""How long the page and the first step of a training take, for bench/speed.py: the built-in model, each in a process of its own."""
+"""How long the page and the first step of a training take, for bench/speed.py: the built-in model, each in a
+process of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +16,22 @@ from typing import Any
 
 from tests.ui.journey import running_app
 from ti_core.data.preprocess import preprocess
-from ti_core.recipe import preprocess_values
 from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.training.create import create_embedding
+from ti_core.training.presets import preprocess_values
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 FIRST_STEP = """
 import sys, time
 from pathlib import Path
-from ti_core.job_process import JobProcess
-from ti_core.jobs import JobQueue
+from ti_core.jobs.process import JobProcess
+from ti_core.jobs.queue import JobQueue
 from ti_core.workspace import Workspace
 began = time.perf_counter()
 jobs = JobQueue(Workspace(Path(sys.argv[1])), JobProcess().kinds())
 for name in ("cold", "warm"):
-    job = jobs.order("train", {"embedding": name, "dataset_directory": sys.argv[2], "steps": 2, "template_file": sys.argv[3], "image_every": 0, "batch_size": 4})
+    job = jobs.order("train", {"embedding": name, "dataset_directory": sys.argv[2], "steps": 2,
+                               "template_file": sys.argv[3], "image_every": 0, "batch_size": 4})
     while not job.curve and not job.has_ended:
         time.sleep(0.005)
     print(time.perf_counter() - began)
@@ -38,7 +41,9 @@ for name in ("cold", "warm"):
 
 
 def time_page() -> dict[str, Any]:
-    """The page, and a training of the built-in model from the click to its first step, right after the start of the process that trains and once more."""
+    """The page, and a training of the built-in model from the click to its first step, right after the start of the
+    process that trains and once more.
+    """
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         with running_app(Path(folder)) as (address, _):
@@ -55,6 +60,13 @@ def time_page() -> dict[str, Any]:
         preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
         for name in ("cold", "warm"):
             create_embedding(CreateSettings(name=name), workspace)
-        command = [sys.executable, "-c", FIRST_STEP, folder, str(Path(folder) / values["destination_directory"]), "style_filewords.txt"]
+        command = [
+            sys.executable,
+            "-c",
+            FIRST_STEP,
+            folder,
+            str(Path(folder) / values["destination_directory"]),
+            "style_filewords.txt",
+        ]
         printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
         return found | {"first_step_cold_s": float(printed[-2]), "first_step_warm_s": float(printed[-1])}

@@ -8,8 +8,8 @@ import psutil
 
 
 class Peak:
-    """`bytes` is the most that this process held. With `own`, pages of weights files that are mapped do not count, where the system tells them
-    apart (Linux): it takes them back when it needs the room.
+    """`bytes` is the most that this process held. With `own`, pages of weights files that are mapped do not count,
+    where the system tells them apart (Linux): it takes them back when it needs the room.
     """
 
     def __init__(self, every_s: float, own: bool = False) -> None:

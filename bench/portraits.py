@@ -2,8 +2,9 @@
 
     python bench/portraits.py [--parts autoencoder prompts names learned] [--json] [--sheet pictures.png]
 
-A small classifier (ti_core/portraits/classifier.py) reads the attributes of painted pictures. A share is the mean over attributes of the
-share of pictures that show the wanted value; a value counts only if the prompt states it and the picture can show it.
+A small classifier (ti_core/portraits/classifier.py) reads the attributes of painted pictures. A share is the mean
+over attributes of the share of pictures that show the wanted value; a value counts only if the prompt states it and
+the picture can show it.
 """
 
 from __future__ import annotations
@@ -37,17 +38,30 @@ from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier, read_attributes, to_pixels
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.sample_photos import SITTERS, Sitter, sitter
-from ti_core.portraits.world import ATTRIBUTES, BY_NAME, OPENINGS, Person, Scene, draw_person, draw_scene, known_people, labels, phrase_for
-from ti_core.recipe import GUIDE, preprocess_values, preset_values
-from ti_core.run_folder import RunFolder
+from ti_core.portraits.world import (
+    ATTRIBUTES,
+    BY_NAME,
+    OPENINGS,
+    Person,
+    Scene,
+    draw_person,
+    draw_scene,
+    known_people,
+    labels,
+    phrase_for,
+)
+from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
+from ti_core.training.presets import GUIDE, preprocess_values, preset_values
 from ti_core.workspace import SAMPLE_PHOTOS, Workspace
 
 PARTS = ("autoencoder", "prompts", "names", "learned")
 IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity" and a.name not in ("gender", "brows"))
-"""What counts as identity. Gender is a word that the drawing does not show, and the classifier reads brows rightly only two times in three."""
+"""What counts as identity. Gender is a word that the drawing does not show, and the classifier reads brows rightly
+only two times in three.
+"""
 SCENE_STATED = ("expression", "hat", "shirt", "background")
 """What `scene_prompts` states; every picture is a photo."""
 MAIN = ("hair", "skin", "background", "shirt", "hat", "glasses")
@@ -62,10 +76,15 @@ Shares = dict[str, float]
 
 
 def scene_prompts(who: str | Sequence[str], scenes: Sequence[Scene], states: Sequence[str] = SCENE_STATED) -> list[str]:
-    """One prompt per scene, in the words of its style: "a photo of <who>, smiling, wearing a cap, red shirt, teal background"."""
+    """One prompt per scene, in the words of its style: "a photo of <who>, smiling, wearing a cap, red shirt, teal
+    background".
+    """
     names = [who] * len(scenes) if isinstance(who, str) else who
     stated = [[scene_phrase(scene, attribute) for attribute in states] for scene in scenes]
-    return [", ".join([f"{OPENINGS[scene.style][0]} {name}", *(p for p in phrases if p)]) for name, phrases, scene in zip(names, stated, scenes, strict=True)]
+    return [
+        ", ".join([f"{OPENINGS[scene.style][0]} {name}", *(p for p in phrases if p)])
+        for name, phrases, scene in zip(names, stated, scenes, strict=True)
+    ]
 
 
 def stated_of(scene: Scene) -> set[str]:
@@ -80,9 +99,13 @@ def scene_phrase(scene: Scene, attribute: str) -> str | None:
 
 
 def description(person: Person, rng: random.Random) -> tuple[str, set[str]]:
-    """All that words can say of a person, "a woman, long red hair, ...", in random order; and which of IDENTITY it states."""
+    """All that words can say of a person, "a woman, long red hair, ...", in random order; and which of IDENTITY it
+    states.
+    """
     bare = draw_scene(random.Random(0))
-    phrases = {a.name: phrase for a in ATTRIBUTES if a.role == "identity" and (phrase := phrase_for(a.name, person, bare))}
+    phrases = {
+        a.name: phrase for a in ATTRIBUTES if a.role == "identity" and (phrase := phrase_for(a.name, person, bare))
+    }
     stated = {*phrases, "hair"} & set(IDENTITY)
     shuffled = rng.sample(list(phrases.values()), len(phrases))
     return ", ".join([f"a {person.gender}", *shuffled]), stated
@@ -108,14 +131,24 @@ def mean_share(found: Shares, attributes: Collection[str] | None = None) -> floa
     return float(np.mean([share for name, share in found.items() if attributes is None or name in attributes]))
 
 
-def identity_share(classifier: AttributeClassifier, pictures: Sequence[Image.Image], people: Sequence[Person], scenes: Sequence[Scene]) -> Shares:
+def identity_share(
+    classifier: AttributeClassifier, pictures: Sequence[Image.Image], people: Sequence[Person], scenes: Sequence[Scene]
+) -> Shares:
     """How much of each person's identity the pictures show; one person and one scene per picture."""
-    return shares(classifier, pictures, [wanted(person, scene, IDENTITY) for person, scene in zip(people, scenes, strict=True)])
+    return shares(
+        classifier, pictures, [wanted(person, scene, IDENTITY) for person, scene in zip(people, scenes, strict=True)]
+    )
 
 
-def obedience_share(classifier: AttributeClassifier, pictures: Sequence[Image.Image], people: Sequence[Person], scenes: Sequence[Scene]) -> Shares:
+def obedience_share(
+    classifier: AttributeClassifier, pictures: Sequence[Image.Image], people: Sequence[Person], scenes: Sequence[Scene]
+) -> Shares:
     """How much of the scenes that `scene_prompts` states the pictures show."""
-    return shares(classifier, pictures, [wanted(person, scene, stated_of(scene)) for person, scene in zip(people, scenes, strict=True)])
+    return shares(
+        classifier,
+        pictures,
+        [wanted(person, scene, stated_of(scene)) for person, scene in zip(people, scenes, strict=True)],
+    )
 
 
 def photo_scenes(count: int, seed: int) -> list[Scene]:
@@ -126,7 +159,9 @@ def photo_scenes(count: int, seed: int) -> list[Scene]:
 
 @dataclass
 class Bench:
-    """The checkpoint (as it was named, and loaded), the classifier and the options that every part uses; `sheet` gathers (title, pictures) to look at."""
+    """The checkpoint (as it was named, and loaded), the classifier and the options that every part uses; `sheet`
+    gathers (title, pictures) to look at.
+    """
 
     choice: str
     sd: StableDiffusion
@@ -140,7 +175,10 @@ class Bench:
     def paint(self, title: str, prompts: Sequence[str], vectors: Vectors | None = None) -> list[Image.Image]:
         """One picture per prompt, each from a seed of its own."""
         began = time.monotonic()
-        requests = [SampleRequest(p, seed=self.seed * 100_000 + i, steps=self.steps, cfg_scale=self.cfg_scale) for i, p in enumerate(prompts)]
+        requests = [
+            SampleRequest(p, seed=self.seed * 100_000 + i, steps=self.steps, cfg_scale=self.cfg_scale)
+            for i, p in enumerate(prompts)
+        ]
         pictures = sample_images(self.sd, requests, vectors or {})
         print(f"{title}: {len(pictures)} pictures in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         self.sheet.append((title, pictures[:SHEET_PICTURES]))
@@ -161,7 +199,11 @@ def measure_autoencoder(bench: Bench) -> dict[str, float]:
     errors = np.square((pixels.astype(np.float64) - originals) / 255).mean((1, 2, 3))
     bench.sheet.append(("autoencoder: original", [Image.fromarray(p) for p in originals[:10]]))
     bench.sheet.append(("autoencoder: copy", [Image.fromarray(p) for p in pixels[:10]]))
-    return {"psnr_db_mean": float((-10 * np.log10(errors)).mean()), "psnr_db_of_mean_error": float(-10 * np.log10(errors.mean())), "pictures": bench.images}
+    return {
+        "psnr_db_mean": float((-10 * np.log10(errors)).mean()),
+        "psnr_db_of_mean_error": float(-10 * np.log10(errors.mean())),
+        "pictures": bench.images,
+    }
 
 
 def measure_prompts(bench: Bench) -> dict[str, Any]:
@@ -184,16 +226,27 @@ def measure_names(bench: Bench, images: int) -> dict[str, Any]:
 
 
 def measure_people(
-    bench: Bench, title: str, names: str | Sequence[str], people: Sequence[Person], scenes: Sequence[Scene], vectors: Vectors | None = None
+    bench: Bench,
+    title: str,
+    names: str | Sequence[str],
+    people: Sequence[Person],
+    scenes: Sequence[Scene],
+    vectors: Vectors | None = None,
 ) -> dict[str, Any]:
-    """Paint each person by that name (a known one, an embedding's or a description) in each scene; shares of identity and of the prompt."""
+    """Paint each person by that name (a known one, an embedding's or a description) in each scene; shares of
+    identity and of the prompt.
+    """
     pictures = bench.paint(title, scene_prompts(names, scenes), vectors)
-    identity, scene = identity_share(bench.classifier, pictures, people, scenes), obedience_share(bench.classifier, pictures, people, scenes)
+    identity, scene = (
+        identity_share(bench.classifier, pictures, people, scenes),
+        obedience_share(bench.classifier, pictures, people, scenes),
+    )
     return {"identity": mean_share(identity), "scene": mean_share(scene), "attributes": {**identity, **scene}}
 
 
 def measure_learned(bench: Bench, train_steps: int) -> dict[str, Any]:
-    """The face recipe on each sample person, then new scenes painted with the vectors before training and with the saved copies.
+    """The face recipe on each sample person, then new scenes painted with the vectors before training and with the
+    saved copies.
 
     Beside it what describing the person in words reaches. `mean` holds the means over the people.
     """
@@ -205,18 +258,25 @@ def measure_learned(bench: Bench, train_steps: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="bench-portraits-") as folder:
             for label, file in train_sample_person(bench, who, Workspace(Path(folder)), train_steps).items():
                 vectors = {encoder: rows.to(bench.sd.device) for encoder, rows in load_embedding(file).vectors.items()}
-                rows[label] = measure_people(bench, f"{who.name}, {label}", who.name, people, scenes, {who.name: vectors})
+                rows[label] = measure_people(
+                    bench, f"{who.name}, {label}", who.name, people, scenes, {who.name: vectors}
+                )
                 rows[label]["norm"] = float(next(iter(vectors.values())).norm(dim=1).mean())
         in_words, _ = description(person, random.Random(0))
         rows["in words"] = measure_people(bench, f"{who.name}, in words", in_words, people, scenes)
         result[who.name] = rows
     labels_found = list(next(iter(result.values())))
-    result["mean"] = {label: {key: float(np.mean([rows[label][key] for rows in result.values()])) for key in ("identity", "scene")} for label in labels_found}
+    result["mean"] = {
+        label: {key: float(np.mean([rows[label][key] for rows in result.values()])) for key in ("identity", "scene")}
+        for label in labels_found
+    }
     return result
 
 
 def train_sample_person(bench: Bench, who: Sitter, workspace: Workspace, steps: int) -> dict[str, Path]:
-    """The recipe as the command line runs it, less the previews, which change nothing; label ("before", "step 10") -> embedding file."""
+    """The recipe as the command line runs it, less the previews, which change nothing; label ("before", "step 10")
+    -> embedding file.
+    """
     events: list[Event] = []
     stop = threading.Event()
     photos = PreprocessSettings.from_dict(preprocess_values(str(SAMPLE_PHOTOS / who.name), who.name))
@@ -238,17 +298,26 @@ def show(results: Mapping[str, Any]) -> str:
     lines = []
     if found := results.get("autoencoder"):
         lines.append(
-            f"autoencoder  PSNR {found['psnr_db_mean']:.2f} dB (mean over {found['pictures']} pictures), {found['psnr_db_of_mean_error']:.2f} dB of the mean error"
+            f"autoencoder  PSNR {found['psnr_db_mean']:.2f} dB (mean over {found['pictures']} pictures),"
+            f" {found['psnr_db_of_mean_error']:.2f} dB of the mean error"
         )
     if found := results.get("prompts"):
-        lines += [f"prompts      main six {found['main']:.1%}, others {found['others']:.1%}", *_attribute_rows(found["attributes"])]
+        lines += [
+            f"prompts      main six {found['main']:.1%}, others {found['others']:.1%}",
+            *_attribute_rows(found["attributes"]),
+        ]
     if found := results.get("names"):
-        lines += [f"names        identity {found['identity']:.1%}, scene {found['scene']:.1%}", *_attribute_rows(found["attributes"])]
+        lines += [
+            f"names        identity {found['identity']:.1%}, scene {found['scene']:.1%}",
+            *_attribute_rows(found["attributes"]),
+        ]
     if found := results.get("learned"):
         people = list(found)
         lines.append("learned      identity / scene  " + "".join(f"{name:>16}" for name in people))
         for label in found["mean"]:
-            cells = "".join(f"{found[name][label]['identity']:9.1%} {found[name][label]['scene']:6.1%}" for name in people)
+            cells = "".join(
+                f"{found[name][label]['identity']:9.1%} {found[name][label]['scene']:6.1%}" for name in people
+            )
             lines.append(f"  {label:28} {cells}")
         known = results["names"]
         lines.append(f"  {'known names':28} {known['identity']:9.1%} {known['scene']:6.1%}")
@@ -261,7 +330,9 @@ def _attribute_rows(found: Shares) -> list[str]:
     return ["  " + "  ".join(f"{name} {found[name]:.0%}" for name in row) for row in rows]
 
 
-def save_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]], columns: int = 10, side: int = 128) -> None:
+def save_sheet(
+    path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]], columns: int = 10, side: int = 128
+) -> None:
     """All gathered pictures in one PNG, under their titles."""
     heights = [20 + -(-len(pictures) // columns) * side for _, pictures in sections]
     sheet, top = Image.new("RGB", (columns * side, sum(heights)), "white"), 0
@@ -269,7 +340,10 @@ def save_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]]
     for (title, pictures), height in zip(sections, heights, strict=True):
         pen.text((4, top + 4), title, "black")
         for i, picture in enumerate(pictures):
-            sheet.paste(picture.resize((side, side), Image.Resampling.BICUBIC), (i % columns * side, top + 20 + i // columns * side))
+            sheet.paste(
+                picture.resize((side, side), Image.Resampling.BICUBIC),
+                (i % columns * side, top + 20 + i // columns * side),
+            )
         top += height
     sheet.save(path)
 
@@ -277,11 +351,15 @@ def save_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--checkpoint", default=PORTRAITS, help="title, or path of a diffusers folder (default: %(default)s)")
+    parser.add_argument(
+        "--checkpoint", default=PORTRAITS, help="title, or path of a diffusers folder (default: %(default)s)"
+    )
     parser.add_argument("--images", type=int, default=200, help="pictures per part (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps (default: %(default)s)")
     parser.add_argument("--cfg", type=float, default=7.0, help="guidance (default: %(default)s)")
-    parser.add_argument("--train-steps", type=int, default=150, help="steps of the recipe in the part learned (default: %(default)s)")
+    parser.add_argument(
+        "--train-steps", type=int, default=150, help="steps of the recipe in the part learned (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--sheet", type=Path, help="save the painted pictures here, to look at")
@@ -289,7 +367,10 @@ def main() -> None:
     choice = str(Path(args.checkpoint).resolve()) if Path(args.checkpoint).is_dir() else args.checkpoint
     sd = load_checkpoint(choice, Workspace(Path.cwd()))
     bench = Bench(choice, sd, load_classifier(), args.images, args.steps, args.cfg, args.seed)
-    results: dict[str, Any] = {"options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, "checkpoint_hash": sd.hash}
+    results: dict[str, Any] = {
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        "checkpoint_hash": sd.hash,
+    }
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "autoencoder": lambda: measure_autoencoder(bench),
         "prompts": lambda: measure_prompts(bench),

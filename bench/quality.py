@@ -1,9 +1,12 @@
-"""Measures how many image passes Textual Inversion needs for a likeness, and how well the result still follows the prompt.
+"""Measures how many image passes Textual Inversion needs for a likeness, and how well the result still follows the
+prompt.
 
-    nice -n 19 python bench/quality.py [--rows known,a1111,ours] [--people 8] [--seeds 3] [--people-seed 1] [--hours 2] [--json]
+    nice -n 19 python bench/quality.py [--rows known,a1111,ours] [--people 8] [--seeds 3] [--people-seed 1] [--hours
+    2] [--json]
 
-People without names are drawn from the Portraits model's world, photographed, preprocessed and trained on as a user would. Every run is kept
-as a line of build/quality/runs.jsonl, so that the command may be stopped and given again; `--write` puts table and plot into docs/quality.md.
+People without names are drawn from the Portraits model's world, photographed, preprocessed and trained on as a user
+would. Every run is kept as a line of build/quality/runs.jsonl, so that the command may be stopped and given again;
+`--write` puts table and plot into docs/quality.md.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
 from ti_core.portraits.world import Person, Scene, draw_person, draw_scene, known_people
-from ti_core.run_folder import RunFolder
+from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
@@ -56,9 +59,19 @@ STATES = ("hat", "shirt", "background")
 NEW_SCENES = 20
 PHOTOS_IN_STYLES = ("photo",) * 11 + ("sketch",) * 3 + ("neon",) * 3 + ("painting",) * 3
 SAMPLING_STEPS = 10
-"""DPM++ 2M Karras: known names showed 83% identity and 90% obedience in 10 steps, 85% and 91% in 20, 69% and 55% in 6 (100 pictures)."""
+"""DPM++ 2M Karras: known names showed 83% identity and 90% obedience in 10 steps, 85% and 91% in 20, 69% and 55% in
+6 (100 pictures).
+"""
 PHOTO_PX = 64
-SET_BY_THE_BENCH = ("dataset_directory", "steps", "image_every", "save_every", "evaluate_every", "early_stop", "held_out")
+SET_BY_THE_BENCH = (
+    "dataset_directory",
+    "steps",
+    "image_every",
+    "save_every",
+    "evaluate_every",
+    "early_stop",
+    "held_out",
+)
 
 
 @dataclass(frozen=True)
@@ -68,10 +81,16 @@ class Ruler:
     sd: StableDiffusion
     classifier: AttributeClassifier
 
-    def read(self, names: Sequence[str], people: Sequence[Person], new: Sequence[Scene], vectors: Mapping[str, Any]) -> tuple[float, float]:
-        """Identity and obedience of one picture for each scene; a picture's seed is its place, the same for every run."""
+    def read(
+        self, names: Sequence[str], people: Sequence[Person], new: Sequence[Scene], vectors: Mapping[str, Any]
+    ) -> tuple[float, float]:
+        """Identity and obedience of one picture for each scene; a picture's seed is its place, the same for every
+        run.
+        """
         prompts = scene_prompts(names, new, STATES)
-        pictures = sample_images(self.sd, [SampleRequest(p, seed=500 + i, steps=SAMPLING_STEPS) for i, p in enumerate(prompts)], vectors)
+        pictures = sample_images(
+            self.sd, [SampleRequest(p, seed=500 + i, steps=SAMPLING_STEPS) for i, p in enumerate(prompts)], vectors
+        )
         goals = [(wanted(p, s, IDENTITY), obeyed(p, s)) for p, s in zip(people, new, strict=True)]
         return tuple(mean_share(shares(self.classifier, pictures, [goal[i] for goal in goals])) for i in (0, 1))  # type: ignore[return-value]
 
@@ -93,7 +112,9 @@ def strangers(people_seed: int, count: int) -> list[Person]:
 
 
 def new_scenes() -> list[Scene]:
-    """Scenes that no photo shows, more than half of them photos, the others in the three art styles; half of the heads wear a hat."""
+    """Scenes that no photo shows, more than half of them photos, the others in the three art styles; half of the
+    heads wear a hat.
+    """
     rng = random.Random("quality scenes")
     drawn = [draw_scene(rng, style) for style in PHOTOS_IN_STYLES]
     hats = ("cap", "none", "beanie", "none", "santa hat", "none", "top hat", "none")
@@ -121,19 +142,36 @@ def photograph(person: Person, title: str, workspace: Workspace) -> str:
 
 
 def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, points: Sequence[int]) -> dict[str, Any]:
-    """Train one person by one row's recipe and paint the new scenes at each point: `curve` maps image passes to identity, obedience and norm."""
+    """Train one person by one row's recipe and paint the new scenes at each point: `curve` maps image passes to
+    identity, obedience and norm.
+    """
     began, events, stop = time.monotonic(), list[Event](), threading.Event()
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
         dataset = photograph(person, title, Workspace(WORK))
-        create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace)
+        create_embedding(
+            CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace
+        )
         values = row.train(workspace, dataset, NAME)
         per_step, passes = row.images_per_step, max(points[-1], row.passes)
-        settings = TrainSettings.from_dict({
-            **values, "steps": max(1, passes // per_step), "image_every": 0, "seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX,
-            "save_every": int(np.gcd.reduce([row.evaluate_every, *(p // per_step for p in points if p >= per_step)])), "evaluate_every": row.evaluate_every,
-            "save_optimizer_state": False, "early_stop": 0, "cards": False,
-        })  # fmt: skip
+        settings = TrainSettings.from_dict(
+            {
+                **values,
+                "steps": max(1, passes // per_step),
+                "image_every": 0,
+                "seed": seed,
+                "checkpoint": PORTRAITS,
+                "width": PHOTO_PX,
+                "height": PHOTO_PX,
+                "save_every": int(
+                    np.gcd.reduce([row.evaluate_every, *(p // per_step for p in points if p >= per_step)])
+                ),
+                "evaluate_every": row.evaluate_every,
+                "save_optimizer_state": False,
+                "early_stop": 0,
+                "cards": False,
+            }
+        )
         train(settings, workspace, events.append, stop)
         run = RunFolder(Path(next(e.folder for e in events if isinstance(e, Started) and e.folder)), NAME)
         evaluated = [e for e in events if isinstance(e, Evaluated)]
@@ -142,9 +180,15 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         best = evaluated[-1].best if evaluated else max(steps.values())
         measured = {step: measure(run.copy(step), person, ruler) for step in sorted({*steps.values(), best})}
     return {
-        "curve": {str(p): measured[step] for p, step in steps.items()}, "best_step": best, "best_passes": best * per_step, "best": measured[best],
-        "losses": {e.step: round(e.loss, 5) for e in evaluated}, "bests": {e.step: e.best for e in evaluated}, "trained_s": round(trained_s, 1), "all_s": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+        "curve": {str(p): measured[step] for p, step in steps.items()},
+        "best_step": best,
+        "best_passes": best * per_step,
+        "best": measured[best],
+        "losses": {e.step: round(e.loss, 5) for e in evaluated},
+        "bests": {e.step: e.best for e in evaluated},
+        "trained_s": round(trained_s, 1),
+        "all_s": round(time.monotonic() - began, 1),
+    }
 
 
 def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
@@ -158,7 +202,9 @@ def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
 def measure_known(ruler: Ruler, people_seed: int, count: int) -> dict[str, Any]:
     """The ceiling: people whom the model knows by name, as many as there are strangers."""
     rng, known, new = random.Random(f"quality known {people_seed}"), known_people(), new_scenes()
-    found = [ruler.read([name] * len(new), [known[name]] * len(new), new, {}) for name in rng.sample(list(known), count)]
+    found = [
+        ruler.read([name] * len(new), [known[name]] * len(new), new, {}) for name in rng.sample(list(known), count)
+    ]
     identity, obedience = (float(np.mean([f[i] for f in found])) for i in (0, 1))
     return {"best": [round(identity, 4), round(obedience, 4), None], "curve": {}}
 
@@ -172,14 +218,23 @@ class Kept:
     @property
     def runs(self) -> list[dict[str, Any]]:
         """Read anew each time, because several commands may share the work."""
-        return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()] if self.file.is_file() else []
+        return (
+            [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+            if self.file.is_file()
+            else []
+        )
 
     def find(self, key: Sequence[Any]) -> dict[str, Any] | None:
-        """What is known of this row, recipe, person and seed (the first five of the key), if it was measured at these points at least.
+        """What is known of this row, recipe, person and seed (the first five of the key), if it was measured at
+        these points at least.
 
-        The longest run tells the marked step. Shorter ones pass through the same vectors, so their points may be added to its curve.
+        The longest run tells the marked step. Shorter ones pass through the same vectors, so their points may be
+        added to its curve.
         """
-        runs = sorted((run for run in self.runs if run["key"][:5] == list(key[:5])), key=lambda run: max(run["key"][5:], default=0))
+        runs = sorted(
+            (run for run in self.runs if run["key"][:5] == list(key[:5])),
+            key=lambda run: max(run["key"][5:], default=0),
+        )
         if not runs or not set(key[5:]) <= {point for run in runs for point in run["key"][5:]}:
             return None
         return {**runs[-1], "curve": {point: values for run in runs for point, values in run["curve"].items()}}
@@ -201,14 +256,25 @@ def fingerprint(row: Row) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, separated by commas (default: all: %(default)s)")
+    parser.add_argument(
+        "--rows", default=",".join(ROWS), help="which rows, separated by commas (default: all: %(default)s)"
+    )
     parser.add_argument("--people", type=int, default=8, help="how many people (default: %(default)s)")
-    parser.add_argument("--people-seed", type=int, default=1, help="another number draws other people (default: %(default)s)")
+    parser.add_argument(
+        "--people-seed", type=int, default=1, help="another number draws other people (default: %(default)s)"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="training seeds for each person (default: %(default)s)")
     parser.add_argument(
-        "--points", default=",".join(map(str, POINTS)), help="after how many image passes to measure; a row stops at its own last (default: %(default)s)"
+        "--points",
+        default=",".join(map(str, POINTS)),
+        help="after how many image passes to measure; a row stops at its own last (default: %(default)s)",
     )
-    parser.add_argument("--hours", type=float, default=1000.0, help="begin no run after so many hours; what is missing is left out (default: %(default)s)")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=1000.0,
+        help="begin no run after so many hours; what is missing is left out (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--write", action="store_true", help="write table and plot into docs/quality.md")
     args = parser.parse_args()
@@ -226,12 +292,18 @@ def main() -> None:
             for row in rows:
                 if row.name == "known" and (seed or number):
                     continue
-                points = [p for p in map(int, args.points.split(",")) if p <= row.last_point] if row.name != "known" else []
+                points = (
+                    [p for p in map(int, args.points.split(",")) if p <= row.last_point] if row.name != "known" else []
+                )
                 who = len(people) if row.name == "known" else number
                 key = (row.name, fingerprint(row), args.people_seed, who, seed, *points)
                 if not kept.find(key) and time.monotonic() < ends:
                     title = f"{args.people_seed}-{number}"
-                    done = measure_known(ruler, args.people_seed, len(people)) if row.name == "known" else run_row(row, person, title, seed, ruler, points)
+                    done = (
+                        measure_known(ruler, args.people_seed, len(people))
+                        if row.name == "known"
+                        else run_row(row, person, title, seed, ruler, points)
+                    )
                     kept.add(key, done)
                     print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
                 if found := kept.find(key):

@@ -38,20 +38,26 @@ COLOURS = (
 
 
 def mean_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each row the means over its runs: identity and obedience at the chosen step, and by passes; the runs themselves stay beside them."""
+    """For each row the means over its runs: identity and obedience at the chosen step, and by passes; the runs
+    themselves stay beside them.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for run in runs:
         rows.setdefault(run["key"][0], {"runs": []})["runs"].append(run)
     for row in rows.values():
         found = row["runs"]
-        row["identity"], row["obedience"] = (round(float(np.mean([run["best"][i] for run in found])), 4) for i in (0, 1))
+        row["identity"], row["obedience"] = (
+            round(float(np.mean([run["best"][i] for run in found])), 4) for i in (0, 1)
+        )
         row["count"] = len(found)
         points = [p for p in map(str, POINTS) if any(p in run["curve"] for run in found)]
         row["by_passes"] = {p: _means([run["curve"][p] for run in found if p in run["curve"]]) for p in points}
         if points:
             row["chosen_passes"] = round(float(np.mean([run["best_passes"] for run in found])), 1)
             row["best_snapshot"] = max(row["by_passes"][p]["identity"] for p in points)
-            row["short_of_own_best"] = round(float(np.mean([max(v[0] for v in run["curve"].values()) - run["best"][0] for run in found])), 4)
+            row["short_of_own_best"] = round(
+                float(np.mean([max(v[0] for v in run["curve"].values()) - run["best"][0] for run in found])), 4
+            )
     return rows
 
 
@@ -62,20 +68,31 @@ def _means(values: Sequence[Sequence[float]]) -> dict[str, float]:
 
 
 def likeness(row: Mapping[str, Any], a1111: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Mean over the people of the passes until 95% of the best identity that A1111's recipe ever reaches on that person.
+    """Mean over the people of the passes until 95% of the best identity that A1111's recipe ever reaches on that
+    person.
 
-    A person's curve is the mean over the training seeds, read between the measured points on a logarithmic scale of passes. People who
-    never get there count with the last measured point, and are told apart.
+    A person's curve is the mean over the training seeds, read between the measured points on a logarithmic scale of
+    passes. People who never get there count with the last measured point, and are told apart.
     """
     if a1111 is None or not row["by_passes"]:
         return {}
     goals = {person: LIKENESS * max(curve.values()) for person, curve in _curves(a1111["runs"]).items()}
-    found = {person: passes_to(curve, goals[person]) for person, curve in _curves(row["runs"]).items() if person in goals}
+    found = {
+        person: passes_to(curve, goals[person]) for person, curve in _curves(row["runs"]).items() if person in goals
+    }
     last = max(int(p) for p in row["by_passes"])
     reached = [passes for passes in found.values() if passes is not None]
     return {
-        "passes_to_likeness": round(float(np.mean([last if passes is None else passes for passes in found.values()])), 1) if found else None,
-        "median_passes_to_likeness": round(float(np.median([last if passes is None else passes for passes in found.values()])), 1) if found else None,
+        "passes_to_likeness": (
+            round(float(np.mean([last if passes is None else passes for passes in found.values()])), 1)
+            if found
+            else None
+        ),
+        "median_passes_to_likeness": (
+            round(float(np.median([last if passes is None else passes for passes in found.values()])), 1)
+            if found
+            else None
+        ),
         "people_who_got_there": f"{len(reached)} of {len(found)}",
     }
 
@@ -86,7 +103,10 @@ def _curves(runs: Sequence[Mapping[str, Any]]) -> dict[int, dict[int, float]]:
     for run in runs:
         for passes, values in run["curve"].items():
             people.setdefault(run["key"][3], {}).setdefault(int(passes), []).append(values[0])
-    return {person: {passes: float(np.mean(values)) for passes, values in sorted(curve.items())} for person, curve in people.items()}
+    return {
+        person: {passes: float(np.mean(values)) for passes, values in sorted(curve.items())}
+        for person, curve in people.items()
+    }
 
 
 def passes_to(curve: Mapping[int, float], goal: float) -> float | None:
@@ -108,12 +128,19 @@ def show(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [_line(heads), _line(["---"] * len(heads))]
     for name, found in results.items():
         cells = [
-            _pair(values := found["by_passes"].get(str(p))) + (f" ({values['runs']} runs)" if values and values["runs"] < found["count"] else "")
+            _pair(values := found["by_passes"].get(str(p)))
+            + (f" ({values['runs']} runs)" if values and values["runs"] < found["count"] else "")
             for p in POINTS
         ]
         chosen = f"{_pair(found)} ({found['chosen_passes']:.0f})" if found["by_passes"] else _pair(found)
-        there = f"{found['passes_to_likeness']:.0f} ({found['people_who_got_there']})" if found.get("passes_to_likeness") else ""
-        lines.append(_line([ROWS[name].title, str(found["count"]) if found["by_passes"] else "", *cells, chosen, there]))
+        there = (
+            f"{found['passes_to_likeness']:.0f} ({found['people_who_got_there']})"
+            if found.get("passes_to_likeness")
+            else ""
+        )
+        lines.append(
+            _line([ROWS[name].title, str(found["count"]) if found["by_passes"] else "", *cells, chosen, there])
+        )
     return "\n".join(lines)
 
 
@@ -134,7 +161,9 @@ def save_report(results: Mapping[str, Mapping[str, Any]], people_seed: int) -> N
 
 
 def draw_plot(results: Mapping[str, Mapping[str, Any]]) -> Image.Image:
-    """Identity (left) and obedience (right) over image passes, logarithmic, one line a row; the known names are a level."""
+    """Identity (left) and obedience (right) over image passes, logarithmic, one line a row; the known names are a
+    level.
+    """
     picture = Image.new("RGB", (1500, 560), "white")
     pen, names = ImageDraw.Draw(picture), list(results)
     for place, key in enumerate(("identity", "obedience")):
@@ -144,13 +173,17 @@ def draw_plot(results: Mapping[str, Mapping[str, Any]]) -> Image.Image:
     return picture
 
 
-def _draw_panel(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], key: str, results: Mapping[str, Mapping[str, Any]]) -> None:
+def _draw_panel(
+    pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], key: str, results: Mapping[str, Mapping[str, Any]]
+) -> None:
     left, top, width, height = box
     values = [v[key] for row in results.values() for v in (*row["by_passes"].values(), row)]
     low, high = min(values) - 0.02, max(values) + 0.02
 
     def at(passes: float, value: float) -> tuple[float, float]:
-        return left + width * math.log(passes / POINTS[0]) / math.log(POINTS[-1] / POINTS[0]), top + height * (high - value) / (high - low)
+        return left + width * math.log(passes / POINTS[0]) / math.log(POINTS[-1] / POINTS[0]), top + height * (
+            high - value
+        ) / (high - low)
 
     pen.rectangle((left, top, left + width, top + height), outline="#9ca3af")
     pen.text((left, top - 18), f"{key}, % by image passes", "black")
@@ -159,5 +192,8 @@ def _draw_panel(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], key: s
     for level in range(math.ceil(low * 20), math.floor(high * 20) + 1):
         pen.text((left - 26, at(POINTS[0], level / 20)[1] - 5), str(level * 5), "black")
     for i, (name, row) in enumerate(results.items()):
-        line = [at(int(p), v[key]) for p, v in row["by_passes"].items()] or [at(POINTS[0], row[key]), at(POINTS[-1], row[key])]
+        line = [at(int(p), v[key]) for p, v in row["by_passes"].items()] or [
+            at(POINTS[0], row[key]),
+            at(POINTS[-1], row[key]),
+        ]
         pen.line(line, fill=COLOURS[i % len(COLOURS)], width=4 if name in ("a1111", "ours") else 2)

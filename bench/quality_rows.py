@@ -1,11 +1,13 @@
-"""The rows of bench/quality.py: each a way to train, as settings of the two tabs. What the other trainers ship is in their documentation of 2023 to 2026."""
+"""The rows of bench/quality.py: each a way to train, as settings of the two tabs. What the other trainers ship is
+in their documentation of 2023 to 2026.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from ti_core.recipe import FAST, GUIDE, PRESETS, preset_values
+from ti_core.training.presets import FAST, GUIDE, PRESETS, preset_values
 from ti_core.workspace import Workspace
 
 POINTS = (10, 30, 60, 120, 300, 1000, 3000)
@@ -16,10 +18,11 @@ CLASS_WORD = "class word"
 
 @dataclass(frozen=True)
 class Row:
-    """`changes` are laid over the preset's values for the Train tab; `initialization` and `vectors` go into the Create tab.
+    """`changes` are laid over the preset's values for the Train tab; `initialization` and `vectors` go into the
+    Create tab.
 
-    A row of the other trainers is their published defaults in our loop: rates, images per update, number of vectors. Their schedules with a
-    warm-up are written as steps.
+    A row of the other trainers is their published defaults in our loop: rates, images per update, number of
+    vectors. Their schedules with a warm-up are written as steps.
     """
 
     name: str
@@ -35,7 +38,10 @@ class Row:
     """How long a run is at least, where that is not one of the points."""
 
     def create(self, gender: str) -> dict[str, Any]:
-        return {"initialization_text": gender if self.initialization == CLASS_WORD else self.initialization, "vectors": self.vectors}
+        return {
+            "initialization_text": gender if self.initialization == CLASS_WORD else self.initialization,
+            "vectors": self.vectors,
+        }
 
     def train(self, workspace: Workspace, dataset: str, name: str) -> dict[str, Any]:
         return {**preset_values(self.preset, workspace, dataset, name), **self.changes}
@@ -56,14 +62,24 @@ def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
         "tag_drop_out": 0.0,
         **more.pop("changes", {}),
     }
-    return Row(name, title, changes=changes, images_per_step=images, evaluate_every=240 // images, last_point=3000, **more)
+    return Row(
+        name, title, changes=changes, images_per_step=images, evaluate_every=240 // images, last_point=3000, **more
+    )
 
 
 def _ours(name: str, title: str, **changes: Any) -> Row:
     """Our preset as it is, or with something laid over it."""
     steps, images = PRESETS[FAST]["steps"], PRESETS[FAST]["batch_size"]
     return Row(
-        name, title, FAST, changes, CLASS_WORD, images_per_step=images, evaluate_every=PRESETS[FAST]["image_every"], last_point=300, passes=steps * images
+        name,
+        title,
+        FAST,
+        changes,
+        CLASS_WORD,
+        images_per_step=images,
+        evaluate_every=PRESETS[FAST]["image_every"],
+        last_point=300,
+        passes=steps * images,
     )
 
 
@@ -74,8 +90,13 @@ _ALL = (
     _other("kohya", "kohya, documentation: 1e-6, 4 images", "0.000001", 4, initialization=CLASS_WORD),
     _other("onetrainer", "OneTrainer, preset: 3e-4, 1 image", "0.0003", 1),
     _other(
-        "invoke", "invoke-training, sample: 4e-3, 1 image, 4 vectors, soft pull", "0.0005:50, 0.002:200, 0.004:1000, 0.002:1500, 0.0005", 1, vectors=4,
-        initialization=CLASS_WORD, changes={"norm_control": "soft pull"},
+        "invoke",
+        "invoke-training, sample: 4e-3, 1 image, 4 vectors, soft pull",
+        "0.0005:50, 0.002:200, 0.004:1000, 0.002:1500, 0.0005",
+        1,
+        vectors=4,
+        initialization=CLASS_WORD,
+        changes={"norm_control": "soft pull"},
     ),
     _alone("soft", "soft pull of the norm", norm_control="soft pull"),
     _alone("direction", "direction only", norm_control="direction only"),
@@ -83,9 +104,15 @@ _ALL = (
     _alone("paired", "even timesteps, paired noise", noise_spread="even, paired noise"),
     _alone("ema", "average of the vectors (0.9)", average_decay=0.9),
     Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
-    Row("small", "A1111's recipe, 2 images an update", changes={"gradient_accumulation_steps": 1}, images_per_step=2, evaluate_every=20),
+    Row(
+        "small",
+        "A1111's recipe, 2 images an update",
+        changes={"gradient_accumulation_steps": 1},
+        images_per_step=2,
+        evaluate_every=20,
+    ),
     _ours("ours", "Fast and faithful (ours)"),
     _ours("ours_even", "Fast and faithful, even timesteps", noise_spread="even"),
     _ours("coarse", "the same, coarse to fine for half of the steps", noise_spread="even", coarse_share=0.5),
-)  # fmt: skip
+)
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}

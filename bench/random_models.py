@@ -1,4 +1,6 @@
-"""Checkpoints of the real architectures with random weights, in memory or as a folder, so that a measurement needs no download."""
+"""Checkpoints of the real architectures with random weights, in memory or as a folder, so that a measurement needs
+no download.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from accelerate import PartialState
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from ti_core.library import CheckpointFile
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.models.device import autocast_dtype
 from ti_core.models.families import FAMILIES, Family, load_tokenizers
 from ti_core.models.noise_schedule import KEYS
@@ -39,25 +41,54 @@ def random_checkpoint(family_name: str, tiny: bool) -> StableDiffusion:
     scheduler = DDPMScheduler.from_pretrained(family.configs / "scheduler", local_files_only=True)
     save_memory(unet)
     return StableDiffusion(
-        CheckpointFile("random", Path("random")), "0" * 10, family, load_tokenizers(family), encoders, unet, vae, {key: scheduler.config[key] for key in KEYS},
-        scheduler.alphas_cumprod.to(device, torch.float32), scheduler.config.prediction_type, device, dtype, encoder_device=device,
-    )  # fmt: skip
+        CheckpointFile("random", Path("random")),
+        "0" * 10,
+        family,
+        load_tokenizers(family),
+        encoders,
+        unet,
+        vae,
+        {key: scheduler.config[key] for key in KEYS},
+        scheduler.alphas_cumprod.to(device, torch.float32),
+        scheduler.config.prediction_type,
+        device,
+        dtype,
+        encoder_device=device,
+    )
 
 
 def _tiny_changes(config: dict[str, Any]) -> dict[str, Any]:
     """The same blocks, a few channels wide; widths that meet stay equal (32 for each text encoder)."""
     if "cross_attention_dim" in config:
         count = len(config["block_out_channels"])
-        pooled = {"projection_class_embeddings_input_dim": 32 + 6 * 8, "addition_time_embed_dim": 8} if config.get("addition_embed_type") else {}
-        return {"block_out_channels": [32] * count, "cross_attention_dim": 64 if pooled else 32, "attention_head_dim": 4, "layers_per_block": 1,
-                "transformer_layers_per_block": 1, **pooled}  # fmt: skip
+        pooled = (
+            {"projection_class_embeddings_input_dim": 32 + 6 * 8, "addition_time_embed_dim": 8}
+            if config.get("addition_embed_type")
+            else {}
+        )
+        return {
+            "block_out_channels": [32] * count,
+            "cross_attention_dim": 64 if pooled else 32,
+            "attention_head_dim": 4,
+            "layers_per_block": 1,
+            "transformer_layers_per_block": 1,
+            **pooled,
+        }
     if "block_out_channels" in config:
         return {"block_out_channels": [32] * len(config["block_out_channels"]), "layers_per_block": 1}
-    return {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 32}
+    return {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "projection_dim": 32,
+    }
 
 
 def random_network(family: Family, part: str, dtype: torch.dtype, device: torch.device, tiny: bool = False) -> Any:
-    """One network of the family, frozen. Made without memory and filled once; the usual initialisation of a billion numbers takes minutes."""
+    """One network of the family, frozen. Made without memory and filled once; the usual initialisation of a billion
+    numbers takes minutes.
+    """
     config = dict(json.loads((family.configs / part / "config.json").read_text(encoding="utf-8")))
     config |= _tiny_changes(config) if tiny else {}
     kind = KINDS[part]

@@ -1,10 +1,12 @@
-"""Many people watch one training, and open and close tabs all the time: is memory flat, are updates quick, does training keep its speed?
+"""Many people watch one training, and open and close tabs all the time: is memory flat, are updates quick, does
+training keep its speed?
 
     python bench/soak.py [--viewers 50] [--minutes 60] [--json]
 
-The server runs in a process of its own, shared and with a login, and trains on the built-in model. Viewers speak to it as a browser's page
-does, over loopback. Of every five minutes they watch for three, watch another server that trains nothing for one, and stay away for one. As they
-take as much of this machine in the second case as in the first, the difference of the steps is what serving costs the training. It stops by itself.
+The server runs in a process of its own, shared and with a login, and trains on the built-in model. Viewers speak to
+it as a browser's page does, over loopback. Of every five minutes they watch for three, watch another server that
+trains nothing for one, and stay away for one. As they take as much of this machine in the second case as in the
+first, the difference of the steps is what serving costs the training. It stops by itself.
 """
 
 from __future__ import annotations
@@ -41,17 +43,19 @@ IDLE_STEP_S = 0.08
 
 
 def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> None:
-    """The child: a shared page, and a training whose steps write down when they were done and what they cost; or steps that only pass the time."""
+    """The child: a shared page, and a training whose steps write down when they were done and what they cost; or
+    steps that only pass the time.
+    """
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(workspace_folder / "uploads"))
     from dataclasses import replace
 
     from ti_core.events import Emit, Event, StepDone
-    from ti_core.job_kinds import KINDS
-    from ti_core.job_process import JobProcess
-    from ti_core.jobs import JobQueue
+    from ti_core.jobs.kinds import KINDS
+    from ti_core.jobs.process import JobProcess
+    from ti_core.jobs.queue import JobQueue
     from ti_core.settings import CreateSettings
     from ti_core.training.create import create_embedding
-    from ti_core.ui.server import Door, start_page
+    from ti_core.ui.server.server import Door, start_page
     from ti_core.workspace import Workspace
 
     workspace = Workspace(workspace_folder, confined=True)
@@ -65,7 +69,10 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
             emit(event)
             if isinstance(event, StepDone):
                 memory = server.memory_info().rss + sum(child.memory_info().rss for child in server.children())
-                log.write(f"{event.step} {time.time():.4f} {event.elapsed_s:.4f} {time.process_time():.4f} {memory / 2**20:.1f}\n")
+                log.write(
+                    f"{event.step} {time.time():.4f} {event.elapsed_s:.4f} {time.process_time():.4f}"
+                    f" {memory / 2**20:.1f}\n"
+                )
 
         kinds["train"].run(settings, place, tell, stop)
 
@@ -77,7 +84,12 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
     jobs = JobQueue(workspace, {**kinds, "train": replace(kinds["train"], run=timed if trains else idle)})
     door = Door(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
     start_page(workspace, door, jobs)
-    values = {"embedding": "anna", "dataset_directory": "assets/sample_photos/anna", "template_file": "subject.txt", "steps": 10_000_000}
+    values = {
+        "embedding": "anna",
+        "dataset_directory": "assets/sample_photos/anna",
+        "template_file": "subject.txt",
+        "steps": 10_000_000,
+    }
     jobs.order("train", {**values, "batch_size": 1, "image_every": 200, "preview_steps": 4, "save_every": 500})
     print("ready", flush=True)
     time.sleep(minutes * 60 + 600)  # the parent ends it earlier
@@ -113,7 +125,9 @@ class Crowd:
                 await asyncio.sleep(0.5)
                 continue
             try:
-                async with httpx.AsyncClient(base_url=self.watched if phase == "watched" else self.elsewhere, timeout=30) as client:
+                async with httpx.AsyncClient(
+                    base_url=self.watched if phase == "watched" else self.elsewhere, timeout=30
+                ) as client:
                     await _open(client)
                     await self._sit_at_tab(client, end, phase)
             except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
@@ -121,7 +135,9 @@ class Crowd:
                 await asyncio.sleep(1)
 
     async def _sit_at_tab(self, client: httpx.AsyncClient, end: float, phase: str) -> None:
-        """Ask as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows count."""
+        """Ask as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows
+        count.
+        """
         closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))
         cursor: dict[str, Any] = {"job": "", "curve": 0, "previews": 0, "notices": 0, "evaluations": 0, "version": 0}
         first = True
@@ -133,7 +149,9 @@ class Crowd:
                     self.seen.setdefault(int(row[0]), []).append(now)
                 first = False
                 cursor = {"job": told["job"], "curve": told["curve_next"], "version": told["version"]}
-                cursor |= {rows: told[f"{rows}_from"] + len(told[rows]) for rows in ("previews", "notices", "evaluations")}
+                cursor |= {
+                    rows: told[f"{rows}_from"] + len(told[rows]) for rows in ("previews", "notices", "evaluations")
+                }
             await asyncio.sleep(POLL_S)
 
 
@@ -151,8 +169,10 @@ async def _open(client: httpx.AsyncClient) -> None:
 
 
 async def _fill(url: str) -> None:
-    """Open as many pages as the server remembers, as if it had been up for long: what is measured after that should be flat."""
-    from ti_core.ui.server import SESSIONS
+    """Open as many pages as the server remembers, as if it had been up for long: what is measured after that should
+    be flat.
+    """
+    from ti_core.ui.server.server import SESSIONS
 
     for _ in range(SESSIONS):
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
@@ -168,9 +188,24 @@ def soak(viewers: int, minutes: float) -> dict[str, Any]:
         for name in ("watched", "elsewhere"):
             place, ports[name] = Path(folder, name), free_port()
             place.mkdir()
-            command = [sys.executable, __file__, "--serve", str(place), "--port", str(ports[name]), "--minutes", str(minutes)]
+            command = [
+                sys.executable,
+                __file__,
+                "--serve",
+                str(place),
+                "--port",
+                str(ports[name]),
+                "--minutes",
+                str(minutes),
+            ]
             command += ["--idle"] if name == "elsewhere" else []
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            server = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
             servers.callback(_end, server)
             for line in server.stdout or ():
                 if line.strip() == "ready":
@@ -192,7 +227,9 @@ def _end(server: subprocess.Popen[str]) -> None:
 
 
 def figures(rows: list[list[float]], crowd: Crowd, began: float) -> dict[str, Any]:
-    """`rows` are step, time when its news came, seconds that it took, CPU time of the server, memory of all its processes in MB."""
+    """`rows` are step, time when its news came, seconds that it took, CPU time of the server, memory of all its
+    processes in MB.
+    """
     done = {int(row[0]): row[1] for row in rows}
     waits = sorted(when - done[step] for step, times in crowd.seen.items() if step in done for when in times)
     step_s: dict[str, list[float]] = {name: [] for name in PHASES_S}
@@ -208,13 +245,19 @@ def figures(rows: list[list[float]], crowd: Crowd, began: float) -> dict[str, An
     mean = {name: statistics.fmean(times) for name, times in step_s.items() if times}
     slower = mean["watched"] / mean["elsewhere"] - 1 if "elsewhere" in mean else None
     return {
-        "minutes": round((rows[-1][1] - began) / 60, 1), "steps": len(rows), "updates_seen": len(waits), "errors": len(crowd.errors),
-        "update_s_median": round(statistics.median(waits), 3), "update_s_p95": round(waits[int(0.95 * len(waits))], 3),
-        "memory_mb_begin": round(statistics.median(memory[:tenth])), "memory_mb_end": round(statistics.median(memory[-tenth:])),
-        "step_s": {name: round(value, 4) for name, value in mean.items()}, "slower_than_elsewhere": None if slower is None else round(slower, 4),
+        "minutes": round((rows[-1][1] - began) / 60, 1),
+        "steps": len(rows),
+        "updates_seen": len(waits),
+        "errors": len(crowd.errors),
+        "update_s_median": round(statistics.median(waits), 3),
+        "update_s_p95": round(waits[int(0.95 * len(waits))], 3),
+        "memory_mb_begin": round(statistics.median(memory[:tenth])),
+        "memory_mb_end": round(statistics.median(memory[-tenth:])),
+        "step_s": {name: round(value, 4) for name, value in mean.items()},
+        "slower_than_elsewhere": None if slower is None else round(slower, 4),
         "serving_share_of_a_core": {name: round(serving_s[name] / phase_s[name], 3) for name in mean},
         "load_average": [round(value, 1) for value in os.getloadavg()],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -1,15 +1,20 @@
-"""Times a training step against the least it could cost, and against what other trainers do, in one run on this machine.
+"""Times a training step against the least it could cost, and against what other trainers do, in one run on this
+machine.
 
-    python bench/speed.py [--family sd1|sdxl] [--size PX] [--batch N] [--repeats N] [--parts steps previews page] [--tiny] [--json]
+    python bench/speed.py [--family sd1|sdxl] [--size PX] [--batch N] [--repeats N] [--parts steps previews page]
+    [--tiny] [--json]
 
-Real architecture, random weights, so that no checkpoint is needed. Every variant takes the same number of images through the same UNet;
-variants take turns, and ratios are those of one turn, because machines are noisy. What the variants do:
+Real architecture, random weights, so that no checkpoint is needed. Every variant takes the same number of images
+through the same UNet; variants take turns, and ratios are those of one turn, because machines are noisy. What the
+variants do:
 
-  floor      forward and backward of the UNet to the conditioning alone, with as many images together as ours, and nothing else
-  ours       ti_core's own update: draws, prompts, text encoder, UNet, loss, backward, clipping, AdamW, checks
-  a1111      as AUTOMATIC1111 1.10.1: gradient checkpointing always on, UNet not frozen, so that weight gradients are computed too, prompts
+  floor      forward and backward of the UNet to the conditioning alone, with as many images together as ours, and
+  nothing else ours       ti_core's own update: draws, prompts, text encoder, UNet, loss, backward, clipping, AdamW,
+  checks a1111      as AUTOMATIC1111 1.10.1: gradient checkpointing always on, UNet not frozen, so that weight
+  gradients are computed too, prompts
              encoded with every micro-batch of `--batch` images, latents cached
-  diffusers  as the textual_inversion.py example in bf16: the picture through the VAE at every pass, the whole token table in AdamW with
+  diffusers  as the textual_inversion.py example in bf16: the picture through the VAE at every pass, the whole token
+  table in AdamW with
              weight decay, its other rows restored after every pass
 
 The last two are written here anew from what the programs were read to do; they were not run.
@@ -37,7 +42,7 @@ import torch
 from torch import Tensor
 
 from bench.random_models import random_checkpoint
-from ti_core.checkpoint_facts import SIZES_PX
+from ti_core.checkpoints.facts import SIZES_PX
 from ti_core.data.dataset import Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
@@ -49,18 +54,20 @@ from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion, size_of
-from ti_core.plan import plan_run
-from ti_core.schedule import parse_schedule
+from ti_core.runs.plan import plan_run
 from ti_core.settings import TrainSettings
+from ti_core.settings.schedule import parse_schedule
+from ti_core.training.distributed.ranks import Together
 from ti_core.training.norms import norm_control
 from ti_core.training.run import Run
 from ti_core.training.setup import Prepared
-from ti_core.training.together import Together
 from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
 
 VARIANTS = ("floor", "ours", "a1111", "diffusers")
 RECIPE_PASSES, RECIPE_PREVIEWS = 6000, 15
-"""The guide's recipe for 20 photos and their mirrored copies: 150 updates of 40 images (batch 2, 20 accumulated), a preview and a copy every 10."""
+"""The guide's recipe for 20 photos and their mirrored copies: 150 updates of 40 images (batch 2, 20 accumulated), a
+preview and a copy every 10.
+"""
 PREVIEW_STEPS = {"ours": TrainSettings.defaults()["preview_steps"], "a1111": 20, "diffusers": 25}
 """Each program's own default; one picture a preview for all, though diffusers paints four."""
 NAME = "anna-01"
@@ -84,7 +91,12 @@ class Bench:
         """Latents, noise, timesteps, and what SDXL is told of the sizes."""
         device, side = self.sd.device, self.size_px // self.sd.latent_factor
         latents, noise = torch.randn(2, count, 4, side, side, device=device)
-        return latents, noise, torch.randint(0, 1000, (count,), device=device), torch.tensor([size_of(self.size_px, self.size_px)] * count, device=device)
+        return (
+            latents,
+            noise,
+            torch.randint(0, 1000, (count,), device=device),
+            torch.tensor([size_of(self.size_px, self.size_px)] * count, device=device),
+        )
 
     def prompts(self, count: int) -> list[str]:
         return [f"a photo of {NAME}, {CAPTION}, number {i}" for i in range(count)]
@@ -182,7 +194,9 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     embedding = Embedding(NAME, {name: torch.randn(2, width) * 0.01 for name, width in sd.widths.items()})
     plan = plan_run(images, batch, 2, updates)
     examples = [Example(Path(f"{i}.png"), f"{CAPTION}, number {i}") for i in range(images)]
-    inputs = Prepared(embedding, examples, ["a photo of [name], [filewords]"], parse_schedule("0.005"), Path("."), plan, ".pt")
+    inputs = Prepared(
+        embedding, examples, ["a photo of [name], [filewords]"], parse_schedule("0.005"), Path("."), plan, ".pt"
+    )
     latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
     latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
     latents.sizes = [size_of(size_px, size_px)] * images
@@ -192,9 +206,22 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     nothing: Any = None
     fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), size_px, size_px, images)
     run = Run(
-        settings=settings, inputs=inputs, sd=sd, latents=latents, folder=nothing, vectors=vectors, optimizer=optimizer, step=0, log=lambda event: None,  # type: ignore[arg-type]
-        stop=threading.Event(), fit=fit, pixels_at_once=fit.micro_batch * side * side, norms=norm_control(settings.norm_control, sd), average={}, together=Together(),
-    )  # fmt: skip
+        settings=settings,
+        inputs=inputs,
+        sd=sd,
+        latents=latents,
+        folder=nothing,
+        vectors=vectors,
+        optimizer=optimizer,
+        step=0,
+        log=lambda event: None,  # type: ignore[arg-type]
+        stop=threading.Event(),
+        fit=fit,
+        pixels_at_once=fit.micro_batch * side * side,
+        norms=norm_control(settings.norm_control, sd),
+        average={},
+        together=Together(),
+    )
     return Bench(sd, run, size_px, batch, images)
 
 
@@ -206,7 +233,11 @@ def time_steps(bench: Bench, repeats: int) -> dict[str, Any]:
     bench.ours()  # the first pass of a process warms caches
     turns = [{variant: bench.time(variant) for variant in VARIANTS} for _ in range(repeats)]
     found: dict[str, Any] = {f"{variant}_s": statistics.median(turn[variant] for turn in turns) for variant in VARIANTS}
-    for name, above, below in (("step_over_floor", "ours", "floor"), ("a1111_over_ours", "a1111", "ours"), ("diffusers_over_ours", "diffusers", "ours")):
+    for name, above, below in (
+        ("step_over_floor", "ours", "floor"),
+        ("a1111_over_ours", "a1111", "ours"),
+        ("diffusers_over_ours", "diffusers", "ours"),
+    ):
         ratios = [turn[above] / turn[below] for turn in turns]
         found |= {name: statistics.median(ratios), f"{name}_spread": [min(ratios), max(ratios)]}
     found["pass_in_cfg_iterations"] = found["ours_s"] / time_of(lambda: _forward(bench, 2), bench)
@@ -251,20 +282,50 @@ def time_previews(bench: Bench) -> dict[str, Any]:
 def whole_recipe(found: dict[str, Any]) -> dict[str, Any]:
     """Composed, not run: passes, previews and copies of the recipe from the parts above."""
     whole = {
-        program: RECIPE_PASSES * found[f"{program}_s"] + RECIPE_PREVIEWS * (found[f"{program}_preview_s"] + found["snapshot_s"]) for program in PREVIEW_STEPS
+        program: (
+            RECIPE_PASSES * found[f"{program}_s"]
+            + RECIPE_PREVIEWS * (found[f"{program}_preview_s"] + found["snapshot_s"])
+        )
+        for program in PREVIEW_STEPS
     }
-    ratios = {f"recipe_{program}_over_ours": seconds / whole["ours"] for program, seconds in whole.items() if program != "ours"}
-    return {**ratios, "recipe_s": whole["ours"], "previews_share": RECIPE_PREVIEWS * found["ours_preview_s"] / whole["ours"]}
+    ratios = {
+        f"recipe_{program}_over_ours": seconds / whole["ours"]
+        for program, seconds in whole.items()
+        if program != "ours"
+    }
+    return {
+        **ratios,
+        "recipe_s": whole["ours"],
+        "previews_share": RECIPE_PREVIEWS * found["ours_preview_s"] / whole["ours"],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="sd1", choices=list(FAMILIES))
-    parser.add_argument("--size", type=int, default=0, metavar="PX", help="picture size (default: the family's own on a GPU, 256 on a CPU)")
-    parser.add_argument("--batch", type=int, default=2, metavar="N", help="images together in the variants that do not choose it; two such batches a turn")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=0,
+        metavar="PX",
+        help="picture size (default: the family's own on a GPU, 256 on a CPU)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=2,
+        metavar="N",
+        help="images together in the variants that do not choose it; two such batches a turn",
+    )
     parser.add_argument("--repeats", type=int, default=3, metavar="N")
-    parser.add_argument("--parts", nargs="+", default=["steps", "previews", "page"], choices=["steps", "previews", "page"])
-    parser.add_argument("--tiny", action="store_true", help="a few channels instead of the real width: tests the bench, measures nothing")
+    parser.add_argument(
+        "--parts", nargs="+", default=["steps", "previews", "page"], choices=["steps", "previews", "page"]
+    )
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="a few channels instead of the real width: tests the bench, measures nothing",
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args = parser.parse_args()
     found: dict[str, Any] = {}
@@ -273,15 +334,28 @@ def main() -> None:
         sd = random_checkpoint(args.family, args.tiny)
         size_px = args.size or (SIZES_PX[args.family] if sd.device.type == "cuda" else 256)
         bench = prepare(sd, size_px, args.batch, args.repeats + 9)
-        found |= {"device": torch.cuda.get_device_name() if sd.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads", "family": args.family}
-        found |= {"size_px": size_px, "batch": args.batch, "precision": str(sd.autocast_dtype or torch.float32).removeprefix("torch.")}
+        found |= {
+            "device": (
+                torch.cuda.get_device_name() if sd.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+            ),
+            "family": args.family,
+        }
+        found |= {
+            "size_px": size_px,
+            "batch": args.batch,
+            "precision": str(sd.autocast_dtype or torch.float32).removeprefix("torch."),
+        }
         if "steps" in args.parts:
             found |= time_steps(bench, args.repeats)
         if "previews" in args.parts:
             found |= time_previews(bench)
         if {"steps", "previews"} <= set(args.parts):
             found |= whole_recipe(found)
-        peak = torch.cuda.max_memory_allocated() if sd.device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = (
+            torch.cuda.max_memory_allocated()
+            if sd.device.type == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
         found["peak_mib_of_all_variants"] = peak / 2**20
     if "page" in args.parts:
         from bench.page_times import time_page  # needs a browser's package

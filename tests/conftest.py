@@ -1,4 +1,6 @@
-"""A tiny random checkpoint of the real classes, in the layout of a real one; nothing here is slow or needs the network."""
+"""A tiny random checkpoint of the real classes, in the layout of a real one; nothing here is slow or needs the
+network.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tests.models.tiny_families import tiny_configs_folder, tiny_families  # noqa: F401  fixtures for every test
+from tests.models.tiny_families import tiny_configs_folder, tiny_families
 from ti_core.events import Event
 from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.tokenizer import build_tokenizer
@@ -30,21 +32,57 @@ def save_tiny_checkpoint(folder: Path, prediction_type: str = "epsilon") -> Path
     torch.manual_seed(0)
     tokenizer = build_tokenizer(PictureBook(42), folder / "tokenizer", captions=100, limit=40)
     text_config = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=77,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     unet = UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 16), cross_attention_dim=32, attention_head_dim=2,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), norm_num_groups=4,
-    )  # fmt: skip
-    vae = AutoencoderKL(3, 3, ("DownEncoderBlock2D",) * 2, ("UpDecoderBlock2D",) * 2, (4, 8), 1, latent_channels=4, norm_num_groups=4, sample_size=16)
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        3,
+        3,
+        ("DownEncoderBlock2D",) * 2,
+        ("UpDecoderBlock2D",) * 2,
+        (4, 8),
+        1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+    )
     scheduler = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction_type, steps_offset=1, clip_sample=False
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction_type,
+        steps_offset=1,
+        clip_sample=False,
     )
     pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=CLIPTextModel(text_config), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae,
+        text_encoder=CLIPTextModel(text_config),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipeline.save_pretrained(folder)
     return folder
 

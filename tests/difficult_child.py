@@ -1,4 +1,5 @@
-"""A process that does jobs, as `ti_core.job_process` is one, without torch and with the faults that a real one can have.
+"""A process that does jobs, as `ti_core.jobs.process` is one, without torch and with the faults that a real one can
+have.
 
 `python -m tests.difficult_child FAULT`; what a job does is said by the name in its settings.
 """
@@ -13,10 +14,10 @@ import threading
 import time
 import types
 
-from ti_core import job_process
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Progress
-from ti_core.job_kinds import JobKind
+from ti_core.jobs.kinds import JobKind
+from ti_core.jobs.queue import process as job_process
 from ti_core.models.device import DeviceState
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace

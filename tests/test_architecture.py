@@ -1,73 +1,55 @@
-"""Imports point one way (docs/architecture.md), and plain modules need the standard library only."""
+"""The rooms of docs/architecture.md hold: imports point one way, none goes in a circle, and plain rooms need no
+torch.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from ti_core.workspace import REPOSITORY
 
-ROOMS = (
-    "plain",
-    "embeddings",
-    "models",
-    "embedding_files",
-    "txt2img",
-    "compare",
-    "data",
-    "training",
-    "recipe",
-    "job",
-    "job_store",
-    "job_kinds",
-    "job_process",
-    "jobs",
-    "cli",
-    "ui",
-    "app",
-)
-"""Each may import itself and those before it; `data` and `models` may also use each other's lower floors as listed below."""
-PLAIN = {
-    "errors",
-    "options",
-    "settings",
-    "schedule",
-    "prompts",
-    "events",
-    "plan",
-    "files",
-    "run_folder",
-    "library",
-    "workspace",
-    "tensor_headers",
-    "weight_kinds",
-    "checkpoint_facts",
-    "noise_facts",
-    "file_hashes",
-    "best_step",
-    "use_step",
-    "child_process",
-    "end_signals",
-    "temporary_folders",
-    "terminal",
-}
+DOCUMENT = REPOSITORY / "docs" / "architecture.md"
+ROW = re.compile(r"^\| `(?P<room>[\w/.]+?)/?` \| (?P<holds>.+?) \| (?P<imports>.+?) \|$", re.MULTILINE)
+
+
+@cache
+def rooms() -> dict[str, str]:
+    """Each room of the document's table, from the ground up, and what it may import beside the rooms above it in
+    the table.
+    """
+    found = {
+        match["room"].removeprefix("ti_core/"): match["imports"] for match in ROW.finditer(DOCUMENT.read_text("utf-8"))
+    }
+    assert len(found) > 10, f"no table of rooms in {DOCUMENT}"
+    return found
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the program by its dotted name."""
+    files = [*sorted((REPOSITORY / "ti_core").rglob("*.py")), REPOSITORY / "app.py"]
+    return {
+        ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): file for file in files
+    }
 
 
 def room_of(module: str) -> str:
+    """The first folder below ti_core; its own files are of the room `ti_core`."""
     parts = module.split(".")
-    if parts[0] == "app":
-        return "app"
-    name = parts[1] if len(parts) > 1 else "plain"
-    if name in ("__main__", "cli_models"):
-        return "cli"
-    return "plain" if name in PLAIN else name
+    is_folder = len(parts) > 1 and (REPOSITORY / "ti_core" / parts[1]).is_dir()
+    return parts[1] if is_folder else {"__main__": "cli", "webui": "ui", "app": "ui"}.get(parts[-1], "ti_core")
 
 
-def imports_of(path: Path) -> set[str]:
-    """Modules imported anywhere in the file, inside functions too, except for type checking."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def imported_by(file: Path) -> set[str]:
+    """Names of what a file imports anywhere, inside functions too, except for type checking."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             node.body = [ast.Pass()]
@@ -76,57 +58,68 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update((names & modules().keys()) or {node.module})
     return found
 
 
-def sources() -> dict[str, Path]:
-    files = sorted((REPOSITORY / "ti_core").rglob("*.py"))
-    assert len(files) > 30
-    return {".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path for path in files} | {"app": REPOSITORY / "app.py"}
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Module -> modules of ours that it imports."""
+    return {module: (imported_by(file) & modules().keys()) - {module} for module, file in modules().items()}
 
 
-def test_no_import_points_backwards() -> None:
-    wrong = []
-    for module, path in sources().items():
-        here = room_of(module)
-        if here in ("portraits", "plain") and module.count(".") == 0:
-            continue
-        for imported in imports_of(path):
-            if not imported.startswith("ti_core.") or room_of(imported) == here:
-                continue
-            there = room_of(imported)
-            if "portraits" in (here, there):
-                continue
-            if ROOMS.index(there) > ROOMS.index(here):
-                wrong.append(f"{module} -> {imported}")
+def test_every_module_has_a_room_and_every_room_has_modules() -> None:
+    assert {room_of(module) for module in modules()} == rooms().keys()
+
+
+def test_no_import_points_to_a_higher_room() -> None:
+    order = list(rooms())
+    wrong = [
+        f"{module} -> {other}"
+        for module, others in arrows().items()
+        for other in others
+        if order.index(room_of(other)) > order.index(room_of(module))
+    ]
     assert not wrong
 
 
-def test_nothing_but_the_bench_and_the_portraits_room_needs_the_demo_models_maker() -> None:
-    users = [m for m, path in sources().items() if room_of(m) != "portraits" and any(i.startswith("ti_core.portraits") for i in imports_of(path))]
+def test_no_import_goes_in_a_circle_inside_a_room_either() -> None:
+    try:
+        TopologicalSorter(arrows()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_world_of_the_built_in_model_is_used_by_nothing_at_run_time() -> None:
+    users = [m for m, others in arrows().items() if room_of(m) != "portraits" and "portraits" in map(room_of, others)]
     assert not users
 
 
-def test_plain_modules_import_the_standard_library_only() -> None:
-    seen = set()
-    for module, path in sources().items():
-        if room_of(module) == "plain" and module.count(".") >= 1:
-            seen.add(module.split(".")[1])
-            for imported in imports_of(path):
-                top = imported.split(".")[0]
-                assert top in sys.stdlib_module_names or (top == "ti_core" and room_of(imported) == "plain"), f"{module} imports {imported}"
-    assert seen == PLAIN
-
-
-def test_the_map_names_every_module() -> None:
-    text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-    lost = [
-        module for module in sources() if module != "app" and not module.endswith(("__main__", "_tab")) and not re.search(rf"\b{module.split('.')[-1]}\b", text)
-    ]
-    assert not lost
+@pytest.mark.parametrize("room", [room for room, imports in rooms().items() if imports.startswith("standard library")])
+def test_a_plain_room_needs_the_standard_library_only(room: str) -> None:
+    for module in (module for module in modules() if room_of(module) == room):
+        foreign = (
+            {name.split(".")[0] for name in imported_by(modules()[module])} - sys.stdlib_module_names - {"ti_core"}
+        )
+        assert not foreign, f"{module} imports {foreign}"
 
 
 def test_only_the_page_imports_gradio() -> None:
-    users = {room_of(m) for m, path in sources().items() if any(i.split(".")[0] == "gradio" for i in imports_of(path))}
+    users = {
+        room_of(m) for m, file in modules().items() if "gradio" in {name.split(".")[0] for name in imported_by(file)}
+    }
     assert users == {"ui"}
+
+
+def test_the_table_names_every_module() -> None:
+    rows = {
+        match["room"].removeprefix("ti_core/"): match["holds"] for match in ROW.finditer(DOCUMENT.read_text("utf-8"))
+    }
+    lost = [
+        module
+        for module in modules()
+        if not module.endswith(("__main__", "_tab", "app")) and module.split(".")[-1] not in (*rows, "ti_core")
+        if not re.search(rf"\b{module.split('.')[-1]}\b", rows[room_of(module)])
+    ]
+    assert not lost

@@ -1,4 +1,5 @@
-"""Whatever bytes and texts come from outside: one clear sentence or a result, no crash, no hang, and never code that runs.
+"""Whatever bytes and texts come from outside: one clear sentence or a result, no crash, no hang, and never code
+that runs.
 
 The default run tries a few hundred cases, `-m slow` ten thousand.
 """
@@ -29,10 +30,10 @@ from ti_core.data.images import open_alpha, open_rgb
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, load_embeddings, save_embedding
 from ti_core.errors import UserError
-from ti_core.prompts import load_template
-from ti_core.run_folder import RunFolder, saved_facts
-from ti_core.schedule import parse_schedule
+from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
+from ti_core.settings.prompts import load_template
+from ti_core.settings.schedule import parse_schedule
 from ti_core.training.run_state import load_run_state
 from ti_core.workspace import Workspace, clean_name
 
@@ -85,22 +86,57 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[str,
     old = io.BytesIO()
     torch.save({"string_to_param": {"*": torch.zeros(1, 32)}, "name": "x"}, old, _use_new_zipfile_serialization=False)
     small = Embedding("x", {"clip_l": torch.zeros(1, 4)})
-    state = {"vectors.clip_l": torch.zeros(1, 4), "optimizer.0.step": torch.tensor(1.0), "optimizer.0.exp_avg": torch.zeros(1, 4)}
-    facts = {"step": "3", "name": "x", "suffix": ".pt", "settings": "{}", "refusals": "0", "checkpoint_hash": "", "pictures": "[]"}
+    state = {
+        "vectors.clip_l": torch.zeros(1, 4),
+        "optimizer.0.step": torch.tensor(1.0),
+        "optimizer.0.exp_avg": torch.zeros(1, 4),
+    }
+    facts = {
+        "step": "3",
+        "name": "x",
+        "suffix": ".pt",
+        "settings": "{}",
+        "refusals": "0",
+        "checkpoint_hash": "",
+        "pictures": "[]",
+    }
     images = [
-        (f"a.{kind}", _saved(lambda path: picture.save(path), f"a.{kind}", folder)) for kind in ("jpg", "png", "gif", "bmp", "tiff", "webp", "tga", "ppm")
+        (f"a.{kind}", _saved(lambda path: picture.save(path), f"a.{kind}", folder))
+        for kind in ("jpg", "png", "gif", "bmp", "tiff", "webp", "tga", "ppm")
     ]
     return {
-        "embedding": [(f"a{s}", _saved(lambda path: save_embedding(path, embedding), f"a{s}", folder)) for s in (".pt", ".safetensors", ".png")]
-        + [("small.pt", _saved(lambda path: save_embedding(path, small), "small.pt", folder)), ("old.bin", old.getvalue())],
+        "embedding": (
+            [
+                (f"a{s}", _saved(lambda path: save_embedding(path, embedding), f"a{s}", folder))
+                for s in (".pt", ".safetensors", ".png")
+            ]
+            + [
+                ("small.pt", _saved(lambda path: save_embedding(path, small), "small.pt", folder)),
+                ("old.bin", old.getvalue()),
+            ]
+        ),
         "picture": [*images, ("text.png", _saved(lambda path: picture.save(path, pnginfo=chunks), "text.png", folder))],
-        "state": [("state.safetensors", _saved(lambda path: save_file(state, path, metadata=facts), "state.safetensors", folder))],
-        "text": [("a.txt", b"a photo of [name], [filewords]\nein Bild\n"), ("b.txt", b"\xff\xfe[\x00n\x00"), ("c.txt", b"\xef\xbb\xbf[name]")],
+        "state": [
+            (
+                "state.safetensors",
+                _saved(lambda path: save_file(state, path, metadata=facts), "state.safetensors", folder),
+            )
+        ],
+        "text": [
+            ("a.txt", b"a photo of [name], [filewords]\nein Bild\n"),
+            ("b.txt", b"\xff\xfe[\x00n\x00"),
+            ("c.txt", b"\xef\xbb\xbf[name]"),
+        ],
     }
 
 
 EDITS = st.lists(
-    st.tuples(st.sampled_from(["flip", "cut", "drop", "put", "double"]), st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=12)), max_size=5
+    st.tuples(
+        st.sampled_from(["flip", "cut", "drop", "put", "double"]),
+        st.floats(0, 1, exclude_max=True),
+        st.binary(min_size=1, max_size=12),
+    ),
+    max_size=5,
 )
 
 
@@ -157,11 +193,20 @@ SCHEDULES = (
 
 def fuzz_file(target: str, seeds: dict[str, list[tuple[str, bytes]]], folder: Path, cases: int) -> None:
     kind, readers = FILES[target]
-    names = st.sampled_from([".pt", ".bin", ".safetensors", ".png", ".webp", ".txt", ""]) if "another" in target else st.none()
+    names = (
+        st.sampled_from([".pt", ".bin", ".safetensors", ".png", ".webp", ".txt", ""])
+        if "another" in target
+        else st.none()
+    )
 
     @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.sampled_from(seeds[kind]), EDITS, names, st.sampled_from(readers))
-    def one(seed: tuple[str, bytes], edits: list[tuple[str, float, bytes]], suffix: str | None, reader: Callable[[Path], object]) -> None:
+    def one(
+        seed: tuple[str, bytes],
+        edits: list[tuple[str, float, bytes]],
+        suffix: str | None,
+        reader: Callable[[Path], object],
+    ) -> None:
         path = folder / (seed[0] if suffix is None else f"a{suffix}")
         path.write_bytes(edited(seed[1], edits))
         survives(lambda: reader(path))
@@ -178,7 +223,9 @@ def fuzz_values(target: str, folder: Path, cases: int) -> None:
         match target:
             case "settings":
                 what = data.draw(st.sampled_from(SETTINGS))
-                values = data.draw(st.dictionaries(st.sampled_from([*what.options(), "nonsense"]), ANYTHING, max_size=8))
+                values = data.draw(
+                    st.dictionaries(st.sampled_from([*what.options(), "nonsense"]), ANYTHING, max_size=8)
+                )
                 survives(lambda: what.from_dict(values).check())
                 survives(lambda: json.dumps(what.from_dict(values).to_dict(), allow_nan=True))
             case "schedule":
@@ -186,7 +233,9 @@ def fuzz_values(target: str, folder: Path, cases: int) -> None:
                 survives(lambda: parse_schedule(text).rate_at(5))
             case "path":
                 text, workspace = (
-                    data.draw(st.text(max_size=80) | st.sampled_from(["../" * 50, "/" * 300, "a" * 300, "~" * 9, "C:" * 9])),
+                    data.draw(
+                        st.text(max_size=80) | st.sampled_from(["../" * 50, "/" * 300, "a" * 300, "~" * 9, "C:" * 9])
+                    ),
                     data.draw(st.sampled_from(workspaces)),
                 )
                 survives(lambda: workspace.folder(text, "Folder"))
@@ -239,13 +288,22 @@ def zipped(members: dict[str, bytes]) -> bytes:
 def bad_pickles(marker: Path) -> dict[str, bytes]:
     command = f"touch {marker}"
     programs = {
-        "system": Calls(os.system, command), "eval": Calls(eval, f"open({str(marker)!r}, 'w')"), "exec": Calls(exec, f"open({str(marker)!r}, 'w')"),
-        "open": Calls(builtins.open, str(marker), "w"), "getattr": Calls(getattr, Calls(__import__, "os"), "system"), "chain": Calls(map, Calls(getattr, Calls(__import__, "os"), "system"), [command]),
-        "import": Calls(__import__, "os"), "popen": Calls(os.popen, command),
-    }  # fmt: skip
+        "system": Calls(os.system, command),
+        "eval": Calls(eval, f"open({str(marker)!r}, 'w')"),
+        "exec": Calls(exec, f"open({str(marker)!r}, 'w')"),
+        "open": Calls(builtins.open, str(marker), "w"),
+        "getattr": Calls(getattr, Calls(__import__, "os"), "system"),
+        "chain": Calls(map, Calls(getattr, Calls(__import__, "os"), "system"), [command]),
+        "import": Calls(__import__, "os"),
+        "popen": Calls(os.popen, command),
+    }
     found = {}
     for name, program in programs.items():
-        for content in (program, {"string_to_param": {"*": program}}, {"string_to_param": {"*": torch.zeros(1, 4)}, "name": program}):
+        for content in (
+            program,
+            {"string_to_param": {"*": program}},
+            {"string_to_param": {"*": torch.zeros(1, 4)}, "name": program},
+        ):
             data = pickle.dumps(content, protocol=2)
             for label, file in (
                 ("plain", data),

@@ -11,13 +11,13 @@ from PIL import Image
 
 from tests.conftest import Recorder
 from tests.models.tiny_families import save_single_file
-from ti_core.cli import EXIT_OK, main
+from ti_core.checkpoints.library import CheckpointFile
+from ti_core.cli.main import EXIT_OK, main
 from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.errors import SettingsError
 from ti_core.events import Notice
-from ti_core.library import CheckpointFile
-from ti_core.recipe import describe_plan, describe_preprocess
 from ti_core.settings import PORTRAITS, PreprocessSettings, TrainSettings, Txt2ImgSettings
+from ti_core.training.presets import describe_plan, describe_preprocess
 from ti_core.workspace import PORTRAITS_FOLDER, SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace
 
 PORTRAITS_PX = CheckpointFile(PORTRAITS, PORTRAITS_FOLDER).size_px
@@ -70,7 +70,9 @@ def test_the_bounds_of_the_auto_sized_crop_go_with_the_size(families: Workspace)
         ((width, height),) = sizes_in(families.root / checkpoint)
         assert bounds(size_px)[0] <= height < width <= bounds(size_px)[1], checkpoint
     with pytest.raises(SettingsError, match="Dimension lower bound is 768, more than Dimension upper bound, 704"):
-        check_preprocess(PreprocessSettings("photos", "out", checkpoint="sdxl", auto_sized_crop=True, dimension_upper=704), families)
+        check_preprocess(
+            PreprocessSettings("photos", "out", checkpoint="sdxl", auto_sized_crop=True, dimension_upper=704), families
+        )
 
 
 def recipe(root: Path, *more: str) -> Path:
@@ -105,7 +107,9 @@ def test_the_recipe_prepares_and_trains_at_the_checkpoints_own_size_and_names_wh
     assert sizes_in(families.datasets / "anna") == {(1024, 1024)} == {trained_size(run)}
     out = capsys.readouterr().out
     before, _, after = out.partition("Created:")
-    assert "1 of 1 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)." in before
+    assert (
+        "1 of 1 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)." in before
+    )
     assert "enlarged" in after and "00000-0-small.png" in after
     assert CARTOONS not in out
 
@@ -120,14 +124,21 @@ def test_what_has_to_be_enlarged_is_counted_and_named_before_the_start(families:
     large.save(families.root / "photos" / "large.png")
     told: Callable[..., str] = lambda **more: describe_preprocess(families, PreprocessSettings("photos", "out", **more))  # noqa: E731
     assert "2 photos" in told(checkpoint="sdxl") and "1024 x 1024 px" in told(checkpoint="sdxl")
-    assert "1 of 2 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)." in told(checkpoint="sdxl")
+    assert (
+        "1 of 2 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)."
+        in told(checkpoint="sdxl")
+    )
     assert "enlarged" not in told(width=64, height=64, checkpoint="sdxl")
     assert "enlarged" not in told(checkpoint="sdxl", keep_original_size=True)
 
     preprocess(PreprocessSettings("photos", "datasets/d", checkpoint="sd1"), families, Recorder(), Recorder().stop)
-    plan: Callable[[str], str] = lambda ckpt: describe_plan(families, TrainSettings(dataset_directory="datasets/d", checkpoint=ckpt))  # noqa: E731
-    assert "2 of 2 pictures are smaller than 1024 x 1024 px and are enlarged, which blurs them: 00000-0-large.png (512 x 512), 00001-0-small.png" in plan(
-        "sdxl"
+
+    def plan(ckpt: str) -> str:
+        return describe_plan(families, TrainSettings(dataset_directory="datasets/d", checkpoint=ckpt))
+
+    assert (
+        "2 of 2 pictures are smaller than 1024 x 1024 px and are enlarged, which blurs them: 00000-0-large.png (512 x"
+        " 512), 00001-0-small.png" in plan("sdxl")
     )
     assert "1 of 2 pictures was enlarged in Preprocess already, which blurs it: 00001-0-small.png." in plan("sd1")
     assert "Preprocess your photos at 1024 x 1024 px" in plan("sdxl")
@@ -143,7 +154,9 @@ def test_preprocess_says_which_photos_it_enlarged_by_what_it_really_did(families
 def test_portraits_and_own_photos_get_a_sentence_and_its_own_people_get_none(families: Workspace) -> None:
     def notices(source: str, checkpoint: str) -> str:
         events = Recorder()
-        preprocess(PreprocessSettings(source, f"datasets/{checkpoint}", checkpoint=checkpoint), families, events, events.stop)
+        preprocess(
+            PreprocessSettings(source, f"datasets/{checkpoint}", checkpoint=checkpoint), families, events, events.stop
+        )
         return " ".join(event.text for event in events.of(Notice))
 
     samples, copied = f"{SHOWN_SAMPLE_PHOTOS}/anna", families.root / "copied"

@@ -1,4 +1,6 @@
-"""Every command of the README runs as it stands there, on the tiny checkpoint and with few steps; every file that it names is there."""
+"""Every command of the README runs as it stands there, on the tiny checkpoint and with few steps; every file that
+it names is there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import sys
 import pytest
 
 from tests.conftest import TINY
-from ti_core.cli import EXIT_OK, main
+from ti_core.cli.main import EXIT_OK, main
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -40,14 +42,22 @@ def test_a_linked_file_is_there(name: str) -> None:
 
 
 def test_the_flags_of_the_page_are_those_of_its_help() -> None:
-    shown = subprocess.run([sys.executable, "app.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "app.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
     named = re.findall(r"^\| `(--[a-z]+)", README, re.MULTILINE)
     assert len(named) >= 6 and all(flag in shown for flag in named)
 
 
 def test_every_test_that_the_documents_name_is_there() -> None:
     files = [path for path in (REPOSITORY / "tests").rglob("test_*.py")]
-    there = {path.stem for path in files} | {name for path in files for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}
+    there = {path.stem for path in files} | {
+        name for path in files for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
     documents = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *(REPOSITORY / "docs").glob("*.md")]
-    named = {name for document in documents for name in re.findall(r"\btest_[a-z0-9_]+", document.read_text(encoding="utf-8"))}
+    named = {
+        name
+        for document in documents
+        for name in re.findall(r"\btest_[a-z0-9_]+", document.read_text(encoding="utf-8"))
+    }
     assert len(named) > 50 and named <= there

@@ -4,15 +4,22 @@ from pathlib import Path
 
 import pytest
 
-import app
-from ti_core import cli
+from ti_core import webui as app
+from ti_core.cli.main import main as cli
 from ti_core.errors import UserError
 from ti_core.files import save_atomically, save_text
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace
 
 
 @pytest.mark.parametrize(
-    ("typed", "name"), [("anna-01", "anna-01"), ("  a/b\\c:d ", "abcd"), ("../../etc", "etc"), ("Ännchen 2.", "Ännchen 2"), ("<anna>", "anna")]
+    ("typed", "name"),
+    [
+        ("anna-01", "anna-01"),
+        ("  a/b\\c:d ", "abcd"),
+        ("../../etc", "etc"),
+        ("Ännchen 2.", "Ännchen 2"),
+        ("<anna>", "anna"),
+    ],
 )
 def test_names_are_made_safe(typed: str, name: str) -> None:
     assert clean_name(typed) == name
@@ -83,7 +90,10 @@ def test_the_sample_photos_are_found_by_their_short_name_from_any_workspace(tmp_
 
 def test_a_shared_page_names_no_folder_of_the_computer(tmp_path: Path) -> None:
     shared = Workspace(tmp_path, confined=True)
-    assert shared.shown(Path("/etc/passwd")) == "passwd" and Workspace(tmp_path).shown(Path("/etc/passwd")) == "/etc/passwd"
+    assert (
+        shared.shown(Path("/etc/passwd")) == "passwd"
+        and Workspace(tmp_path).shown(Path("/etc/passwd")) == "/etc/passwd"
+    )
     told = f"'{tmp_path}/datasets/anna' and {REPOSITORY}/app.py"
     assert shared.without_paths(told) == "'datasets/anna' and app.py"
     assert Workspace(tmp_path).without_paths(told) == told
@@ -103,13 +113,19 @@ def opened(*flags: str) -> Workspace:
     return open_workspace(parser.parse_args(flags))
 
 
-def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "webui" / "models" / "Stable-diffusion").mkdir(parents=True)
     (tmp_path / "disk").mkdir()
     monkeypatch.chdir(tmp_path)
     assert opened() == Workspace(tmp_path)
     workspace = opened("--ckpt-dir", "disk", "--a1111-dir", "webui", "--workspace", "work", "--ckpt-dir", str(tmp_path))
-    assert (workspace.root, workspace.ckpt_dirs, workspace.a1111_dir) == (tmp_path / "work", (tmp_path / "disk", tmp_path), tmp_path / "webui")
+    assert (workspace.root, workspace.ckpt_dirs, workspace.a1111_dir) == (
+        tmp_path / "work",
+        (tmp_path / "disk", tmp_path),
+        tmp_path / "webui",
+    )
     assert workspace.checkpoint_folders[-1] == tmp_path / "webui" / "models" / "Stable-diffusion"
 
 
@@ -123,7 +139,11 @@ def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(tmp_pat
     ],
 )
 def test_a_wrong_folder_is_one_sentence_on_page_and_command_line(
-    tmp_path: Path, flags: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for run in (lambda: cli.main(["models", *flags]), lambda: app.main(["--port", "7999", *flags])):
@@ -131,7 +151,9 @@ def test_a_wrong_folder_is_one_sentence_on_page_and_command_line(
         assert capsys.readouterr().err.startswith(f"error: {sentence}")
 
 
-def test_a_shared_page_starts_with_no_checkpoint_that_it_could_not_train_with(workspace: Workspace, tiny_checkpoint: Path) -> None:
+def test_a_shared_page_starts_with_no_checkpoint_that_it_could_not_train_with(
+    workspace: Workspace, tiny_checkpoint: Path
+) -> None:
     outside = str(tiny_checkpoint)
     shared = replace(workspace, confined=True)
     assert app._checkpoint_at_the_start("tiny", shared) == app._checkpoint_at_the_start(outside, shared) == "tiny"

@@ -1,4 +1,6 @@
-"""Textual Inversion: what the page, the command line and the tests call. Nothing of it tells anybody on the network what is done here."""
+"""Textual Inversion: what the page, the command line and the tests call. Nothing of it tells anybody on the network
+what is done here.
+"""
 
 import os
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from ti_core.cli import main
+from ti_core.cli.main import main
 
 sys.exit(main())

@@ -1,4 +1,6 @@
-"""What a job tells those who watch it. Events are the only thing that passes from a job to the page, the terminal and tests."""
+"""What a job tells those who watch it. Events are the only thing that passes from a job to the page, the terminal
+and tests.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ class Event:
     """Base of all events; one JSON line each in events.jsonl."""
 
     def to_json(self) -> str:
-        """ASCII alone: names of files may hold half a surrogate, and captions what some readers take for the end of a line."""
+        """ASCII alone: names of files may hold half a surrogate, and captions what some readers take for the end of
+        a line.
+        """
         return json.dumps({"event": type(self).__name__, **asdict(self)})
 
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The job's work begins. `total` counts its steps, `first_step` those already done before; `plan` is a sentence for the user."""
+    """The job's work begins. `total` counts its steps, `first_step` those already done before; `plan` is a sentence
+    for the user.
+    """
 
     title: str
     total: int
@@ -38,7 +44,9 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class StepDone(Event):
-    """One update of the vectors. `loss` is its mean over all its pictures, `rate` the learning rate, `prompt` one of its prompts."""
+    """One update of the vectors. `loss` is its mean over all its pictures, `rate` the learning rate, `prompt` one
+    of its prompts.
+    """
 
     step: int
     loss: float
@@ -67,7 +75,8 @@ class EmbeddingSaved(Event):
 class Evaluated(Event):
     """The loss of a step on fixed inputs, and which evaluated step is the best so far.
 
-    `losses` are those of each input, and `inputs` is a sign of what these are: others cannot be compared. `norm` is the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
+    `losses` are those of each input, and `inputs` is a sign of what these are: others cannot be compared. `norm` is
+    the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
     """
 
     step: int
@@ -81,7 +90,8 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class Alive(Event):
-    """A working process is heard, though it may have nothing to say; `rank` is its number among those that train together. Kept nowhere.
+    """A working process is heard, though it may have nothing to say; `rank` is its number among those that train
+    together. Kept nowhere.
 
     One that `ends` will be heard no more, and is not missed.
     """
@@ -115,7 +125,8 @@ class Failed(Event):
 
 Emit = Callable[[Event], None]
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind for kind in (Started, Progress, StepDone, PreviewSaved, EmbeddingSaved, Evaluated, Alive, Notice, Finished, Failed)
+    kind.__name__: kind
+    for kind in (Started, Progress, StepDone, PreviewSaved, EmbeddingSaved, Evaluated, Alive, Notice, Finished, Failed)
 }
 
 
@@ -124,6 +135,8 @@ def parse_event(line: str) -> Event:
     values = json.loads(line)
     try:
         kind = _KINDS[values.pop("event")]
-        return kind(**{name: tuple(value) if name in ("files", "usual_norms") else value for name, value in values.items()})
+        return kind(
+            **{name: tuple(value) if name in ("files", "usual_norms") else value for name, value in values.items()}
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"Not an event: {line[:100]}") from error

@@ -43,7 +43,8 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         _put_in_place(part, path)
     except OSError as error:
         raise UserError(
-            f"'{path.name}' could not be saved in {path.parent.name}/: {reason(error)}.", "Make room or choose another folder, then try again."
+            f"'{path.name}' could not be saved in {path.parent.name}/: {reason(error)}.",
+            "Make room or choose another folder, then try again.",
         ) from error
     finally:
         with contextlib.suppress(OSError):  # where it could not be made, it need not be there
@@ -71,7 +72,9 @@ def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:
 
 
 def state_of(files: Iterable[Path]) -> tuple[int, int]:
-    """Size of the files together in bytes, and their newest change in ns, by which a cache knows them again; zeros if one is not there."""
+    """Size of the files together in bytes, and their newest change in ns, by which a cache knows them again; zeros
+    if one is not there.
+    """
     try:
         states = [file.stat() for file in files]
     except OSError:

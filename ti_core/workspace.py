@@ -16,7 +16,9 @@ PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parent
 """The folder that `ti_core` is imported from: the checkout, or the environment that it was installed into."""
 SHIPPED = REPOSITORY if (REPOSITORY / "assets" / "families").is_dir() else PACKAGE / "shipped"
-"""Where assets/ and templates/ lie: beside the package in a checkout, inside of it in an installed wheel (pyproject.toml)."""
+"""Where assets/ and templates/ lie: beside the package in a checkout, inside of it in an installed wheel
+(pyproject.toml).
+"""
 ASSETS = SHIPPED / "assets"
 SAMPLE_PHOTOS = ASSETS / "sample_photos"
 SHOWN_SAMPLE_PHOTOS = "assets/sample_photos"
@@ -29,10 +31,11 @@ READ_ONLY = tuple(REPOSITORY / part for part in ("assets", "bench", "docs", "tes
 
 @dataclass(frozen=True)
 class Workspace:
-    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among the sample photos).
+    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among
+    the sample photos).
 
-    `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and embeddings are used in place:
-    what is trained is at once in its list.
+    `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and
+    embeddings are used in place: what is trained is at once in its list.
     """
 
     root: Path
@@ -86,7 +89,12 @@ class Workspace:
     def to_dict(self) -> dict[str, Any]:
         """For another process, as JSON."""
         a1111_dir = str(self.a1111_dir) if self.a1111_dir else ""
-        return {"root": str(self.root), "confined": self.confined, "ckpt_dirs": [str(folder) for folder in self.ckpt_dirs], "a1111_dir": a1111_dir}
+        return {
+            "root": str(self.root),
+            "confined": self.confined,
+            "ckpt_dirs": [str(folder) for folder in self.ckpt_dirs],
+            "a1111_dir": a1111_dir,
+        }
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Workspace:
@@ -96,30 +104,45 @@ class Workspace:
     def path(self, text: str, what: str) -> Path:
         """The absolute path of a typed one, relative to the root. `what` names the field in the error.
 
-        Raises UserError for an empty or forbidden path. What is no plain relative path is refused before it is resolved, because
-        resolving alone already contacts the other computer on Windows.
+        Raises UserError for an empty or forbidden path. What is no plain relative path is refused before it is
+        resolved, because resolving alone already contacts the other computer on Windows.
         """
         typed = text.strip().strip('"')
         if not typed or "\0" in typed:
             raise UserError(f"{what} is empty.", "Type the path of a folder.")
         if self.confined and (not _is_plainly_relative(typed) or _names_a_hidden_part(typed)):
-            raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
+            raise UserError(
+                f"{what} '{typed}' is outside the workspace.",
+                "Use a folder inside the workspace, such as datasets/anna.",
+            )
         path = Path(os.path.expanduser(typed))
         in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
         try:
             path = (path if path.is_absolute() else (SHIPPED if in_samples else self.root) / path).resolve()
             path.exists()
-        except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a name longer than the system takes, half a surrogate
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # a circle of links, a name longer than the system takes, half a surrogate
             raise UserError(f"{what} is no path that can be used.", "Check the spelling.") from error
         if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
-            raise UserError(f"{what} '{typed}' is outside the workspace.", "Use a folder inside the workspace, such as datasets/anna.")
+            raise UserError(
+                f"{what} '{typed}' is outside the workspace.",
+                "Use a folder inside the workspace, such as datasets/anna.",
+            )
         return path
 
     def writable(self, text: str, what: str) -> Path:
-        """Like `path`, for a place that something is to be written to. Raises UserError for one among the project's own files too."""
+        """Like `path`, for a place that something is to be written to. Raises UserError for one among the project's
+        own files too.
+        """
         path = self.path(text, what)
         if any(path.is_relative_to(place) for place in READ_ONLY):
-            raise UserError(f"{what} '{text.strip()}' comes with this program and is for reading only.", "Use a folder of your own, such as datasets/anna.")
+            raise UserError(
+                f"{what} '{text.strip()}' comes with this program and is for reading only.",
+                "Use a folder of your own, such as datasets/anna.",
+            )
         return path
 
     def writable_folder(self, text: str, what: str) -> Path:
@@ -133,7 +156,10 @@ class Workspace:
         if path.is_file():
             raise UserError(f"{what} '{text}' is a file.", "Type the folder that it lies in.")
         if not path.is_dir():
-            raise UserError(f"{what} '{text}' does not exist.", "Check the spelling, or make the folder and put your pictures into it.")
+            raise UserError(
+                f"{what} '{text}' does not exist.",
+                "Check the spelling, or make the folder and put your pictures into it.",
+            )
         return path
 
     def shown(self, path: Path) -> str:
@@ -158,7 +184,12 @@ def _places(root: Path) -> list[str]:
 def _is_plainly_relative(typed: str) -> bool:
     """No root, drive, stream, share or home, and no step upwards, by the rules of any system."""
     pieces = re.split(r"[\\/]", typed)
-    return not (typed.startswith(("~", "/", "\\")) or ":" in typed or ".." in (piece.strip() for piece in pieces) or any(ord(c) < 32 for c in typed))
+    return not (
+        typed.startswith(("~", "/", "\\"))
+        or ":" in typed
+        or ".." in (piece.strip() for piece in pieces)
+        or any(ord(c) < 32 for c in typed)
+    )
 
 
 def _names_a_hidden_part(typed: str) -> bool:
@@ -168,7 +199,12 @@ def _names_a_hidden_part(typed: str) -> bool:
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say where things are; `open_workspace` reads them. The page and the command line have the same."""
-    parser.add_argument("--workspace", metavar="DIR", default=".", help="folder that holds embeddings, datasets and runs (default: the current one)")
+    parser.add_argument(
+        "--workspace",
+        metavar="DIR",
+        default=".",
+        help="folder that holds embeddings, datasets and runs (default: the current one)",
+    )
     parser.add_argument(
         "--ckpt-dir",
         metavar="DIR",
@@ -180,7 +216,10 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
         "--a1111-dir",
         metavar="DIR",
         default="",
-        help="folder of an AUTOMATIC1111 install: its checkpoints, VAEs and templates are listed, and embeddings are kept in its embeddings/",
+        help=(
+            "folder of an AUTOMATIC1111 install: its checkpoints, VAEs and templates are listed, and embeddings are"
+            " kept in its embeddings/"
+        ),
     )
 
 
@@ -190,7 +229,8 @@ def open_workspace(options: argparse.Namespace, confined: bool = False) -> Works
     a1111_dir = _given_folder("--a1111-dir", options.a1111_dir) if options.a1111_dir else None
     if a1111_dir and not (a1111_dir / "models" / "Stable-diffusion").is_dir():
         raise UserError(
-            f"--a1111-dir '{options.a1111_dir}' has no models/Stable-diffusion.", "Give the folder that AUTOMATIC1111's webui.sh or webui.bat lies in."
+            f"--a1111-dir '{options.a1111_dir}' has no models/Stable-diffusion.",
+            "Give the folder that AUTOMATIC1111's webui.sh or webui.bat lies in.",
         )
     return Workspace(Path(options.workspace).expanduser().resolve(), confined, ckpt_dirs, a1111_dir)
 
@@ -198,11 +238,20 @@ def open_workspace(options: argparse.Namespace, confined: bool = False) -> Works
 def _given_folder(flag: str, typed: str) -> Path:
     folder = Path(typed).expanduser().resolve()
     if not folder.is_dir():
-        raise UserError(f"{flag} '{typed}' is not a folder.", "Check the spelling; write the whole path, in quotes if it has spaces.")
+        raise UserError(
+            f"{flag} '{typed}' is not a folder.",
+            "Check the spelling; write the whole path, in quotes if it has spaces.",
+        )
     return folder
 
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in "123456789\u00b9\u00b2\u00b3")}
+_RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{i}" for port in ("com", "lpt") for i in "123456789\u00b9\u00b2\u00b3"),
+}
 _OF_RUNS = re.compile(r"(state|events|settings-.*|textual_inversion_(loss|evaluation))", re.IGNORECASE)
 """Stems of the files that a run's folder gives a meaning to (run_folder.py)."""
 MOST_NAME_BYTES = 200
@@ -210,20 +259,32 @@ MOST_NAME_BYTES = 200
 
 
 def clean_name(text: str) -> str:
-    """An embedding's name made safe as a file name on every system (reference 3.1, plus trimming).
+    """An embedding's name made safe as a file name on every system (A1111 1.10.1, textual_inversion.py:
+    create_embedding; plus trimming).
 
     Letters and digits of any script, dot, underscore, dash and space stay. Raises UserError if nothing is left.
     """
-    name = re.sub(r"[^\w.\- ]", "", text).strip(" .")[:100].encode(errors="ignore")[:180].decode(errors="ignore").strip(" .")
+    name = (
+        re.sub(r"[^\w.\- ]", "", text)
+        .strip(" .")[:100]
+        .encode(errors="ignore")[:180]
+        .decode(errors="ignore")
+        .strip(" .")
+    )
     if not name:
-        raise UserError("Name is empty." if not text.strip() else f"Name '{text}' has no letter or digit.", "Type a new word for the person, such as anna-01.")
+        raise UserError(
+            "Name is empty." if not text.strip() else f"Name '{text}' has no letter or digit.",
+            "Type a new word for the person, such as anna-01.",
+        )
     if name.split(".")[0].lower() in _RESERVED:
         raise UserError(f"Name '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
     return name
 
 
 def clean_embedding_name(text: str) -> str:
-    """`clean_name`, for an embedding: raises UserError too for a name by which its file could be taken for a part of a run."""
+    """`clean_name`, for an embedding: raises UserError too for a name by which its file could be taken for a part
+    of a run.
+    """
     name = clean_name(text)
     if _OF_RUNS.fullmatch(name):
         raise UserError(f"Name '{name}' is kept for the files of a training.", "Choose another one, such as anna-01.")
@@ -236,4 +297,6 @@ def is_file_name(name: str) -> bool:
     Other programs give embeddings names that `clean_name` would change; these may stay as they are.
     """
     is_short = len(name.encode(errors="replace")) <= MOST_NAME_BYTES
-    return name not in ("", ".", "..") and is_short and not any(c in "/\\:" or ord(c) < 32 or ord(c) == 127 for c in name)
+    return (
+        name not in ("", ".", "..") and is_short and not any(c in "/\\:" or ord(c) < 32 or ord(c) == 127 for c in name)
+    )

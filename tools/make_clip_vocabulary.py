@@ -1,4 +1,5 @@
-"""Writes assets/families/clip_vocabulary again from OpenAI's own list of merges, so that everyone can check where it comes from.
+"""Writes assets/families/clip_vocabulary again from OpenAI's own list of merges, so that everyone can check where
+it comes from.
 
 Usage: pip download --no-deps openai-clip==1.0.1 && python tools/make_clip_vocabulary.py openai-clip-1.0.1.tar.gz
 """
@@ -20,7 +21,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "assets" / "families" / "clip_
 
 
 def byte_letters() -> list[str]:
-    """The 256 printable letters that stand for bytes: first the bytes that are printable themselves, then chr(256) and on."""
+    """The 256 printable letters that stand for bytes: first the bytes that are printable themselves, then chr(256)
+    and on.
+    """
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [chr(byte) for byte in plain] + [chr(256 + i) for i in range(256 - len(plain))]
 
@@ -31,10 +34,18 @@ def main(package: str, folder: Path = FOLDER) -> None:
         member = archive.extractfile(LIST)
         packed = member.read() if member else b""
     if (found := hashlib.sha256(packed).hexdigest()) != SHA256:
-        raise SystemExit(f"{LIST} in {package} has the SHA-256 {found}, not {SHA256}. Download openai-clip 1.0.1 again.")
+        raise SystemExit(
+            f"{LIST} in {package} has the SHA-256 {found}, not {SHA256}. Download openai-clip 1.0.1 again."
+        )
     merges = gzip.decompress(packed).decode("utf-8").split("\n")[1 : MERGES + 1]
     letters = byte_letters()
-    tokens = [*letters, *(x + "</w>" for x in letters), *(x.replace(" ", "") for x in merges), "<|startoftext|>", "<|endoftext|>"]
+    tokens = [
+        *letters,
+        *(x + "</w>" for x in letters),
+        *(x.replace(" ", "") for x in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False, indent=2)
     (folder / "vocab.json").write_text(vocabulary + "\n", encoding="utf-8", newline="\n")

@@ -19,7 +19,7 @@ from ti_core.data.caption_edits import (
     replacing,
     save_caption,
     split_tags,
-)  # fmt: skip
+)
 from ti_core.data.caption_undo import UNDO_FILE
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
@@ -88,8 +88,10 @@ def test_find_and_replace_works_in_any_case_and_leaves_no_empty_tags(folder: Pat
 def test_a_tag_is_added_once_at_the_chosen_end(folder: Path) -> None:
     assert change_captions(folder, adding(" glasses , photo ", at_front=False))[0] == 3
     assert texts(folder) == {
-        "00000-0-a": "smiling, red shirt, glasses, photo\n", "00001-0-b": "Red Shirt, glasses, photo\n", "00002-0-c man": "c man, glasses, photo\n",
-    }  # fmt: skip
+        "00000-0-a": "smiling, red shirt, glasses, photo\n",
+        "00001-0-b": "Red Shirt, glasses, photo\n",
+        "00002-0-c man": "c man, glasses, photo\n",
+    }
     assert change_captions(folder, adding("PHOTO", at_front=True)) == (0, [])
     assert adding("x", at_front=True)("a, b") == "x, a, b"
 
@@ -103,7 +105,11 @@ def test_a_tag_is_removed_as_a_whole_and_never_out_of_a_longer_one(folder: Path)
 
 
 def test_tags_are_counted_once_a_caption_whatever_their_case() -> None:
-    assert count_tags(["smiling, red shirt, Smiling", "Red Shirt", "", "hat"]) == [("red shirt", 2), ("hat", 1), ("smiling", 1)]
+    assert count_tags(["smiling, red shirt, Smiling", "Red Shirt", "", "hat"]) == [
+        ("red shirt", 2),
+        ("hat", 1),
+        ("smiling", 1),
+    ]
     assert split_tags(" a ,, b,") == ["a", "b"]
 
 

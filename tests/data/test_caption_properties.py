@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ti_core.data.captions import combine_captions, mirrored_caption, words_of_file_name
-from ti_core.prompts import build_prompt
+from ti_core.settings.prompts import build_prompt
 
 CAPTIONS = st.text(max_size=60)
 TAGS = st.lists(
-    st.text(alphabet=st.characters(categories=("L", "N"), include_characters=" -"), min_size=1, max_size=12).map(str.strip).filter(bool), max_size=6
+    st.text(alphabet=st.characters(categories=("L", "N"), include_characters=" -"), min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(bool),
+    max_size=6,
 )
 
 
@@ -29,8 +32,12 @@ def test_shuffling_keeps_every_tag_once(tags: list[str], seed: int) -> None:
 
 
 @given(TAGS, st.integers(0, 2**32), st.floats(0, 1))
-def test_drop_out_leaves_some_of_the_tags_in_their_order_and_never_the_name(tags: list[str], seed: int, drop_out: float) -> None:
-    first, *kept = build_prompt("a photo of a [name], [filewords]", ", ".join(tags), "anna", random.Random(seed), False, drop_out).split(", ")
+def test_drop_out_leaves_some_of_the_tags_in_their_order_and_never_the_name(
+    tags: list[str], seed: int, drop_out: float
+) -> None:
+    first, *kept = build_prompt(
+        "a photo of a [name], [filewords]", ", ".join(tags), "anna", random.Random(seed), False, drop_out
+    ).split(", ")
     assert first == "a photo of a anna"
     rest = iter(tags)
     assert all(tag in rest for tag in kept)

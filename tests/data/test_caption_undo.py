@@ -9,7 +9,14 @@ import pytest
 from PIL import Image
 
 from ti_core.data import caption_undo
-from ti_core.data.caption_edits import adding, change_captions, find_captioned, replacing, save_caption, state_of_picture
+from ti_core.data.caption_edits import (
+    adding,
+    change_captions,
+    find_captioned,
+    replacing,
+    save_caption,
+    state_of_picture,
+)
 from ti_core.data.caption_undo import KEPT_EDITS, UNDO_FILE, last_edit, undo_edit
 from ti_core.errors import UserError
 
@@ -52,7 +59,10 @@ def test_what_was_changed_since_the_edit_is_not_undone_and_named(folder: Path) -
     change_captions(folder, adding("photo", at_front=True), "photo added to all")
     (folder / "b.txt").write_text("by hand")
     (folder / "c man.txt").unlink()
-    assert undo_edit(folder) == "Undone: photo added to all (1 caption). 2 changed since then and stayed as they are: b.txt, c man.txt."
+    assert (
+        undo_edit(folder)
+        == "Undone: photo added to all (1 caption). 2 changed since then and stayed as they are: b.txt, c man.txt."
+    )
     assert contents(folder) == {"a.txt": LATIN, "b.txt": b"by hand"}
 
 
@@ -73,7 +83,15 @@ def test_only_the_last_edits_are_kept_and_the_file_stays_small(folder: Path, mon
 
 @pytest.mark.parametrize(
     "edits",
-    ['{"edits": 5}', "[]", "{", '{"edits": [5, {"title": "x", "files": {"../b.txt": ["x", null]}}, {"title": "x", "files": {"a.png": ["x", null]}}]}'],
+    [
+        '{"edits": 5}',
+        "[]",
+        "{",
+        (
+            '{"edits": [5, {"title": "x", "files": {"../b.txt": ["x", null]}}, {"title": "x", "files": {"a.png": ["x",'
+            " null]}}]}"
+        ),
+    ],
 )
 def test_a_list_of_edits_from_elsewhere_writes_nothing_but_captions_of_the_folder(folder: Path, edits: str) -> None:
     (folder / UNDO_FILE).write_text(edits)

@@ -39,7 +39,9 @@ def test_blip_writes_words_of_the_asked_length_and_not_its_prompt(tmp_path: Path
     long = Blip(settings(blip_min_length=24, blip_max_length=30), Workspace(tmp_path)).describe(noise())
     short = Blip(settings(blip_min_length=1, blip_max_length=8), Workspace(tmp_path)).describe(noise())
     assert set(long.split()) <= {*WORDS, "[UNK]"} and not long.startswith("a picture of")
-    assert 24 - 4 - 6 <= len(long.split()) <= 30 - 4  # begin and the prompt's three words count; special words drop out of the text
+    assert (
+        24 - 4 - 6 <= len(long.split()) <= 30 - 4
+    )  # begin and the prompt's three words count; special words drop out of the text
     assert len(short.split()) <= 8 - 4
 
 
@@ -54,11 +56,15 @@ def test_blip_sees_the_whole_picture_squashed_and_normalised(tmp_path: Path) -> 
     save_tiny_blip(tmp_path / BLIP)
     pixels = Blip(settings(), Workspace(tmp_path))._pixels(Image.new("RGB", (100, 20), (255, 0, 0)))
     assert pixels.shape == (1, 3, 32, 32)
-    assert pixels[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.48145466) / 0.26862954, -0.4578275 / 0.26130258, -0.40821073 / 0.27577711], abs=1e-5)
+    assert pixels[0, :, 0, 0].tolist() == pytest.approx(
+        [(1 - 0.48145466) / 0.26862954, -0.4578275 / 0.26130258, -0.40821073 / 0.27577711], abs=1e-5
+    )
 
 
 def test_the_tagger_lists_sure_tags_sorted_with_spaces_and_escaped_brackets_and_no_ratings(tmp_path: Path) -> None:
-    save_tiny_tagger(tmp_path / TAGGER, {"general": 9, "long_hair": 2, "ganyu_(genshin_impact)": 3, "^_^": 1, "1girl": -0.1})
+    save_tiny_tagger(
+        tmp_path / TAGGER, {"general": 9, "long_hair": 2, "ganyu_(genshin_impact)": 3, "^_^": 1, "1girl": -0.1}
+    )
     assert Tagger(settings(), Workspace(tmp_path)).describe(noise()) == "^_^, ganyu \\(genshin impact\\), long hair"
     assert Tagger(settings(booru_threshold=0.4), Workspace(tmp_path)).describe(noise()).startswith("1girl, ")
     assert Tagger(settings(booru_threshold=0.99), Workspace(tmp_path)).describe(noise()) == ""
@@ -84,14 +90,35 @@ def test_the_transformer_computes_what_timms_names_mean(tmp_path: Path) -> None:
     folder = save_tiny_tagger(tmp_path / TAGGER)
     tagger = Tagger(settings(), Workspace(tmp_path))
     state, pixels = load_file(folder / "model.safetensors"), tagger._pixels(noise())
-    x = F.conv2d(pixels, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=8).flatten(2).transpose(1, 2) + state["pos_embed"]
+    x = (
+        F.conv2d(pixels, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=8)
+        .flatten(2)
+        .transpose(1, 2)
+        + state["pos_embed"]
+    )
     for i in range(2):
-        block = {name.removeprefix(f"blocks.{i}."): tensor for name, tensor in state.items() if name.startswith(f"blocks.{i}.")}
+        block = {
+            name.removeprefix(f"blocks.{i}."): tensor
+            for name, tensor in state.items()
+            if name.startswith(f"blocks.{i}.")
+        }
         normed = F.layer_norm(x, (32,), block["norm1.weight"], block["norm1.bias"], 1e-6).transpose(0, 1)
         attended, _ = F.multi_head_attention_forward(
-            normed, normed, normed, 32, 2, block["attn.qkv.weight"], block["attn.qkv.bias"], None, None, False, 0.0,
-            block["attn.proj.weight"], block["attn.proj.bias"], training=False,
-        )  # fmt: skip
+            normed,
+            normed,
+            normed,
+            32,
+            2,
+            block["attn.qkv.weight"],
+            block["attn.qkv.bias"],
+            None,
+            None,
+            False,
+            0.0,
+            block["attn.proj.weight"],
+            block["attn.proj.bias"],
+            training=False,
+        )
         x = x + attended.transpose(0, 1)
         normed = F.layer_norm(x, (32,), block["norm2.weight"], block["norm2.bias"], 1e-6)
         hidden = F.gelu(F.linear(normed, block["mlp.fc1.weight"], block["mlp.fc1.bias"]), approximate="tanh")
@@ -107,18 +134,26 @@ def test_blip_comes_first_and_a_comma_stands_between(tmp_path: Path) -> None:
     save_tiny_tagger(tmp_path / TAGGER, {"long_hair": 5})
     given = settings(blip_caption=True, booru_caption=True)
     alone = Blip(given, Workspace(tmp_path)).describe(noise())
-    assert make_caption_writer(given, Workspace(tmp_path), lambda event: None, threading.Event()).describe(noise()) == f"{alone}, long hair"
+    assert (
+        make_caption_writer(given, Workspace(tmp_path), lambda event: None, threading.Event()).describe(noise())
+        == f"{alone}, long hair"
+    )
 
 
 def test_missing_models_are_named_once_with_folder_and_files_and_the_other_still_writes(tmp_path: Path) -> None:
     save_tiny_tagger(tmp_path / TAGGER, {"long_hair": 5})
     events: list[Event] = []
-    writer = make_caption_writer(settings(blip_caption=True, booru_caption=True), Workspace(tmp_path), events.append, threading.Event())
+    writer = make_caption_writer(
+        settings(blip_caption=True, booru_caption=True), Workspace(tmp_path), events.append, threading.Event()
+    )
     assert [writer.describe(noise(seed=i)) for i in range(2)] == ["long hair"] * 2
     (notice,) = (event.text for event in events if isinstance(event, Notice))
-    assert notice.startswith("The BLIP model blip-image-captioning-base is not on this machine and could not be downloaded.")
+    assert notice.startswith(
+        "The BLIP model blip-image-captioning-base is not on this machine and could not be downloaded."
+    )
     assert (
-        f"Put config.json, model.safetensors, tokenizer_config.json, vocab.txt of huggingface.co/Salesforce/blip-image-captioning-base into {BLIP}." in notice
+        "Put config.json, model.safetensors, tokenizer_config.json, vocab.txt of"
+        f" huggingface.co/Salesforce/blip-image-captioning-base into {BLIP}." in notice
     )
 
 
@@ -141,7 +176,12 @@ def test_a_damaged_tagger_is_named_with_what_to_do(tmp_path: Path, damage: str) 
         save_file({"stem.conv.weight": torch.zeros(2)}, folder / "model.safetensors")
     else:
         (folder / "selected_tags.csv").write_text("tag_id,name,category,count\n0,1girl,0,5\n")
-    with pytest.raises(UserError, match=r"The tagger wd-vit-tagger-v3 in models/tagger/wd-vit-tagger-v3 cannot be read: .*Download its files anew"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"The tagger wd-vit-tagger-v3 in models/tagger/wd-vit-tagger-v3 cannot be read: .*Download its files anew"
+        ),
+    ):
         Tagger(settings(), Workspace(tmp_path))
 
 
@@ -156,17 +196,25 @@ def test_a_damaged_blip_is_named_with_what_to_do(tmp_path: Path, damage: str) ->
     else:
         from safetensors.torch import load_file, save_file
 
-        save_file({name: tensor for name, tensor in load_file(weights).items() if not name.startswith("vision_model")}, weights, {"format": "pt"})
-    with pytest.raises(UserError, match=r"The BLIP model .* in models/BLIP/blip-image-captioning-base cannot be read: .*Download its files anew"):
+        save_file(
+            {name: tensor for name, tensor in load_file(weights).items() if not name.startswith("vision_model")},
+            weights,
+            {"format": "pt"},
+        )
+    with pytest.raises(
+        UserError,
+        match=r"The BLIP model .* in models/BLIP/blip-image-captioning-base cannot be read: .*Download its files anew",
+    ):
         Blip(settings(), Workspace(tmp_path))
 
 
 def test_without_a_ticked_captioner_nothing_is_loaded() -> None:
     code = (
-        "import sys; from pathlib import Path; from threading import Event; from PIL import Image; from ti_core.data.captioners import make_caption_writer;"
-        "from ti_core.settings import PreprocessSettings as S; from ti_core.workspace import Workspace;"
-        "writer = make_caption_writer(S('a', 'b'), Workspace(Path('.')), print, Event()); assert writer.describe(Image.new('RGB', (8, 8))) == '';"
-        "make_caption_writer(S('a', 'b', blip_caption=True), Workspace(Path('.')), print, Event()); import ti_core.data.preprocess;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'cv2')))"
+        "import sys; from pathlib import Path; from threading import Event; from PIL import Image; from"
+        " ti_core.data.captioners import make_caption_writer;from ti_core.settings import PreprocessSettings as S; from"
+        " ti_core.workspace import Workspace;writer = make_caption_writer(S('a', 'b'), Workspace(Path('.')), print,"
+        " Event()); assert writer.describe(Image.new('RGB', (8, 8))) == '';make_caption_writer(S('a', 'b',"
+        " blip_caption=True), Workspace(Path('.')), print, Event()); import ti_core.data.preprocess;sys.exit(any(name"
+        " in sys.modules for name in ('torch', 'transformers', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == 0

@@ -17,9 +17,9 @@ from ti_core.data.preprocess import preprocess
 from ti_core.data.template_edits import captions_of
 from ti_core.errors import UserError
 from ti_core.events import Event, Notice
-from ti_core.recipe import describe_plan
 from ti_core.settings import PreprocessSettings, TrainSettings
-from ti_core.ui.uploads import keep_photos
+from ti_core.training.presets import describe_plan
+from ti_core.ui.server.uploads import keep_photos
 from ti_core.workspace import Workspace
 
 LINES = b"shirt\r\n\r\n gray background, \r\nhat\r\n"
@@ -54,7 +54,9 @@ def test_lines_are_tags_and_every_encoding_with_a_mark_is_read(tmp_path: Path, c
     assert read_captions(tmp_path)[0].caption == caption
 
 
-@pytest.mark.parametrize("content", ["röd".encode("cp1252"), "röd hatt".encode("utf-16-le"), b"\xff\xfe\x00", b"a\x00b"])
+@pytest.mark.parametrize(
+    "content", ["röd".encode("cp1252"), "röd hatt".encode("utf-16-le"), b"\xff\xfe\x00", b"a\x00b"]
+)
 def test_what_is_no_text_for_certain_is_never_guessed(tmp_path: Path, content: bytes) -> None:
     picture = add(tmp_path, "a.jpg", a__txt=content)
     with pytest.raises(UserError, match=r"'a\.txt' is not UTF-8"):
@@ -62,7 +64,9 @@ def test_what_is_no_text_for_certain_is_never_guessed(tmp_path: Path, content: b
     assert any("1 caption file cannot be read" in note and "a.txt" in note for note in caption_notes(tmp_path))
 
 
-@pytest.mark.parametrize("file", ["a__txt", "a__TXT", "A__txt", "a__jpg__txt", "a__JPG__TXT", "a__caption", "a__jpg__caption", "a__tags"])
+@pytest.mark.parametrize(
+    "file", ["a__txt", "a__TXT", "A__txt", "a__jpg__txt", "a__JPG__TXT", "a__caption", "a__jpg__caption", "a__tags"]
+)
 def test_a_caption_is_found_under_every_name_in_use(tmp_path: Path, file: str) -> None:
     picture = add(tmp_path, "a.jpg", **{file: b"shirt"})
     assert read_caption(picture) == "shirt" and scan_dataset(tmp_path)[0].caption == "shirt"
@@ -104,7 +108,9 @@ def test_the_plan_and_preprocess_and_the_training_tell_before_the_start(tmp_path
     plan = describe_plan(workspace, TrainSettings(dataset_directory="photos"))
     for part in ("lost.txt", "b.txt", "c.txt is used, not c.caption"):
         assert part in plan
-    settings = PreprocessSettings(source_directory="photos", destination_directory="out", width=64, height=64, caption_action="copy")
+    settings = PreprocessSettings(
+        source_directory="photos", destination_directory="out", width=64, height=64, caption_action="copy"
+    )
     result = preprocess(settings, workspace, events.append, threading.Event())
     told = [event.text for event in events if isinstance(event, Notice)]
     for part in ("lost.txt", "b.txt", "c.txt is used, not c.caption"):
@@ -120,7 +126,11 @@ def test_the_plan_and_preprocess_and_the_training_tell_before_the_start(tmp_path
 
 def test_captions_of_an_earlier_run_are_moved_aside_under_every_name(tmp_path: Path) -> None:
     add(tmp_path / "photos", "a.jpg")
-    add(tmp_path / "out", "00000-0-a.png", **{"00000-0-a__caption": b"somebody else", "00000-0-a__png__txt": b"somebody else"})
+    add(
+        tmp_path / "out",
+        "00000-0-a.png",
+        **{"00000-0-a__caption": b"somebody else", "00000-0-a__png__txt": b"somebody else"},
+    )
     settings = PreprocessSettings(source_directory="photos", destination_directory="out", width=64, height=64)
     preprocess(settings, Workspace(tmp_path), lambda event: None, threading.Event())
     assert [example.caption for example in scan_dataset(tmp_path / "out")] == ["a"]
@@ -138,20 +148,35 @@ def test_an_edit_keeps_the_lines_that_it_does_not_change(tmp_path: Path) -> None
     assert (tmp_path / "a.txt").read_text() == "red shirt,  tie\ngray background\n"
     assert untouched == ((tmp_path / "b.txt").read_bytes(), (tmp_path / "c.jpg.txt").read_bytes())
     change_captions(tmp_path, removing("gray background"))
-    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == ["red shirt,  tie\n", "shirt\n\nhat\n"]  # and the empty one
+    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == [
+        "red shirt,  tie\n",
+        "shirt\n\nhat\n",
+    ]  # and the empty one
     change_captions(tmp_path, adding("photo, shirt", at_front=False))
-    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == ["red shirt, tie, photo, shirt\n", "shirt\n\nhat, photo\n"]
+    assert [(tmp_path / name).read_text() for name in ("a.txt", "b.txt")] == [
+        "red shirt, tie, photo, shirt\n",
+        "shirt\n\nhat, photo\n",
+    ]
     change_captions(tmp_path, adding("new", at_front=True))
-    assert [c.caption for c in read_captions(tmp_path)] == ["new, red shirt, tie, photo, shirt", "new, shirt, hat, photo", "new, röd, hatt, photo, shirt"]
+    assert [c.caption for c in read_captions(tmp_path)] == [
+        "new, red shirt, tie, photo, shirt",
+        "new, shirt, hat, photo",
+        "new, röd, hatt, photo, shirt",
+    ]
 
 
 def test_captions_of_every_name_are_taken_from_a_drop_and_stay_with_their_photo(tmp_path: Path) -> None:
     drop = tmp_path / "drop"
     files = [
-        add(drop, "a (1).jpg", **{"a (1)__jpg__txt": b"one"}), drop / "a (1).jpg.txt",
-        add(drop, "a 1.jpg", **{"a 1__CAPTION": b"two"}), drop / "a 1.CAPTION",
-        add(drop, "b.png", b__TXT=b"three"), drop / "b.TXT",
-    ]  # fmt: skip
+        add(drop, "a (1).jpg", **{"a (1)__jpg__txt": b"one"}),
+        drop / "a (1).jpg.txt",
+        add(drop, "a 1.jpg", **{"a 1__CAPTION": b"two"}),
+        drop / "a 1.CAPTION",
+        add(drop, "b.png", b__TXT=b"three"),
+        drop / "b.TXT",
+    ]
     folder, told = keep_photos(files, "", Workspace(tmp_path / "workspace"))
     assert not told
-    assert sorted(filter(None, (read_caption(path) for path in folder.iterdir() if path.suffix in (".jpg", ".png")))) == ["one", "three", "two"]
+    assert sorted(
+        filter(None, (read_caption(path) for path in folder.iterdir() if path.suffix in (".jpg", ".png")))
+    ) == ["one", "three", "two"]

@@ -1,4 +1,6 @@
-"""The rectangles of reference 4.2 to 4.4, against values worked out by hand, and what must hold for every picture."""
+"""The rectangles of A1111 1.6.1 (preprocess.py, autocrop.py), against values worked out by hand, and what must hold
+for every picture.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ti_core.data.crops import auto_size, box_around, covering_size, crop_error, head_and_shoulders, plan_split, weighted_middle
+from ti_core.data.crops import (
+    auto_size,
+    box_around,
+    covering_size,
+    crop_error,
+    head_and_shoulders,
+    plan_split,
+    weighted_middle,
+)
 
 SQUARE = (512, 512)
 LONG = 1e9
@@ -18,7 +28,8 @@ targets = st.tuples(st.integers(8, 256), st.integers(8, 256)).map(lambda size: (
 
 
 def test_a_tall_photo_is_split_into_evenly_spread_pieces() -> None:
-    # ratio 0.4; scaled to 512 x 1280; ceil((1280 - 102.4) / 409.6) = ceil(2.875) = 3 pieces; step (1280 - 512) / 2 = 384
+    # ratio 0.4; scaled to 512 x 1280; ceil((1280 - 102.4) / 409.6) = ceil(2.875) = 3 pieces; step (1280 - 512) / 2 =
+    # 384
     plan = plan_split((1000, 2500), SQUARE, 0.5, 0.2)
     assert plan is not None
     assert plan.scaled == (512, 1280)
@@ -26,7 +37,8 @@ def test_a_tall_photo_is_split_into_evenly_spread_pieces() -> None:
 
 
 def test_a_wide_photo_is_split_along_its_width_with_uneven_steps_rounded_down() -> None:
-    # 768 x 512 of 5000 x 1000: ratio 1000 * 768 / (5000 * 512) = 0.3; scaled to 2560 x 512; ceil((2560 - 230.4) / 537.6) = 5; step 448
+    # 768 x 512 of 5000 x 1000: ratio 1000 * 768 / (5000 * 512) = 0.3; scaled to 2560 x 512; ceil((2560 - 230.4) /
+    # 537.6) = 5; step 448
     plan = plan_split((5000, 1000), (768, 512), 0.5, 0.3)
     assert plan is not None and plan.scaled == (2560, 512)
     assert [box[0] for box in plan.boxes] == [0, 448, 896, 1344, 1792]
@@ -47,7 +59,9 @@ def test_a_wide_photo_is_split_along_its_width_with_uneven_steps_rounded_down() 
         ((700, 600), (512, 256), 1.0, False),  # lying, but rounder than the target
     ],
 )
-def test_the_threshold_decides_which_photos_are_split(size: tuple[int, int], target: tuple[int, int], threshold: float, is_split: bool) -> None:
+def test_the_threshold_decides_which_photos_are_split(
+    size: tuple[int, int], target: tuple[int, int], threshold: float, is_split: bool
+) -> None:
     assert (plan_split(size, target, threshold, 0.2) is not None) == is_split
 
 
@@ -83,12 +97,15 @@ def test_pieces_cover_the_picture_from_end_to_end_and_share_the_asked_overlap(
         ((620, 1000), "Minimize error", (448, 704)),  # 0.636: error 0.026; 384 x 640 and 448 x 768 have 0.032 and 0.059
     ],
 )
-def test_the_automatic_size_is_the_best_of_the_grid(size: tuple[int, int], objective: str, expected: tuple[int, int]) -> None:
+def test_the_automatic_size_is_the_best_of_the_grid(
+    size: tuple[int, int], objective: str, expected: tuple[int, int]
+) -> None:
     assert auto_size(size, (384, 768), (4096, 409600), objective, 0.1) == expected
 
 
 def test_the_two_objectives_differ_where_a_larger_size_fits_worse() -> None:
-    # aspect 1.05: 704 x 576 has 405504 px and error 0.141; 640 x 640 has 409600 and 0.0476; 448 x 448 as square as that but smaller
+    # aspect 1.05: 704 x 576 has 405504 px and error 0.141; 640 x 640 has 409600 and 0.0476; 448 x 448 as square as that
+    # but smaller
     size = (1050, 1000)
     assert auto_size(size, (384, 768), (4096, 409600), "Maximize area", 0.2) == (640, 640)
     closest = auto_size(size, (384, 768), (4096, 409600), "Minimize error", 0.2)
@@ -106,8 +123,16 @@ def test_the_grid_begins_at_the_lower_bound() -> None:
     assert auto_size((1000, 1000), (392, 455), (4096, 409600), "Maximize area", 0.1) == (392, 392)
 
 
-@given(sizes, st.integers(8, 120), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["Maximize area", "Minimize error"]))
-def test_an_automatic_size_keeps_within_all_bounds(size: tuple[int, int], low: int, more: int, error: float, objective: str) -> None:
+@given(
+    sizes,
+    st.integers(8, 120),
+    st.integers(0, 100),
+    st.floats(0, 1),
+    st.sampled_from(["Maximize area", "Minimize error"]),
+)
+def test_an_automatic_size_keeps_within_all_bounds(
+    size: tuple[int, int], low: int, more: int, error: float, objective: str
+) -> None:
     bounds = (low * 8, (low + more) * 8)
     found = auto_size(size, bounds, (4096, 409600), objective, error)
     if found is not None:
@@ -125,7 +150,9 @@ def test_scaling_before_a_focal_crop_is_a1111s_where_that_covers_the_target() ->
 
 
 @given(sizes, targets, st.floats(-10, LONG), st.floats(-10, LONG))
-def test_a_box_has_the_target_size_and_lies_inside_the_covering_picture(size: tuple[int, int], target: tuple[int, int], x: float, y: float) -> None:
+def test_a_box_has_the_target_size_and_lies_inside_the_covering_picture(
+    size: tuple[int, int], target: tuple[int, int], x: float, y: float
+) -> None:
     covering = covering_size(size, target)
     left, upper, right, lower = box_around((x, y), target, covering)
     assert (right - left, lower - upper) == target

@@ -29,7 +29,13 @@ def test_the_caption_is_the_text_beside_the_picture_without_bom_and_newline(tmp_
 
 @pytest.mark.parametrize(
     ("file", "caption"),
-    [("00001-0-a man.png", "a man"), ("2024-05- dog, hat.png", "dog, hat"), ("007.png", ""), ("red shirt.jpg", "red shirt"), ("a 7.png", "a 7")],
+    [
+        ("00001-0-a man.png", "a man"),
+        ("2024-05- dog, hat.png", "dog, hat"),
+        ("007.png", ""),
+        ("red shirt.jpg", "red shirt"),
+        ("a 7.png", "a 7"),
+    ],
 )
 def test_without_a_text_the_file_name_is_the_caption(tmp_path: Path, file: str, caption: str) -> None:
     add(tmp_path, file)
@@ -59,11 +65,21 @@ def test_a_caption_that_is_not_text_is_named_and_the_picture_kept(tmp_path: Path
     add(tmp_path, "1 man.png", b"\xff\xfe\x00")
     events: list[Event] = []
     assert scan_dataset(tmp_path, events.append)[0].caption == "man"
-    assert [event.text for event in events if isinstance(event, Notice)] == ["1 man.txt was skipped: it is not UTF-8 text."]
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "1 man.txt was skipped: it is not UTF-8 text."
+    ]
 
 
 def test_mirrored_copies_and_pieces_count_as_one_original(tmp_path: Path) -> None:
-    for name in ("00000-0-a.png", "00000-1-a.png", "00003-0-b.png", "00003-1-b.png", "holiday.png", "0001-0-short.png", "00003.png"):
+    for name in (
+        "00000-0-a.png",
+        "00000-1-a.png",
+        "00003-0-b.png",
+        "00003-1-b.png",
+        "holiday.png",
+        "0001-0-short.png",
+        "00003.png",
+    ):
         add(tmp_path, name)
     examples = scan_dataset(tmp_path)
     assert len(examples) == 7 and count_originals(example.path for example in examples) == 5

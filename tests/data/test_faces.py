@@ -46,7 +46,9 @@ def test_where_there_is_no_face_none_is_found(tmp_path: Path) -> None:
 
 
 def test_the_drawn_sample_photos_have_no_faces_for_haar(tmp_path: Path) -> None:
-    """A limit of the detector that the documentation tells; this fails, and may then be dropped, when a better one comes."""
+    """A limit of the detector that the documentation tells; this fails, and may then be dropped, when a better one
+    comes.
+    """
     find = finder(tmp_path)
     photos = find_images(SAMPLE_PHOTOS / "anna")[:4]
     assert photos and not any(find(open_rgb(photo)) for photo in photos)
@@ -58,11 +60,15 @@ def test_with_the_network_cut_off_haar_looks_and_says_where_the_better_file_goes
     finder(tmp_path, events)
     assert time.monotonic() - begin < faces.FETCH_TIMEOUT_S + 60
     (notice,) = events
-    assert isinstance(notice, Notice) and "Haar" in notice.text and f"put {YUNET_FILE} into models/opencv" in notice.text
+    assert (
+        isinstance(notice, Notice) and "Haar" in notice.text and f"put {YUNET_FILE} into models/opencv" in notice.text
+    )
     assert not (tmp_path / "models").exists()
 
 
-def test_a_network_that_never_answers_is_waited_for_no_longer_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_never_answers_is_waited_for_no_longer_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -10,7 +10,15 @@ from PIL import Image, ImageDraw
 
 from tests.data.conftest import ASTRONAUT
 from ti_core.data.faces import Face
-from ti_core.data.focal_crop import FocalWeights, edge_point, entropy_point, face_point, focal_crop, render_debug, tone_score
+from ti_core.data.focal_crop import (
+    FocalWeights,
+    edge_point,
+    entropy_point,
+    face_point,
+    focal_crop,
+    render_debug,
+    tone_score,
+)
 from ti_core.data.images import open_rgb
 
 
@@ -52,7 +60,9 @@ def test_the_tone_score_is_minus_the_sum_of_the_logarithms() -> None:
 
 def test_entropy_takes_the_window_with_the_rarest_tone_in_steps_of_4_px() -> None:
     image = Image.new("RGB", (64, 16))
-    image.paste((255, 255, 255), (41, 0, 42, 16))  # windows of 16 px that hold the line begin at 28, 32, 36 and 40; all score alike
+    image.paste(
+        (255, 255, 255), (41, 0, 42, 16)
+    )  # windows of 16 px that hold the line begin at 28, 32, 36 and 40; all score alike
     assert entropy_point(image, (16, 16)) == (28 + 8, 8)
     assert entropy_point(image.transpose(Image.Transpose.TRANSPOSE), (16, 16)) == (8, 28 + 8)
     assert entropy_point(plain((64, 64)), (64, 64)) is None
@@ -86,14 +96,18 @@ def test_where_nothing_is_found_the_middle_is_kept() -> None:
     assert focal_crop(plain(), (200, 200), FocalWeights(0, 0, 0), somebody_at_the_right).box == (100, 0, 300, 200)
 
 
-@pytest.mark.parametrize(("size", "target"), [((60, 70), (64, 96)), ((70, 60), (96, 64)), ((50, 50), (64, 96)), ((64, 64), (64, 64))])
+@pytest.mark.parametrize(
+    ("size", "target"), [((60, 70), (64, 96)), ((70, 60), (96, 64)), ((50, 50), (64, 96)), ((64, 64), (64, 64))]
+)
 def test_the_crop_fills_its_target_without_black_bars(size: tuple[int, int], target: tuple[int, int]) -> None:
     crop = focal_crop(Image.new("RGB", size, (255, 255, 255)), target, FocalWeights(0.9, 0.15, 0.5), nobody)
     assert crop.image.size == target and np.asarray(crop.image).min() == 255
 
 
 def test_the_debug_picture_shows_the_whole_photo_with_frame_and_marks() -> None:
-    crop = focal_crop(open_rgb(ASTRONAUT).crop((0, 0, 384, 200)), (96, 96), FocalWeights(0.9, 0.15, 0.5), somebody_at_the_right)
+    crop = focal_crop(
+        open_rgb(ASTRONAUT).crop((0, 0, 384, 200)), (96, 96), FocalWeights(0.9, 0.15, 0.5), somebody_at_the_right
+    )
     debug = render_debug(crop)
     assert debug.size == crop.scaled.size
     changed = np.abs(np.asarray(debug).astype(int) - np.asarray(crop.scaled).astype(int)).sum(axis=2) > 0

@@ -28,7 +28,9 @@ def red_left_blue_right(size: tuple[int, int] = (40, 20)) -> Image.Image:
     ("orientation", "size", "corner"),
     [(1, (40, 20), "red"), (2, (40, 20), "blue"), (3, (40, 20), "blue"), (6, (20, 40), "red"), (8, (20, 40), "blue")],
 )
-def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path, orientation: int, size: tuple[int, int], corner: str) -> None:
+def test_a_picture_is_turned_upright_by_its_exif_tag(
+    tmp_path: Path, orientation: int, size: tuple[int, int], corner: str
+) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     red_left_blue_right().save(tmp_path / "a.png", exif=exif)
@@ -96,7 +98,9 @@ def test_colours_survive_each_format(tmp_path: Path, suffix: str) -> None:
     red_left_blue_right().save(tmp_path / f"a.{suffix}", quality=100)
     image = open_rgb(tmp_path / f"a.{suffix}")
     assert image.size == (40, 20)
-    assert colour_at(image, 5, 10) == pytest.approx((255, 0, 0), abs=6) and colour_at(image, 35, 10) == pytest.approx((0, 0, 255), abs=6)
+    assert colour_at(image, 5, 10) == pytest.approx((255, 0, 0), abs=6) and colour_at(image, 35, 10) == pytest.approx(
+        (0, 0, 255), abs=6
+    )
 
 
 def test_16_bit_colour_keeps_its_tones(tmp_path: Path) -> None:
@@ -173,7 +177,17 @@ def test_cover_enlarges_small_pictures_and_smooths_what_it_shrinks() -> None:
 
 
 def test_pictures_are_found_sorted_by_suffix_without_hidden_files_and_subfolders(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "c.webp", ".hidden.png", "notes.txt", "a.txt", "Thumbs.db", "from_phone.HEIC", "x.eps"):
+    for name in (
+        "b.JPG",
+        "a.png",
+        "c.webp",
+        ".hidden.png",
+        "notes.txt",
+        "a.txt",
+        "Thumbs.db",
+        "from_phone.HEIC",
+        "x.eps",
+    ):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in find_images(tmp_path)] == ["a.png", "b.JPG", "c.webp", "from_phone.HEIC"]

@@ -9,7 +9,12 @@ from ti_core.workspace import Workspace
 
 
 def test_the_class_word_comes_first_then_what_most_captions_say() -> None:
-    captions = ["a photo of a woman, red hair, smiling", "woman in a park, red hair", "a woman, red hair, blue shirt", "two women and a man"]
+    captions = [
+        "a photo of a woman, red hair, smiling",
+        "woman in a park, red hair",
+        "a woman, red hair, blue shirt",
+        "two women and a man",
+    ]
     assert suggest_initialization(captions) == ["woman", "red hair"]
 
 

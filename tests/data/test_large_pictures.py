@@ -32,7 +32,8 @@ if what == "look":
     with ThreadPoolExecutor(4) as viewers:
         list(viewers.map(lambda captioned: thumbnail(captioned, 256), read_captions(root / "photos")))
 else:
-    preprocess(PreprocessSettings("photos", "out", keep_original_size=what == "keep"), Workspace(root), lambda event: None, threading.Event())
+    settings = PreprocessSettings("photos", "out", keep_original_size=what == "keep")
+    preprocess(settings, Workspace(root), lambda event: None, threading.Event())
 print(peak_mb() - begun)
 """
 
@@ -46,10 +47,15 @@ def photos(root: Path, kind: str, count: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak in this way")
-@pytest.mark.parametrize(("what", "kind", "most_mb"), [("look", "jpg", 300), ("look", "png", 1000), ("preprocess", "jpg", 300), ("preprocess", "png", 1500)])
+@pytest.mark.parametrize(
+    ("what", "kind", "most_mb"),
+    [("look", "jpg", 300), ("look", "png", 1000), ("preprocess", "jpg", 300), ("preprocess", "png", 1500)],
+)
 def test_large_photos_do_not_fill_the_memory(tmp_path: Path, what: str, kind: str, most_mb: int) -> None:
     photos(tmp_path, kind, 3 if kind == "jpg" else 2)
-    done = subprocess.run([sys.executable, "-c", PEAK, what, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, what, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) < most_mb
 
@@ -60,7 +66,10 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_that_is_still_enough(tmp_path: Pa
     assert open_rgb(tmp_path / "a.jpg", enough_px=1024).size == (2000, 1250)
     assert open_rgb(tmp_path / "a.jpg", enough_px=3000).size == (8000, 5000)
     Image.new("L", (4000, 3000), 90).save(tmp_path / "b.jpg")
-    assert open_rgb(tmp_path / "b.jpg", enough_px=256).size == (4000, 3000)  # photos of usual cameras stay what they were to the last bit
+    assert open_rgb(tmp_path / "b.jpg", enough_px=256).size == (
+        4000,
+        3000,
+    )  # photos of usual cameras stay what they were to the last bit
 
 
 def test_a_picture_of_more_than_100_megapixels_is_not_decoded(tmp_path: Path) -> None:
@@ -93,9 +102,10 @@ def test_heavy_items_are_worked_on_one_after_the_other_and_light_ones_together()
 def test_a_tall_picture_is_converted_in_bands_without_a_seam(tmp_path: Path, mode: str) -> None:
     ramp = np.linspace(0, 255, 700).astype(np.uint8)[:, None].repeat(5, 1)
     image = {
-        "I;16": lambda: Image.fromarray(ramp.astype(np.uint16) * 257), "I": lambda: Image.fromarray(ramp.astype(np.int32)),
+        "I;16": lambda: Image.fromarray(ramp.astype(np.uint16) * 257),
+        "I": lambda: Image.fromarray(ramp.astype(np.int32)),
         "F": lambda: Image.fromarray(ramp.astype(np.float32)),
-    }.get(mode, lambda: Image.fromarray(ramp).convert(mode))()  # fmt: skip
+    }.get(mode, lambda: Image.fromarray(ramp).convert(mode))()
     image.save(tmp_path / "a.tif")
     tones = np.asarray(open_rgb(tmp_path / "a.tif"))[:, 2].astype(int)
     assert np.abs(tones - ramp[:, :1]).max() <= (3 if mode in ("CMYK", "P") else 1)
@@ -112,4 +122,7 @@ def test_a_picture_of_another_kind_is_named_and_not_opened_whatever_it_is_called
         (tmp_path / "a.psd").write_bytes(b"8BPS")
     (found,) = find_images(tmp_path)
     problem = find_problem(found)
-    assert problem is not None and f"pictures of the kind .{suffix} cannot be read; save it as JPEG first" in problem.sentence()
+    assert (
+        problem is not None
+        and f"pictures of the kind .{suffix} cannot be read; save it as JPEG first" in problem.sentence()
+    )

@@ -39,13 +39,21 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def encode(sd: StableDiffusion, dataset: Path, workspace: Workspace, share: float = 1.0) -> Latents:
     recorder = Recorder()
     latents = encode_images(
-        sd, find_images(dataset), PictureSize(16, 16, sd.latent_factor, share=share), False, recorder, recorder.stop, workspace.latent_cache
+        sd,
+        find_images(dataset),
+        PictureSize(16, 16, sd.latent_factor, share=share),
+        False,
+        recorder,
+        recorder.stop,
+        workspace.latent_cache,
     )
     assert len(recorder.of(Progress)) == len(latents.mean) == 4
     return latents
 
 
-def test_a_second_training_encodes_nothing_and_has_the_same_latents(workspace: Workspace, dataset: Path, sd: StableDiffusion, encoded: list[int]) -> None:
+def test_a_second_training_encodes_nothing_and_has_the_same_latents(
+    workspace: Workspace, dataset: Path, sd: StableDiffusion, encoded: list[int]
+) -> None:
     first, second = encode(sd, dataset, workspace), encode(sd, dataset, workspace)
     assert len(encoded) == 4
     for name in ("mean", "deviation", "weight"):
@@ -69,7 +77,9 @@ def test_a_renamed_picture_is_found_and_an_edited_one_or_another_size_is_encoded
     assert len(encoded) > 5
 
 
-def test_another_autoencoder_and_broken_files_are_encoded_anew(workspace: Workspace, dataset: Path, sd: StableDiffusion, encoded: list[int]) -> None:
+def test_another_autoencoder_and_broken_files_are_encoded_anew(
+    workspace: Workspace, dataset: Path, sd: StableDiffusion, encoded: list[int]
+) -> None:
     encode(sd, dataset, workspace)
     for file in workspace.latent_cache.iterdir():
         file.write_bytes(b"broken")
@@ -90,14 +100,18 @@ def test_the_files_not_used_for_longest_make_room(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2.safetensors", "3.safetensors"]
 
 
-def test_a_cache_that_takes_nothing_and_a_photo_that_is_gone_are_no_crash(sd: StableDiffusion, dataset: Path, workspace: Workspace, encoded: list[int]) -> None:
+def test_a_cache_that_takes_nothing_and_a_photo_that_is_gone_are_no_crash(
+    sd: StableDiffusion, dataset: Path, workspace: Workspace, encoded: list[int]
+) -> None:
     workspace.latent_cache.parent.mkdir(parents=True, exist_ok=True)
     workspace.latent_cache.write_bytes(b"a file where the folder should be")
     assert len(encode(sd, dataset, workspace).mean) == len(encoded) > 0
     photos, recorder = find_images(dataset), Recorder()
     photos[0].unlink()
     with pytest.raises(UserError, match=photos[0].name):
-        encode_images(sd, photos, PictureSize(16, 16, sd.latent_factor), False, recorder, recorder.stop, workspace.latent_cache)
+        encode_images(
+            sd, photos, PictureSize(16, 16, sd.latent_factor), False, recorder, recorder.stop, workspace.latent_cache
+        )
 
 
 def test_a_full_disk_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

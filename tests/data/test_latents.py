@@ -15,7 +15,9 @@ from ti_core.training.diffusion import parts_of_one_shape, squared_error
 from ti_core.workspace import Workspace
 
 
-@pytest.mark.parametrize("alpha", [None, np.full((8, 16), 255, np.uint8), np.zeros((8, 16), np.uint8), np.full((8, 16), 90, np.uint8)])
+@pytest.mark.parametrize(
+    "alpha", [None, np.full((8, 16), 255, np.uint8), np.zeros((8, 16), np.uint8), np.full((8, 16), 90, np.uint8)]
+)
 def test_no_opaque_or_empty_alpha_means_weight_one(alpha: np.ndarray | None) -> None:
     assert torch.equal(loss_weight(alpha, (4, 8)), torch.ones(1, 4, 8))
 

@@ -48,7 +48,9 @@ def fill_cache(names: tuple[str, ...] = WANTED) -> Path:
 
 def test_the_workspace_comes_first(tmp_path: Path) -> None:
     fill_cache()
-    assert find_model(files(tmp_path), Workspace(tmp_path)) != (place := fill(tmp_path / "models" / "kind" / "something"))
+    assert find_model(files(tmp_path), Workspace(tmp_path)) != (
+        place := fill(tmp_path / "models" / "kind" / "something")
+    )
     assert find_model(files(tmp_path), Workspace(tmp_path)) == place
 
 
@@ -59,7 +61,12 @@ def test_the_hubs_cache_is_used_without_network(tmp_path: Path) -> None:
 
 def test_a_cache_that_lacks_a_file_counts_as_nothing(tmp_path: Path) -> None:
     fill_cache(("config.json",))
-    with pytest.raises(UserError, match=r"Put config\.json, model\.safetensors of huggingface\.co/somebody/something into models/kind/something\."):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"Put config\.json, model\.safetensors of huggingface\.co/somebody/something into models/kind/something\."
+        ),
+    ):
         find_model(files(tmp_path), Workspace(tmp_path))
 
 
@@ -83,7 +90,9 @@ def test_the_hub_is_asked_last_and_says_how_far_it_is(tmp_path: Path, monkeypatc
     assert "MB/s" in recorder.of(Progress)[-1].text
 
 
-def test_interrupt_ends_the_download_at_once_and_it_goes_on_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_ends_the_download_at_once_and_it_goes_on_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop = threading.Event()
     with fake_hub(dict.fromkeys(WANTED, b"x" * 5_000_000)) as hub:
         monkeypatch.setattr(model_files, "HUB_ENDPOINT", hub.endpoint)
@@ -99,5 +108,11 @@ def test_interrupt_ends_the_download_at_once_and_it_goes_on_next_time(tmp_path: 
 def test_what_the_hub_says_is_told_with_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub({"config.json": b"{}"}) as hub:
         monkeypatch.setattr(model_files, "HUB_ENDPOINT", hub.endpoint)
-        with pytest.raises(UserError, match=r"could not be downloaded\. 'owner/model' has no model\.safetensors\. Put config\.json, model\.safetensors of"):
+        with pytest.raises(
+            UserError,
+            match=(
+                r"could not be downloaded\. 'owner/model' has no model\.safetensors\. Put config\.json,"
+                r" model\.safetensors of"
+            ),
+        ):
             fetch_model(on_the_fake_hub(tmp_path), Workspace(tmp_path), Recorder(), threading.Event())

@@ -26,7 +26,9 @@ from ti_core.workspace import Workspace
 def finished(root: Path, photo: tuple[int, int] = (600, 400), **values: object) -> list[Path]:
     """The pictures made of one noisy photo, at 64 px."""
     (root / "photos").mkdir(exist_ok=True)
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (photo[1], photo[0], 3), np.uint8)).save(root / "photos" / "a.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (photo[1], photo[0], 3), np.uint8)).save(
+        root / "photos" / "a.png"
+    )
     settings = {
         "source_directory": "photos",
         "destination_directory": "out",
@@ -44,7 +46,7 @@ def origin(path: Path) -> Origin:
 
 
 def test_every_way_of_cropping_tells_which_part_of_the_photo_is_shown(tmp_path: Path) -> None:
-    (plain, mirrored) = finished(tmp_path, flip=True)
+    plain, mirrored = finished(tmp_path, flip=True)
     assert (origin(plain).size, origin(plain).box, origin(mirrored).box) == (
         (600, 400),
         (100, 0, 400, 400),
@@ -78,7 +80,9 @@ def test_a_face_is_a_picture_of_its_own_so_nothing_is_said_to_be_cut_away(tmp_pa
 
 
 def test_sdxl_is_told_the_photos_own_size_and_where_the_crop_begins_after_resizing() -> None:
-    """As in diffusers' train_text_to_image_sdxl.py: original size before resizing, corner of the crop after it, size that is trained."""
+    """As in diffusers' train_text_to_image_sdxl.py: original size before resizing, corner of the crop after it,
+    size that is trained.
+    """
     finished = Origin.whole((3000, 2000)).covering((1024, 1024), (3000, 2000))
     assert told_of(finished, (1024, 1024), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
     assert told_of(finished, (512, 512), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
@@ -101,7 +105,9 @@ def test_training_reads_it_from_the_picture_wherever_it_was_moved(tmp_path: Path
     save_folder("sdxl", workspace.checkpoints / "xl")
     sd, recorder = load_checkpoint("xl", workspace), Recorder()
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):  # not cached, cached now, cached before
-        latents = encode_images(sd, [moved, own], PictureSize(SIZE_PX, SIZE_PX, sd.latent_factor), False, recorder, recorder.stop, cache)
+        latents = encode_images(
+            sd, [moved, own], PictureSize(SIZE_PX, SIZE_PX, sd.latent_factor), False, recorder, recorder.stop, cache
+        )
         assert latents.sizes == [[400, 600, 0, 16, 64, 64], [64, 96, 0, 16, 64, 64]]
 
 
@@ -117,10 +123,21 @@ def test_a_picture_that_was_edited_later_counts_as_itself(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "5", "null", "[" * 5000, json.dumps({"photo": [0, 0], "box": [0, 0, 0, 0], "picture": [64, 64]}), "{\"photo\": [1e999, 1]}",
-     json.dumps({"photo": [600, 400], "box": [500, 0, 400, 400], "picture": [64, 64]}), json.dumps({"photo": [600, 400], "box": [0, 0, 9], "picture": [64, 64]}),
-     json.dumps({"photo": [600, 400], "box": [float("nan")] * 4, "picture": [64, 64]}), json.dumps({"photo": 5, "box": "abcd", "picture": [64, 64]})],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "{}",
+        "5",
+        "null",
+        "[" * 5000,
+        json.dumps({"photo": [0, 0], "box": [0, 0, 0, 0], "picture": [64, 64]}),
+        '{"photo": [1e999, 1]}',
+        json.dumps({"photo": [600, 400], "box": [500, 0, 400, 400], "picture": [64, 64]}),
+        json.dumps({"photo": [600, 400], "box": [0, 0, 9], "picture": [64, 64]}),
+        json.dumps({"photo": [600, 400], "box": [float("nan")] * 4, "picture": [64, 64]}),
+        json.dumps({"photo": 5, "box": "abcd", "picture": [64, 64]}),
+    ],
+)
 def test_a_chunk_from_elsewhere_may_hold_anything(text: str) -> None:
     assert parse_origin(text, (64, 64)) is None
 

@@ -22,12 +22,16 @@ SIZE_PX = 64
 
 
 def run(root: Path, events: list[Event] | None = None, **values: object) -> PreprocessResult:
-    settings = PreprocessSettings(**{"source_directory": "photos", "destination_directory": "out", "width": SIZE_PX, "height": SIZE_PX, **values})
+    settings = PreprocessSettings(
+        **{"source_directory": "photos", "destination_directory": "out", "width": SIZE_PX, "height": SIZE_PX, **values}
+    )
     return preprocess(settings, Workspace(root), (events if events is not None else []).append, threading.Event())
 
 
 def notices(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice) and event.text != CARTOONS_ONLY]  # the built-in model is the default
+    return [
+        event.text for event in events if isinstance(event, Notice) and event.text != CARTOONS_ONLY
+    ]  # the built-in model is the default
 
 
 def names(folder: Path) -> list[str]:
@@ -174,7 +178,9 @@ def test_interrupt_stops_between_photos_and_keeps_what_is_written(tmp_path: Path
         ({"caption_action": "keep"}, "'keep'"),
     ],
 )
-def test_bad_input_is_one_clear_sentence_and_nothing_is_written(tmp_path: Path, values: dict[str, object], message: str) -> None:
+def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
+    tmp_path: Path, values: dict[str, object], message: str
+) -> None:
     add_photo(tmp_path, "a.png", "words")
     (tmp_path / "bare").mkdir()
     (tmp_path / "texts").mkdir()
@@ -189,7 +195,12 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(tmp_path: Path, 
 
 def test_both_folders_are_complained_about_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
-        preprocess(PreprocessSettings("nowhere", "~/out"), Workspace(tmp_path, confined=True), lambda event: None, threading.Event())
+        preprocess(
+            PreprocessSettings("nowhere", "~/out"),
+            Workspace(tmp_path, confined=True),
+            lambda event: None,
+            threading.Event(),
+        )
     assert len(error.value.problems) == 2
 
 
@@ -233,7 +244,11 @@ def test_the_sample_photos_of_each_person_become_twelve_captioned_squares(tmp_pa
 
 @pytest.mark.parametrize(
     ("caption", "mirrored"),
-    [("looking left, red shirt", "looking right, red shirt"), ("Left and RIGHT", "Right and LEFT"), ("leftover, bright light", "leftover, bright light")],
+    [
+        ("looking left, red shirt", "looking right, red shirt"),
+        ("Left and RIGHT", "Right and LEFT"),
+        ("leftover, bright light", "leftover, bright light"),
+    ],
 )
 def test_a_mirrored_caption_swaps_left_and_right_and_nothing_else(caption: str, mirrored: str) -> None:
     assert mirrored_caption(caption) == mirrored

@@ -39,7 +39,13 @@ def test_the_photos_are_mixed_as_those_of_a_user(who: Sitter) -> None:
 
 @each_sitter
 def test_captions_tell_the_scene_and_never_the_face(who: Sitter) -> None:
-    face = {a.phrase.format(value) for a in ATTRIBUTES if a.role == "identity" and a.phrase for value in a.values if value not in a.unsaid}
+    face = {
+        a.phrase.format(value)
+        for a in ATTRIBUTES
+        if a.role == "identity" and a.phrase
+        for value in a.values
+        if value not in a.unsaid
+    }
     face |= {who.name, "man", "woman", "bald head"}
     for example in scan_dataset(SAMPLE_PHOTOS / who.name):
         tags = example.caption.split(", ")
@@ -48,7 +54,10 @@ def test_captions_tell_the_scene_and_never_the_face(who: Sitter) -> None:
 
 def test_the_two_people_differ_in_everything_that_is_seen_from_afar() -> None:
     anna, boris = map(sitter, SITTERS)
-    assert all(getattr(anna, name) != getattr(boris, name) for name in ("gender", "skin", "hair", "hairstyle", "eyes", "face", "glasses", "beard"))
+    assert all(
+        getattr(anna, name) != getattr(boris, name)
+        for name in ("gender", "skin", "hair", "hairstyle", "eyes", "face", "glasses", "beard")
+    )
 
 
 def test_the_folder_stays_small() -> None:

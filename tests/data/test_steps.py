@@ -1,4 +1,6 @@
-"""The ticked steps in A1111's order, each working on what the one before it made (reference 1.4, 4.5 and 4.7)."""
+"""The ticked steps in A1111's order, each working on what the one before it made (A1111 1.6.1,
+textual_inversion/preprocess.py; 1.10.1, scripts/postprocessing_*.py).
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ TAGGER = "models/tagger/wd-vit-tagger-v3"
 
 
 def run(root: Path, events: list[Event] | None = None, **values: Any) -> PreprocessResult:
-    settings = PreprocessSettings(**{"source_directory": "photos", "destination_directory": "out", "width": 64, "height": 64, **values})
+    settings = PreprocessSettings(
+        **{"source_directory": "photos", "destination_directory": "out", "width": 64, "height": 64, **values}
+    )
     return preprocess(settings, Workspace(root), (events if events is not None else []).append, threading.Event())
 
 
@@ -85,31 +89,51 @@ def sizes(result: PreprocessResult) -> list[tuple[int, int]]:
 
 
 def notices(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Notice) and event.text != CARTOONS_ONLY]  # the built-in model is the default
+    return [
+        event.text for event in events if isinstance(event, Notice) and event.text != CARTOONS_ONLY
+    ]  # the built-in model is the default
 
 
 def test_the_controls_are_a1111s_in_its_order() -> None:
     options, defaults = PreprocessSettings.options(), PreprocessSettings().sized(512).to_dict()
-    assert [(o.label, defaults[name], o.minimum, o.maximum, o.step) for name, o in list(options.items())[: len(REFERENCE)]] == REFERENCE
+    assert [
+        (o.label, defaults[name], o.minimum, o.maximum, o.step) for name, o in list(options.items())[: len(REFERENCE)]
+    ] == REFERENCE
     assert options["caption_action"].choices == ("ignore", "copy", "prepend", "append")
     assert options["resizing_objective"].choices == ("Maximize area", "Minimize error")
 
 
 def test_blip_has_the_values_of_a1111s_settings() -> None:
     settings = PreprocessSettings()
-    assert (settings.blip_min_length, settings.blip_max_length, settings.blip_beams, settings.booru_threshold) == (24, 48, 1, 0.5)
+    assert (settings.blip_min_length, settings.blip_max_length, settings.blip_beams, settings.booru_threshold) == (
+        24,
+        48,
+        1,
+        0.5,
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"auto_sized_crop": True, "dimension_lower": 800}, "Dimension lower bound is 800, more than Dimension upper bound, 96."),
-        ({"auto_sized_crop": True, "area_lower": 500000}, "Area lower bound is 500000, more than Area upper bound, 6400."),
-        ({"blip_caption": True, "blip_min_length": 60}, "BLIP: minimum description length is 60, more than BLIP: maximum description length, 48."),
+        (
+            {"auto_sized_crop": True, "dimension_lower": 800},
+            "Dimension lower bound is 800, more than Dimension upper bound, 96.",
+        ),
+        (
+            {"auto_sized_crop": True, "area_lower": 500000},
+            "Area lower bound is 500000, more than Area upper bound, 6400.",
+        ),
+        (
+            {"blip_caption": True, "blip_min_length": 60},
+            "BLIP: minimum description length is 60, more than BLIP: maximum description length, 48.",
+        ),
         ({"split_overlap": 0.95}, "Split image overlap ratio is 0.95. It must be at least 0 and at most 0.9."),
     ],
 )
-def test_bounds_that_cross_are_refused_before_anything_is_read(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+def test_bounds_that_cross_are_refused_before_anything_is_read(
+    tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
     add_photo(tmp_path, "a.png")
     with pytest.raises(SettingsError) as error:
         run(tmp_path, **values)
@@ -126,7 +150,10 @@ def test_keep_original_size_keeps_what_no_crop_has_changed(tmp_path: Path) -> No
     add_photo(tmp_path, "a.png", (120, 80))
     add_photo(tmp_path, "b.png", (300, 80))
     assert sizes(run(tmp_path, keep_original_size=True)) == [(120, 80), (300, 80)]
-    assert sizes(run(tmp_path, keep_original_size=True, split_oversized=True, split_overlap=0)) == [(120, 80), *[(64, 64)] * 4]
+    assert sizes(run(tmp_path, keep_original_size=True, split_oversized=True, split_overlap=0)) == [
+        (120, 80),
+        *[(64, 64)] * 4,
+    ]
 
 
 def test_a_split_photo_gives_numbered_pieces_that_show_it_from_end_to_end(tmp_path: Path) -> None:
@@ -162,9 +189,17 @@ def test_an_automatic_size_is_the_pictures_own_and_failing_ones_are_named(tmp_pa
 def test_steps_chain_instead_of_making_pictures_of_their_own(tmp_path: Path) -> None:
     add_photo(tmp_path, "a.png", (160, 64))
     result = run(
-        tmp_path, split_oversized=True, focal_crop=True, auto_sized_crop=True, keep_original_size=True, flip=True,
-        dimension_lower=128, dimension_upper=128, area_upper=20000, face_weight=0,
-    )  # fmt: skip
+        tmp_path,
+        split_oversized=True,
+        focal_crop=True,
+        auto_sized_crop=True,
+        keep_original_size=True,
+        flip=True,
+        dimension_lower=128,
+        dimension_upper=128,
+        area_upper=20000,
+        face_weight=0,
+    )
     assert sizes(result) == [(128, 128)] * 6
 
 
@@ -176,7 +211,10 @@ def test_debug_pictures_lie_outside_the_dataset_and_have_no_caption(tmp_path: Pa
     assert Image.open(tmp_path / "out" / "debug" / "00000-0-a.png").size == (128, 64)
     assert [e.path.name for e in scan_dataset(tmp_path / "out")] == ["00000-0-a.png", "00000-1-a.png"]
     run(tmp_path, focal_crop=True)
-    assert not (tmp_path / "out" / "debug").exists() and (tmp_path / "out" / "earlier-1" / "debug" / "00000-0-a.png").is_file()
+    assert (
+        not (tmp_path / "out" / "debug").exists()
+        and (tmp_path / "out" / "earlier-1" / "debug" / "00000-0-a.png").is_file()
+    )
 
 
 def test_without_debug_there_is_no_debug_folder(tmp_path: Path) -> None:
@@ -203,8 +241,14 @@ def test_face_crop_cuts_head_and_shoulders_and_names_photos_without_one_face(tmp
     events: list[Event] = []
     result = run(tmp_path, events, face_crop=True, keep_original_size=True)
     square = round(2.8 * 71)
-    assert [size == (pytest.approx(expected, abs=12),) * 2 for size, expected in zip(sizes(result), (80, square, 384), strict=True)] == [True] * 3
-    assert result.to_check == {NO_FACE: {"a nobody.png": result.written[0]}, SEVERAL_FACES: {"c two.png": result.written[2]}}
+    assert [
+        size == (pytest.approx(expected, abs=12),) * 2
+        for size, expected in zip(sizes(result), (80, square, 384), strict=True)
+    ] == [True] * 3
+    assert result.to_check == {
+        NO_FACE: {"a nobody.png": result.written[0]},
+        SEVERAL_FACES: {"c two.png": result.written[2]},
+    }
     assert {f"{NO_FACE}: a nobody.png.", f"{SEVERAL_FACES}: c two.png."} <= set(notices(events))
     finished = events[-1]
     assert isinstance(finished, Finished) and finished.files[:2] == (str(result.written[0]), str(result.written[2]))
@@ -229,8 +273,12 @@ def test_a_face_that_is_too_small_for_the_finished_picture_is_told(tmp_path: Pat
         ("append", "  ", "long hair, smile"),
     ],
 )
-def test_generated_and_existing_captions_are_joined_as_the_action_says(tmp_path: Path, action: str, existing: str | None, expected: str) -> None:
-    save_tiny_tagger(tmp_path / TAGGER, {"smile": 5, "long_hair": 5}, [("general", 9), ("smile", 0), ("long_hair", 0), ("hat", 0)])
+def test_generated_and_existing_captions_are_joined_as_the_action_says(
+    tmp_path: Path, action: str, existing: str | None, expected: str
+) -> None:
+    save_tiny_tagger(
+        tmp_path / TAGGER, {"smile": 5, "long_hair": 5}, [("general", 9), ("smile", 0), ("long_hair", 0), ("hat", 0)]
+    )
     add_photo(tmp_path, "a.png", caption=existing)
     result = run(tmp_path, booru_caption=True, caption_action=action, flip=True)
     assert {path.with_suffix(".txt").read_text(encoding="utf-8") for path in result.written} == {expected}
@@ -252,12 +300,19 @@ def test_every_format_of_the_folder_becomes_a_picture(tmp_path: Path) -> None:
     (tmp_path / "photos" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
     result = run(tmp_path)
     assert len(find_images(tmp_path / "photos")) == 8 and len(result.written) == 7
-    assert "phone.heic was skipped: pictures of the kind .heic cannot be read; save it as JPEG first." in result.sentence()
+    assert (
+        "phone.heic was skipped: pictures of the kind .heic cannot be read; save it as JPEG first." in result.sentence()
+    )
 
 
 def test_interrupt_does_not_wait_for_the_captions_of_all_pieces(tmp_path: Path) -> None:
     stop, described = threading.Event(), []
-    steps = Steps(PreprocessSettings(source_directory="photos", destination_directory="out"), Workspace(tmp_path), lambda event: None, stop)
+    steps = Steps(
+        PreprocessSettings(source_directory="photos", destination_directory="out"),
+        Workspace(tmp_path),
+        lambda event: None,
+        stop,
+    )
 
     class Slow:
         def describe(self, image: Image.Image) -> str:

@@ -1,4 +1,6 @@
-"""Small files that ask for gigabytes, or for a crash: each is read in a process of its own, whose memory is measured."""
+"""Small files that ask for gigabytes, or for a crash: each is read in a process of its own, whose memory is
+measured.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from ti_core.checkpoints.tensor_headers import read_header
 from ti_core.errors import UserError
-from ti_core.tensor_headers import read_header
 from ti_core.workspace import REPOSITORY
 
 GIB = 2**30
@@ -26,7 +28,7 @@ import json, resource, sys
 from pathlib import Path
 from ti_core.embeddings.formats import load_embeddings
 from ti_core.errors import UserError
-from ti_core.tensor_headers import read_header
+from ti_core.checkpoints.tensor_headers import read_header
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 told = {}
@@ -55,7 +57,9 @@ def zipped(pickled: bytes, **more: bytes) -> bytes:
 
 
 def stream(pickled: bytes) -> bytes:
-    """torch's older form: a magic number, a version and the system before the content, and the list of storages after it."""
+    """torch's older form: a magic number, a version and the system before the content, and the list of storages
+    after it.
+    """
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     return b"".join(pickle.dumps(part, protocol=2) for part in head) + pickled + pickle.dumps([], protocol=2)
 
@@ -82,14 +86,22 @@ PICKLES = {
     "called_plain_tensor": called("torch.Tensor", GIB),
     "nested_key": NESTED_KEY,
     "nested_key_in_a_set": b"\x80\x02c__builtin__\nset\n](" + b")" + b"\x85" * 200_000 + b"e\x85R.",
-    "nested_key_in_an_ordered_dict": b"\x80\x02ccollections\nOrderedDict\n](](" + b")" + b"\x85" * 200_000 + b"K\x01ee\x85R.",
-    "nested_key_of_a_storage": b"\x80\x02(X\x07\0\0\0storagectorch\nFloatStorage\n)" + b"\x85" * 200_000 + b"X\x03\0\0\0cpuK\x01tQ.",
+    "nested_key_in_an_ordered_dict": (
+        b"\x80\x02ccollections\nOrderedDict\n](](" + b")" + b"\x85" * 200_000 + b"K\x01ee\x85R."
+    ),
+    "nested_key_of_a_storage": (
+        b"\x80\x02(X\x07\0\0\0storagectorch\nFloatStorage\n)" + b"\x85" * 200_000 + b"X\x03\0\0\0cpuK\x01tQ."
+    ),
     "empty_dicts": b"\x80\x02](" + b"}" * 1_100_000 + b"e.",
     "memo": b"\x80\x04N" + b"\x94" * 300_000 + b".",
     "marks": b"\x80\x02" + b"(" * 300_000 + b"N.",
     "long_number": b"\x80\x02}X\x01\0\0\0a\x8b" + struct.pack("<i", 100_000) + b"\x7f" * 100_000 + b"s.",
-    "false_storage": b"\x80\x02(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu\x8a\x05" + struct.pack("<q", 3 * GIB)[:5] + b"tQ.",
-}  # fmt: skip
+    "false_storage": (
+        b"\x80\x02(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu\x8a\x05"
+        + struct.pack("<q", 3 * GIB)[:5]
+        + b"tQ."
+    ),
+}
 
 
 def bombs(folder: Path) -> list[Path]:
@@ -104,11 +116,19 @@ def bombs(folder: Path) -> list[Path]:
         for number in range(20_000):
             archive.writestr(zipfile.ZipInfo(f"{number}"), b"")
     files["members.pt"] = members.getvalue()
-    files["two_pickles.pt"] = zipped(pickle.dumps({}, protocol=2), **{"x/data.pkl": called("builtins.bytearray", 3 * GIB)})
+    files["two_pickles.pt"] = zipped(
+        pickle.dumps({}, protocol=2), **{"x/data.pkl": called("builtins.bytearray", 3 * GIB)}
+    )
     files["header.safetensors"] = struct.pack("<Q", 20_000_006) + b'{"a":[' + b"{}," * 6_666_660 + b"{}]}" + b" " * 30
-    files["shape.safetensors"] = safetensors_with('{"a":{"dtype":"F32","shape":[3000000000],"data_offsets":[0,4]}}', b"\0" * 4)
-    files["offsets.safetensors"] = safetensors_with('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,12000000000]}}', b"\0" * 4)
-    files["negative.safetensors"] = safetensors_with('{"a":{"dtype":"F32","shape":[-1,-1],"data_offsets":[0,4]}}', b"\0" * 4)
+    files["shape.safetensors"] = safetensors_with(
+        '{"a":{"dtype":"F32","shape":[3000000000],"data_offsets":[0,4]}}', b"\0" * 4
+    )
+    files["offsets.safetensors"] = safetensors_with(
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,12000000000]}}', b"\0" * 4
+    )
+    files["negative.safetensors"] = safetensors_with(
+        '{"a":{"dtype":"F32","shape":[-1,-1],"data_offsets":[0,4]}}', b"\0" * 4
+    )
     files["deep.safetensors"] = safetensors_with('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", b"")
     files["step.safetensors"] = safetensors_with(
         '{"__metadata__":{"step":"' + "9" * 6000 + '"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4
@@ -140,7 +160,9 @@ def png_with(kind: str) -> bytes:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak in this way")
 def test_no_small_file_takes_gigabytes_or_the_server_with_it(tmp_path: Path) -> None:
     files = bombs(tmp_path)
-    done = subprocess.run([sys.executable, "-c", READ_ALL, *map(str, files)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ALL, *map(str, files)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
+    )
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
     told = json.loads(done.stdout.splitlines()[-1])
     assert {name: growth for name, (growth, *_) in told.items() if growth > MOST_GROWTH_MB} == {}

@@ -29,8 +29,13 @@ def columns(area: np.ndarray) -> tuple[int, int]:
     return int(found[0]), int(found[-1])
 
 
-@pytest.mark.parametrize(("given", "expected"), [((64, 64), (512, 512)), ((96, 64), (768, 512)), ((512, 768), (512, 768)), ((640, 640), (640, 640))])
-def test_a_small_preview_is_enlarged_and_a_large_one_keeps_its_size(given: tuple[int, int], expected: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [((64, 64), (512, 512)), ((96, 64), (768, 512)), ((512, 768), (512, 768)), ((640, 640), (640, 640))],
+)
+def test_a_small_preview_is_enlarged_and_a_large_one_keeps_its_size(
+    given: tuple[int, int], expected: tuple[int, int]
+) -> None:
     assert render_card(grey(*given), "<a>", FOOTER).size == expected
 
 

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
+from ti_core.checkpoints.library import WRITABLE
 from ti_core.embeddings.describe import describe
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
-from ti_core.library import WRITABLE
 
 NUMBERS = torch.Generator().manual_seed(0)
-XL = Embedding("xl", {"clip_l": torch.randn(2, 768, generator=NUMBERS), "clip_g": torch.randn(2, 1280, generator=NUMBERS)}, 5)
+XL = Embedding(
+    "xl", {"clip_l": torch.randn(2, 768, generator=NUMBERS), "clip_g": torch.randn(2, 1280, generator=NUMBERS)}, 5
+)
 
 
 def rows(vectors: int, width: int) -> torch.Tensor:
@@ -30,19 +32,29 @@ def rows(vectors: int, width: int) -> torch.Tensor:
 
 
 def same(one: Embedding, other: Embedding) -> bool:
-    return one.widths == other.widths and all(torch.equal(one.vectors[encoder], other.vectors[encoder]) for encoder in one.vectors)
+    return one.widths == other.widths and all(
+        torch.equal(one.vectors[encoder], other.vectors[encoder]) for encoder in one.vectors
+    )
 
 
 @pytest.mark.parametrize(
-    ("width", "encoder", "family"), [(192, "clip_l", "Portraits"), (768, "clip_l", "Stable Diffusion 1"), (1024, "clip_h", "Stable Diffusion 2")]
+    ("width", "encoder", "family"),
+    [(192, "clip_l", "Portraits"), (768, "clip_l", "Stable Diffusion 1"), (1024, "clip_h", "Stable Diffusion 2")],
 )
-def test_an_embedding_wanders_through_all_formats_unchanged(tmp_path: Path, width: int, encoder: str, family: str) -> None:
+def test_an_embedding_wanders_through_all_formats_unchanged(
+    tmp_path: Path, width: int, encoder: str, family: str
+) -> None:
     first = Embedding("anna", {encoder: rows(3, width)}, 150, "0123456789", "model")
     found = first
     for suffix in (*WRITABLE, *reversed(WRITABLE)):
         found = load_embedding(save_embedding(tmp_path / f"anna{suffix}", found))
         assert same(found, first), suffix
-        assert (found.name, found.step, found.checkpoint_hash, found.checkpoint_name) == ("anna", 150, "0123456789", "model")
+        assert (found.name, found.step, found.checkpoint_hash, found.checkpoint_name) == (
+            "anna",
+            150,
+            "0123456789",
+            "model",
+        )
     assert describe(found)["family"] == family
 
 
@@ -56,7 +68,10 @@ def test_sdxl_comes_back_from_every_format(tmp_path: Path, suffix: str) -> None:
 
 def test_sdxl_in_a_pt_holds_a_plain_dict_of_tensors_alone(tmp_path: Path) -> None:
     content = torch.load(save_embedding(tmp_path / "xl.pt", XL), weights_only=True)
-    assert type(content) is dict and {key: type(value) for key, value in content.items()} == {"clip_l": torch.Tensor, "clip_g": torch.Tensor}
+    assert type(content) is dict and {key: type(value) for key, value in content.items()} == {
+        "clip_l": torch.Tensor,
+        "clip_g": torch.Tensor,
+    }
 
 
 values = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -64,15 +79,21 @@ values = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 @settings(max_examples=15, deadline=None)
 @given(
-    table=st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(values, min_size=width, max_size=width), min_size=1, max_size=3)),
+    table=st.integers(1, 4).flatmap(
+        lambda width: st.lists(st.lists(values, min_size=width, max_size=width), min_size=1, max_size=3)
+    ),
     step=st.none() | st.integers(0, 10**6),
     checkpoint=st.none() | st.text(max_size=20),
     suffix=st.sampled_from(WRITABLE),
 )
-def test_any_numbers_and_texts_survive_any_format(table: list[list[float]], step: int | None, checkpoint: str | None, suffix: str) -> None:
+def test_any_numbers_and_texts_survive_any_format(
+    table: list[list[float]], step: int | None, checkpoint: str | None, suffix: str
+) -> None:
     given_one = Embedding("anna", {"clip_l": torch.tensor(table)}, step, checkpoint, checkpoint)
     with tempfile.TemporaryDirectory() as folder:
-        found = load_embedding(save_embedding(Path(folder) / f"anna{suffix}", given_one, Image.new("RGB", (16, 16), "red")))
+        found = load_embedding(
+            save_embedding(Path(folder) / f"anna{suffix}", given_one, Image.new("RGB", (16, 16), "red"))
+        )
     assert same(found, given_one)
     assert (found.step, found.checkpoint_hash, found.checkpoint_name) == (step, checkpoint, checkpoint)
 
@@ -107,10 +128,18 @@ def test_diffusers_reads_what_is_written(tmp_path: Path, tiny_checkpoint: Path) 
     pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
     one = Embedding("anna", {"clip_l": rows(2, 32)}, 10)
     for suffix in (".pt", ".safetensors"):
-        pipeline.load_textual_inversion(str(save_embedding(tmp_path / f"anna{suffix}", one)), token=f"<anna{suffix[1:]}>")
-    halves = load_file(save_embedding(tmp_path / "xl.safetensors", Embedding("xl", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)})))
+        pipeline.load_textual_inversion(
+            str(save_embedding(tmp_path / f"anna{suffix}", one)), token=f"<anna{suffix[1:]}>"
+        )
+    halves = load_file(
+        save_embedding(tmp_path / "xl.safetensors", Embedding("xl", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}))
+    )
     pipeline.load_textual_inversion(halves["clip_l"], token="<xl>")
     table = pipeline.text_encoder.get_input_embeddings().weight
-    for token, expected in (("<annapt>", one.vectors["clip_l"]), ("<annasafetensors>", one.vectors["clip_l"]), ("<xl>", halves["clip_l"])):
+    for token, expected in (
+        ("<annapt>", one.vectors["clip_l"]),
+        ("<annasafetensors>", one.vectors["clip_l"]),
+        ("<xl>", halves["clip_l"]),
+    ):
         ids = pipeline.tokenizer.convert_tokens_to_ids([token, f"{token}_1"])
         assert torch.equal(table[ids].detach(), expected), token

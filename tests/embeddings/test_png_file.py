@@ -13,10 +13,17 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
+from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.png_file import MAX_JSON_BYTES, from_payload, hide_in_pixels, load_picture, save_card, to_payload
+from ti_core.embeddings.png_file import (
+    MAX_JSON_BYTES,
+    from_payload,
+    hide_in_pixels,
+    load_picture,
+    save_card,
+    to_payload,
+)
 from ti_core.errors import UserError
-from ti_core.library import CARD_KEY
 
 FIRST_STATES_MOD_255 = [253, 242, 127, 44, 157, 27, 239, 133, 38, 79, 167, 4, 177]
 KEYS = ["string_to_token", "string_to_param", "name", "step", "sd_checkpoint", "sd_checkpoint_name"]
@@ -41,7 +48,9 @@ def keystream_by_the_reference(count: int) -> list[int]:
 
 
 def read_by_the_reference(pixels: np.ndarray, width: int) -> bytes:
-    """The hidden bytes, nibble by nibble with the positions of reference 3.5, of a card whose blocks are `width` columns wide."""
+    """The hidden bytes, nibble by nibble with the positions of A1111's image_embedding.py, of a card whose blocks
+    are `width` columns wide.
+    """
     height, keys = len(pixels), keystream_by_the_reference(len(pixels) * width * 3)
 
     def nibble(k: int, left: int) -> int:
@@ -58,8 +67,12 @@ def card_by_the_reference(data: bytes, picture: Image.Image) -> Image.Image:
     width = -(-len(data) // (3 * height))
     padded = data + bytes(3 * height * width - len(data))
     keys = keystream_by_the_reference(len(padded))
-    blocks = [np.array([(shifted & 15) ^ (k & 15) for shifted, k in zip(values, keys, strict=True)], np.uint8).reshape(height, width, 3)
-              for values in (padded, [b >> 4 for b in padded])]  # fmt: skip
+    blocks = [
+        np.array([(shifted & 15) ^ (k & 15) for shifted, k in zip(values, keys, strict=True)], np.uint8).reshape(
+            height, width, 3
+        )
+        for values in (padded, [b >> 4 for b in padded])
+    ]
     black = np.zeros((height, 1, 3), np.uint8)
     return Image.fromarray(np.concatenate([blocks[0], black, np.asarray(picture), black, blocks[1]], axis=1))
 
@@ -83,7 +96,12 @@ def test_a_card_gives_back_exactly_what_it_was_given(tmp_path: Path, vectors: in
     given = an_embedding(vectors, width)
     found = load_picture(save_card(tmp_path / "anna-01-10.png", a_picture(), given))
     assert torch.equal(found.vectors["clip_l"], given.vectors["clip_l"])
-    assert (found.name, found.step, found.checkpoint_hash, found.checkpoint_name) == ("anna-01-10", 10, "0123456789", "Portraits (built in)")
+    assert (found.name, found.step, found.checkpoint_hash, found.checkpoint_name) == (
+        "anna-01-10",
+        10,
+        "0123456789",
+        "Portraits (built in)",
+    )
 
 
 def test_the_text_chunk_is_base64_of_the_json_and_the_only_text(tmp_path: Path) -> None:
@@ -124,7 +142,9 @@ def test_the_hidden_bytes_lie_where_the_reference_puts_them() -> None:
 
 def test_a_card_of_the_smallest_kind_without_decoration_is_read(tmp_path: Path) -> None:
     given = an_embedding(1, 192)
-    card_by_the_reference(zlib.compress(json.dumps(to_payload(given)).encode()), a_picture()).save(tmp_path / "plain.png")
+    card_by_the_reference(zlib.compress(json.dumps(to_payload(given)).encode()), a_picture()).save(
+        tmp_path / "plain.png"
+    )
     assert torch.equal(load_picture(tmp_path / "plain.png").vectors["clip_l"], given.vectors["clip_l"])
 
 
@@ -153,8 +173,32 @@ def test_a_name_from_a_picture_cannot_leave_its_folder() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [[], [[]], [[1.0], [1.0, 2.0]], [["x"]], "rows", [[[1.0]]], [[1e40]], [[float("nan")]], [[10**400]], [[0.0]] * 1000, None],
-    ids=["empty", "no numbers", "ragged", "text", "a string", "three deep", "too large", "nan", "huge", "too many", "null"],
+    [
+        [],
+        [[]],
+        [[1.0], [1.0, 2.0]],
+        [["x"]],
+        "rows",
+        [[[1.0]]],
+        [[1e40]],
+        [[float("nan")]],
+        [[10**400]],
+        [[0.0]] * 1000,
+        None,
+    ],
+    ids=[
+        "empty",
+        "no numbers",
+        "ragged",
+        "text",
+        "a string",
+        "three deep",
+        "too large",
+        "nan",
+        "huge",
+        "too many",
+        "null",
+    ],
 )
 def test_vectors_that_are_none_are_refused(rows: object) -> None:
     payload = {**to_payload(an_embedding()), "string_to_param": {"*": {"TORCHTENSOR": rows}}}
@@ -162,13 +206,18 @@ def test_vectors_that_are_none_are_refused(rows: object) -> None:
         from_payload(payload, "card.png")
 
 
-@pytest.mark.parametrize("payload", [None, 3, [], {}, {"string_to_param": {}}, {"string_to_param": {"a": 1, "b": 2}}, {"string_to_param": {"*": 5}}])
+@pytest.mark.parametrize(
+    "payload",
+    [None, 3, [], {}, {"string_to_param": {}}, {"string_to_param": {"a": 1, "b": 2}}, {"string_to_param": {"*": 5}}],
+)
 def test_json_that_is_no_embedding_is_refused(payload: object) -> None:
     with pytest.raises(UserError, match=r"'card\.png'"):
         from_payload(payload, "card.png")
 
 
-@pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"not json").decode(), base64.b64encode(b"[" * 200_000).decode()])
+@pytest.mark.parametrize(
+    "text", ["not base64!", base64.b64encode(b"not json").decode(), base64.b64encode(b"[" * 200_000).decode()]
+)
 def test_a_damaged_text_chunk_is_refused(tmp_path: Path, text: str) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text(CARD_KEY, text)

@@ -1,4 +1,4 @@
-"""`.pt` files against the rules of A1111's file check (reference 3.7)."""
+"""`.pt` files against the rules of A1111's file check (A1111 1.10.1, modules/safe.py)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ def globals_of(data: bytes) -> set[str]:
 def test_it_reads_back_exactly_and_takes_its_name_from_the_file(tmp_path: Path) -> None:
     again = load_embedding(save_pt(tmp_path / "other.pt", EMBEDDING))
     assert torch.equal(again.vectors["clip_l"], EMBEDDING.vectors["clip_l"])
-    assert (again.name, again.step, again.checkpoint_hash, again.checkpoint_name) == ("other", 10, "0123456789", "portraits")
+    assert (again.name, again.step, again.checkpoint_hash, again.checkpoint_name) == (
+        "other",
+        10,
+        "0123456789",
+        "portraits",
+    )
 
 
 def test_every_zip_member_and_every_global_is_one_that_a1111_allows(tmp_path: Path) -> None:
@@ -48,7 +53,14 @@ def test_every_zip_member_and_every_global_is_one_that_a1111_allows(tmp_path: Pa
 
 def test_it_holds_a1111s_keys_with_plain_values(tmp_path: Path) -> None:
     content = torch.load(save_pt(tmp_path / "anna.pt", EMBEDDING), weights_only=True)
-    assert list(content) == ["string_to_token", "string_to_param", "name", "step", "sd_checkpoint", "sd_checkpoint_name"]
+    assert list(content) == [
+        "string_to_token",
+        "string_to_param",
+        "name",
+        "step",
+        "sd_checkpoint",
+        "sd_checkpoint_name",
+    ]
     assert content["string_to_token"] == {"*": 265} and content["name"] == "anna-10"
     tensor = content["string_to_param"]["*"]
     assert tensor.dtype is torch.float32 and tensor.shape == (3, 768)
@@ -65,7 +77,9 @@ class Harm:
 
 
 @pytest.mark.parametrize("content", [Harm(), {"string_to_param": {"*": Harm()}}])
-def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path, content: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_would_run_code_is_refused_unread(
+    tmp_path: Path, content: object, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = tmp_path / "bad.pt"
     torch.save(content, bad)
     with pytest.raises(UserError, match=r"'bad\.pt' (cannot be read|is neither)"):
@@ -78,9 +92,17 @@ def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path, content: o
 
 @pytest.mark.parametrize(
     "content",
-    [{}, [], {"string_to_param": {}}, {"string_to_param": {"*": torch.ones(1, 8), "+": torch.ones(1, 8)}}, {"string_to_param": {"*": "text"}},
-     {"string_to_param": {"*": torch.ones(2, 2, 2)}}, {"string_to_param": {"*": torch.tensor([[float("nan")]])}}, {"string_to_param": {"*": torch.ones(1, 8, dtype=torch.int64)}}],
-)  # fmt: skip
+    [
+        {},
+        [],
+        {"string_to_param": {}},
+        {"string_to_param": {"*": torch.ones(1, 8), "+": torch.ones(1, 8)}},
+        {"string_to_param": {"*": "text"}},
+        {"string_to_param": {"*": torch.ones(2, 2, 2)}},
+        {"string_to_param": {"*": torch.tensor([[float("nan")]])}},
+        {"string_to_param": {"*": torch.ones(1, 8, dtype=torch.int64)}},
+    ],
+)
 def test_other_content_is_refused_with_the_files_name(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "bad.pt")
     with pytest.raises(UserError, match=r"'bad\.pt'"):
@@ -94,7 +116,10 @@ def test_damaged_files_are_refused_with_the_files_name(tmp_path: Path, data: byt
         load_embedding(tmp_path / "bad.pt")
 
 
-@pytest.mark.parametrize(("tokens", "vectors", "rows"), [(2, 8, [0, 0, 0, 0, 1, 1, 1, 1]), (8, 3, [0, 2, 5]), (1, 2, [0, 0]), (3, 3, [0, 1, 2])])
+@pytest.mark.parametrize(
+    ("tokens", "vectors", "rows"),
+    [(2, 8, [0, 0, 0, 0, 1, 1, 1, 1]), (8, 3, [0, 2, 5]), (1, 2, [0, 0]), (3, 3, [0, 1, 2])],
+)
 def test_new_vectors_take_a1111s_rows_of_the_initialization_text(tokens: int, vectors: int, rows: list[int]) -> None:
     table = torch.arange(tokens, dtype=torch.float32)[:, None].repeat(1, 4)
     assert initial_rows(table, vectors, 4)[:, 0].tolist() == rows

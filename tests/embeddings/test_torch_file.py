@@ -30,11 +30,21 @@ class Harm:
 
 @pytest.mark.parametrize(
     ("params", "zipped"),
-    [({"*": ROWS}, True), ({"*": ROWS}, False), ({"*": nn.Parameter(ROWS)}, True), ({"*": nn.Parameter(ROWS)}, False), ({"<anna>": ROWS.half()}, False),
-     (nn.ParameterDict({"*": nn.Parameter(ROWS)}), True)],
-)  # fmt: skip
+    [
+        ({"*": ROWS}, True),
+        ({"*": ROWS}, False),
+        ({"*": nn.Parameter(ROWS)}, True),
+        ({"*": nn.Parameter(ROWS)}, False),
+        ({"<anna>": ROWS.half()}, False),
+        (nn.ParameterDict({"*": nn.Parameter(ROWS)}), True),
+    ],
+)
 def test_every_torch_kind_of_parameters_is_read(tmp_path: Path, params: object, zipped: bool) -> None:
-    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": params}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": params},
+        tmp_path / "a.pt",
+        _use_new_zipfile_serialization=zipped,
+    )
     (found,) = load_torch_file(tmp_path / "a.pt")["string_to_param"].values()
     assert torch.allclose(found.detach().float(), ROWS, atol=2e-3)
 
@@ -61,7 +71,11 @@ def test_two_threads_may_read_old_files_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "stream"])
 def test_a_file_that_wants_to_run_a_program_is_refused_and_named_and_nothing_runs(tmp_path: Path, zipped: bool) -> None:
     mark = tmp_path / "mark"
-    torch.save({"string_to_param": {"*": ROWS}, "name": Harm(mark)}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
+    torch.save(
+        {"string_to_param": {"*": ROWS}, "name": Harm(mark)},
+        tmp_path / "evil.pt",
+        _use_new_zipfile_serialization=zipped,
+    )
     with pytest.raises(UserError, match=r"'evil\.pt' .* asks to run code of Python \('\w+\.system'\)"):
         load_torch_file(tmp_path / "evil.pt")
     (tmp_path / "bare.pt").write_bytes(pickle.dumps(Harm(mark), protocol=2))

@@ -1,4 +1,6 @@
-"""Files that are no checkpoint, or no whole one: what people put into models/Stable-diffusion by mistake. Each function writes one."""
+"""Files that are no checkpoint, or no whole one: what people put into models/Stable-diffusion by mistake. Each
+function writes one.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,24 @@ LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
 def save_lora(path: Path) -> Path:
     """A LoRA as kohya's trainer names it."""
     block = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
-    save_tensors({f"{block}.lora_down.weight": torch.zeros(4, 32), f"{block}.lora_up.weight": torch.zeros(32, 4), f"{block}.alpha": torch.tensor(4.0)}, path)
+    save_tensors(
+        {
+            f"{block}.lora_down.weight": torch.zeros(4, 32),
+            f"{block}.lora_up.weight": torch.zeros(32, 4),
+            f"{block}.alpha": torch.tensor(4.0),
+        },
+        path,
+    )
     return path
 
 
 def save_vae(path: Path) -> Path:
     """An autoencoder alone, without a prefix, as vae-ft-mse-840000 has its names."""
     prefix = "first_stage_model."
-    save_tensors({name.removeprefix(prefix): tensor for name, tensor in ldm_tensors("sd1").items() if name.startswith(prefix)}, path)
+    save_tensors(
+        {name.removeprefix(prefix): tensor for name, tensor in ldm_tensors("sd1").items() if name.startswith(prefix)},
+        path,
+    )
     return path
 
 
@@ -49,21 +61,35 @@ def save_truncated(kind: str, path: Path, keep: float = 0.5) -> Path:
 
 def save_no_model(path: Path) -> Path:
     """A web page under the name of a checkpoint, as a download behind a login leaves it."""
-    path.write_text("<!DOCTYPE html><html><body>Please log in to download this model.</body></html>\n" * 50, encoding="utf-8")
+    path.write_text(
+        "<!DOCTYPE html><html><body>Please log in to download this model.</body></html>\n" * 50, encoding="utf-8"
+    )
     return path
 
 
 def save_flux(path: Path) -> Path:
     """A few tensors with the names of Flux."""
-    names = ["double_blocks.0.img_attn.qkv.weight", "double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight", "img_in.weight"]
+    names = [
+        "double_blocks.0.img_attn.qkv.weight",
+        "double_blocks.0.img_attn.norm.key_norm.scale",
+        "single_blocks.0.linear1.weight",
+        "img_in.weight",
+    ]
     save_tensors(_zeros(names), path)
     return path
 
 
 def save_sd3(path: Path) -> Path:
     """A few tensors with the names of Stable Diffusion 3, with its own autoencoder and CLIP-L."""
-    network = ["joint_blocks.0.context_block.adaLN_modulation.1.bias", "joint_blocks.0.x_block.attn.qkv.weight", "x_embedder.proj.weight"]
-    others = ["first_stage_model.encoder.conv_in.weight", "text_encoders.clip_l.transformer.text_model.embeddings.position_embedding.weight"]
+    network = [
+        "joint_blocks.0.context_block.adaLN_modulation.1.bias",
+        "joint_blocks.0.x_block.attn.qkv.weight",
+        "x_embedder.proj.weight",
+    ]
+    others = [
+        "first_stage_model.encoder.conv_in.weight",
+        "text_encoders.clip_l.transformer.text_model.embeddings.position_embedding.weight",
+    ]
     save_tensors(_zeros([*(f"model.diffusion_model.{name}" for name in network), *others]), path)
     return path
 
@@ -79,7 +105,11 @@ def save_lightning(kind: str, path: Path) -> Path:
     module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": LIGHTNING})  # type: ignore[attr-defined]
     stubs = {"pytorch_lightning": package, "pytorch_lightning.callbacks": package, LIGHTNING: module}
     with mock.patch.dict(sys.modules, stubs):
-        _save_ckpt(kind, path, callbacks={module.ModelCheckpoint: {"best_model_score": torch.tensor(0.0), "best_model_path": ""}})  # type: ignore[attr-defined]
+        _save_ckpt(
+            kind,
+            path,
+            callbacks={module.ModelCheckpoint: {"best_model_score": torch.tensor(0.0), "best_model_path": ""}},
+        )  # type: ignore[attr-defined]
     return path
 
 

@@ -1,4 +1,6 @@
-"""A small hub on this machine: answers the requests that a download makes, breaks connections, and refuses, as the real one does."""
+"""A small hub on this machine: answers the requests that a download makes, breaks connections, and refuses, as the
+real one does.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[FakeHub]:
             elif hub.refusal or not re.match(r"/(api/models/)?owner/model(/|$)", path):
                 self._refuse(*(hub.refusal or (401, "RepoNotFound")))
             elif path in ("/api/models/owner/model", "/api/models/owner/model/revision/main"):
-                self._answer(json.dumps({"id": "owner/model", "sha": COMMIT, "siblings": [sibling(*file) for file in hub.files.items()]}).encode())
+                self._answer(
+                    json.dumps(
+                        {"id": "owner/model", "sha": COMMIT, "siblings": [sibling(*file) for file in hub.files.items()]}
+                    ).encode()
+                )
             elif path.startswith("/api/"):
                 self._refuse(404, "RevisionNotFound")
             elif hub.gated:
@@ -88,7 +94,9 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[FakeHub]:
 
     def sibling(name: str, content: bytes) -> dict[str, object]:
         large = (
-            {"lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 100}} if not name.endswith((".json", ".txt")) else {}
+            {"lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 100}}
+            if not name.endswith((".json", ".txt"))
+            else {}
         )
         return {"rfilename": name, "size": len(content), **large}
 

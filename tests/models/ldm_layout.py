@@ -1,7 +1,8 @@
 """Renames the tensors of diffusers' networks to the LDM layout that single checkpoint files have; for tests only.
 
-Networks are numbered there in the order of the data: UNet input_blocks, middle_block, output_blocks; autoencoder down.0 and up.0 are the
-largest pictures. OpenCLIP keeps q, k, v of an attention in one tensor and has its projection transposed.
+Networks are numbered there in the order of the data: UNet input_blocks, middle_block, output_blocks; autoencoder
+down.0 and up.0 are the largest pictures. OpenCLIP keeps q, k, v of an attention in one tensor and has its
+projection transposed.
 """
 
 from __future__ import annotations
@@ -13,19 +14,33 @@ from torch import Tensor
 from torch.nn import Module
 
 RESNET = {
-    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
-}  # fmt: skip
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
 UNET_ENDS = {
-    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
-    "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
-}  # fmt: skip
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 OPEN_CLIP = {
-    "embeddings.token_embedding": "token_embedding", "final_layer_norm": "ln_final", "encoder.layers": "transformer.resblocks",
-    "self_attn": "attn", "layer_norm1": "ln_1", "layer_norm2": "ln_2", "fc1": "c_fc", "fc2": "c_proj",
-}  # fmt: skip
+    "embeddings.token_embedding": "token_embedding",
+    "final_layer_norm": "ln_final",
+    "encoder.layers": "transformer.resblocks",
+    "self_attn": "attn",
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "fc1": "c_fc",
+    "fc2": "c_proj",
+}
 
 
 def unet_to_ldm(unet: Module) -> dict[str, Tensor]:
@@ -34,7 +49,9 @@ def unet_to_ldm(unet: Module) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in unet.state_dict().items():
         start, weight = name.rsplit(".", 1)
-        if match := re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name):
+        if match := re.match(
+            r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name
+        ):
             way, block, part, layer, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
             number = block * per_block + layer + (1 if way == "down" else 0)
             if part == "downsamplers":
@@ -79,19 +96,33 @@ def vae_to_ldm(vae: Module) -> dict[str, Tensor]:
 
 
 def clip_to_ldm(encoder: Module, prefix: str) -> dict[str, Tensor]:
-    """CLIP-L as SD1 and SDXL have it: transformers' names of older days under `prefix`, with the positions that were saved then."""
-    renamed = {f"{prefix}text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in encoder.state_dict().items()}
+    """CLIP-L as SD1 and SDXL have it: transformers' names of older days under `prefix`, with the positions that
+    were saved then.
+    """
+    renamed = {
+        f"{prefix}text_model.{name.removeprefix('text_model.')}": tensor
+        for name, tensor in encoder.state_dict().items()
+    }
     return renamed | {f"{prefix}text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
 def open_clip_to_ldm(encoder: Module, prefix: str) -> dict[str, Tensor]:
-    """OpenCLIP as SD2 and SDXL's second encoder have it. SD2's files have a last layer and a projection that its images do not use."""
+    """OpenCLIP as SD2 and SDXL's second encoder have it. SD2's files have a last layer and a projection that its
+    images do not use.
+    """
     state = {name.removeprefix("text_model."): tensor for name, tensor in encoder.state_dict().items()}
     if "text_projection.weight" not in state:
         layers, width = encoder.config.num_hidden_layers, encoder.config.hidden_size
-        unused = {name.replace(f"layers.{layers - 1}.", f"layers.{layers}."): -tensor for name, tensor in state.items() if f"layers.{layers - 1}." in name}
+        unused = {
+            name.replace(f"layers.{layers - 1}.", f"layers.{layers}."): -tensor
+            for name, tensor in state.items()
+            if f"layers.{layers - 1}." in name
+        }
         state |= {**unused, "text_projection.weight": torch.eye(width)}
-    renamed = {"logit_scale": torch.tensor(4.6), "positional_embedding": state.pop("embeddings.position_embedding.weight")}
+    renamed = {
+        "logit_scale": torch.tensor(4.6),
+        "positional_embedding": state.pop("embeddings.position_embedding.weight"),
+    }
     renamed["text_projection"] = state.pop("text_projection.weight").T
     for name, tensor in state.items():
         if ".q_proj." in name:

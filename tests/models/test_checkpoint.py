@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.conftest import TINY, save_tiny_checkpoint
+from ti_core.checkpoints.library import find_checkpoints
 from ti_core.errors import Interrupted, UserError
-from ti_core.library import find_checkpoints
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
-from ti_core.plan import plan_run
+from ti_core.runs.plan import plan_run
 from ti_core.settings import PORTRAITS
 from ti_core.training.diffusion import add_noise, generator_for, images_of_step, noise_of_step, target_of
 from ti_core.workspace import Workspace
@@ -30,7 +30,10 @@ def test_folders_are_listed_with_their_own_size_after_the_built_in_one(workspace
     [
         (lambda f: shutil.rmtree(f / "unet"), "unet"),
         (lambda f: shutil.rmtree(f / "tokenizer"), "tokenizer"),
-        (lambda f: (f / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"broken"), "diffusion_pytorch_model"),
+        (
+            lambda f: (f / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"broken"),
+            "diffusion_pytorch_model",
+        ),
         (lambda f: (f / "scheduler" / "scheduler_config.json").write_text("{"), "tiny"),
         (lambda f: (f / "unet" / "config.json").write_text(json.dumps({"sample_size": "x"})), "tiny"),
     ],
@@ -38,7 +41,9 @@ def test_folders_are_listed_with_their_own_size_after_the_built_in_one(workspace
 def test_a_damaged_checkpoint_is_one_clear_sentence(tmp_path: Path, damage: object, named: str) -> None:
     save_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / TINY)
     damage(tmp_path / "models" / "Stable-diffusion" / TINY)  # type: ignore[operator]
-    with pytest.raises(UserError, match=f"'tiny' (cannot be loaded|is incomplete|is damaged): .*{named}|'tiny' cannot be loaded") as error:
+    with pytest.raises(
+        UserError, match=f"'tiny' (cannot be loaded|is incomplete|is damaged): .*{named}|'tiny' cannot be loaded"
+    ) as error:
         load_checkpoint(TINY, Workspace(tmp_path))
     assert "\n" not in str(error.value)
 
@@ -90,8 +95,14 @@ def test_every_image_is_seen_once_a_pass_and_orders_are_functions_of_seed_and_st
     assert images_of_step(plan, 7, 50) == images_of_step(plan, 7, 50)
     assert images_of_step(plan, 7, 1) != images_of_step(plan, 7, 4)
     clean = [torch.zeros(4, 2, 2), torch.zeros(4, 2, 3)]
-    (noise, timesteps), again, later = noise_of_step(clean, 7, 3), noise_of_step(clean, 7, 3), noise_of_step(clean, 7, 4)
+    (noise, timesteps), again, later = (
+        noise_of_step(clean, 7, 3),
+        noise_of_step(clean, 7, 3),
+        noise_of_step(clean, 7, 4),
+    )
     assert [one.shape for one in noise] == [one.shape for one in clean]
     assert all(torch.equal(a, b) for a, b in zip(noise, again[0], strict=True)) and torch.equal(timesteps, again[1])
     assert not torch.equal(noise[0], later[0][0])
-    assert not torch.equal(torch.rand(4, generator=generator_for(1, "a", 1)), torch.rand(4, generator=generator_for(2, "a", 1)))
+    assert not torch.equal(
+        torch.rand(4, generator=generator_for(1, "a", 1)), torch.rand(4, generator=generator_for(2, "a", 1))
+    )

@@ -27,10 +27,15 @@ def test_configs_give_exactly_the_published_parameter_counts(name: str) -> None:
     configs = FAMILIES[name].configs
     index = json.loads((configs / "model_index.json").read_text())
     with torch.device("meta"):
-        assert parameters(UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet"))) == UNET[name]
+        assert (
+            parameters(UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet")))
+            == UNET[name]
+        )
         assert parameters(AutoencoderKL.from_config(AutoencoderKL.load_config(configs / "vae"))) == VAE
         folders = sorted(configs.glob("text_encoder*"))
-        encoders = [ENCODER_CLASSES[index[folder.name][1]](CLIPTextConfig.from_pretrained(folder)) for folder in folders]
+        encoders = [
+            ENCODER_CLASSES[index[folder.name][1]](CLIPTextConfig.from_pretrained(folder)) for folder in folders
+        ]
     assert [parameters(encoder) for encoder in encoders] == ENCODERS[name]
 
 

@@ -1,4 +1,6 @@
-"""How a checkpoint is loaded: what it predicts, its VAE, precision and clip skip, and what each file that is none is told to be."""
+"""How a checkpoint is loaded: what it predicts, its VAE, precision and clip skip, and what each file that is none
+is told to be.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from tests.models.damaged_files import save_flux, save_hostile, save_lightning, save_lora, save_no_model, save_sd3, save_truncated, save_vae, save_without
+from tests.models.damaged_files import (
+    save_flux,
+    save_hostile,
+    save_lightning,
+    save_lora,
+    save_no_model,
+    save_sd3,
+    save_truncated,
+    save_vae,
+    save_without,
+)
 from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.errors import UserError
@@ -30,11 +42,15 @@ def put(kind: str, workspace: Workspace, name: str = "") -> str:
     return save_single_file(kind, workspace.checkpoints / (name or f"{kind}.safetensors")).name
 
 
-def test_what_a_file_predicts_is_the_users_choice_then_what_it_says_then_what_its_unet_does(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_file_predicts_is_the_users_choice_then_what_it_says_then_what_its_unet_does(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     title = put("sd2_v", workspace)
     assert load_checkpoint(title, workspace, LoadOptions(prediction_type="epsilon")).prediction_type == "epsilon"
     measured = load_checkpoint(title, workspace)
-    assert measured.prediction_type == "v_prediction" and "Choose Prediction type" in measured.notes[0]  # random weights do not give the noise back
+    assert (
+        measured.prediction_type == "v_prediction" and "Choose Prediction type" in measured.notes[0]
+    )  # random weights do not give the noise back
     assert measured.scheduler_config["prediction_type"] == "v_prediction"
 
     def gives_the_noise_back(unet: object, latents: torch.Tensor, *_: object, **__: object) -> tuple[torch.Tensor]:
@@ -47,7 +63,9 @@ def test_what_a_file_predicts_is_the_users_choice_then_what_it_says_then_what_it
     assert told.prediction_type == "v_prediction" and not told.notes
 
 
-def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sd = load_checkpoint(put("sd1_inpainting", workspace), workspace, LoadOptions(precision="float32"))
     seen: list[torch.Tensor] = []
     forward = UNet2DConditionModel.forward
@@ -66,7 +84,12 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(workspa
 def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: Workspace) -> None:
     for kind, changes in (("sd1", True), ("sdxl", False)):
         title = put(kind, workspace)
-        one, two = (PromptEncoder(load_checkpoint(title, workspace, LoadOptions(clip_skip=n))).encode(["a photo of a cat"], {}).words for n in (1, 2))
+        one, two = (
+            PromptEncoder(load_checkpoint(title, workspace, LoadOptions(clip_skip=n)))
+            .encode(["a photo of a cat"], {})
+            .words
+            for n in (1, 2)
+        )
         assert torch.equal(one, two) != changes
     sd = load_checkpoint("sd1.safetensors", workspace, LoadOptions(clip_skip=2))
     ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids
@@ -74,8 +97,12 @@ def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: W
     assert torch.equal(PromptEncoder(sd).encode(["a cat"], {}).words, sd.text_encoders[0].final_layer_norm(layer))
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)])
-def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(workspace: Workspace, precision: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)]
+)
+def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(
+    workspace: Workspace, precision: str, dtype: torch.dtype
+) -> None:
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     title = save_single_file("sdxl", workspace.checkpoints / "half.safetensors", torch.float16).name
     sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
@@ -87,12 +114,16 @@ def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(wo
 @pytest.mark.parametrize("kind", ["sd1", "sdxl"])
 def test_attention_is_torchs_fused_one_everywhere(workspace: Workspace, kind: str) -> None:
     sd = load_checkpoint(put(kind, workspace), workspace)
-    assert {type(processor).__name__ for processor in (*sd.unet.attn_processors.values(), *sd.vae.attn_processors.values())} == {"AttnProcessor2_0"}
+    assert {
+        type(processor).__name__ for processor in (*sd.unet.attn_processors.values(), *sd.vae.attn_processors.values())
+    } == {"AttnProcessor2_0"}
     assert {encoder.config._attn_implementation for encoder in sd.text_encoders} == {"sdpa"}
 
 
 def test_weights_in_several_files_and_beside_other_ones_are_found(workspace: Workspace) -> None:
-    """A text encoder in two files, of which the second has the words, and a UNet in half precision beside the weights without EMA."""
+    """A text encoder in two files, of which the second has the words, and a UNet in half precision beside the
+    weights without EMA.
+    """
     folder = save_folder("sd1", workspace.checkpoints / "split")
     words = load_token_tables("split", workspace)["clip_l"][1]
     unet = load_checkpoint("split", workspace).unet.conv_in.weight.detach().float()
@@ -106,7 +137,10 @@ def test_weights_in_several_files_and_beside_other_ones_are_found(workspace: Wor
     file.with_name("model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
     file.unlink()
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    save_file(
+        {name: tensor.half() for name, tensor in load_file(weights).items()},
+        weights.with_name("diffusion_pytorch_model.fp16.safetensors"),
+    )
     weights.rename(weights.with_name("diffusion_pytorch_model.non_ema.safetensors"))
     assert torch.equal(load_token_tables("split", workspace)["clip_l"][1], words)
     loaded = load_checkpoint("split", workspace)
@@ -122,9 +156,14 @@ def test_a_separate_vae_takes_the_place_of_the_checkpoints_own(workspace: Worksp
     torch.manual_seed(9)
     vae = AutoencoderKL.from_config(AutoencoderKL.load_config(other / "vae"))
     save_file({name: tensor.contiguous() for name, tensor in vae.state_dict().items()}, vaes / "good.safetensors")
-    own, chosen = load_checkpoint(title, workspace), load_checkpoint(title, workspace, LoadOptions(vae="good.safetensors", precision="float32"))
+    own, chosen = (
+        load_checkpoint(title, workspace),
+        load_checkpoint(title, workspace, LoadOptions(vae="good.safetensors", precision="float32")),
+    )
     assert torch.equal(chosen.vae.state_dict()["decoder.conv_in.weight"], vae.state_dict()["decoder.conv_in.weight"])
-    assert not torch.equal(own.vae.state_dict()["decoder.conv_in.weight"].float(), vae.state_dict()["decoder.conv_in.weight"])
+    assert not torch.equal(
+        own.vae.state_dict()["decoder.conv_in.weight"].float(), vae.state_dict()["decoder.conv_in.weight"]
+    )
     with pytest.raises(UserError, match=r"'none\.pt' is not there\. Choose one of: Automatic, None, good\.safetensors"):
         load_checkpoint(title, workspace, LoadOptions(vae="none.pt"))
 
@@ -138,12 +177,20 @@ def test_an_old_file_with_its_trainers_bookkeeping_is_loaded_and_none_of_its_cod
 
 def test_a_file_of_2022_with_its_older_names_is_the_same_model(workspace: Workspace) -> None:
     path = workspace.checkpoints / put("sd1", workspace)
-    old = {name.replace("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."): tensor for name, tensor in load_file(path).items()}
+    old = {
+        name.replace("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."): tensor
+        for name, tensor in load_file(path).items()
+    }
     save_file(old, workspace.checkpoints / "old.safetensors")
     new_model, old_model = load_checkpoint(path.name, workspace), load_checkpoint("old.safetensors", workspace)
-    for (name, a), (_, b) in zip(new_model.text_encoders[0].state_dict().items(), old_model.text_encoders[0].state_dict().items(), strict=True):
+    for (name, a), (_, b) in zip(
+        new_model.text_encoders[0].state_dict().items(), old_model.text_encoders[0].state_dict().items(), strict=True
+    ):
         assert torch.equal(a, b), name
-    assert torch.equal(load_token_tables("old.safetensors", workspace)["clip_l"][1], load_token_tables(path.name, workspace)["clip_l"][1])
+    assert torch.equal(
+        load_token_tables("old.safetensors", workspace)["clip_l"][1],
+        load_token_tables(path.name, workspace)["clip_l"][1],
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +206,9 @@ def test_a_file_of_2022_with_its_older_names_is_the_same_model(workspace: Worksp
         (partial(save_without, "sd1", "cond_stage_model"), "has no text encoder inside"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused_with_its_own_sentence_before_it_is_loaded(workspace: Workspace, save: Callable[[Path], Path], says: str) -> None:
+def test_what_is_no_checkpoint_is_refused_with_its_own_sentence_before_it_is_loaded(
+    workspace: Workspace, save: Callable[[Path], Path], says: str
+) -> None:
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     path = save(workspace.checkpoints / "it.safetensors")
     with pytest.raises(UserError, match=rf"'it\.safetensors' {says}.*\. [A-Z]") as error:
@@ -180,7 +229,9 @@ def test_a_file_that_lacks_a_weight_is_refused_by_its_name(workspace: Workspace)
     tensors = load_file(path)
     del tensors["model.diffusion_model.middle_block.0.in_layers.0.weight"]
     save_file(tensors, path)
-    with pytest.raises(UserError, match=r"'sd1\.safetensors' cannot be loaded: some of the weights that its family has are missing"):
+    with pytest.raises(
+        UserError, match=r"'sd1\.safetensors' cannot be loaded: some of the weights that its family has are missing"
+    ):
         load_checkpoint(path.name, workspace)
 
 
@@ -188,7 +239,9 @@ def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace, mon
     """A CPU is one place, so the moves are watched."""
     sd = load_checkpoint(put("sd1", workspace), workspace)
     sd.device, moves = torch.device("meta"), []
-    monkeypatch.setattr(torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device))))
+    monkeypatch.setattr(
+        torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device)))
+    )
     sd.place(vae_off_device=True, encoders_off_device=True)
     assert moves == [("AutoencoderKL", "cpu"), ("CLIPTextModel", "cpu"), ("UNet2DConditionModel", "meta")]
     with sd.vae_at_work():
@@ -205,13 +258,17 @@ def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Works
 
     sd: StableDiffusion = load_checkpoint(put("sdxl", workspace), workspace)
     Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
-    latents = encode_images(sd, [tmp_path / "wide.png"], PictureSize(SIZE_PX, SIZE_PX, 8), False, lambda event: None, threading.Event())
+    latents = encode_images(
+        sd, [tmp_path / "wide.png"], PictureSize(SIZE_PX, SIZE_PX, 8), False, lambda event: None, threading.Event()
+    )
     assert latents.sizes == [[100, 200, 0, 32, SIZE_PX, SIZE_PX]]
     assert size_of(64, 32) == [32, 64, 0, 0, 32, 64]
 
 
 def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gradient of the vectors in fp16, with the constant loss scale of training/update.py, beside that in float32."""
+    """The gradient of the vectors in fp16, with the constant loss scale of training/update.py, beside that in
+    float32.
+    """
     from ti_core.training.update import FP16_LOSS_SCALE
 
     title = put("sd1", workspace)

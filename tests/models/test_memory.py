@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ti_core.library import find_checkpoint
+from ti_core.checkpoints.library import find_checkpoint
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.device import DeviceState
 from ti_core.models.memory import FACTS, MIB, choose_fit, estimate, facts_by_size, memory_facts, plan_fit
@@ -27,9 +27,12 @@ def test_the_estimate_is_the_sum_of_its_measured_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "batch", "checkpointing", "counted"), [(512, 1, False, 516), (512, 4, False, 2065), (512, 4, True, 783), (1024, 1, True, 783)]
+    ("size", "batch", "checkpointing", "counted"),
+    [(512, 1, False, 516), (512, 4, False, 2065), (512, 4, True, 783), (1024, 1, True, 783)],
 )
-def test_activations_of_sd1_are_what_bench_memory_counted(size: int, batch: int, checkpointing: bool, counted: int) -> None:
+def test_activations_of_sd1_are_what_bench_memory_counted(
+    size: int, batch: int, checkpointing: bool, counted: int
+) -> None:
     need = estimate(SD1, size, size, batch, 2, checkpointing, True, False)
     assert need.activations == pytest.approx(counted * MIB, rel=0.01)
 
@@ -38,7 +41,9 @@ def test_float32_needs_twice_as_much_and_a_preview_counts_where_it_is_the_larger
     half, full = (estimate(SDXL, 1024, 1024, 1, size, True, False, False) for size in (2, 4))
     assert (full.weights, full.activations, full.vae) == (2 * half.weights, 2 * half.activations, 2 * half.vae)
     assert half.total == half.weights + half.vae
-    assert estimate(SDXL, 1024, 1024, 1, 2, True, False, False, vae_slicing=True).vae == pytest.approx((160 + 384) * MIB, rel=0.01)
+    assert estimate(SDXL, 1024, 1024, 1, 2, True, False, False, vae_slicing=True).vae == pytest.approx(
+        (160 + 384) * MIB, rel=0.01
+    )
 
 
 def test_an_autoencoder_that_stays_float32_beside_a_half_unet_counts_twice(workspace: Workspace) -> None:
@@ -52,7 +57,11 @@ def test_an_autoencoder_that_stays_float32_beside_a_half_unet_counts_twice(works
 
 def test_the_sentence_says_the_whole_and_its_parts_in_gigabytes() -> None:
     need = estimate(SD1, 512, 512, 1, 2, False, True, True)
-    assert need.sentence() == "about 2.8 GB of the device's memory: 1.6 for the UNet, 0.5 for the text encoders, 0.5 for 1 picture at once, 0.5 for a preview"
+    assert (
+        need.sentence()
+        == "about 2.8 GB of the device's memory: 1.6 for the UNet, 0.5 for the text encoders, 0.5 for 1 picture at"
+        " once, 0.5 for a preview"
+    )
     assert replace(need, total=10 * MIB).sentence() == "less than 0.1 GB of the device's memory"
 
 
@@ -77,7 +86,12 @@ def test_sdxl_on_8_gb_moves_the_text_encoders_and_on_80_gb_nothing() -> None:
     between = choose_fit(int(9.9 * GIB), SDXL, 1024, 1024, images=20, wishes=TrainSettings(encoders_to_ram="on"))
     assert between.fits and not between.gradient_checkpointing
     large = choose_fit(78 * GIB, SDXL, 1024, 1024, images=12)
-    assert (large.micro_batch, large.vae_off_device, large.gradient_checkpointing, large.encoders_off_device) == (12, False, False, False)
+    assert (large.micro_batch, large.vae_off_device, large.gradient_checkpointing, large.encoders_off_device) == (
+        12,
+        False,
+        False,
+        False,
+    )
 
 
 def test_more_memory_never_means_fewer_pictures_at_once_in_the_same_way() -> None:
@@ -100,19 +114,28 @@ def test_a_choice_of_the_user_is_obeyed_and_the_rest_is_fitted_around_it() -> No
 def test_what_cannot_fit_says_so_with_what_it_would_need() -> None:
     plan = choose_fit(2 * GIB, SDXL, 1024, 1024, images=20)
     assert not plan.fits and plan.micro_batch == 1 and plan.need.total > 2 * GIB
-    refused = choose_fit(int(3.6 * GIB), SD1, 512, 512, 20, wishes=TrainSettings(micro_batch=20, gradient_checkpointing="off"))
+    refused = choose_fit(
+        int(3.6 * GIB), SD1, 512, 512, 20, wishes=TrainSettings(micro_batch=20, gradient_checkpointing="off")
+    )
     assert not refused.fits and refused.micro_batch == 20
 
 
 def test_the_plan_of_the_page_is_that_of_the_run() -> None:
-    """A CPU has few pictures at once, float32 has 4 bytes a number, and the user's precision comes before the device's own."""
+    """A CPU has few pictures at once, float32 has 4 bytes a number, and the user's precision comes before the
+    device's own.
+    """
     settings, images = TrainSettings(), 24
     gpu = plan_fit(settings, DeviceState("cuda", "", 12 * 2**30), SD1, 512, 512, images)
     cpu = plan_fit(settings, DeviceState("cpu", "", 12 * 2**30, half=False), SD1, 512, 512, images)
     assert gpu.micro_batch > 4 == cpu.micro_batch and cpu.need.weights == 2 * gpu.need.weights
-    assert plan_fit(TrainSettings(micro_batch=6), DeviceState("cpu", "", 24 * 2**30), SD1, 512, 512, images).micro_batch == 6
+    assert (
+        plan_fit(TrainSettings(micro_batch=6), DeviceState("cpu", "", 24 * 2**30), SD1, 512, 512, images).micro_batch
+        == 6
+    )
     for precision, half in (("float32", True), ("bfloat16", False)):
-        fit = plan_fit(TrainSettings(precision=precision), DeviceState("cuda", "", 12 * 2**30, half=half), SD1, 512, 512, images)
+        fit = plan_fit(
+            TrainSettings(precision=precision), DeviceState("cuda", "", 12 * 2**30, half=half), SD1, 512, 512, images
+        )
         assert (fit.need.weights == gpu.need.weights) == (precision == "bfloat16")
 
 
@@ -129,5 +152,13 @@ def test_by_its_header_alone_a_checkpoint_is_about_as_large_as_loaded(tmp_path: 
     header = facts_by_size(find_checkpoint(PORTRAITS, Workspace(tmp_path)).facts)
     loaded = memory_facts(load_checkpoint(PORTRAITS, Workspace(tmp_path)))
     assert header.latent_factor == loaded.latent_factor == 4
-    for name in ("unet_parameters", "vae_parameters", "encoder_parameters", "kept_numbers", "checkpointed_numbers", "prompt_bytes", "vae_numbers"):
+    for name in (
+        "unet_parameters",
+        "vae_parameters",
+        "encoder_parameters",
+        "kept_numbers",
+        "checkpointed_numbers",
+        "prompt_bytes",
+        "vae_numbers",
+    ):
         assert 0.6 < getattr(header, name) / getattr(loaded, name) < 1.7, name

@@ -1,4 +1,6 @@
-"""What noise a checkpoint has: in training, in each sampler, from a file and from a folder, and by somebody's choice."""
+"""What noise a checkpoint has: in training, in each sampler, from a file and from a folder, and by somebody's
+choice.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ import torch
 from diffusers import DDPMScheduler
 
 from tests.models.tiny_families import SIZE_PX, change_scheduler, save_folder, save_single_file, save_zero_snr_file
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.errors import UserError
-from ti_core.library import CheckpointFile
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.families import FAMILIES
 from ti_core.models.noise_schedule import alphas_cumprod, noise_schedule
@@ -36,8 +38,12 @@ CPU = torch.device("cpu")
 def save_configs(folder: Path, **values: Any) -> Path:
     """Of a diffusers folder only what says which noise it has."""
     (folder / "scheduler").mkdir(parents=True)
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline", "text_encoder": ["transformers", "CLIPTextModel"]}))
-    (folder / "scheduler" / "scheduler_config.json").write_text((FAMILIES["sdxl"].configs / "scheduler" / "scheduler_config.json").read_text())
+    (folder / "model_index.json").write_text(
+        json.dumps({"_class_name": "StableDiffusionXLPipeline", "text_encoder": ["transformers", "CLIPTextModel"]})
+    )
+    (folder / "scheduler" / "scheduler_config.json").write_text(
+        (FAMILIES["sdxl"].configs / "scheduler" / "scheduler_config.json").read_text()
+    )
     return change_scheduler(folder, **values)
 
 
@@ -56,7 +62,9 @@ def algorithm_1(betas: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("save", [save_zero_snr_file, save_zero_snr_configs])
-def test_zero_terminal_snr_is_rescaled_by_algorithm_1_and_ends_at_exactly_nothing(tmp_path: Path, save: Callable[[Path], Path]) -> None:
+def test_zero_terminal_snr_is_rescaled_by_algorithm_1_and_ends_at_exactly_nothing(
+    tmp_path: Path, save: Callable[[Path], Path]
+) -> None:
     signal = alphas_cumprod(schedule_of(save(tmp_path / "xl.safetensors")))
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     assert signal.dtype is torch.float32 and signal[-1] == 0 and signal[-2] > 0
@@ -71,8 +79,11 @@ def test_zero_terminal_snr_is_rescaled_by_algorithm_1_and_ends_at_exactly_nothin
 def test_a_choice_stands_in_the_place_of_what_the_checkpoint_says(tmp_path: Path, save: Callable[[Path], Path]) -> None:
     path = save(tmp_path / "xl.safetensors")
     for choice, predicts, last in (
-        ("Automatic", "v_prediction", 0.0), ("epsilon", "epsilon", ORDINARY), ("v_prediction", "v_prediction", ORDINARY), (V_ZERO, "v_prediction", 0.0),
-    ):  # fmt: skip
+        ("Automatic", "v_prediction", 0.0),
+        ("epsilon", "epsilon", ORDINARY),
+        ("v_prediction", "v_prediction", ORDINARY),
+        (V_ZERO, "v_prediction", 0.0),
+    ):
         schedule = schedule_of(path, choice)
         assert (schedule["prediction_type"], schedule["rescale_betas_zero_snr"]) == (predicts, last == 0)
         assert float(alphas_cumprod(schedule)[-1]) == pytest.approx(last, abs=1e-6)
@@ -94,17 +105,23 @@ def test_the_model_that_is_kept_is_loaded_anew_for_another_choice(tmp_path: Path
 
 
 @pytest.mark.parametrize("marks", [("v_pred", "ztsnr"), ("ztsnr",)])
-def test_every_sampler_begins_at_pure_noise_and_paints_finite_numbers(tmp_path: Path, marks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_sampler_begins_at_pure_noise_and_paints_finite_numbers(
+    tmp_path: Path, marks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     sd = load_checkpoint(str(save_zero_snr_file(tmp_path / "xl.safetensors", marks)), Workspace(tmp_path))
     seen, decode = [], StableDiffusion.decode
     monkeypatch.setattr(StableDiffusion, "decode", lambda sd, latents: seen.append(latents) or decode(sd, latents))
     for sampler in SAMPLERS:
-        (picture,) = sample_images(sd, [SampleRequest("a woman", steps=4, width=SIZE_PX, height=SIZE_PX, sampler=sampler)], {})
+        (picture,) = sample_images(
+            sd, [SampleRequest("a woman", steps=4, width=SIZE_PX, height=SIZE_PX, sampler=sampler)], {}
+        )
         assert picture.size == (SIZE_PX, SIZE_PX) and torch.isfinite(seen[-1]).all() and np.array(picture).std() > 0
         for steps in (1, 2, 20, 61, 122, 150):  # diffusers gives 61 steps a 62nd one, whose timestep is -1
             solver = solver_for(sd.scheduler_config, sampler)
             set_timesteps(solver, steps, CPU)
-            assert int(solver.timesteps[0]) == 999 and len(solver.timesteps) == steps and int(solver.timesteps.min()) >= 0
+            assert (
+                int(solver.timesteps[0]) == 999 and len(solver.timesteps) == steps and int(solver.timesteps.min()) >= 0
+            )
         assert float(solver.alphas_cumprod[-1]) == (0 if sampler == "DDIM" and "v_pred" in marks else LEAST_SIGNAL)
 
 
@@ -120,7 +137,10 @@ def test_with_a_model_that_is_always_right_every_sampler_arrives_at_the_picture(
                 kept = solver.alphas_cumprod[int(t)]
                 noise = (solver.scale_model_input(x, t) - kept.sqrt() * picture) / (1 - kept).sqrt()
                 x = solver.step(kept.sqrt() * noise - (1 - kept).sqrt() * picture, t, x).prev_sample
-            assert (x - picture).abs().max() < 0.15, (sampler, steps)  # DDIM leaves the noise of the first timestep, as A1111's does
+            assert (x - picture).abs().max() < 0.15, (
+                sampler,
+                steps,
+            )  # DDIM leaves the noise of the first timestep, as A1111's does
 
 
 def test_ddim_at_zero_snr_takes_the_picture_out_of_v(tmp_path: Path) -> None:
@@ -153,15 +173,25 @@ def test_a_folders_own_betas_are_those_of_training_and_of_every_sampler(tmp_path
 
 def test_how_a_folder_spaces_its_steps_counts_but_not_the_solver_that_it_was_saved_with(tmp_path: Path) -> None:
     folder = save_zero_snr_configs(tmp_path / "xl")
-    change_scheduler(folder, timestep_spacing="linspace", steps_offset=3, use_karras_sigmas=True, _class_name="EulerDiscreteScheduler")
+    change_scheduler(
+        folder,
+        timestep_spacing="linspace",
+        steps_offset=3,
+        use_karras_sigmas=True,
+        _class_name="EulerDiscreteScheduler",
+    )
     euler = solver_for(schedule_of(folder), "Euler").config
     assert (euler.timestep_spacing, euler.steps_offset, euler.use_karras_sigmas) == ("linspace", 3, False)
     change_scheduler(folder, timestep_spacing=None)
     assert schedule_of(folder)["timestep_spacing"] == "trailing"
     change_scheduler(folder, rescale_betas_zero_snr=False)
-    assert schedule_of(folder)["timestep_spacing"] == "linspace", "what EulerDiscreteScheduler takes where nothing is said"
+    assert schedule_of(folder)["timestep_spacing"] == "linspace", (
+        "what EulerDiscreteScheduler takes where nothing is said"
+    )
     change_scheduler(folder, beta_start=None, beta_end=None, beta_schedule=None, _class_name="LCMScheduler")
-    assert float(alphas_cumprod(schedule_of(folder))[-1]) == pytest.approx(ORDINARY, abs=1e-6), "as LCMScheduler's own betas"
+    assert float(alphas_cumprod(schedule_of(folder))[-1]) == pytest.approx(ORDINARY, abs=1e-6), (
+        "as LCMScheduler's own betas"
+    )
 
 
 def test_another_noise_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -25,11 +25,18 @@ def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole
     encoder = PromptEncoder(sd)
     slots = [t for t in encoder.tokenize("Anna and joanna, ANNA-x anna", {"anna": 2}) if isinstance(t, Slot)]
     assert slots == [Slot("anna", 0), Slot("anna", 1)] * 3
-    assert [t.name for t in encoder.tokenize("anna-x, anna", {"anna": 1, "anna-x": 1}) if isinstance(t, Slot)] == ["anna-x", "anna"]
+    assert [t.name for t in encoder.tokenize("anna-x, anna", {"anna": 1, "anna-x": 1}) if isinstance(t, Slot)] == [
+        "anna-x",
+        "anna",
+    ]
 
 
-@pytest.mark.parametrize(("name", "text", "count"), [("İrem", "a photo of İrem", 1), ("kiz", "bir kız, kiz, KIZ", 3), ("masse", "maſſe", 1)])
-def test_letters_that_fold_in_their_own_way_are_found_as_the_search_finds_them(sd: StableDiffusion, name: str, text: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "count"), [("İrem", "a photo of İrem", 1), ("kiz", "bir kız, kiz, KIZ", 3), ("masse", "maſſe", 1)]
+)
+def test_letters_that_fold_in_their_own_way_are_found_as_the_search_finds_them(
+    sd: StableDiffusion, name: str, text: str, count: int
+) -> None:
     slots = [t for t in PromptEncoder(sd).tokenize(text, {name: 1}) if isinstance(t, Slot)]
     assert slots == [Slot(name, 0)] * count
 
@@ -46,13 +53,17 @@ def test_a_vector_that_is_a_words_own_row_means_that_word(sd: StableDiffusion) -
     row = sd.text_encoders[0].get_input_embeddings().weight[token]
     encoder = PromptEncoder(sd)
     assert torch.allclose(
-        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words, encoder.encode(["photo of a, red"], {}).words, atol=1e-6
+        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words,
+        encoder.encode(["photo of a, red"], {}).words,
+        atol=1e-6,
     )
 
 
 def test_gradients_reach_the_vectors_used_and_nothing_else(sd: StableDiffusion) -> None:
     vectors = torch.randn(2, sd.widths["clip_l"], requires_grad=True)
-    PromptEncoder(sd).encode(["a photo of anna", "a photo"], {"anna": {"clip_l": vectors}}).words.square().sum().backward()
+    PromptEncoder(sd).encode(
+        ["a photo of anna", "a photo"], {"anna": {"clip_l": vectors}}
+    ).words.square().sum().backward()
     assert vectors.grad is not None and bool((vectors.grad.abs().sum(1) > 0).all())
     assert all(p.grad is None for p in sd.text_encoders[0].parameters())
 

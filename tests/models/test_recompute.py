@@ -14,24 +14,38 @@ from bench.memory import kept_bytes
 from ti_core.models.recompute import keep_all, save_memory
 
 SHARED: dict[str, Any] = {
-    "sample_size": 8, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "cross_attention_dim": 32, "norm_num_groups": 8,
-}  # fmt: skip
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "cross_attention_dim": 32,
+    "norm_num_groups": 8,
+}
 
 
 def sd1_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        **SHARED, block_out_channels=(32, 64), attention_head_dim=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-    )  # fmt: skip
+        **SHARED,
+        block_out_channels=(32, 64),
+        attention_head_dim=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
 
 
 def sdxl_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        **SHARED, block_out_channels=(32, 64, 64), attention_head_dim=(2, 4, 4), transformer_layers_per_block=(1, 2, 2), use_linear_projection=True,
+        **SHARED,
+        block_out_channels=(32, 64, 64),
+        attention_head_dim=(2, 4, 4),
+        transformer_layers_per_block=(1, 2, 2),
+        use_linear_projection=True,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=96,
-    )  # fmt: skip
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=96,
+    )
 
 
 def one_pass(unet: UNet2DConditionModel, autocast: bool) -> tuple[list[Tensor], int]:
@@ -48,7 +62,9 @@ def one_pass(unet: UNet2DConditionModel, autocast: bool) -> tuple[list[Tensor], 
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize(("weights", "autocast"), [(torch.float32, False), (torch.float32, True), (torch.bfloat16, True)])
+@pytest.mark.parametrize(
+    ("weights", "autocast"), [(torch.float32, False), (torch.float32, True), (torch.bfloat16, True)]
+)
 @pytest.mark.parametrize("make", [sd1_unet, sdxl_unet])
 def test_output_and_gradient_are_those_of_the_plain_unet_bit_for_bit(
     make: Callable[[], UNet2DConditionModel], weights: torch.dtype, autocast: bool, checkpointing: bool
@@ -66,7 +82,9 @@ def test_output_and_gradient_are_those_of_the_plain_unet_bit_for_bit(
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("make", [sd1_unet, sdxl_unet])
-def test_at_least_a_quarter_less_is_kept_and_keep_all_undoes_it(make: Callable[[], UNet2DConditionModel], autocast: bool) -> None:
+def test_at_least_a_quarter_less_is_kept_and_keep_all_undoes_it(
+    make: Callable[[], UNet2DConditionModel], autocast: bool
+) -> None:
     unet = make().requires_grad_(False).eval()
     plain = one_pass(unet, autocast)[1]
     save_memory(unet)

@@ -1,4 +1,6 @@
-"""A single file gives the same networks as the folder, with no network; so the tiny files have the layout of real ones."""
+"""A single file gives the same networks as the folder, with no network; so the tiny files have the layout of real
+ones.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,15 @@ from tests.models.tiny_families import KINDS, family_of, ldm_tensors, save_folde
 from ti_core.models.families import FAMILIES
 
 pytestmark = pytest.mark.usefixtures("tiny_families", "offline")
-DAMAGED = [save_lora, save_vae, save_flux, save_sd3, save_no_model, lambda path: save_truncated("sd1", path), lambda path: save_truncated("sd1", path, 0.001)]
+DAMAGED = [
+    save_lora,
+    save_vae,
+    save_flux,
+    save_sd3,
+    save_no_model,
+    lambda path: save_truncated("sd1", path),
+    lambda path: save_truncated("sd1", path, 0.001),
+]
 SD1_NAMES = [
     "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
     "model.diffusion_model.output_blocks.11.0.skip_connection.weight",
@@ -39,7 +49,10 @@ SD1_NAMES = [
 NAMES = {
     "sd1": SD1_NAMES,
     "sd1_inpainting": SD1_NAMES,
-    "sd2_eps": ["cond_stage_model.model.transformer.resblocks.23.attn.in_proj_weight", "cond_stage_model.model.ln_final.weight"],
+    "sd2_eps": [
+        "cond_stage_model.model.transformer.resblocks.23.attn.in_proj_weight",
+        "cond_stage_model.model.ln_final.weight",
+    ],
     "sd2_v": ["cond_stage_model.model.token_embedding.weight", "cond_stage_model.model.positional_embedding"],
     "sdxl": [
         "model.diffusion_model.label_emb.0.0.weight",
@@ -59,11 +72,15 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load_single_file(kind: str, path: Path) -> DiffusionPipeline:
-    """diffusers' own way. Inpainting has five more channels in the UNet's first layer, which the config does not have."""
+    """diffusers' own way. Inpainting has five more channels in the UNet's first layer, which the config does not
+    have.
+    """
     configs = str(FAMILIES[family_of(kind)].configs)
     parts = {name: part for name, part in tiny_pipeline(kind).components.items() if name.startswith("tokenizer")}
     if kind == "sd1_inpainting":
-        parts["unet"] = UNet2DConditionModel.from_single_file(str(path), config=configs, subfolder="unet", in_channels=9, local_files_only=True)
+        parts["unet"] = UNet2DConditionModel.from_single_file(
+            str(path), config=configs, subfolder="unet", in_channels=9, local_files_only=True
+        )
     pipeline = StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
     return pipeline.from_single_file(str(path), config=configs, local_files_only=True, **parts)
 
@@ -107,7 +124,10 @@ def test_damaged_files_do_not_load(save: Callable[[Path], Path], ending: str, tm
 @pytest.mark.parametrize(
     ("part", "error"),
     [
-        ("model.diffusion_model.time_embed.0.weight", NotImplementedError),  # "Cannot copy out of meta tensor", which the loader turns into a sentence
+        (
+            "model.diffusion_model.time_embed.0.weight",
+            NotImplementedError,
+        ),  # "Cannot copy out of meta tensor", which the loader turns into a sentence
         ("first_stage_model.", SingleFileComponentError),
         ("cond_stage_model.", SingleFileComponentError),
     ],

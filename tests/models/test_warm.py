@@ -31,7 +31,12 @@ def test_the_same_choice_is_not_loaded_again_and_comes_as_if_it_were(own: Worksp
     first.place(vae_off_device=True)
     again = warm_checkpoint(TINY, own, OPTIONS)
     assert again is first
-    assert not again.unet.is_gradient_checkpointing and not again.vae.use_tiling and again.compiled_unet is None and not again.vae_idles_on_cpu
+    assert (
+        not again.unet.is_gradient_checkpointing
+        and not again.vae.use_tiling
+        and again.compiled_unet is None
+        and not again.vae_idles_on_cpu
+    )
 
 
 @pytest.mark.parametrize("change", [{"precision": "float32"}, {"precision": "bfloat16"}, {"clip_skip": 2}])

@@ -1,6 +1,8 @@
-"""Tiny random checkpoints of every family, in every layout of real ones: the same classes, blocks, names and tokens, only narrow.
+"""Tiny random checkpoints of every family, in every layout of real ones: the same classes, blocks, names and
+tokens, only narrow.
 
-`tiny_families` is the fixture that a test needs when it loads a single file: it puts the configs of these in the place of the shipped ones.
+`tiny_families` is the fixture that a test needs when it loads a single file: it puts the configs of these in the
+place of the shipped ones.
 """
 
 from __future__ import annotations
@@ -35,22 +37,39 @@ KINDS = ("sd1", "sd2_eps", "sd2_v", "sdxl", "sd1_inpainting")
 """Family, and what is special."""
 SIZE_PX = 64
 SHIPPED = families.CONFIGS
-ENCODER = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "projection_dim": 32}
-UNET = {"block_out_channels": [32, 32, 64, 64], "norm_num_groups": 8, "sample_size": SIZE_PX // 8, "cross_attention_dim": 32}
+ENCODER = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "projection_dim": 32,
+}
+UNET = {
+    "block_out_channels": [32, 32, 64, 64],
+    "norm_num_groups": 8,
+    "sample_size": SIZE_PX // 8,
+    "cross_attention_dim": 32,
+}
 NARROW: dict[str, dict[str, Any]] = {
     "vae": {"block_out_channels": [8, 8, 16, 16], "norm_num_groups": 4, "layers_per_block": 1, "sample_size": SIZE_PX},
     "sd1/unet": {**UNET, "attention_head_dim": 4},
     "sd2/unet": {**UNET, "attention_head_dim": [2, 2, 4, 4], "cross_attention_dim": 48},
     "sdxl/unet": {
-        **UNET, "block_out_channels": [32, 32, 64], "attention_head_dim": [2, 2, 4], "transformer_layers_per_block": [1, 1, 2],
-        "cross_attention_dim": 32 + 64, "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 64,
+        **UNET,
+        "block_out_channels": [32, 32, 64],
+        "attention_head_dim": [2, 2, 4],
+        "transformer_layers_per_block": [1, 1, 2],
+        "cross_attention_dim": 32 + 64,
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + 64,
     },
     "sd2/text_encoder": {**ENCODER, "hidden_size": 48, "num_hidden_layers": 23},
     "text_encoder": ENCODER,
     "text_encoder_2": {**ENCODER, "hidden_size": 64, "intermediate_size": 128, "projection_dim": 64},
-}  # fmt: skip
-"""What differs from the shipped configs. Vectors are 32 (clip_l), 48 (clip_h) and 64 (clip_g) wide, so that families still differ by width.
-SD2 keeps its 23 layers: files have 24, of which the last is never used."""
+}
+"""What differs from the shipped configs. Vectors are 32 (clip_l), 48 (clip_h) and 64 (clip_g) wide, so that
+families still differ by width. SD2 keeps its 23 layers: files have 24, of which the last is never used.
+"""
 
 
 def tiny_configs(folder: Path) -> Path:
@@ -92,12 +111,17 @@ def _build(kind: str, configs: Path) -> DiffusionPipeline:
     parts: dict[str, Any] = {
         "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet"), **channels),
         "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(configs / "vae")),
-        "scheduler": DDPMScheduler.from_pretrained(configs / "scheduler", **({"prediction_type": "epsilon"} if kind == "sd2_eps" else {})),
+        "scheduler": DDPMScheduler.from_pretrained(
+            configs / "scheduler", **({"prediction_type": "epsilon"} if kind == "sd2_eps" else {})
+        ),
     }
     for i, tokenizer in enumerate(load_tokenizers(FAMILIES[family_of(kind)])):
         which = "_2" if i else ""
         network = CLIPTextModelWithProjection if i else CLIPTextModel
-        parts |= {f"text_encoder{which}": network(CLIPTextConfig.from_pretrained(configs / f"text_encoder{which}")), f"tokenizer{which}": tokenizer}
+        parts |= {
+            f"text_encoder{which}": network(CLIPTextConfig.from_pretrained(configs / f"text_encoder{which}")),
+            f"tokenizer{which}": tokenizer,
+        }
     for part in parts.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
@@ -114,7 +138,9 @@ def save_folder(kind: str, folder: Path) -> Path:
 
 
 def ldm_tensors(kind: str, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """All tensors of a single file, by their LDM names, with the schedule and counters that real files of SD1 and SD2 carry."""
+    """All tensors of a single file, by their LDM names, with the schedule and counters that real files of SD1 and
+    SD2 carry.
+    """
     pipeline = tiny_pipeline(kind)
     tensors = unet_to_ldm(pipeline.unet) | vae_to_ldm(pipeline.vae)
     if family_of(kind) == "sdxl":
@@ -129,7 +155,14 @@ def ldm_tensors(kind: str, dtype: torch.dtype = torch.float32) -> dict[str, Tens
         return tensors
     signal = pipeline.scheduler.alphas_cumprod
     schedule = {"betas": pipeline.scheduler.betas, "alphas_cumprod": signal, "sqrt_alphas_cumprod": signal.sqrt()}
-    return tensors | schedule | {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(470_000, dtype=torch.int32)}
+    return (
+        tensors
+        | schedule
+        | {
+            "model_ema.decay": torch.tensor(0.9999),
+            "model_ema.num_updates": torch.tensor(470_000, dtype=torch.int32),
+        }
+    )
 
 
 def save_single_file(kind: str, path: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -139,7 +172,9 @@ def save_single_file(kind: str, path: Path, dtype: torch.dtype = torch.float32) 
 
 
 def save_zero_snr_file(path: Path, marks: tuple[str, ...] = ("v_pred", "ztsnr")) -> Path:
-    """SDXL in one file with the empty tensors by which such files say what they predict and how their noise ends (A1111's pull request 16567)."""
+    """SDXL in one file with the empty tensors by which such files say what they predict and how their noise ends
+    (A1111's pull request 16567).
+    """
     save_tensors(ldm_tensors("sdxl") | {mark: torch.tensor([]) for mark in marks}, path)
     return path
 
@@ -154,7 +189,9 @@ def change_scheduler(folder: Path, **values: Any) -> Path:
 
 def save_zero_snr_folder(folder: Path, **values: Any) -> Path:
     """The same weights as a diffusers folder whose scheduler says so."""
-    return change_scheduler(save_folder("sdxl", folder), **{"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, **values})
+    return change_scheduler(
+        save_folder("sdxl", folder), **{"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, **values}
+    )
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

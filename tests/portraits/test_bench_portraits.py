@@ -1,4 +1,6 @@
-"""The measurements' ruler: drawn pictures score nearly all, pictures of other people much less, and prompts state what is counted."""
+"""The measurements' ruler: drawn pictures score nearly all, pictures of other people much less, and prompts state
+what is counted.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ import random
 
 import torch
 
-from bench.portraits import SCENE_STATED, description, identity_share, mean_share, obedience_share, photo_scenes, scene_prompts, stated_of
+from bench.portraits import (
+    SCENE_STATED,
+    description,
+    identity_share,
+    mean_share,
+    obedience_share,
+    photo_scenes,
+    scene_prompts,
+    stated_of,
+)
 from ti_core.portraits.classifier import load_classifier
 from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.world import draw_person, phrase_for
@@ -44,4 +55,6 @@ def test_a_description_states_every_attribute_that_it_claims() -> None:
         text, stated = description(person, rng)
         phrases = text.split(", ")
         assert phrases[0] == f"a {person.gender}"
-        assert {phrase_for(name, person, scene) for name in stated} - {None} == {p for p in phrases[1:] if not p.endswith("brows")}
+        assert {phrase_for(name, person, scene) for name in stated} - {None} == {
+            p for p in phrases[1:] if not p.endswith("brows")
+        }

@@ -15,7 +15,12 @@ from ti_core.settings import TrainSettings
 
 def run_of(row: str, person: int, seed: int, **curve: float) -> dict[str, object]:
     values = {passes.removeprefix("p"): [identity, 0.9, 0.3] for passes, identity in curve.items()}
-    return {"key": [row, "x", 1, person, seed], "curve": values, "best": [max(curve.values()), 0.9, 0.3], "best_passes": 30}
+    return {
+        "key": [row, "x", 1, person, seed],
+        "curve": values,
+        "best": [max(curve.values()), 0.9, 0.3],
+        "best_passes": 30,
+    }
 
 
 def test_the_same_people_are_drawn_for_a_seed_and_others_for_another() -> None:
@@ -40,7 +45,11 @@ def test_passes_are_read_between_the_points_on_a_logarithmic_scale() -> None:
 
 
 def test_likeness_is_measured_against_the_best_that_a1111_reaches_on_the_same_person() -> None:
-    runs = [run_of("a1111", 0, 0, p30=0.5, p120=0.58), run_of("a1111", 0, 1, p30=0.5, p120=0.62), run_of("ours", 0, 0, p10=0.5, p30=0.7)]
+    runs = [
+        run_of("a1111", 0, 0, p30=0.5, p120=0.58),
+        run_of("a1111", 0, 1, p30=0.5, p120=0.62),
+        run_of("ours", 0, 0, p10=0.5, p30=0.7),
+    ]
     rows = mean_runs(runs)
     found = likeness(rows["ours"], rows["a1111"])
     assert found["passes_to_likeness"] == pytest.approx(10 * 3 ** ((0.95 * 0.6 - 0.5) / 0.2), abs=0.1)
@@ -61,8 +70,13 @@ def test_every_row_is_a_form_that_can_be_trained(workspace, dataset) -> None:  #
             continue
         settings = TrainSettings.from_dict(row.train(workspace, "datasets/anna", "zqx"))
         assert not settings.problems(), name
-        assert settings.batch_size * settings.gradient_accumulation_steps in (row.images_per_step, 8), name  # 4 photos here, 12 in the bench
-        assert not row.passes or (row.passes == settings.steps * row.images_per_step and row.evaluate_every == settings.image_every), name
+        assert settings.batch_size * settings.gradient_accumulation_steps in (
+            row.images_per_step,
+            8,
+        ), name  # 4 photos here, 12 in the bench
+        assert not row.passes or (
+            row.passes == settings.steps * row.images_per_step and row.evaluate_every == settings.image_every
+        ), name
 
 
 def test_a_longer_run_adds_its_points_to_a_shorter_one(tmp_path) -> None:  # type: ignore[no-untyped-def]

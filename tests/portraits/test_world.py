@@ -28,7 +28,22 @@ from ti_core.portraits.world import (
     visible,
 )
 
-PLAIN = Person("man", "tan", "brown", "short", "blue", "oval", "thin", "small", "none", "none", "none", "none", eye_gap=1.0, jaw=1.0)
+PLAIN = Person(
+    "man",
+    "tan",
+    "brown",
+    "short",
+    "blue",
+    "oval",
+    "thin",
+    "small",
+    "none",
+    "none",
+    "none",
+    "none",
+    eye_gap=1.0,
+    jaw=1.0,
+)
 SCENE = Scene("serious", "none", "red", "teal", "even", "front", "photo", dx=0.0, dy=0.0, scale=1.0, tilt_deg=0.0)
 
 
@@ -81,7 +96,13 @@ def test_every_known_name_is_one_person_and_no_word_of_the_captions() -> None:
     assert len(people) == NAME_COUNT == len(set(people.values()))
     assert people == known_people()
     assert list(people)[:40] == made_up_names(40)
-    words = {word for a in ATTRIBUTES for value in a.values for word in value.split()} | {"man", "woman", "photo", "wearing", "shirt"}
+    words = {word for a in ATTRIBUTES for value in a.values for word in value.split()} | {
+        "man",
+        "woman",
+        "photo",
+        "wearing",
+        "shirt",
+    }
     assert not words & set(people)
 
 
@@ -105,7 +126,9 @@ def test_women_have_no_beard_and_are_never_bald() -> None:
         (PLAIN, SCENE, set()),
     ],
 )
-def test_labels_are_minus_one_exactly_where_the_picture_cannot_show_the_value(person: Person, scene: Scene, hidden: set[str]) -> None:
+def test_labels_are_minus_one_exactly_where_the_picture_cannot_show_the_value(
+    person: Person, scene: Scene, hidden: set[str]
+) -> None:
     found = labels(person, scene)
     assert {name for name, value in found.items() if value == -1} == hidden
     for name, value in found.items():
@@ -126,7 +149,10 @@ def test_every_small_variation_moves_something(field: str) -> None:
     if hasattr(PLAIN, field):
         assert np.abs(pixels(replace(PLAIN, **{field: 1.06}), SCENE) - pixels(PLAIN, SCENE)).max() > 8
     else:
-        assert np.abs(pixels(PLAIN, replace(SCENE, **{field: getattr(SCENE, field) + 0.05})) - pixels(PLAIN, SCENE)).max() > 0
+        assert (
+            np.abs(pixels(PLAIN, replace(SCENE, **{field: getattr(SCENE, field) + 0.05})) - pixels(PLAIN, SCENE)).max()
+            > 0
+        )
 
 
 def test_a_picture_has_the_size_asked_for_and_is_the_same_twice() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import TINY, Recorder
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401
+from tests.training.test_loop import anna, rows_of, train
 from ti_core.events import Notice
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -32,7 +32,7 @@ class Compiler:
         return compiled
 
 
-def trained(workspace: Workspace, anna: Path, **changes: object) -> tuple[Tensor, Recorder]:  # noqa: F811
+def trained(workspace: Workspace, anna: Path, **changes: object) -> tuple[Tensor, Recorder]:
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
     recorder = train(workspace, image_every=3, save_every=0, **changes)
     return rows_of(anna), recorder
@@ -42,10 +42,16 @@ def fails(words: Tensor) -> Tensor:
     raise RuntimeError("no compiler found")
 
 
-@pytest.mark.parametrize(("change", "told"), [(lambda words: words.roll(1, -1), "cosine"), (fails, "no compiler found")])
+@pytest.mark.parametrize(
+    ("change", "told"), [(lambda words: words.roll(1, -1), "cosine"), (fails, "no compiler found")]
+)
 def test_a_wrong_compiled_unet_is_refused_and_the_run_is_the_plain_one(
-    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Tensor], Tensor], told: str  # noqa: F811
-) -> None:  # fmt: skip
+    workspace: Workspace,
+    anna: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Tensor], Tensor],
+    told: str,
+) -> None:
     plain, _ = trained(workspace, anna, compile_unet="off")
     monkeypatch.setattr(torch, "compile", compiler := Compiler(change))
     rows, events = trained(workspace, anna, compile_unet="on")
@@ -54,7 +60,9 @@ def test_a_wrong_compiled_unet_is_refused_and_the_run_is_the_plain_one(
     assert [n.text for n in events.of(Notice) if "compiled UNet is not used" in n.text and told in n.text]
 
 
-def test_a_right_one_takes_over_after_the_second_step_but_not_in_previews(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_right_one_takes_over_after_the_second_step_but_not_in_previews(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain, _ = trained(workspace, anna, compile_unet="off")
     monkeypatch.setattr(torch, "compile", compiler := Compiler(lambda words: words))
     rows, events = trained(workspace, anna, compile_unet="on")
@@ -62,7 +70,7 @@ def test_a_right_one_takes_over_after_the_second_step_but_not_in_previews(worksp
     assert compiler.passes == 3  # its trial, and steps 3 and 4
 
 
-def test_automatic_leaves_a_cpu_alone(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_automatic_leaves_a_cpu_alone(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", compiler := Compiler(fails))
     trained(workspace, anna)
     assert compiler.passes == 0

@@ -6,9 +6,9 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.models.tiny_families import save_folder
+from ti_core.checkpoints.library import optimizer_file
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.library import optimizer_file
 from ti_core.models.checkpoint import load_checkpoint, load_token_tables
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -18,7 +18,9 @@ from ti_core.workspace import Workspace
 def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
     tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
     ids = tokenizer("ab", add_special_tokens=False).input_ids
-    embedding = load_embedding(create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace))
+    embedding = load_embedding(
+        create_embedding(CreateSettings(name="anna", initialization_text="ab", vectors=4, checkpoint=TINY), workspace)
+    )
     expected = table[[ids[i * len(ids) // 4] for i in range(4)]].float()
     assert torch.equal(embedding.vectors["clip_l"], expected)
     assert (embedding.step, embedding.checkpoint_hash) == (0, None)
@@ -31,20 +33,28 @@ def test_the_token_table_alone_is_that_of_the_loaded_encoder(workspace: Workspac
 
 def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(workspace: Workspace) -> None:
     tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
-    one = load_embedding(create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace))
+    one = load_embedding(
+        create_embedding(CreateSettings(name="one", initialization_text="abcdef", checkpoint=TINY), workspace)
+    )
     first = tokenizer("abcdef", add_special_tokens=False).input_ids[0]
     assert torch.equal(one.vectors["clip_l"][0], table[first].float())
-    none = load_embedding(create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace))
+    none = load_embedding(
+        create_embedding(CreateSettings(name="none", initialization_text="", vectors=2, checkpoint=TINY), workspace)
+    )
     assert not none.vectors["clip_l"].any()
 
 
 def test_sd2_spreads_all_tokens_over_the_vectors(workspace: Workspace, tiny_families: object) -> None:
-    """A1111 cuts the text for CLIP-L alone: 8 tokens and 3 vectors are tokens 0, 2 and 5 (reference 3.1)."""
+    """A1111 cuts the text for CLIP-L alone: 8 tokens and 3 vectors are tokens 0, 2 and 5 (A1111 1.10.1,
+    textual_inversion.py: Embedding, create_embedding).
+    """
     save_folder("sd2_eps", workspace.checkpoints / "sd2")
     tokenizer, table = load_token_tables("sd2", workspace)["clip_h"]
     text = "one two three four five six seven eight"
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    made = load_embedding(create_embedding(CreateSettings(name="two", initialization_text=text, vectors=3, checkpoint="sd2"), workspace))
+    made = load_embedding(
+        create_embedding(CreateSettings(name="two", initialization_text=text, vectors=3, checkpoint="sd2"), workspace)
+    )
     assert torch.equal(made.vectors["clip_l"], table[[ids[i * len(ids) // 3] for i in range(3)]].float())
     assert ids[len(ids) // 3] != ids[1]
 
@@ -91,7 +101,9 @@ def test_a_name_that_differs_in_capital_letters_only_is_refused(workspace: Works
         ({"name": "a", "checkpoint": "nowhere"}, "'nowhere' does not exist"),
     ],
 )
-def test_bad_input_is_one_clear_sentence_and_writes_nothing(workspace: Workspace, values: dict[str, object], named: str) -> None:
+def test_bad_input_is_one_clear_sentence_and_writes_nothing(
+    workspace: Workspace, values: dict[str, object], named: str
+) -> None:
     with pytest.raises(UserError, match=named):
         create_embedding(CreateSettings.from_dict({"checkpoint": TINY, **values}), workspace)
     assert not workspace.embeddings.exists()

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from tests.conftest import Recorder
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401
-from ti_core.best_step import best_of
+from tests.training.test_loop import anna, rows_of, train
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Finished, Notice, Started, StepDone
+from ti_core.runs.best_step import best_of
 from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import evaluate, loop
 from ti_core.training.create import create_embedding
@@ -33,16 +33,20 @@ def many(dataset: Path) -> Path:
     return dataset
 
 
-def test_evaluation_and_previews_change_nothing_in_the_vectors(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_evaluation_and_previews_change_nothing_in_the_vectors(workspace: Workspace, anna: Path, many: Path) -> None:
     events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8, evaluate_every=4)
     assert len(events.of(Evaluated)) == 3
     with_both = rows_of(anna)
     fresh(workspace)
-    assert not train(workspace, steps=12, image_every=0, save_every=0, gradient_accumulation_steps=8, evaluate_every=0).of(Evaluated)
+    assert not train(
+        workspace, steps=12, image_every=0, save_every=0, gradient_accumulation_steps=8, evaluate_every=0
+    ).of(Evaluated)
     assert torch.equal(rows_of(anna), with_both)
 
 
-def test_the_same_vectors_have_the_same_loss_and_each_evaluation_is_kept(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_the_same_vectors_have_the_same_loss_and_each_evaluation_is_kept(
+    workspace: Workspace, anna: Path, many: Path
+) -> None:
     results = []
     for _ in range(2):
         fresh(workspace)
@@ -61,15 +65,25 @@ def test_the_same_vectors_have_the_same_loss_and_each_evaluation_is_kept(workspa
     assert any("with fixed noise" in notice.text for notice in events.of(Notice))
 
 
-def test_an_evaluation_costs_less_than_a_tenth_of_the_passes(workspace: Workspace, anna: Path) -> None:  # noqa: F811
-    events = train(workspace, steps=120, batch_size=1, gradient_accumulation_steps=1, evaluate_every=10, image_every=0, save_every=0)
+def test_an_evaluation_costs_less_than_a_tenth_of_the_passes(workspace: Workspace, anna: Path) -> None:
+    events = train(
+        workspace,
+        steps=120,
+        batch_size=1,
+        gradient_accumulation_steps=1,
+        evaluate_every=10,
+        image_every=0,
+        save_every=0,
+    )
     evaluated = events.of(Evaluated)
     assert evaluated, "120 steps are enough for one"
     cost = sum(len(event.losses) for event in evaluated) * FORWARD_COST
     assert cost <= SHARE_OF_TIME * 120 + 1e-6 and SHARE_OF_TIME < 0.1
 
 
-def test_training_on_goes_on_comparing_with_the_evaluations_before(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_training_on_goes_on_comparing_with_the_evaluations_before(
+    workspace: Workspace, anna: Path, many: Path
+) -> None:
     unbroken = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8).of(Evaluated)
     fresh(workspace)
     train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
@@ -77,24 +91,33 @@ def test_training_on_goes_on_comparing_with_the_evaluations_before(workspace: Wo
     assert (resumed[0].loss, resumed[0].best) == (unbroken[2].loss, unbroken[2].best)
 
 
-def test_losses_on_other_captions_are_not_compared(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_losses_on_other_captions_are_not_compared(workspace: Workspace, anna: Path, many: Path) -> None:
     train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
     (many / "00000-0-photo.txt").write_text("another caption")
     events = train(workspace, steps=12, image_every=4, gradient_accumulation_steps=8)
     assert [event.best for event in events.of(Evaluated)] == [12] == [best_of(Path(events.of(Started)[0].folder))]
 
 
-def test_what_cannot_be_evaluated_is_told(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_what_cannot_be_evaluated_is_told(workspace: Workspace, anna: Path) -> None:
     short = train(workspace, steps=2, image_every=1, save_every=0)
-    assert not short.of(Evaluated) and any("done every" in notice.text and "a tenth of the time" in notice.text for notice in short.of(Notice))
+    assert not short.of(Evaluated) and any(
+        "done every" in notice.text and "a tenth of the time" in notice.text for notice in short.of(Notice)
+    )
     fresh(workspace)
     unseen = train(workspace, steps=2, image_every=0, save_every=0, early_stop=2)
     assert any("does not stop early" in notice.text for notice in unseen.of(Notice))
 
 
-def test_the_rest_of_a_run_is_evaluated_as_all_of_it_would_have_been(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_the_rest_of_a_run_is_evaluated_as_all_of_it_would_have_been(workspace: Workspace, anna: Path) -> None:
     """Every 20 steps would cost too much, so it is done every 60, counted from the beginning."""
-    settings = {"steps": 190, "batch_size": 1, "gradient_accumulation_steps": 1, "evaluate_every": 20, "image_every": 0, "save_every": 0}
+    settings = {
+        "steps": 190,
+        "batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "evaluate_every": 20,
+        "image_every": 0,
+        "save_every": 0,
+    }
     whole = train(workspace, **settings)
     fresh(workspace)
     train(workspace, **{**settings, "steps": 170})
@@ -103,10 +126,14 @@ def test_the_rest_of_a_run_is_evaluated_as_all_of_it_would_have_been(workspace: 
     assert last.step == 180 and rest.of(Evaluated) == [last]
     fresh(workspace)
     train(workspace, **{**settings, "steps": 185})
-    assert f"Best step by the evaluation: {last.best}" in train(workspace, **settings).of(Finished)[0].text  # nothing new, and nothing forgotten
+    assert (
+        f"Best step by the evaluation: {last.best}" in train(workspace, **settings).of(Finished)[0].text
+    )  # nothing new, and nothing forgotten
 
 
-def test_losses_on_other_pictures_of_the_same_names_are_not_compared(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_losses_on_other_pictures_of_the_same_names_are_not_compared(
+    workspace: Workspace, anna: Path, many: Path
+) -> None:
     train(workspace, steps=8, image_every=4, gradient_accumulation_steps=8)
     for i in range(16):
         Image.new("RGB", (16, 16), (250 - 10 * i, 10 * i, 30)).save(many / f"{i:05d}-0-photo.png")
@@ -114,8 +141,17 @@ def test_losses_on_other_pictures_of_the_same_names_are_not_compared(workspace: 
     assert [event.best for event in events.of(Evaluated)] == [12]
 
 
-def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(workspace: Workspace, anna: Path, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    changes = {"learning_rate": "0.0000001", "steps": 40, "image_every": 4, "gradient_accumulation_steps": 8, "preview_steps": 1, "save_every": 0}
+def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(
+    workspace: Workspace, anna: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {
+        "learning_rate": "0.0000001",
+        "steps": 40,
+        "image_every": 4,
+        "gradient_accumulation_steps": 8,
+        "preview_steps": 1,
+        "save_every": 0,
+    }
     events = train(workspace, early_stop=2, **changes)
     last = events.of(StepDone)[-1].step
     assert last < 40 and events.of(Finished)[0].text.startswith(f"Training finished at {last} steps")
@@ -126,7 +162,7 @@ def test_a_run_that_does_not_improve_is_stopped_early_only_when_asked(workspace:
 
 def test_held_out_photos_are_never_trained_on_and_are_what_is_evaluated(
     workspace: Workspace,
-    anna: Path,  # noqa: F811
+    anna: Path,
     many: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -149,7 +185,7 @@ def test_held_out_photos_are_never_trained_on_and_are_what_is_evaluated(
 
 def test_an_evaluation_without_finite_numbers_is_left_out_and_the_run_goes_on(
     workspace: Workspace,
-    anna: Path,  # noqa: F811
+    anna: Path,
     many: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -160,7 +196,9 @@ def test_an_evaluation_without_finite_numbers_is_left_out_and_the_run_goes_on(
     assert any("broke down" in event.text for event in events.of(Notice)) and not events.of(Finished)[0].interrupted
 
 
-def test_interrupt_does_not_wait_for_an_evaluation_and_resume_makes_it_up(workspace: Workspace, anna: Path, many: Path) -> None:  # noqa: F811
+def test_interrupt_does_not_wait_for_an_evaluation_and_resume_makes_it_up(
+    workspace: Workspace, anna: Path, many: Path
+) -> None:
     asked = {"steps": 12, "image_every": 0, "save_every": 0, "gradient_accumulation_steps": 8, "evaluate_every": 4}
     first = train(workspace, Recorder(stop_at=8), **asked)
     assert [event.step for event in first.of(Evaluated)] == [4]

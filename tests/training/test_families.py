@@ -1,4 +1,6 @@
-"""Every family, from a folder and from a single file, with the network cut off: create, train, preview, train on, paint, read back with diffusers."""
+"""Every family, from a folder and from a single file, with the network cut off: create, train, preview, train on,
+paint, read back with diffusers.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from ti_core.embeddings.formats import load_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.events import Finished, PreviewSaved, Started
 from ti_core.models.checkpoint import load_checkpoint
+from ti_core.painting.txt2img import txt2img
 from ti_core.settings import CreateSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import resume, train
-from ti_core.txt2img import txt2img
 from ti_core.workspace import Workspace
 
 
@@ -44,20 +46,35 @@ def put_checkpoint(kind: str, layout: str, workspace: Workspace) -> str:
 def settings_for(title: str, kind: str, **changes: object) -> TrainSettings:
     prediction = {"sd2_eps": "epsilon", "sd2_v": "v_prediction"}.get(kind, "Automatic")
     values = {
-        "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject_filewords.txt", "learning_rate": "0.01", "batch_size": 2,
-        "gradient_accumulation_steps": 2, "steps": 5, "image_every": 5, "save_every": 5, "preview_steps": 2, "checkpoint": title,
-        "width": SIZE_PX, "height": SIZE_PX, "prediction_type": prediction,
-    }  # fmt: skip
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "template_file": "subject_filewords.txt",
+        "learning_rate": "0.01",
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "steps": 5,
+        "image_every": 5,
+        "save_every": 5,
+        "preview_steps": 2,
+        "checkpoint": title,
+        "width": SIZE_PX,
+        "height": SIZE_PX,
+        "prediction_type": prediction,
+    }
     return TrainSettings.from_dict({**values, **changes})
 
 
 def create(title: str, workspace: Workspace) -> Path:
-    return create_embedding(CreateSettings(name="anna", initialization_text="a woman", vectors=2, checkpoint=title), workspace)
+    return create_embedding(
+        CreateSettings(name="anna", initialization_text="a woman", vectors=2, checkpoint=title), workspace
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", ["folder", ".safetensors", ".ckpt"])
-def test_an_embedding_is_made_trained_shown_and_read_by_diffusers(kind: str, layout: str, workspace: Workspace, dataset: Path, tiny_families: Path) -> None:
+def test_an_embedding_is_made_trained_shown_and_read_by_diffusers(
+    kind: str, layout: str, workspace: Workspace, dataset: Path, tiny_families: Path
+) -> None:
     title = put_checkpoint(kind, layout, workspace)
     file = create(title, workspace)
     before, recorder = load_embedding(file), Recorder()
@@ -76,7 +93,12 @@ def test_an_embedding_is_made_trained_shown_and_read_by_diffusers(kind: str, lay
 
 def painted(title: str, workspace: Workspace) -> Recorder:
     recorder = Recorder()
-    txt2img(Txt2ImgSettings(prompt="a photo of anna", steps=1, width=SIZE_PX, height=SIZE_PX, checkpoint=title), workspace, recorder, recorder.stop)
+    txt2img(
+        Txt2ImgSettings(prompt="a photo of anna", steps=1, width=SIZE_PX, height=SIZE_PX, checkpoint=title),
+        workspace,
+        recorder,
+        recorder.stop,
+    )
     return recorder
 
 
@@ -88,9 +110,16 @@ def read_with_diffusers(kind: str, file: Path, workspace: Workspace) -> None:
         assert file.suffix == ".safetensors" and set(load_file(file)) == {"clip_l", "clip_g"}
         pipeline = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True)
         rows = load_file(file)
-        pipeline.load_textual_inversion(rows["clip_l"], token="<anna>", text_encoder=pipeline.text_encoder, tokenizer=pipeline.tokenizer)
-        pipeline.load_textual_inversion(rows["clip_g"], token="<anna>", text_encoder=pipeline.text_encoder_2, tokenizer=pipeline.tokenizer_2)
-        pairs = [("clip_l", pipeline.tokenizer, pipeline.text_encoder), ("clip_g", pipeline.tokenizer_2, pipeline.text_encoder_2)]
+        pipeline.load_textual_inversion(
+            rows["clip_l"], token="<anna>", text_encoder=pipeline.text_encoder, tokenizer=pipeline.tokenizer
+        )
+        pipeline.load_textual_inversion(
+            rows["clip_g"], token="<anna>", text_encoder=pipeline.text_encoder_2, tokenizer=pipeline.tokenizer_2
+        )
+        pairs = [
+            ("clip_l", pipeline.tokenizer, pipeline.text_encoder),
+            ("clip_g", pipeline.tokenizer_2, pipeline.text_encoder_2),
+        ]
     else:
         pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
         pipeline.load_textual_inversion(str(file), token="<anna>", local_files_only=True)
@@ -107,7 +136,12 @@ def test_sdxl_trains_on_bit_for_bit(workspace: Workspace, dataset: Path, tiny_fa
         file = create_embedding(CreateSettings(name="anna", overwrite=True, checkpoint=title), workspace)
         for until in steps:
             recorder = Recorder()
-            train(settings_for(title, "sdxl", steps=until, image_every=0, save_every=0), workspace, recorder, recorder.stop)
+            train(
+                settings_for(title, "sdxl", steps=until, image_every=0, save_every=0),
+                workspace,
+                recorder,
+                recorder.stop,
+            )
             assert not recorder.of(Finished)[0].interrupted
         return load_embedding(file).vectors
 
@@ -117,7 +151,9 @@ def test_sdxl_trains_on_bit_for_bit(workspace: Workspace, dataset: Path, tiny_fa
 
 
 @pytest.mark.parametrize("average_decay", [0.0, 0.9])
-def test_sdxl_resumes_bit_for_bit(workspace: Workspace, dataset: Path, tiny_families: Path, average_decay: float) -> None:
+def test_sdxl_resumes_bit_for_bit(
+    workspace: Workspace, dataset: Path, tiny_families: Path, average_decay: float
+) -> None:
     title = put_checkpoint("sdxl", "folder", workspace)
     settings = settings_for(title, "sdxl", steps=6, image_every=0, save_every=0, average_decay=average_decay)
 
@@ -134,7 +170,9 @@ def test_sdxl_resumes_bit_for_bit(workspace: Workspace, dataset: Path, tiny_fami
     assert all(torch.equal(rows, resumed[encoder]) for encoder, rows in unbroken.items())
 
 
-def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_the_second_encoders_vectors(workspace: Workspace, tiny_families: Path) -> None:
+def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_the_second_encoders_vectors(
+    workspace: Workspace, tiny_families: Path
+) -> None:
     from ti_core.models.prompt_encoder import PromptEncoder
 
     sd = load_checkpoint(put_checkpoint("sdxl", "folder", workspace), workspace)

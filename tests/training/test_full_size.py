@@ -1,4 +1,5 @@
-"""SD1.5 and SDXL at their full size with random weights, through the real loader and loop: one update on a CPU, and the memory it took.
+"""SD1.5 and SDXL at their full size with random weights, through the real loader and loop: one update on a CPU, and
+the memory it took.
 
 ./test.sh -m slow tests/training/test_full_size.py -s
 """
@@ -23,8 +24,11 @@ def test_one_update_at_full_size_stays_below_16_gb(family: str, size_px: int, tm
     """In a process of its own, so that the peak is this training's alone."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.full_size", "--family", family, "--size", str(size_px), "--work", str(tmp_path)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=3000,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=3000,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     print(done.stdout)
     peak = re.search(r"peak memory ([\d.]+) GB", done.stdout)

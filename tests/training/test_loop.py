@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY, Recorder
+from ti_core.checkpoints.library import find_embeddings
 from ti_core.data.images import find_images
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import EmbeddingSaved, Finished, Notice, PreviewSaved, Started, StepDone
-from ti_core.library import find_embeddings
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training import loop, snapshots, update
@@ -30,10 +30,20 @@ from ti_core.workspace import Workspace
 
 def settings_for(**changes: object) -> TrainSettings:
     values = {
-        "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "Custom_subject_filewords.txt", "learning_rate": "0.05:2, 0.02",
-        "batch_size": 2, "gradient_accumulation_steps": 4, "steps": 4, "image_every": 2, "save_every": 2, "preview_steps": 2, "checkpoint": TINY,
-        "shuffle_tags": True, "tag_drop_out": 0.1,
-    }  # fmt: skip
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "template_file": "Custom_subject_filewords.txt",
+        "learning_rate": "0.05:2, 0.02",
+        "batch_size": 2,
+        "gradient_accumulation_steps": 4,
+        "steps": 4,
+        "image_every": 2,
+        "save_every": 2,
+        "preview_steps": 2,
+        "checkpoint": TINY,
+        "shuffle_tags": True,
+        "tag_drop_out": 0.1,
+    }
     return TrainSettings.from_dict({**values, **changes})
 
 
@@ -53,19 +63,27 @@ def rows_of(path: Path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["anna's", "a+b", "bad_prompt(v2)", " lead", "Jose\u0301", "हिन्दी", "n" * 101])
-def test_an_embedding_that_another_program_named_is_trained_under_that_name(workspace: Workspace, anna: Path, name: str) -> None:
+def test_an_embedding_that_another_program_named_is_trained_under_that_name(
+    workspace: Workspace, anna: Path, name: str
+) -> None:
     anna.rename(anna.with_name(f"{name}.pt"))
     before = rows_of(anna.with_name(f"{name}.pt"))
     run = Path(train(workspace, embedding=name, steps=1, image_every=1, save_every=1).of(Started)[0].folder)
     assert (run.name, load_embedding(anna.with_name(f"{name}.pt")).step) == (name, 1)
-    assert (run / "embeddings" / f"{name}-1.pt").is_file() and not torch.equal(rows_of(anna.with_name(f"{name}.pt")), before)
+    assert (run / "embeddings" / f"{name}-1.pt").is_file() and not torch.equal(
+        rows_of(anna.with_name(f"{name}.pt")), before
+    )
 
 
 def test_lines_that_do_not_hold_the_word_are_left_out_and_told(workspace: Workspace, anna: Path) -> None:
     """An update of such lines alone would have no gradient."""
     (workspace.templates / "mixed.txt").parent.mkdir(exist_ok=True)
-    (workspace.templates / "mixed.txt").write_text("a photo of [name]\na photo of a woman\nin [name]_style\n", encoding="utf-8")
-    events = train(workspace, template_file="mixed.txt", batch_size=1, gradient_accumulation_steps=1, steps=12, image_every=0)
+    (workspace.templates / "mixed.txt").write_text(
+        "a photo of [name]\na photo of a woman\nin [name]_style\n", encoding="utf-8"
+    )
+    events = train(
+        workspace, template_file="mixed.txt", batch_size=1, gradient_accumulation_steps=1, steps=12, image_every=0
+    )
     assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna"}
     assert any("2 of the 3 lines of mixed.txt" in notice.text for notice in events.of(Notice))
     (workspace.templates / "glued.txt").write_text("[name]の写真\n", encoding="utf-8")
@@ -73,15 +91,25 @@ def test_lines_that_do_not_hold_the_word_are_left_out_and_told(workspace: Worksp
         train(workspace, template_file="glued.txt", steps=20)
 
 
-def test_a_line_without_the_word_stays_where_every_caption_brings_it(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_a_line_without_the_word_stays_where_every_caption_brings_it(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     (workspace.templates / "brought.txt").parent.mkdir(exist_ok=True)
     (workspace.templates / "brought.txt").write_text("a photo of [name]\n[filewords]\n", encoding="utf-8")
     for file in dataset.glob("*.txt"):
         file.write_text("[name], smiling", encoding="utf-8")
-    changes = {"template_file": "brought.txt", "batch_size": 1, "gradient_accumulation_steps": 1, "image_every": 0, "shuffle_tags": False}
+    changes = {
+        "template_file": "brought.txt",
+        "batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "image_every": 0,
+        "shuffle_tags": False,
+    }
     events = train(workspace, steps=20, tag_drop_out=0, **changes)
     assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna", "anna, smiling"}
-    events = train(workspace, steps=40, tag_drop_out=0.5, **changes)  # where the word may be dropped, the line is not counted on
+    events = train(
+        workspace, steps=40, tag_drop_out=0.5, **changes
+    )  # where the word may be dropped, the line is not counted on
     assert {event.prompt for event in events.of(StepDone)} == {"a photo of anna"}
 
 
@@ -90,10 +118,15 @@ def test_file_names_that_serve_as_captions_are_told(workspace: Workspace, anna: 
     (dataset / "00001-0-photo.txt").unlink()
     notices = [notice.text for notice in train(workspace, steps=2, image_every=0).of(Notice)]
     assert any(text.startswith("1 of 4 pictures has no caption file") and "such as 'photo'" in text for text in notices)
-    assert not any("file names" in notice.text for notice in train(workspace, steps=3, image_every=0, template_file="subject.txt").of(Notice))
+    assert not any(
+        "file names" in notice.text
+        for notice in train(workspace, steps=3, image_every=0, template_file="subject.txt").of(Notice)
+    )
 
 
-def test_gradients_whose_squares_are_too_large_are_refused(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_whose_squares_are_too_large_are_refused(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The optimizer would keep an infinite average of squares, and never move again."""
     before = rows_of(anna)
     gradient = loop.take_gradient
@@ -117,16 +150,31 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
     assert folder.parent.parent == workspace.root / "textual_inversion" and folder.name == "anna"
     for place, suffix in (("embeddings", "pt"), ("images", "png"), ("image_embeddings", "png")):
         states = [".pt.optim"] * (place == "embeddings")
-        assert sorted(p.name for p in (folder / place).iterdir()) == sorted(f"anna-{n}{end}" for n in (2, 4) for end in (f".{suffix}", *states))
+        assert sorted(p.name for p in (folder / place).iterdir()) == sorted(
+            f"anna-{n}{end}" for n in (2, 4) for end in (f".{suffix}", *states)
+        )
     with (folder / "textual_inversion_loss.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["epoch"], row["epoch_step"], row["learn_rate"]) for row in rows] == [
-        ("1", "0", "0", "0.05"), ("2", "1", "0", "0.05"), ("3", "2", "0", "0.02"), ("4", "3", "0", "0.02")
-    ]  # fmt: skip
+        ("1", "0", "0", "0.05"),
+        ("2", "1", "0", "0.05"),
+        ("3", "2", "0", "0.02"),
+        ("4", "3", "0", "0.02"),
+    ]
     assert [f"{event.loss:.7f}" for event in events.of(StepDone)] == [row["loss"] for row in rows]
     written = json.loads(next(folder.glob("settings-*.json")).read_text())
-    assert (written["model_name"], written["num_of_dataset_images"], written["num_vectors_per_token"], written["steps"]) == (TINY, 4, 2, 4)
-    assert (written["embedding_name"], written["learn_rate"], written["gradient_step"], written["training_width"]) == ("anna", "0.05:2, 0.02", 4, 16)
+    assert (
+        written["model_name"],
+        written["num_of_dataset_images"],
+        written["num_vectors_per_token"],
+        written["steps"],
+    ) == (TINY, 4, 2, 4)
+    assert (written["embedding_name"], written["learn_rate"], written["gradient_step"], written["training_width"]) == (
+        "anna",
+        "0.05:2, 0.02",
+        4,
+        16,
+    )
     assert TrainSettings.from_dict(written["settings"]) == replace(settings_for(), width=16, height=16)
     assert json.loads((folder / "events.jsonl").read_text().splitlines()[0])["event"] == "Started"
     last = load_embedding(anna)
@@ -137,7 +185,10 @@ def test_a_run_leaves_a1111s_files_in_a1111s_places(workspace: Workspace, anna: 
 
 def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Workspace, anna: Path) -> None:
     folder = Path(train(workspace).of(Started)[0].folder)
-    copy, card = load_embedding(folder / "embeddings" / "anna-2.pt"), load_picture(folder / "image_embeddings" / "anna-2.png")
+    copy, card = (
+        load_embedding(folder / "embeddings" / "anna-2.pt"),
+        load_picture(folder / "image_embeddings" / "anna-2.png"),
+    )
     assert (copy.step, card.step, card.name) == (2, 2, "anna-2")
     assert torch.equal(copy.vectors["clip_l"], card.vectors["clip_l"])
     train_two = create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
@@ -146,13 +197,19 @@ def test_a_copy_named_2_holds_two_updates_and_its_card_carries_it(workspace: Wor
 
 
 def test_previews_tell_how_they_were_made_and_take_their_own_size_and_sampler(workspace: Workspace, anna: Path) -> None:
-    preview = train(workspace, steps=1, image_every=1, preview_sampler="Euler", preview_width=64, preview_height=72, preview_seed=9).of(PreviewSaved)[0]
+    preview = train(
+        workspace, steps=1, image_every=1, preview_sampler="Euler", preview_width=64, preview_height=72, preview_seed=9
+    ).of(PreviewSaved)[0]
     with Image.open(preview.path) as picture:
         assert picture.size == (64, 72)
-        assert picture.text["parameters"].startswith(f"{preview.prompt}\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 9, Size: 64x72, Model hash: ")  # type: ignore[attr-defined]
+        assert picture.text["parameters"].startswith(
+            f"{preview.prompt}\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 9, Size: 64x72, Model hash: "
+        )  # type: ignore[attr-defined]
 
 
-def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     for caption in dataset.glob("*.txt"):
         caption.write_text(caption.read_text() + ", oldstyle")
     before = train(workspace)
@@ -168,7 +225,9 @@ def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(work
         assert 'TI hashes: "oldstyle: ' in picture.text["parameters"] and "TI hashes" not in plain.text["parameters"]  # type: ignore[attr-defined]
 
 
-def test_a_preview_tells_of_the_embeddings_in_its_own_prompt_alone(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_a_preview_tells_of_the_embeddings_in_its_own_prompt_alone(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     save_embedding(workspace.embeddings / "oldstyle.pt", Embedding("oldstyle", {"clip_l": torch.ones(1, 32)}))
     next(dataset.glob("*.txt")).write_text("oldstyle")
     preview = train(workspace, steps=1, image_every=1, preview_prompt="a photo of anna").of(PreviewSaved)[0]
@@ -184,10 +243,16 @@ def test_training_refuses_an_embedding_of_sdxl_in_a_pt(workspace: Workspace, ann
 
 def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(loop, "warm_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0])
+    monkeypatch.setattr(
+        loop, "warm_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0]
+    )
     train(workspace)
     fresh = checkpoint.load_checkpoint(TINY, workspace)
-    for trained, untouched in ((loaded[0].unet, fresh.unet), (loaded[0].text_encoders[0], fresh.text_encoders[0]), (loaded[0].vae, fresh.vae)):
+    for trained, untouched in (
+        (loaded[0].unet, fresh.unet),
+        (loaded[0].text_encoders[0], fresh.text_encoders[0]),
+        (loaded[0].vae, fresh.vae),
+    ):
         for (name, a), (_, b) in zip(trained.named_parameters(), untouched.named_parameters(), strict=True):
             assert torch.equal(a, b) and a.grad is None, name
 
@@ -209,7 +274,9 @@ def test_a_fused_update_has_the_gradient_of_accumulated_micro_batches(workspace:
 
 
 @pytest.mark.parametrize("method", ["once", "deterministic", "random"])
-def test_the_same_seed_gives_the_same_embedding_and_another_seed_another(workspace: Workspace, anna: Path, method: str) -> None:
+def test_the_same_seed_gives_the_same_embedding_and_another_seed_another(
+    workspace: Workspace, anna: Path, method: str
+) -> None:
     results = []
     for seed in (1, 1, 2):
         create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
@@ -227,7 +294,9 @@ def test_interrupt_saves_the_completed_steps_and_says_so(workspace: Workspace, a
     assert events.of(EmbeddingSaved)[-1].path == str(anna)
 
 
-def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorder, paint = Recorder(), snapshots.sample_images
 
     def stopped(*given: object) -> object:
@@ -240,7 +309,9 @@ def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(work
     assert recorder.of(Finished)[0].interrupted and load_embedding(anna).step == 2
 
 
-def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorder, calls, squared_error = Recorder(), [], update.squared_error
 
     def counted(*given: torch.Tensor) -> torch.Tensor:
@@ -302,7 +373,9 @@ def test_updates_that_are_not_finite_are_refused_and_halve_the_rate(
     assert bool(rows_of(anna).isfinite().all()) and load_embedding(anna).step == 9
 
 
-def test_a_refused_update_leaves_the_optimizer_as_it_was(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_update_leaves_the_optimizer_as_it_was(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poison(monkeypatch, {3})
     train(workspace, steps=3, save_every=0, image_every=0)
     with_refusal = rows_of(anna)
@@ -311,7 +384,9 @@ def test_a_refused_update_leaves_the_optimizer_as_it_was(workspace: Workspace, a
     assert torch.equal(rows_of(anna), with_refusal)
 
 
-def test_when_halving_does_not_help_the_run_fails_with_the_last_good_vectors_saved(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_halving_does_not_help_the_run_fails_with_the_last_good_vectors_saved(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poison(monkeypatch, set(range(3, 99)))
     events = Recorder()
     with pytest.raises(UserError, match=r"At step 6 .*broke down.*0\.0025.*last good vectors are saved.*lower"):
@@ -328,7 +403,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Noise that is not a number at these steps."""
     noise_of_step = update.noise_of_step
 
-    def poisoned(clean: list[torch.Tensor], seed: int, step: int, *spread: str) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def poisoned(
+        clean: list[torch.Tensor], seed: int, step: int, *spread: str
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
         noise, timesteps = noise_of_step(clean, seed, step, *spread)
         return [one * (float("nan") if step in steps else 1) for one in noise], timesteps
 
@@ -354,12 +431,21 @@ def test_every_bad_setting_is_told_at_once_and_nothing_is_written(workspace: Wor
             checkpoint="datasets",
         )
     text = str(error.value)
-    for part in ("'nobody' does not exist", "'datasets/none' does not exist", "nothing.txt", "'0.05:x'", "Max steps is 0", "no model_index.json"):
+    for part in (
+        "'nobody' does not exist",
+        "'datasets/none' does not exist",
+        "nothing.txt",
+        "'0.05:x'",
+        "Max steps is 0",
+        "no model_index.json",
+    ):
         assert part in text, part
     assert not (workspace.root / "textual_inversion").exists() and not find_images(workspace.root)
 
 
-def test_an_unreadable_picture_among_good_ones_is_named_and_skipped(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_an_unreadable_picture_among_good_ones_is_named_and_skipped(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     (dataset / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     events = train(workspace)
     assert any("broken.png" in event.text for event in events.events if type(event).__name__ == "Notice")
@@ -375,7 +461,9 @@ def test_an_embedding_of_another_width_is_refused_by_its_numbers(workspace: Work
         train(workspace)
 
 
-def test_a_full_disk_ends_the_run_with_the_last_good_file(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_the_run_with_the_last_good_file(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = rows_of(anna)
 
     def full(*args: object) -> None:
@@ -389,7 +477,11 @@ def test_a_full_disk_ends_the_run_with_the_last_good_file(workspace: Workspace, 
 
 @pytest.mark.parametrize(("mode", "largest"), [("value", lambda g: g.abs().max()), ("norm", lambda g: g.norm())])
 def test_clipping_limits_the_true_gradient_by_its_own_schedule(
-    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, mode: str, largest: Callable[[torch.Tensor], torch.Tensor]
+    workspace: Workspace,
+    anna: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    largest: Callable[[torch.Tensor], torch.Tensor],
 ) -> None:
     seen = []
     step = torch.optim.AdamW.step
@@ -407,7 +499,9 @@ def test_clipping_limits_the_true_gradient_by_its_own_schedule(
     assert seen == pytest.approx([low, low, high, high], rel=1e-3)
 
 
-def test_pictures_of_different_sizes_train_together_and_a_mask_changes_what_is_learned(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_pictures_of_different_sizes_train_together_and_a_mask_changes_what_is_learned(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     Image.new("RGBA", (32, 16), (200, 30, 30, 255)).save(dataset / "wide.png")
     half = Image.new("RGBA", (16, 24), (30, 30, 200, 255))
     half.paste((0, 0, 0, 0), (0, 0, 16, 12))

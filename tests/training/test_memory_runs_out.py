@@ -1,4 +1,6 @@
-"""Out of memory in mid-run: fewer pictures at once, the same update again, the run goes on; and fp16, which needs its constant loss scale."""
+"""Out of memory in mid-run: fewer pictures at once, the same update again, the run goes on; and fp16, which needs
+its constant loss scale.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401 - anna is a fixture
+from tests.training.test_loop import anna, rows_of, train
 from ti_core.errors import UserError
 from ti_core.events import Notice, PreviewSaved, Started, StepDone
 from ti_core.models.device import DeviceState
@@ -36,7 +38,9 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int, but_not_checkpointe
     return tried
 
 
-def test_the_micro_batch_halves_the_update_is_repeated_and_the_page_is_told(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_micro_batch_halves_the_update_is_repeated_and_the_page_is_told(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(workspace, steps=3, precision="float32")
     plenty = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
@@ -49,14 +53,18 @@ def test_the_micro_batch_halves_the_update_is_repeated_and_the_page_is_told(work
     assert torch.allclose(rows_of(anna), plenty, atol=1e-5)
 
 
-def test_with_one_picture_checkpointing_comes_next(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_with_one_picture_checkpointing_comes_next(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limit_memory(monkeypatch, most=0, but_not_checkpointed=True)
     events = train(workspace, steps=2, image_every=0)
     assert [event.step for event in events.of(StepDone)] == [1, 2]
     assert "Gradient checkpointing is on" in events.of(Notice)[-1].text
 
 
-def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sentence(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sentence(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = rows_of(anna)
     limit_memory(monkeypatch, most=0)
     with pytest.raises(UserError, match=r"memory is too small for pictures of 16 px.*Choose a smaller Width"):
@@ -64,7 +72,9 @@ def test_when_nothing_smaller_is_left_the_run_ends_with_the_old_file_and_a_sente
     assert torch.equal(rows_of(anna), before)
 
 
-def test_a_preview_that_does_not_fit_is_left_out_and_the_training_goes_on(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_preview_that_does_not_fit_is_left_out_and_the_training_goes_on(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -74,7 +84,9 @@ def test_a_preview_that_does_not_fit_is_left_out_and_the_training_goes_on(worksp
     assert "too small for a preview of 16x16, so it is left out" in events.of(Notice)[-1].text
 
 
-def test_another_error_is_not_taken_for_missing_memory(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_another_error_is_not_taken_for_missing_memory(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("shapes do not fit")
 
@@ -85,7 +97,7 @@ def test_another_error_is_not_taken_for_missing_memory(workspace: Workspace, ann
 
 def test_prompts_whose_graphs_do_not_fit_together_are_encoded_once_more_in_parts_with_the_same_gradient(
     workspace: Workspace,
-    anna: Path,  # noqa: F811
+    anna: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     captions = sorted((workspace.datasets / "anna").glob("*.txt"))
@@ -99,14 +111,18 @@ def test_prompts_whose_graphs_do_not_fit_together_are_encoded_once_more_in_parts
     assert torch.allclose(rows_of(anna), whole, atol=1e-5)
 
 
-def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "GB of the device's memory" in train(workspace, steps=1).of(Started)[0].plan
     monkeypatch.setattr(run, "device_state", lambda device: DeviceState("cpu", "CPU", 100 * 2**20))
     notices = [event.text for event in train(workspace, steps=2).of(Notice)]
     assert any("more than is free" in text and "smaller Width and Height" in text for text in notices)
 
 
-def test_of_pictures_that_keep_their_size_the_largest_decides(workspace: Workspace, anna: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_of_pictures_that_keep_their_size_the_largest_decides(
+    workspace: Workspace, anna: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sides, plan_fit = list[object](), run.plan_fit
 
     def noting(*given: object) -> object:
@@ -119,7 +135,9 @@ def test_of_pictures_that_keep_their_size_the_largest_decides(workspace: Workspa
     assert sides == [(40, 24)]
 
 
-def test_a_picture_that_cannot_be_encoded_is_named_by_its_size(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_picture_that_cannot_be_encoded_is_named_by_its_size(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*given: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
@@ -130,8 +148,12 @@ def test_a_picture_that_cannot_be_encoded_is_named_by_its_size(workspace: Worksp
         train(workspace, steps=1, keep_size=True)
 
 
-@pytest.mark.parametrize(("switch", "value", "seen"), [("gradient_checkpointing", "on", True), ("gradient_checkpointing", "off", False)])
-def test_a_choice_made_by_hand_is_obeyed(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, switch: str, value: str, seen: bool) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    ("switch", "value", "seen"), [("gradient_checkpointing", "on", True), ("gradient_checkpointing", "off", False)]
+)
+def test_a_choice_made_by_hand_is_obeyed(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch, switch: str, value: str, seen: bool
+) -> None:
     states, predict = [], StableDiffusion.predict
 
     def watched(sd: StableDiffusion, *given: object) -> torch.Tensor:

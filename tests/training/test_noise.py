@@ -29,7 +29,9 @@ def test_even_updates_of_one_image_cover_all_timesteps_within_a_few() -> None:
 def test_noise_depends_on_seed_and_step_alone() -> None:
     for spread in ("independent", "even", "even, paired noise"):
         first, again, other = (noise_of_step(CLEAN, seed, 5, spread) for seed in (1, 1, 2))
-        assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True)) and torch.equal(first[1], again[1])
+        assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True)) and torch.equal(
+            first[1], again[1]
+        )
         assert not torch.equal(first[0][0], other[0][0])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_loop import anna, rows_of, train  # noqa: F401
+from tests.training.test_loop import anna, rows_of, train
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -17,7 +17,10 @@ from ti_core.workspace import Workspace
 
 def rows(*lengths: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.nn.functional.normalize(torch.randn(len(lengths), 32, generator=generator), dim=1) * torch.tensor(lengths)[:, None]
+    return (
+        torch.nn.functional.normalize(torch.randn(len(lengths), 32, generator=generator), dim=1)
+        * torch.tensor(lengths)[:, None]
+    )
 
 
 def test_direction_only_holds_the_vocabularys_mean_and_keeps_the_direction() -> None:
@@ -60,8 +63,15 @@ def test_an_average_follows_the_vectors_and_soon_forgets_the_start() -> None:
     assert average["clip_l"][0, 0].item() == pytest.approx(1, abs=0.01)
 
 
-def test_a_run_of_direction_only_stays_among_the_words_and_training_on_is_exact(workspace: Workspace, anna: Path) -> None:  # noqa: F811
-    changes = {"norm_control": "direction only", "noise_spread": "even, paired noise", "average_decay": 0.9, "image_every": 0}
+def test_a_run_of_direction_only_stays_among_the_words_and_training_on_is_exact(
+    workspace: Workspace, anna: Path
+) -> None:
+    changes = {
+        "norm_control": "direction only",
+        "noise_spread": "even, paired noise",
+        "average_decay": 0.9,
+        "image_every": 0,
+    }
     train(workspace, steps=4, **changes)
     unbroken = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint="tiny", vectors=2, overwrite=True), workspace)
@@ -74,7 +84,7 @@ def test_a_run_of_direction_only_stays_among_the_words_and_training_on_is_exact(
     assert all(norm <= mean + 1e-5 for norm in unbroken.norm(dim=1).tolist())
 
 
-def test_a_soft_pull_of_a_run_that_is_trained_on_is_exact(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_a_soft_pull_of_a_run_that_is_trained_on_is_exact(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=4, norm_control="soft pull", image_every=0)
     unbroken = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint="tiny", vectors=2, overwrite=True), workspace)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from tests.training.test_loop import anna, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
+from tests.training.test_loop import anna, rows_of, settings_for, train
+from ti_core.checkpoints.library import optimizer_file
 from ti_core.events import Notice
-from ti_core.library import optimizer_file
-from ti_core.recipe import describe_plan
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.optimizer_state import checksum
+from ti_core.training.presets import describe_plan
 from ti_core.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def again(workspace: Workspace) -> Path:
     return create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
 
 
-def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=6)
     unbroken = rows_of(anna)
     again(workspace)
@@ -41,16 +41,24 @@ def test_three_steps_and_three_more_are_six_bit_for_bit(workspace: Workspace, an
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"broken"), lambda f: torch.save({"hash": "0000"}, f), lambda f: without_step(f)]
+    "damage",
+    [
+        lambda f: f.unlink(),
+        lambda f: f.write_bytes(b"broken"),
+        lambda f: torch.save({"hash": "0000"}, f),
+        lambda f: without_step(f),
+    ],
 )
-def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(workspace: Workspace, anna: Path, damage: object) -> None:  # noqa: F811
+def test_without_a_fitting_state_the_optimizer_starts_anew_and_says_so(
+    workspace: Workspace, anna: Path, damage: object
+) -> None:
     train(workspace, steps=3)
     damage(optimizer_file(anna))  # type: ignore[operator]
     events = train(workspace, steps=4)
     assert any("The .optim file" in event.text for event in events.of(Notice))
 
 
-def test_the_optimizers_settings_in_a_foreign_state_are_not_ours(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_the_optimizers_settings_in_a_foreign_state_are_not_ours(workspace: Workspace, anna: Path) -> None:
     """Such as A1111's or another version's: a decay would train on with another rule, in silence."""
     train(workspace, steps=6)
     unbroken = rows_of(anna)
@@ -64,12 +72,12 @@ def test_the_optimizers_settings_in_a_foreign_state_are_not_ours(workspace: Work
     assert torch.equal(rows_of(anna), unbroken)
 
 
-def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_no_state_is_written_when_it_is_not_wanted(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=2, save_optimizer_state=False)
     assert not optimizer_file(anna).exists()
 
 
-def test_the_state_file_has_no_zip_member_that_a1111_refuses(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_the_state_file_has_no_zip_member_that_a1111_refuses(workspace: Workspace, anna: Path) -> None:
     train(workspace, steps=2)
     with zipfile.ZipFile(optimizer_file(anna)) as file:
         inside = [name.partition("/")[2] for name in file.namelist()]
@@ -79,12 +87,12 @@ def test_the_state_file_has_no_zip_member_that_a1111_refuses(workspace: Workspac
 def test_the_checksum_is_a1111s() -> None:
     assert checksum({"clip_l": torch.zeros(1, 768)}) == "0000"
     expected = 0
-    for value in (5, -3):  # 0.05 and -0.03, by the formula of reference 3.1
+    for value in (5, -3):  # 0.05 and -0.03, by the formula of A1111's Embedding.checksum
         expected = ((expected * 281) ^ (value * 997)) & 0xFFFFFFFF
     assert checksum({"clip_l": torch.tensor([[0.055, -0.034]])}) == f"{expected & 0xFFFF:04x}"
 
 
-def test_the_plan_says_when_an_embedding_goes_on_from_its_step(workspace: Workspace, anna: Path) -> None:  # noqa: F811
+def test_the_plan_says_when_an_embedding_goes_on_from_its_step(workspace: Workspace, anna: Path) -> None:
     assert "trained before" not in describe_plan(workspace, settings_for())
     train(workspace, steps=2)
     assert "must be higher than them" in describe_plan(workspace, settings_for())

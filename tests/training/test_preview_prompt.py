@@ -1,5 +1,6 @@
-"""All previews of a run show the same prompt, so that only the training changes the picture; A1111's way is a choice."""
-# ruff: noqa: F811 - pytest takes fixtures by the names of parameters
+"""All previews of a run show the same prompt, so that only the training changes the picture; A1111's way is a
+choice.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.conftest import Recorder
-from tests.training.test_loop import anna, settings_for, train  # noqa: F401 - anna is a fixture
+from tests.training.test_loop import anna, settings_for, train
 from tests.training.test_resume import anew, go_on
 from ti_core.events import PreviewSaved, Started, StepDone
 from ti_core.settings import OF_EACH_STEP, TrainSettings
@@ -27,14 +28,19 @@ EVERY_TEN = {
 
 def prompts(folder: Path) -> dict[str, str]:
     """Of the infotexts of a run's previews."""
-    return {path.stem: Image.open(path).info["parameters"].splitlines()[0] for path in sorted((folder / "images").glob("*.png"))}
+    return {
+        path.stem: Image.open(path).info["parameters"].splitlines()[0]
+        for path in sorted((folder / "images").glob("*.png"))
+    }
 
 
 def folder_of(events: Recorder) -> Path:
     return Path(events.of(Started)[0].folder)  # type: ignore[attr-defined]
 
 
-def test_the_previews_of_steps_10_20_and_30_have_one_prompt_also_after_a_resume(workspace: Workspace, anna: Path, dataset: Path) -> None:
+def test_the_previews_of_steps_10_20_and_30_have_one_prompt_also_after_a_resume(
+    workspace: Workspace, anna: Path, dataset: Path
+) -> None:
     events = train(workspace, **EVERY_TEN)
     unbroken = prompts(folder_of(events))
     assert list(unbroken) == ["anna-10", "anna-20", "anna-30"] and len(set(unbroken.values())) == 1

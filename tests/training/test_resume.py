@@ -1,5 +1,6 @@
-"""A run that was interrupted at any moment goes on as if nothing had been, and a failed write leaves the last good file."""
-# ruff: noqa: F811 - pytest takes fixtures by the names of parameters
+"""A run that was interrupted at any moment goes on as if nothing had been, and a failed write leaves the last good
+file.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tests.conftest import TINY, Recorder
-from tests.training.test_loop import anna, poison, rows_of, settings_for, train  # noqa: F401 - anna is a fixture
-from ti_core.cli import EXIT_OK, EXIT_USER_ERROR, main
+from tests.training.test_loop import anna, poison, rows_of, settings_for, train
+from ti_core.cli.main import EXIT_OK, EXIT_USER_ERROR, main
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Finished, Notice, Started, StepDone
-from ti_core.jobs import JobQueue
-from ti_core.run_folder import RunFolder, saved_step
+from ti_core.jobs.queue import JobQueue
+from ti_core.runs.folder import RunFolder, saved_step
 from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import loop, run_state
 from ti_core.training.create import create_embedding
@@ -60,7 +61,9 @@ def anew(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 4, 5, 12])
-def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_twice(workspace: Workspace, anna: Path, at: int) -> None:
+def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_twice(
+    workspace: Workspace, anna: Path, at: int
+) -> None:
     values = {"steps": 13, "save_every": 4, "image_every": 0}
     train(workspace, **values)
     unbroken = rows_of(anna)
@@ -80,12 +83,16 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     assert sorted(p.name for p in (folder / "embeddings").glob("*.pt")) == ["anna-12.pt", "anna-4.pt", "anna-8.pt"]
 
 
-def test_a_slow_disk_never_lets_the_loop_run_further_ahead_of_its_saved_state(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk_never_lets_the_loop_run_further_ahead_of_its_saved_state(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save, done = run_state.save_atomically, [0]
     ahead = list[int]()
 
     def save_slowly(path: Path, write: Callable[[Path], object]) -> Path:
-        """Until the loop has come as far as it may without this state, and a little longer, in which it must not go on."""
+        """Until the loop has come as far as it may without this state, and a little longer, in which it must not go
+        on.
+        """
         may_reach = min(40, loop.STATE_EVERY_STEPS * (len(ahead) + 1))
         ends = time.monotonic() + 60
         while done[0] < may_reach and time.monotonic() < ends:
@@ -124,7 +131,9 @@ def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> No
     assert torch.equal(rows_of(anna), unbroken)
 
 
-def test_resume_needs_neither_the_embeddings_file_nor_as_many_cards(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_needs_neither_the_embeddings_file_nor_as_many_cards(
+    workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(workspace, steps=4, image_every=0)
     unbroken = rows_of(anna)
     anew(workspace)
@@ -168,7 +177,13 @@ def test_a_line_that_was_cut_short_is_taken_out(workspace: Workspace, anna: Path
             file.write(half)
     go_on(workspace, folder)
     assert all(json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines())
-    assert [row.split(",")[0] for row in (folder / "textual_inversion_loss.csv").read_text().splitlines()] == ["step", "1", "2", "3", "4"]
+    assert [row.split(",")[0] for row in (folder / "textual_inversion_loss.csv").read_text().splitlines()] == [
+        "step",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
 
 
 def test_another_embedding_that_was_changed_in_between_is_told(workspace: Workspace, anna: Path, dataset: Path) -> None:
@@ -205,12 +220,17 @@ def test_a_state_of_another_version_goes_on_and_says_so(workspace: Workspace, an
 
     rewrite_state(folder, by_another)
     told = " ".join(event.text for event in go_on(workspace, folder).of(Notice))
-    assert all(part in told for part in ("left out: colour", "gpus (1)", "kept no refusals, checkpoint_hash, inputs")) and "were changed" not in told
+    assert (
+        all(part in told for part in ("left out: colour", "gpus (1)", "kept no refusals, checkpoint_hash, inputs"))
+        and "were changed" not in told
+    )
     assert torch.equal(rows_of(anna), unbroken)
 
 
 def test_a_state_of_this_version_tells_nothing_of_versions(workspace: Workspace, anna: Path) -> None:
-    assert "version" not in " ".join(event.text for event in go_on(workspace, cut_at(workspace, 3, steps=4, image_every=0)).of(Notice))
+    assert "version" not in " ".join(
+        event.text for event in go_on(workspace, cut_at(workspace, 3, steps=4, image_every=0)).of(Notice)
+    )
 
 
 @pytest.mark.parametrize("settings", ['{"steps": "many"}', "[]", "[" * 100_000])
@@ -221,7 +241,9 @@ def test_a_state_with_damaged_settings_is_refused(workspace: Workspace, anna: Pa
         go_on(workspace, folder)
 
 
-def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path) -> None:
+def test_changed_pictures_are_told_and_another_checkpoint_is_refused(
+    workspace: Workspace, anna: Path, dataset: Path, tmp_path: Path
+) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     next(dataset.glob("*.txt")).write_text("something else")
     assert any("were changed" in event.text for event in go_on(workspace, folder).of(Notice))  # type: ignore[attr-defined]
@@ -239,8 +261,12 @@ def test_changed_pictures_are_told_and_another_checkpoint_is_refused(workspace: 
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"x" * 40), lambda f: f.write_bytes(f.read_bytes()[:-9])])
-def test_a_state_that_is_missing_or_damaged_is_one_sentence(workspace: Workspace, anna: Path, damage: object, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"x" * 40), lambda f: f.write_bytes(f.read_bytes()[:-9])]
+)
+def test_a_state_that_is_missing_or_damaged_is_one_sentence(
+    workspace: Workspace, anna: Path, damage: object, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     damage(RunFolder(folder, "anna").state)  # type: ignore[operator]
     assert main(["resume", "--workspace", str(workspace.root), str(folder)]) == EXIT_USER_ERROR

@@ -1,4 +1,6 @@
-"""A checkpoint of v-prediction and zero terminal SNR is trained, shown and compared as such, from a file as from a folder; older runs go on as they began."""
+"""A checkpoint of v-prediction and zero terminal SNR is trained, shown and compared as such, from a file as from a
+folder; older runs go on as they began.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,25 @@ from tests.models.tiny_families import (
     save_zero_snr_file,
     save_zero_snr_folder,
 )
-from ti_core.compare import compare
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Notice, PreviewSaved, Started
-from ti_core.run_folder import RunFolder, saved_facts
+from ti_core.painting.compare import compare
+from ti_core.painting.txt2img import txt2img
+from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import CompareSettings, CreateSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training import evaluate, loop, update
 from ti_core.training.create import create_embedding
 from ti_core.training.diffusion import add_noise
-from ti_core.txt2img import txt2img
 from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_families", "dataset")
 V_ZERO = "v_prediction, zero terminal SNR"
 
 
-def train(workspace: Workspace, title: str, recorder: Recorder | None = None, **changes: object) -> tuple[dict[str, torch.Tensor], Path]:
+def train(
+    workspace: Workspace, title: str, recorder: Recorder | None = None, **changes: object
+) -> tuple[dict[str, torch.Tensor], Path]:
     """Vectors and folder of a training from the same first vectors."""
     recorder = recorder or Recorder()
     file = create_embedding(CreateSettings(name="anna", overwrite=True, checkpoint=title), workspace)
@@ -45,10 +49,21 @@ def train(workspace: Workspace, title: str, recorder: Recorder | None = None, **
 
 def settings_for(title: str, **changes: object) -> TrainSettings:
     values = {
-        "embedding": "anna", "dataset_directory": "datasets/anna", "template_file": "subject_filewords.txt", "learning_rate": "0.01", "batch_size": 2,
-        "gradient_accumulation_steps": 2, "steps": 5, "image_every": 0, "save_every": 0, "preview_steps": 2, "checkpoint": title,
-        "width": SIZE_PX, "height": SIZE_PX, "precision": "float32",
-    }  # fmt: skip
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "template_file": "subject_filewords.txt",
+        "learning_rate": "0.01",
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "steps": 5,
+        "image_every": 0,
+        "save_every": 0,
+        "preview_steps": 2,
+        "checkpoint": title,
+        "width": SIZE_PX,
+        "height": SIZE_PX,
+        "precision": "float32",
+    }
     return TrainSettings.from_dict(values | changes)
 
 
@@ -79,7 +94,9 @@ def make_older(folder: Path) -> None:
         path.write_text(json.dumps(kept))
 
 
-def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_for_bit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_for_bit(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     last: dict[str, set[float]] = {"update": set(), "evaluate": set()}
     for module in (update, evaluate):
 
@@ -98,7 +115,11 @@ def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_
     losses = [recorder.of(Evaluated)[0].losses for recorder in seen]
     assert losses[0] == losses[1] and len(losses[0]) > 0
     kept = json.loads(next(run.glob("settings-*.json")).read_text())
-    assert (kept["prediction"], kept["zero_terminal_snr"], kept["settings"]["prediction_type"]) == ("v_prediction", True, "Automatic")
+    assert (kept["prediction"], kept["zero_terminal_snr"], kept["settings"]["prediction_type"]) == (
+        "v_prediction",
+        True,
+        "Automatic",
+    )
 
 
 def test_a_choice_trains_as_it_says_and_stands_in_settings_previews_and_pictures(workspace: Workspace) -> None:
@@ -108,10 +129,17 @@ def test_a_choice_trains_as_it_says_and_stands_in_settings_previews_and_pictures
     recorder = Recorder()
     chosen, run = train(workspace, plain, recorder, prediction_type=V_ZERO, steps=1, image_every=1)
     assert same(chosen, wanted)
-    as_epsilon, ordinary = train(workspace, marked, steps=1, prediction_type="epsilon")[0], train(workspace, plain, steps=1)[0]
+    as_epsilon, ordinary = (
+        train(workspace, marked, steps=1, prediction_type="epsilon")[0],
+        train(workspace, plain, steps=1)[0],
+    )
     assert same(as_epsilon, ordinary) and not same(ordinary, wanted)
     kept = json.loads(next(run.glob("settings-*.json")).read_text())
-    assert (kept["prediction"], kept["zero_terminal_snr"], kept["settings"]["prediction_type"]) == ("v_prediction", True, V_ZERO)
+    assert (kept["prediction"], kept["zero_terminal_snr"], kept["settings"]["prediction_type"]) == (
+        "v_prediction",
+        True,
+        V_ZERO,
+    )
     told = Image.open(recorder.of(PreviewSaved)[0].path).text["parameters"]
     assert told.endswith("Prediction type: v_prediction, Noise Schedule: Zero Terminal SNR")
     values = {"prompt": "a woman", "steps": 2, "seed": 1, "width": SIZE_PX, "height": SIZE_PX}
@@ -121,7 +149,10 @@ def test_a_choice_trains_as_it_says_and_stands_in_settings_previews_and_pictures
         (plain, "Automatic", "Model: plain"),
     ):
         (file,) = txt2img(
-            Txt2ImgSettings.from_dict({**values, "checkpoint": checkpoint, "prediction_type": prediction}), workspace, Recorder(), Recorder().stop
+            Txt2ImgSettings.from_dict({**values, "checkpoint": checkpoint, "prediction_type": prediction}),
+            workspace,
+            Recorder(),
+            Recorder().stop,
         )
         assert Image.open(file).text["parameters"].endswith(end)
 
@@ -140,11 +171,16 @@ def test_an_older_run_goes_on_as_it_began_and_says_what_changed(workspace: Works
     vectors, recorder = resumed(workspace, folder)
     assert same(vectors, unbroken)
     (told,) = [notice.text for notice in recorder.of(Notice) if "began with" in notice.text]
-    assert told.startswith(f"marked.safetensors says {began}, zero terminal SNR, but this run began with {began}, so it goes on with {began}.")
+    assert told.startswith(
+        f"marked.safetensors says {began}, zero terminal SNR, but this run began with {began}, so it goes on with"
+        f" {began}."
+    )
     assert json.loads(sorted(folder.glob("settings-*.json"))[-1].read_text())["settings"]["prediction_type"] == began
 
 
-def test_a_run_of_today_and_an_older_one_on_a_folder_go_on_without_a_word(workspace: Workspace, tiny_checkpoint: Path) -> None:
+def test_a_run_of_today_and_an_older_one_on_a_folder_go_on_without_a_word(
+    workspace: Workspace, tiny_checkpoint: Path
+) -> None:
     save_zero_snr_file(workspace.checkpoints / "file.safetensors")
     copy_tiny(workspace, tiny_checkpoint, prediction_type="v_prediction", rescale_betas_zero_snr=True)
     for title in ("file.safetensors", "folder"):
@@ -158,7 +194,9 @@ def test_a_run_of_today_and_an_older_one_on_a_folder_go_on_without_a_word(worksp
             path.unlink()
 
 
-def test_a_configuration_that_was_changed_in_between_does_not_change_a_run(workspace: Workspace, tiny_checkpoint: Path) -> None:
+def test_a_configuration_that_was_changed_in_between_does_not_change_a_run(
+    workspace: Workspace, tiny_checkpoint: Path
+) -> None:
     path = copy_tiny(workspace, tiny_checkpoint)
     unbroken, _ = train(workspace, "folder")
     _, folder = train(workspace, "folder", Recorder(stop_at=3))
@@ -200,7 +238,10 @@ def test_compare_says_where_a_run_was_trained_with_another_noise_than_is_painted
 
     assert told() == []
     make_older(folder)
-    assert told() == [f"This run was trained with v_prediction. {title} says {V_ZERO}, and the pictures are painted so, as other programs paint them."]
+    assert told() == [
+        f"This run was trained with v_prediction. {title} says {V_ZERO}, and the pictures are painted so, as other"
+        " programs paint them."
+    ]
 
 
 def test_a_folder_with_fewer_timesteps_is_trained_and_evaluated_on_its_own(

@@ -17,7 +17,13 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 APP = [sys.executable, str(REPOSITORY / "app.py")]
-BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
 START_S = 120
 SLOW_MS = 240_000
 """For what a job does; a busy machine needs many times what a quiet one does."""
@@ -35,8 +41,8 @@ def free_port() -> int:
 
 @contextmanager
 def running_app(workspace: Path, *flags: str, is_killed: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """Start the page on a free port; gives its address and the lines it has printed. Ends only the process it started, as a computer that shuts
-    down does, or as one that loses its power.
+    """Start the page on a free port; gives its address and the lines it has printed. Ends only the process it
+    started, as a computer that shuts down does, or as one that loses its power.
     """
     port = free_port()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -62,7 +68,9 @@ def running_app(workspace: Path, *flags: str, is_killed: bool = False) -> Iterat
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        assert opened.wait(START_S) and any(line.startswith("Local page:") for line in lines), "\n".join(["the page did not open:", *lines])
+        assert opened.wait(START_S) and any(line.startswith("Local page:") for line in lines), "\n".join(
+            ["the page did not open:", *lines]
+        )
         yield f"http://127.0.0.1:{port}", lines
     finally:
         process.kill() if is_killed else process.terminate()
@@ -99,7 +107,9 @@ def reload(page: Page) -> None:
 def wait_until_restored(page: Page) -> None:
     """Until the page has its news and has put back what was typed: what is done before that is overwritten."""
     expect(state(page)).not_to_have_text("connecting", timeout=START_S * 1000)
-    page.wait_for_function("() => window.pageIsBack && window.formsAreBack && !document.body.inert", timeout=START_S * 1000)
+    page.wait_for_function(
+        "() => window.pageIsBack && window.formsAreBack && !document.body.inert", timeout=START_S * 1000
+    )
 
 
 def state(page: Page):  # type: ignore[no-untyped-def]
@@ -150,7 +160,9 @@ def wait_for_previews(page: Page, count: int) -> None:
 
 def drawn_width(page: Page, index: int = 0) -> int:
     """Pixels of a preview as the browser got it: 0 if it could not be fetched."""
-    picture = page.locator("#live .grid img").nth(index).element_handle()  # of this one, whatever comes before it meanwhile
+    picture = (
+        page.locator("#live .grid img").nth(index).element_handle()
+    )  # of this one, whatever comes before it meanwhile
     assert picture
     picture.scroll_into_view_if_needed()
     page.wait_for_function("picture => picture.complete", arg=picture)

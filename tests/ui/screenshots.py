@@ -1,4 +1,6 @@
-"""Makes the pictures of the README: python -m tests.ui.screenshots [--steps 150] writes docs/images/*.png of a real run."""
+"""Makes the pictures of the README: python -m tests.ui.screenshots [--steps 150] writes docs/images/*.png of a real
+run.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,18 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.ui.journey import REPOSITORY, SLOW_MS, fill, open_chromium, open_page, prepare_recipe, running_app, state, train, wait_for_previews
+from tests.ui.journey import (
+    REPOSITORY,
+    SLOW_MS,
+    fill,
+    open_chromium,
+    open_page,
+    prepare_recipe,
+    running_app,
+    state,
+    train,
+    wait_for_previews,
+)
 
 DESKTOP = {"viewport": {"width": 1400, "height": 1000}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
@@ -16,7 +29,11 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 
 def make_screenshots(folder: Path, steps: int, every: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as workspace, running_app(Path(workspace)) as (url, _), open_chromium() as browser:
+    with (
+        tempfile.TemporaryDirectory() as workspace,
+        running_app(Path(workspace)) as (url, _),
+        open_chromium() as browser,
+    ):
         page = open_page(browser, url, **DESKTOP)
         page.screenshot(path=folder / "start.png")
         prepare_recipe(page)
@@ -58,7 +75,9 @@ def photograph_tabs(page: Page, folder: Path) -> None:
             page.get_by_role("button", name="Compare", exact=True).click()
             expect(page.locator("#compare_grid td img").first).to_be_visible(timeout=SLOW_MS)
         if name == "txt2img":
-            fill(page, "txt2img_prompt", "a photo of anna, smiling, green shirt, lavender background, wearing a top hat")
+            fill(
+                page, "txt2img_prompt", "a photo of anna, smiling, green shirt, lavender background, wearing a top hat"
+            )
             fill(page, "txt2img_count", 4)
             page.get_by_role("button", name="Generate").click()
             expect(state(page)).to_have_text("finished", timeout=SLOW_MS)

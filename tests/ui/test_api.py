@@ -16,9 +16,9 @@ from gradio_client.exceptions import AppError
 from tests.conftest import TINY
 from tests.ui.journey import ANSWER_S, free_port
 from ti_core.embeddings.formats import load_embedding
-from ti_core.jobs import JobQueue
+from ti_core.jobs.queue import JobQueue
 from ti_core.ui.a1111_api import _settings
-from ti_core.ui.server import Door, start_page
+from ti_core.ui.server.server import Door, start_page
 from ti_core.workspace import Workspace
 
 
@@ -40,7 +40,9 @@ class Served:
 def served(workspace: Workspace, dataset: Path) -> Iterator[Served]:
     shared = Workspace(workspace.root, confined=True)
     jobs = JobQueue(shared)
-    blocks = start_page(shared, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs, TINY)
+    blocks = start_page(
+        shared, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs, TINY
+    )
     url = f"http://127.0.0.1:{blocks.server_port}"
     yield Served(
         url,
@@ -90,14 +92,33 @@ def test_a_mistake_of_a_program_is_the_same_sentence_as_on_the_page(served: Serv
 def test_only_plain_names_are_public(served: Served) -> None:
     names = set(served.client.view_api(return_format="dict", print_info=False)["named_endpoints"])  # type: ignore[index]
     orders = {"/create_embedding", "/preprocess", "/train", "/resume", "/compare", "/generate"}
-    assert names == orders | {"/status", "/line", "/embeddings", "/checkpoints", "/runs", "/interrupt", "/cancel", "/move_up", "/again", "/use_step"}
+    assert names == orders | {
+        "/status",
+        "/line",
+        "/embeddings",
+        "/checkpoints",
+        "/runs",
+        "/interrupt",
+        "/cancel",
+        "/move_up",
+        "/again",
+        "/use_step",
+    }
 
 
 def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(served: Served) -> None:
     post = lambda path, **values: served.a1111.post(f"/sdapi/v1/{path}", json=values)  # noqa: E731
-    body = {"name": "anna", "num_vectors_per_token": 2, "overwrite_old": False, "init_text": "*"}  # no checkpoint: it is the server's, as there
+    body = {
+        "name": "anna",
+        "num_vectors_per_token": 2,
+        "overwrite_old": False,
+        "init_text": "*",
+    }  # no checkpoint: it is the server's, as there
     assert post("create/embedding", **body).json() == {"info": "create embedding filename: embeddings/anna.pt"}
-    assert "create embedding error: An embedding called 'anna' exists already" in post("create/embedding", **body).json()["info"]
+    assert (
+        "create embedding error: An embedding called 'anna' exists already"
+        in post("create/embedding", **body).json()["info"]
+    )
     seen = []
     stop = threading.Event()
 
@@ -109,30 +130,77 @@ def test_a1111s_addresses_create_train_list_and_tell_the_progress_as_there(serve
     watcher = threading.Thread(target=watch)
     watcher.start()
     trained = post(
-        "train/embedding", id_task="task(1)", embedding_name="anna", learn_rate="0.005", batch_size=1, gradient_step=1, data_root="datasets/anna",
-        log_directory="textual_inversion", training_width=0, training_height=0, varsize=False, steps=3, clip_grad_mode="disabled", clip_grad_value="0.1",
-        shuffle_tags=False, tag_drop_out=0, latent_sampling_method="once", use_weight=False, create_image_every=0, save_embedding_every=0,
-        template_filename="subject_filewords.txt", save_image_with_stored_embedding=True, preview_from_txt2img=False, preview_prompt="something else",
+        "train/embedding",
+        id_task="task(1)",
+        embedding_name="anna",
+        learn_rate="0.005",
+        batch_size=1,
+        gradient_step=1,
+        data_root="datasets/anna",
+        log_directory="textual_inversion",
+        training_width=0,
+        training_height=0,
+        varsize=False,
+        steps=3,
+        clip_grad_mode="disabled",
+        clip_grad_value="0.1",
+        shuffle_tags=False,
+        tag_drop_out=0,
+        latent_sampling_method="once",
+        use_weight=False,
+        create_image_every=0,
+        save_embedding_every=0,
+        template_filename="subject_filewords.txt",
+        save_image_with_stored_embedding=True,
+        preview_from_txt2img=False,
+        preview_prompt="something else",
         preview_sampler_name="Euler",
-    )  # fmt: skip
+    )
     stop.set()
     watcher.join()
     assert trained.json() == {"info": "train embedding complete: filename: embeddings/anna.pt error: None"}
-    by_our_names = post("train/embedding", embedding="anna", dataset_directory="datasets/anna", steps=4, image_every=0, save_every=0, checkpoint=TINY)
+    by_our_names = post(
+        "train/embedding",
+        embedding="anna",
+        dataset_directory="datasets/anna",
+        steps=4,
+        image_every=0,
+        save_every=0,
+        checkpoint=TINY,
+    )
     assert by_our_names.json() == trained.json()
     listed = served.a1111.get("/sdapi/v1/embeddings").json()
-    assert listed["loaded"]["anna"].items() >= {"step": 4, "sd_checkpoint_name": TINY, "shape": 32, "vectors": 2}.items() and listed["skipped"] == {}
+    assert (
+        listed["loaded"]["anna"].items() >= {"step": 4, "sd_checkpoint_name": TINY, "shape": 32, "vectors": 2}.items()
+        and listed["skipped"] == {}
+    )
     assert any(told["state"]["job"] == "train" and told["state"]["job_count"] == 1 for told in seen)
     idle = served.a1111.get("/sdapi/v1/progress").json()
-    assert (idle["progress"], idle["eta_relative"], idle["state"]["job_count"], idle["current_image"]) == (0.0, 0.0, 0, None)
+    assert (idle["progress"], idle["eta_relative"], idle["state"]["job_count"], idle["current_image"]) == (
+        0.0,
+        0.0,
+        0,
+        None,
+    )
     assert post("interrupt").json() == {}
-    wrong = post("train/embedding", embedding_name="nobody", data_root="nothing", learn_rate="", steps=0, nonsense=1).json()["info"]
+    wrong = post(
+        "train/embedding", embedding_name="nobody", data_root="nothing", learn_rate="", steps=0, nonsense=1
+    ).json()["info"]
     assert wrong.startswith("train embedding error: ") and "nonsense" in wrong
 
 
 def test_a1111s_names_of_samplers_and_any_size_go_on_working() -> None:
-    asked = {"preview_from_txt2img": True, "preview_sampler_name": "DPM++ 2M", "preview_width": 500, "preview_height": 512}
-    assert _settings("train", asked) == {"preview_sampler": "DPM++ 2M Karras", "preview_width": 496, "preview_height": 512}
+    asked = {
+        "preview_from_txt2img": True,
+        "preview_sampler_name": "DPM++ 2M",
+        "preview_width": 500,
+        "preview_height": 512,
+    }
+    assert _settings("train", asked) == {
+        "preview_sampler": "DPM++ 2M Karras",
+        "preview_width": 496,
+        "preview_height": 512,
+    }
     assert _settings("train", {**asked, "preview_sampler_name": "LMS"})["preview_sampler"] == "DPM++ 2M Karras"
     assert _settings("train", {**asked, "preview_sampler_name": "Euler a"})["preview_sampler"] == "Euler a"
     assert _settings("train", {**asked, "preview_from_txt2img": False}) == {}
@@ -149,9 +217,14 @@ def test_a1111s_preprocess_crops_a_folder(served: Served) -> None:
         "preprocess_txt_action": "copy",
         "process_flip": True,
     }
-    assert served.a1111.post("/sdapi/v1/preprocess", json={"id_task": None, **values}).json() == {"info": "preprocess complete"}
+    assert served.a1111.post("/sdapi/v1/preprocess", json={"id_task": None, **values}).json() == {
+        "info": "preprocess complete"
+    }
     assert len(list((served.workspace.datasets / "small").glob("*.png"))) == 8
-    assert "preprocess error" in served.a1111.post("/sdapi/v1/preprocess", json={**values, "process_src": "/etc"}).json()["info"]
+    assert (
+        "preprocess error"
+        in served.a1111.post("/sdapi/v1/preprocess", json={**values, "process_src": "/etc"}).json()["info"]
+    )
 
 
 def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Served) -> None:
@@ -161,11 +234,25 @@ def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Ser
     assert httpx.post(path, json=body, timeout=ANSWER_S).status_code == 401
     assert httpx.post(path, json=body, auth=("anna", "wrong"), timeout=ANSWER_S).status_code == 401
     assert httpx.post(path, json=body, auth=("eve", "looks"), timeout=ANSWER_S).status_code == 403
-    assert httpx.post(path, json=body, auth=("anna", "right"), headers={"Origin": "https://evil.example"}, timeout=ANSWER_S).status_code == 403
-    assert "application/json" in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right"), timeout=ANSWER_S).json()["info"]
+    assert (
+        httpx.post(
+            path, json=body, auth=("anna", "right"), headers={"Origin": "https://evil.example"}, timeout=ANSWER_S
+        ).status_code
+        == 403
+    )
+    assert (
+        "application/json"
+        in httpx.post(path, content='{"name": "boris"}', auth=("anna", "right"), timeout=ANSWER_S).json()["info"]
+    )
     assert (
         "error"
-        in httpx.post(path, content="[" * 100_000, auth=("anna", "right"), headers={"content-type": "application/json"}, timeout=ANSWER_S).json()["info"]
+        in httpx.post(
+            path,
+            content="[" * 100_000,
+            auth=("anna", "right"),
+            headers={"content-type": "application/json"},
+            timeout=ANSWER_S,
+        ).json()["info"]
     )
     assert not served.jobs.rows()
 
@@ -192,21 +279,29 @@ def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_
 
 def test_what_is_no_switch_replaces_no_trained_embedding(served: Served) -> None:
     """ "overwrite_old": "false" once replaced it."""
-    assert served.wait(served.client.predict(name="anna", vectors=2, checkpoint=TINY, api_name="/create_embedding")) == "finished"
+    assert (
+        served.wait(served.client.predict(name="anna", vectors=2, checkpoint=TINY, api_name="/create_embedding"))
+        == "finished"
+    )
     before = (served.workspace.embeddings / "anna.pt").read_bytes()
     for value in ("false", "no", "0", None, 2, [], {}):
         body = {"name": "anna", "num_vectors_per_token": 1, "overwrite_old": value, "init_text": "*"}
         info = served.a1111.post("/sdapi/v1/create/embedding", json=body).json()["info"]
         assert "Overwrite Old Embedding" in info and "is not true or false" in info
         with pytest.raises(AppError, match=r"Overwrite Old Embedding: .* is not true or false"):
-            served.client.predict(name="anna", vectors=1, overwrite=value, checkpoint=TINY, api_name="/create_embedding")
+            served.client.predict(
+                name="anna", vectors=1, overwrite=value, checkpoint=TINY, api_name="/create_embedding"
+            )
     assert (served.workspace.embeddings / "anna.pt").read_bytes() == before
 
 
 def test_a1111s_switch_for_previews_is_no_word_either() -> None:
     assert _settings("train", {"preview_from_txt2img": 1, "preview_prompt": "anna"}) == {"preview_prompt": "anna"}
     for value in ("false", "True", [], {}, 2):
-        assert _settings("train", {"preview_from_txt2img": value, "preview_prompt": "anna"})["preview_from_txt2img"] == value  # which the form refuses
+        assert (
+            _settings("train", {"preview_from_txt2img": value, "preview_prompt": "anna"})["preview_from_txt2img"]
+            == value
+        )  # which the form refuses
     assert _settings("train", {"preview_from_txt2img": True, "preview_width": True, "preview_sampler_name": ["x"]}) == {
         "preview_width": True,
         "preview_sampler": ["x"],

@@ -30,9 +30,9 @@ from tests.ui.journey import (
     value_of,
     wait_for_previews,
     wait_until_restored,
-)  # fmt: skip
+)
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.embeddings.formats import load_embedding
-from ti_core.library import CheckpointFile
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER
 
@@ -89,7 +89,9 @@ def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_in
     seen = curve_points(page)
     assert seen >= 2
     wait_for_previews(page, len(previews(page)) + 1)
-    grown = "seen => document.querySelector('#live polyline.raw').getAttribute('points').trim().split(/\\s+/).length > seen"
+    grown = (
+        "seen => document.querySelector('#live polyline.raw').getAttribute('points').trim().split(/\\s+/).length > seen"
+    )
     page.wait_for_function(grown, arg=seen, timeout=SLOW_MS)
 
     reload(page)
@@ -100,7 +102,9 @@ def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_in
     assert value_of(page, "train_steps") == "400"
     other = open_page(browser, url, requests)
     for label in previews(page):
-        expect(other.locator("#live .grid span", has_text=re.compile(f"^{label}( · best)?$"))).to_be_visible(timeout=SLOW_MS)
+        expect(other.locator("#live .grid span", has_text=re.compile(f"^{label}( · best)?$"))).to_be_visible(
+            timeout=SLOW_MS
+        )
 
     page.get_by_role("button", name="Interrupt").click()
     for watcher in (page, other):
@@ -134,7 +138,9 @@ def test_a_page_takes_nothing_until_it_has_put_back_what_was_typed_before(browse
     page.context.close()
 
 
-def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed(page: Page, workspace_folder: Path) -> None:
+def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed(
+    page: Page, workspace_folder: Path
+) -> None:
     page.get_by_role("tab", name="Train").click()
     fill(page, "train_steps", 0)
     fill(page, "train_learning_rate", "0.05:10, fast")
@@ -157,22 +163,31 @@ def test_a_failed_job_is_shown_as_failed(page: Page, workspace_folder: Path) -> 
     expect(page.locator("#preprocess_message textarea")).to_have_value(re.compile("broken.jpg"))
 
 
-def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(page: Page, workspace_folder: Path, tmp_path: Path) -> None:
+def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(
+    page: Page, workspace_folder: Path, tmp_path: Path
+) -> None:
     photos = [tmp_path / "me & you.jpg", tmp_path / "two.png"]
     for number, photo in enumerate(photos):
         Image.new("RGB", (90, 70), (40 * number, 90, 160)).save(photo)
     page.get_by_role("tab", name="Preprocess images").click()
     page.locator("#preprocess_drop input[type=file]").set_input_files(photos)
     expect(page.locator("#preprocess_source_directory").get_by_role("textbox")).to_have_value("uploads/photos")
-    assert sorted(file.name for file in (workspace_folder / "uploads" / "photos").iterdir()) == ["me  you.jpg", "two.png"]
+    assert sorted(file.name for file in (workspace_folder / "uploads" / "photos").iterdir()) == [
+        "me  you.jpg",
+        "two.png",
+    ]
     fill(page, "preprocess_destination_directory", "datasets/dropped")
     page.get_by_role("button", name="Preprocess", exact=True).click()
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
     page.get_by_role("tab", name="Train").click()
-    expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input")).to_have_value("datasets/dropped")
+    expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input")).to_have_value(
+        "datasets/dropped"
+    )
 
 
-def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and_a_reload_keeps_them(page: Page, workspace_folder: Path) -> None:
+def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and_a_reload_keeps_them(
+    page: Page, workspace_folder: Path
+) -> None:
     models = workspace_folder / "models" / "Stable-diffusion"
     models.mkdir(parents=True, exist_ok=True)
     save_single_file("sdxl", models / "xl.safetensors")

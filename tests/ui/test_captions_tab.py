@@ -53,7 +53,9 @@ def captions(folder: Path, name: str) -> list[str]:
     return [path.read_text(encoding="utf-8").strip() for path in sorted((folder / "datasets" / name).glob("*.txt"))]
 
 
-def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be_undone(page: Page, folder: Path) -> None:
+def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be_undone(
+    page: Page, folder: Path
+) -> None:
     text, message = page.locator("#captions_text textarea"), page.locator("#captions_message textarea")
     preprocess(page, "anna")
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)

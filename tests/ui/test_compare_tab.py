@@ -1,4 +1,6 @@
-"""In a real browser on a tiny checkpoint: presets, the marked best step, a step used from the live strip, and the Compare tab."""
+"""In a real browser on a tiny checkpoint: presets, the marked best step, a step used from the live strip, and the
+Compare tab.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
 from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, state
-from ti_core.run_folder import find_runs
+from ti_core.runs.folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
@@ -64,15 +66,25 @@ def test_a_preset_fills_the_form_and_another_takes_it_back(page: Page) -> None:
 
 def test_the_create_tab_hints_at_what_the_captions_say(page: Page) -> None:
     choose_tab(page, "Create embedding")
-    expect(page.locator("#create_hint")).to_contain_text("suggest the Initialization text: woman. With more vectors: woman, smiling.", timeout=WAIT_MS)
+    expect(page.locator("#create_hint")).to_contain_text(
+        "suggest the Initialization text: woman. With more vectors: woman, smiling.", timeout=WAIT_MS
+    )
 
 
 def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspace: Workspace) -> None:
-    for tab, form in (("txt2img", "txt2img"), ("Train", "train")):  # the tiny checkpoint's own 16 px are less than the sliders allow
+    for tab, form in (
+        ("txt2img", "txt2img"),
+        ("Train", "train"),
+    ):  # the tiny checkpoint's own 16 px are less than the sliders allow
         choose_tab(page, tab)
         for side in ("width", "height"):
             fill(page, f"{form}_{side}", 64)
-    for widget, value in (("train_steps", 90), ("train_image_every", 30), ("train_save_every", 30), ("train_preview_steps", 1)):
+    for widget, value in (
+        ("train_steps", 90),
+        ("train_image_every", 30),
+        ("train_save_every", 30),
+        ("train_preview_steps", 1),
+    ):
         if not page.locator(f"#{widget}").is_visible():
             page.locator("#train_more").get_by_role("button").first.click()
         fill(page, widget, value)
@@ -81,7 +93,10 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
     expect(page.locator("#live .eval-name")).to_contain_text(re.compile(r"evaluation \d.* best step \d+"))
     expect(page.locator("#live .norm-name")).to_contain_text("ordinary words")
     expect(page.locator("#live .grid .best")).to_have_count(1)
-    file, step_30 = workspace.embeddings / "anna.pt", workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-30.pt"
+    file, step_30 = (
+        workspace.embeddings / "anna.pt",
+        workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-30.pt",
+    )
     last = file.read_bytes()
     page.locator("#live .grid button").last.click()  # the oldest preview
     page.locator("#live").get_by_role("button", name="Use this step").click()
@@ -93,7 +108,9 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
 
 def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspace: Workspace) -> None:
     choose_tab(page, "Compare")
-    expect(page.locator("#compare_run input").first).to_have_value(re.compile("textual_inversion/.*/anna"), timeout=WAIT_MS)
+    expect(page.locator("#compare_run input").first).to_have_value(
+        re.compile("textual_inversion/.*/anna"), timeout=WAIT_MS
+    )
     fill(page, "compare_seeds", "1")
     fill(page, "compare_sampling_steps", 2)
     page.locator("#compare_run_button").click()
@@ -105,7 +122,9 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
         page.keyboard.press("Escape")
     grid.locator("td img").first.click()
     expect(grid.locator("dialog img")).to_be_visible()
-    page.wait_for_function("picture => picture.complete && picture.naturalWidth > 0", arg=grid.locator("dialog img").element_handle())
+    page.wait_for_function(
+        "picture => picture.complete && picture.naturalWidth > 0", arg=grid.locator("dialog img").element_handle()
+    )
     grid.get_by_role("button", name="Close").click()
     file = workspace.embeddings / "anna.pt"
     before = file.read_bytes()

@@ -41,7 +41,10 @@ def page(folder: Path) -> Iterator[Page]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         page = open_page(browser, url, viewport={"width": 1400, "height": 1000})
         page.get_by_role("tab", name="txt2img", exact=True).click()
-        for side in ("width", "height"):  # the tiny checkpoint's own is below the sliders' end, and Train reads this tab too
+        for side in (
+            "width",
+            "height",
+        ):  # the tiny checkpoint's own is below the sliders' end, and Train reads this tab too
             fill(page, f"txt2img_{side}", 64)
         page.get_by_role("tab", name="Train", exact=True).click()
         yield page
@@ -68,7 +71,14 @@ def test_enter_takes_the_exact_name_and_the_job_trains_it(page: Page, folder: Pa
     assert value_of(page, "train_embedding") == "anna"
     before = {name: (folder / "embeddings" / f"{name}.pt").read_bytes() for name in NAMES}
     fill(page, "train_dataset_directory", "datasets/anna")
-    for field, value in (("steps", 1), ("batch_size", 1), ("image_every", 0), ("save_every", 0), ("width", 64), ("height", 64)):
+    for field, value in (
+        ("steps", 1),
+        ("batch_size", 1),
+        ("image_every", 0),
+        ("save_every", 0),
+        ("width", 64),
+        ("height", 64),
+    ):
         fill(page, f"train_{field}", value)
     page.get_by_role("button", name="Train Embedding").click()
     expect(state(page)).to_have_text("finished", timeout=SLOW_MS)
@@ -80,7 +90,11 @@ def test_enter_takes_the_exact_name_and_the_job_trains_it(page: Page, folder: Pa
     [
         ("ANNA", ("Enter",), "anna"),  # capital letters make no difference where there is no such name
         ("bert", ("Enter",), "berta-two"),  # begins so; "robert" only holds it
-        ("obert", ("Enter", "Tab"), "obert"),  # in the middle of a name: no match, so it stays as typed, and the job says what is there
+        (
+            "obert",
+            ("Enter", "Tab"),
+            "obert",
+        ),  # in the middle of a name: no match, so it stays as typed, and the job says what is there
         ("nobody", ("Enter", "Tab"), "nobody"),
         ("ann", ("Tab",), "ann"),  # without Enter it is what was typed
         ("anna", ("Tab",), "anna"),
@@ -89,8 +103,10 @@ def test_enter_takes_the_exact_name_and_the_job_trains_it(page: Page, folder: Pa
         ("Hanna-125", ("Enter",), "Hanna-125"),  # far below in a long list
         ("Joanna", ("Backspace",) * 6 + ("Enter", "Tab"), ""),
     ],
-)  # fmt: skip
-def test_the_keyboard_chooses_what_was_typed_or_is_shown(page: Page, text: str, keys: tuple[str, ...], value: str) -> None:
+)
+def test_the_keyboard_chooses_what_was_typed_or_is_shown(
+    page: Page, text: str, keys: tuple[str, ...], value: str
+) -> None:
     write(page, "train_embedding", "robert", "Tab")
     write(page, "train_embedding", text, *keys)
     page.locator("#live").click()
@@ -108,7 +124,10 @@ def test_what_is_pasted_is_chosen_alike(page: Page) -> None:
 
 def test_enter_of_an_input_method_chooses_nothing(page: Page) -> None:
     write(page, "train_embedding", "anna")
-    composing = "(box) => box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true}))"
+    composing = (
+        "(box) => box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true,"
+        " cancelable: true}))"
+    )
     box(page, "train_embedding").evaluate(composing)
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     expect(box(page, "train_embedding")).to_be_focused()

@@ -1,4 +1,6 @@
-"""The page is ended as docker stop ends it: the running training is saved, and nothing is left of the process or of uploads."""
+"""The page is ended as docker stop ends it: the running training is saved, and nothing is left of the process or of
+uploads.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,16 @@ from gradio_client import Client
 
 from tests.ui.journey import ANSWER_S, running_app
 from ti_core.embeddings.formats import load_embedding
-from ti_core.temporary_folders import LOCK
+from ti_core.program.temporary_folders import LOCK
 from ti_core.workspace import SHOWN_SAMPLE_PHOTOS
 
-TRAIN = {"embedding": "anna", "dataset_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna", "template_file": "subject.txt", "steps": 100_000, "image_every": 0}
+TRAIN = {
+    "embedding": "anna",
+    "dataset_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna",
+    "template_file": "subject.txt",
+    "steps": 100_000,
+    "image_every": 0,
+}
 
 
 def test_sigterm_saves_the_running_training_and_clears_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""Pillow is newer than gradio's bound allows (requirements-over.txt); what gradio does with pictures for this page works with it."""
+"""Pillow is newer than gradio's bound allows (requirements-over.txt); what gradio does with pictures for this page
+works with it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The line of jobs in a real browser: ordered by keyboard, on a phone, and there again after the server was ended at once."""
+"""The line of jobs in a real browser: ordered by keyboard, on a phone, and there again after the server was ended
+at once.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(
             expect(page.locator("#live .jobs li")).to_have_count(4, timeout=SLOW_MS)
             row = page.locator("#live .jobs li > span:first-child")
             for number, name in enumerate(("second", "third"), 1):
-                expect(row.nth(number)).to_have_text(f"Create embedding {name}: waiting, number {number}", timeout=SLOW_MS)
+                expect(row.nth(number)).to_have_text(
+                    f"Create embedding {name}: waiting, number {number}", timeout=SLOW_MS
+                )
             up = page.get_by_role("button", name="Move up: Create embedding third")
             up.focus()
             page.keyboard.press("Enter")
@@ -58,18 +62,26 @@ def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(
             page = open_page(browser, url)
             training = page.locator("#live .jobs li").filter(has_text="Training anna")
             expect(training).to_contain_text(re.compile(r"interrupted at \d+ / 100000"), timeout=SLOW_MS)
-            expect(page.locator("#live .jobs li").filter(has_text="Create embedding third")).to_contain_text("finished", timeout=SLOW_MS)
-            expect(page.locator("#live .jobs li").filter(has_text="Create embedding second: finished")).to_have_count(1, timeout=SLOW_MS)
+            expect(page.locator("#live .jobs li").filter(has_text="Create embedding third")).to_contain_text(
+                "finished", timeout=SLOW_MS
+            )
+            expect(page.locator("#live .jobs li").filter(has_text="Create embedding second: finished")).to_have_count(
+                1, timeout=SLOW_MS
+            )
             page.get_by_role("button", name=re.compile("Resume from step [0-9]+: Training anna")).click()
-            expect(page.locator("#live .jobs li").filter(has_text=re.compile("(Resume|Training) anna: running"))).to_have_count(1, timeout=SLOW_MS)
+            expect(
+                page.locator("#live .jobs li").filter(has_text=re.compile("(Resume|Training) anna: running"))
+            ).to_have_count(1, timeout=SLOW_MS)
             expect(state(page)).to_have_text("running")
             page.get_by_role("button", name=re.compile("^Stop: (Resume|Training) anna")).click()
             expect(state(page)).to_have_text("interrupted", timeout=SLOW_MS)
 
 
 @pytest.mark.parametrize("flags", [("--auth-look", "eve"), ("--auth", "anna:a", "--auth-look", "anna:b")])
-def test_logins_that_cannot_be_are_refused_with_a_sentence(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    import app
+def test_logins_that_cannot_be_are_refused_with_a_sentence(
+    flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ti_core import webui as app
 
     assert app.main(["--port", "7999", *flags]) == 2
     assert "--auth-look" in capsys.readouterr().err
@@ -77,7 +89,7 @@ def test_logins_that_cannot_be_are_refused_with_a_sentence(flags: tuple[str, ...
 
 @pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the package is there")
 def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
-    import app
+    from ti_core import webui as app
 
     assert app.main(["--port", "7999", "--mcp"]) == 2
     assert "gradio[mcp]==6.31.0" in capsys.readouterr().err

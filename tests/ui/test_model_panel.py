@@ -10,13 +10,13 @@ import pytest
 from tests.conftest import TINY
 from tests.models.tiny_families import save_single_file, save_zero_snr_file
 from ti_core.errors import UserError
-from ti_core.jobs import JobQueue
+from ti_core.jobs.queue import JobQueue
 from ti_core.models import device
 from ti_core.models.device import DeviceState
-from ti_core.recipe import PLAN_FIELDS, describe_plan
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import create_embedding
+from ti_core.training.presets import PLAN_FIELDS, describe_plan
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
@@ -36,8 +36,10 @@ def test_family_size_precision_and_hash_are_shown_and_so_is_what_is_wrong(page: 
     said = page.model.described("big.safetensors")
     assert said.startswith("Stable Diffusion XL · epsilon · 1024 px · fp32") and "hash" not in said
     save_zero_snr_file(workspace.checkpoints / "v.safetensors")
-    assert page.model.described("v.safetensors").startswith("Stable Diffusion XL · v_prediction, zero terminal SNR · 1024 px · fp32")
-    from ti_core.file_hashes import short_hash
+    assert page.model.described("v.safetensors").startswith(
+        "Stable Diffusion XL · v_prediction, zero terminal SNR · 1024 px · fp32"
+    )
+    from ti_core.checkpoints.hashes import short_hash
 
     known = short_hash(workspace.checkpoints / "big.safetensors", workspace.hashes_file)
     assert page.model.described("big.safetensors").endswith(f"hash {known}")
@@ -54,7 +56,9 @@ def test_refresh_lists_new_files_and_vaes(page: Page, workspace: Workspace) -> N
     assert updates[page.model.widgets["vae"]]["choices"] == ["Automatic", "None", "clear.safetensors"]
 
 
-def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(
+    workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", checkpoint=TINY)
     monkeypatch.setattr(device, "_told", None)
     assert "GB" not in describe_plan(workspace, settings)
@@ -79,7 +83,9 @@ def test_every_field_that_the_plan_reads_makes_it_anew(monkeypatch: pytest.Monke
     assert looked == set(PLAN_FIELDS)
 
 
-def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "empty" in page.model.start_download(" ")[page.model.message]["value"]
 
@@ -91,10 +97,14 @@ def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page, monkeyp
         assert page.train.gpus_field()["visible"] is is_shown
 
 
-def test_more_gpus_than_there_are_are_refused_at_the_form(workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_gpus_than_there_are_are_refused_at_the_form(
+    workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
     monkeypatch.setattr(device, "_told", None)
-    settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", template_file="subject.txt", checkpoint=TINY, gpus=3)
+    settings = TrainSettings(
+        embedding="anna", dataset_directory="datasets/anna", template_file="subject.txt", checkpoint=TINY, gpus=3
+    )
     check_train(settings, workspace)
     device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
     with pytest.raises(UserError, match="GPUs is 3, but this computer has 2"):

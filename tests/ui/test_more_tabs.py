@@ -14,7 +14,18 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, drawn_width, fill, open_chromium, open_page, previews, reload, running_app, state, value_of
+from tests.ui.journey import (
+    SLOW_MS,
+    drawn_width,
+    fill,
+    open_chromium,
+    open_page,
+    previews,
+    reload,
+    running_app,
+    state,
+    value_of,
+)
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, save_embedding
 
@@ -34,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(np.full((64, 64, 3), 60 * i + 60, np.uint8)).save(dataset / f"0000{i}-0-photo.png")
         (dataset / f"0000{i}-0-photo.txt").write_text(caption, encoding="utf-8")
     for name, suffix in (("anna", ".pt"), ("berta", ".safetensors")):
-        save_embedding(root / "embeddings" / f"{name}{suffix}", Embedding(name, {"clip_l": torch.randn(2, 32)}, 7, "0" * 10, TINY))
+        save_embedding(
+            root / "embeddings" / f"{name}{suffix}", Embedding(name, {"clip_l": torch.randn(2, 32)}, 7, "0" * 10, TINY)
+        )
     return root
 
 
@@ -107,12 +120,18 @@ def test_captions_are_corrected_one_by_one_and_all_at_once(page: Page, folder: P
     page.locator("#captions_add").click()
     expect(message_of(page, "captions")).to_have_value("Changed 3 captions.")
     expect(page.locator("#captions_tags")).to_contain_text("photo")
-    assert [caption(folder, i) for i in range(3)] == ["laughing, blue shirt, photo", "blue shirt, glasses, photo", "in a park, sunny, photo"]
+    assert [caption(folder, i) for i in range(3)] == [
+        "laughing, blue shirt, photo",
+        "blue shirt, glasses, photo",
+        "in a park, sunny, photo",
+    ]
     keep_picture(page, "captions")
 
 
 def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page: Page, folder: Path) -> None:
-    """The second click goes off while the answer to the first is on its way: the box still holds the first picture's words."""
+    """The second click goes off while the answer to the first is on its way: the box still holds the first
+    picture's words.
+    """
     choose_tab(page, "Captions")
     expect(page.locator("#captions_text textarea")).to_have_value(re.compile("."))
     before = [caption(folder, i) for i in range(3)]
@@ -120,7 +139,9 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
     ended: list[str] = []
     for event in ("requestfinished", "requestfailed"):
         page.on(event, lambda request: ended.append(request.url))  # type: ignore[call-overload]
-    page.evaluate("for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()")
+    page.evaluate(
+        "for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()"
+    )
     while not any("queue/data" in url for url in ended):  # it ends with the last answer, in whatever order they come
         page.wait_for_timeout(100)
     assert [caption(folder, i) for i in range(3)] == before
@@ -128,8 +149,19 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
 
 def test_every_tab_fits_a_phone_with_what_it_shows(page: Page) -> None:
     assert page.context.browser
-    phone = open_page(page.context.browser, page.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
-    for name in ("Create embedding", "Preprocess images", "Captions", "Templates", "Train", "Compare", "txt2img", "Embeddings"):
+    phone = open_page(
+        page.context.browser, page.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    for name in (
+        "Create embedding",
+        "Preprocess images",
+        "Captions",
+        "Templates",
+        "Train",
+        "Compare",
+        "txt2img",
+        "Embeddings",
+    ):
         choose_tab(phone, name)
         shown = {"Captions": "#captions_gallery img", "Embeddings": "#embeddings_table"}.get(name)
         if shown:
@@ -143,16 +175,23 @@ def test_a_template_is_copied_changed_and_offered_for_training(page: Page, folde
     expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("a photo of a .*, photo"))
     page.locator("#templates_template input").click()
     page.get_by_role("option", name="style.txt", exact=True).click()
-    expect(message_of(page, "templates")).to_have_value("'style.txt' comes with the project and stays as it is. Saving makes your own copy.")
+    expect(message_of(page, "templates")).to_have_value(
+        "'style.txt' comes with the project and stays as it is. Saving makes your own copy."
+    )
     fill(page, "templates_text", "a photo without the word")
     page.locator("#templates_save").click()
     expect(message_of(page, "templates")).to_have_value(re.compile(r"has no line with \[name\]"))
     fill(page, "templates_text", "an etching of [name], [filewords]")
     page.locator("#templates_save").click()
-    expect(message_of(page, "templates")).to_have_value("Saved: templates/style-own.txt. It is in the list of the Train tab.")
+    expect(message_of(page, "templates")).to_have_value(
+        "Saved: templates/style-own.txt. It is in the list of the Train tab."
+    )
     own = folder / "templates" / "style-own.txt"
     assert own.read_text(encoding="utf-8") == "an etching of [name], [filewords]\n"
-    for text, told in (("a drawing", r"has no line with \[name\]"), ("a drawing of [name], [filewords]", "^Saved: templates/style-own.txt")):
+    for text, told in (
+        ("a drawing", r"has no line with \[name\]"),
+        ("a drawing of [name], [filewords]", "^Saved: templates/style-own.txt"),
+    ):
         fill(page, "templates_text", text)
         page.locator("#templates_save").click()
         expect(message_of(page, "templates")).to_have_value(re.compile(told))
@@ -173,13 +212,19 @@ def test_embeddings_are_listed_explained_renamed_converted_repaired_and_merged(p
     expect(message_of(page, "embeddings")).to_have_value(re.compile("^Saved: .*anna.safetensors"), timeout=WAIT_MS)
     fill(page, "embeddings_new_name", "berta")
     page.locator("#embeddings_rename").click()
-    expect(message_of(page, "embeddings")).to_have_value("An embedding called 'berta' exists already. Choose another name.")
+    expect(message_of(page, "embeddings")).to_have_value(
+        "An embedding called 'berta' exists already. Choose another name."
+    )
     page.locator("#embeddings_repair").click()
     expect(table).to_contain_text("anna-repaired.pt", timeout=WAIT_MS)
     fill(page, "embeddings_new_name", "clara")
     page.locator("#embeddings_rename").click()
     expect(table).to_contain_text("clara.pt", timeout=WAIT_MS)
-    assert sorted(path.name for path in (folder / "embeddings").iterdir()) == ["anna.pt", "berta.safetensors", "clara.pt"]  # the new one is chosen after repair
+    assert sorted(path.name for path in (folder / "embeddings").iterdir()) == [
+        "anna.pt",
+        "berta.safetensors",
+        "clara.pt",
+    ]  # the new one is chosen after repair
     assert load_embedding(folder / "outputs" / "embeddings" / "anna.safetensors").count == 2
     assert value_of(page, "embeddings_chosen") == "clara.pt"
     keep_picture(page, "embeddings")

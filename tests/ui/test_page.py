@@ -24,19 +24,26 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
-from ti_core.job_kinds import KINDS
-from ti_core.jobs import JobQueue
-from ti_core.recipe import A1111, FAST, GUIDE, PRESETS, preset_values
-from ti_core.settings import PORTRAITS, CompareSettings, CreateSettings, PreprocessSettings, TrainSettings, Txt2ImgSettings
+from ti_core.jobs.kinds import KINDS
+from ti_core.jobs.queue import JobQueue
+from ti_core.settings import (
+    PORTRAITS,
+    CompareSettings,
+    CreateSettings,
+    PreprocessSettings,
+    TrainSettings,
+    Txt2ImgSettings,
+)
+from ti_core.training.presets import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.ui.api import _use_step
 from ti_core.ui.captions_tab import Opened
 from ti_core.ui.desk import Desk
-from ti_core.ui.live import view
+from ti_core.ui.live.live import view
 from ti_core.ui.page import Page
-from ti_core.ui.roles import AT_THIS_COMPUTER
 from ti_core.ui.run_panel import use_shown_step
-from ti_core.ui.server import Door, start_page
-from ti_core.ui.uploads import keep_embedding, keep_photos
+from ti_core.ui.server.roles import AT_THIS_COMPUTER
+from ti_core.ui.server.server import Door, start_page
+from ti_core.ui.server.uploads import keep_embedding, keep_photos
 from ti_core.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,9 +57,17 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.mark.parametrize(
     ("tab", "settings"),
-    [("create", CreateSettings), ("preprocess", PreprocessSettings), ("train", TrainSettings), ("compare", CompareSettings), ("txt2img", Txt2ImgSettings)],
+    [
+        ("create", CreateSettings),
+        ("preprocess", PreprocessSettings),
+        ("train", TrainSettings),
+        ("compare", CompareSettings),
+        ("txt2img", Txt2ImgSettings),
+    ],
 )
-def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(desk: Desk, tab: str, settings: Any) -> None:
+def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(
+    desk: Desk, tab: str, settings: Any
+) -> None:
     page = Page(desk)
     page.build()
     form = getattr(page, tab).form
@@ -71,9 +86,10 @@ def test_an_open_page_holds_no_connection(desk: Desk) -> None:
 
 def test_the_page_is_built_without_loading_torch() -> None:
     code = (
-        "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import Desk; from ti_core.jobs import JobQueue;"
-        "from ti_core.workspace import Workspace; workspace = Workspace(Path(tempfile.mkdtemp())); Page(Desk(workspace, JobQueue(workspace))).build();"
-        "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+        "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import"
+        " Desk; from ti_core.jobs.queue import JobQueue;from ti_core.workspace import Workspace; workspace ="
+        " Workspace(Path(tempfile.mkdtemp())); Page(Desk(workspace, JobQueue(workspace))).build();sys.exit('torch' in"
+        " sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=120).returncode == 0
 
@@ -104,7 +120,14 @@ def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "cursor", [{}, {"curve": "many", "previews": "-3", "job": "5"}, {"curve": "9" * 9}, {"curve": "9" * 5000}, {"version": "²", "notices": "٣"}]
+    "cursor",
+    [
+        {},
+        {"curve": "many", "previews": "-3", "job": "5"},
+        {"curve": "9" * 9},
+        {"curve": "9" * 5000},
+        {"version": "²", "notices": "٣"},
+    ],
 )
 def test_a_cursor_from_outside_may_be_anything(desk: Desk, cursor: dict[str, str]) -> None:
     desk.jobs.wait_for(desk.jobs.submit("train", "Train anna", lambda emit, stop: None), 120)
@@ -117,7 +140,9 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
-def test_an_uploaded_embedding_is_read_first_and_a_format_that_can_hold_code_needs_the_owners_word(tmp_path: Path) -> None:
+def test_an_uploaded_embedding_is_read_first_and_a_format_that_can_hold_code_needs_the_owners_word(
+    tmp_path: Path,
+) -> None:
     workspace, embedding = Workspace(tmp_path / "w"), Embedding("anna", {"clip_l": torch.ones(1, 768)})
     files = [save_embedding(tmp_path / f"anna{suffix}", embedding) for suffix in (".pt", ".safetensors", ".png")]
     with pytest.raises(UserError, match="can hold code"):
@@ -151,10 +176,16 @@ def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path
     first, skipped = keep_photos(files, "../anna", workspace)
     second, _ = keep_photos(files, "../anna", workspace)
     assert skipped == [
-        "Left out, because pictures of a phone's or camera's own kind cannot be read; save them as JPEG first: IMG_1.HEIC.",
+        (
+            "Left out, because pictures of a phone's or camera's own kind cannot be read; save them as JPEG first:"
+            " IMG_1.HEIC."
+        ),
         "Left out, because they are not photos, or larger than 100 megapixels: page.html, bomb.png, fake.png.",
     ]
-    assert (first, second) == (tmp_path / "workspace" / "uploads" / "anna", tmp_path / "workspace" / "uploads" / "anna-2")
+    assert (first, second) == (
+        tmp_path / "workspace" / "uploads" / "anna",
+        tmp_path / "workspace" / "uploads" / "anna-2",
+    )
     assert sorted(file.name for file in first.iterdir()) == ["photo.png", "photo1-2.jpg", "photo1.jpg"]
     with pytest.raises(UserError, match=r"page\.html"):
         keep_photos([drop / "b/page.html"], "", workspace)
@@ -163,7 +194,10 @@ def test_dropped_files_get_safe_names_and_each_drop_a_folder_of_its_own(tmp_path
 def test_a_dropped_caption_stays_with_its_photo_whatever_the_names(tmp_path: Path) -> None:
     """Names that become one name when they are made safe, in any order, and names that are there twice."""
     long = "a portrait of a woman in the evening sun " * 3
-    drop, colours = tmp_path / "drop", {f"{long}1": "red", f"{long}2": "blue", "IMG (1)": "lime", "IMG 1": "black", "???": "white"}
+    drop, colours = (
+        tmp_path / "drop",
+        {f"{long}1": "red", f"{long}2": "blue", "IMG (1)": "lime", "IMG 1": "black", "???": "white"},
+    )
     drop.mkdir()
     for stem, colour in colours.items():
         Image.new("RGB", (4, 4), colour).save(drop / f"{stem}.png")
@@ -172,7 +206,13 @@ def test_a_dropped_caption_stays_with_its_photo_whatever_the_names(tmp_path: Pat
     for order in (sorted(drop.iterdir()), sorted(drop.iterdir(), reverse=True)):
         folder, _ = keep_photos(order, "", Workspace(tmp_path / "workspace"))
         found = {Image.open(picture).getpixel((0, 0)): read_caption(picture) for picture in folder.glob("*.png")}
-        assert found == {(255, 0, 0): None, (0, 0, 255): "blue", (0, 255, 0): None, (0, 0, 0): "black", (255, 255, 255): "white"}
+        assert found == {
+            (255, 0, 0): None,
+            (0, 0, 255): "blue",
+            (0, 255, 0): None,
+            (0, 0, 0): "black",
+            (255, 255, 255): "white",
+        }
 
 
 def test_photos_whose_names_differ_in_their_endings_case_alone_are_both_kept(tmp_path: Path) -> None:
@@ -191,7 +231,9 @@ def test_a_caption_of_which_of_two_photos_is_left_out_and_named(tmp_path: Path) 
     files = [tmp_path / "a/photo.png", tmp_path / "b/photo.png", tmp_path / "b/photo.txt"]
     folder, told = keep_photos(files, "", Workspace(tmp_path / "workspace"))
     assert sorted(path.name for path in folder.iterdir()) == ["photo-2.png", "photo.png"]
-    assert told == ["Left out, because several photos have that name, so nobody can know whose caption it is: photo.txt."]
+    assert told == [
+        "Left out, because several photos have that name, so nobody can know whose caption it is: photo.txt."
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +250,12 @@ def test_a_page_with_a_login_shows_strangers_nothing(guarded: tuple[gr.Blocks, s
     _, url, root = guarded
     for path in ("/config", "/gradio_api/info", f"/gradio_api/file={root}/secret.txt", "/monitoring"):
         assert httpx.get(url + path, timeout=ANSWER_S).status_code in (401, 403, 404), path
-    assert httpx.get(url + "/openapi.json", timeout=ANSWER_S).status_code == 401  # as for every address but those of the login
-    assert httpx.post(url + "/login", data={"username": "anna", "password": "wrong"}, timeout=ANSWER_S).status_code == 400
+    assert (
+        httpx.get(url + "/openapi.json", timeout=ANSWER_S).status_code == 401
+    )  # as for every address but those of the login
+    assert (
+        httpx.post(url + "/login", data={"username": "anna", "password": "wrong"}, timeout=ANSWER_S).status_code == 400
+    )
 
 
 def test_a_foreign_host_name_is_refused(guarded: tuple[gr.Blocks, str, Path]) -> None:
@@ -218,7 +264,9 @@ def test_a_foreign_host_name_is_refused(guarded: tuple[gr.Blocks, str, Path]) ->
 
 def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, str, Path], tmp_path: Path) -> None:
     port, workspace = guarded[0].server_port, Workspace(tmp_path)
-    with pytest.raises(UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"):
+    with pytest.raises(
+        UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"
+    ):
         start_page(workspace, Door(port=port), JobQueue(workspace))
 
 
@@ -226,7 +274,15 @@ def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:
     folder = desk.workspace.datasets / "anna"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
-    wrong = {"log_directory": "", "clip_grad_mode": "value", "clip_grad_value": "x", "steps": 0, "batch_size": 0, "image_every": -1, "learning_rate": "x"}
+    wrong = {
+        "log_directory": "",
+        "clip_grad_mode": "value",
+        "clip_grad_value": "x",
+        "steps": 0,
+        "batch_size": 0,
+        "image_every": -1,
+        "learning_rate": "x",
+    }
     values = TrainSettings.defaults() | wrong | preset_values(GUIDE, desk.workspace, "datasets/anna", "anna")
     assert not TrainSettings.from_dict(values).problems()
 
@@ -273,7 +329,18 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
 
-@pytest.mark.parametrize("asked", [None, "x", {}, {"job": "no", "step": 1}, {"job": 5, "step": "../x"}, {"run": "../..", "step": 1}, {"run": 3, "step": None}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None,
+        "x",
+        {},
+        {"job": "no", "step": 1},
+        {"job": 5, "step": "../x"},
+        {"run": "../..", "step": 1},
+        {"run": 3, "step": None},
+    ],
+)
 def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
     page = Page(desk)
     page.build()
@@ -325,7 +392,11 @@ def test_evaluations_reach_every_page_once_with_the_best_step(desk: Desk) -> Non
     job = desk.jobs.submit("train", "Train anna", work)
     desk.jobs.wait_for(job, 120)
     first = view(desk, {}, AT_THIS_COMPUTER)
-    assert (first["evaluations"], first["best"], first["usual_norms"]) == ([(10, 0.2, 0.5), (20, 0.1, 0.6)], 20, (0.2, 0.4))
+    assert (first["evaluations"], first["best"], first["usual_norms"]) == (
+        [(10, 0.2, 0.5), (20, 0.1, 0.6)],
+        20,
+        (0.2, 0.4),
+    )
     assert view(desk, {"job": job.id, "evaluations": "2"}, AT_THIS_COMPUTER)["evaluations"] == []
 
 
@@ -334,11 +405,19 @@ def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk:
     folder.mkdir(parents=True)
     for i in range(40):
         Image.new("RGB", (8, 8)).save(folder / f"{i:05d}-0-a.png")
-    made = {preset: TrainSettings.from_dict(preset_values(preset, desk.workspace, "datasets/anna", "anna")) for preset in PRESETS}
+    made = {
+        preset: TrainSettings.from_dict(preset_values(preset, desk.workspace, "datasets/anna", "anna"))
+        for preset in PRESETS
+    }
     assert not any(settings.problems() for settings in made.values())
     assert made[A1111] == TrainSettings(embedding="anna", dataset_directory="datasets/anna")
     guide, fast = made[GUIDE], made[FAST]
-    assert (guide.norm_control, guide.early_stop, guide.held_out, guide.gradient_accumulation_steps) == ("none", 0, 0, 40)
+    assert (guide.norm_control, guide.early_stop, guide.held_out, guide.gradient_accumulation_steps) == (
+        "none",
+        0,
+        0,
+        40,
+    )
     assert fast.norm_control == "direction only" and fast.early_stop > 0 and fast.held_out == 4
     with pytest.raises(UserError, match="no preset called 'x'"):
         preset_values("x", desk.workspace, "datasets/anna", "anna")
@@ -373,7 +452,10 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     assert tab.opened not in tab.arrive(ended[tab.opened], "datasets/anna", "", "train")
     assert tab.opened not in tab.arrive(updates[tab.opened], "datasets/anna", "", "captions")
     shown = tab.arrive(ended[tab.opened], "datasets/anna", "", "captions")
-    assert shown[tab.opened][:3] == ["datasets/anna", "0.png", "serious"] and "just preprocessed" in shown[tab.message]["value"]
+    assert (
+        shown[tab.opened][:3] == ["datasets/anna", "0.png", "serious"]
+        and "just preprocessed" in shown[tab.message]["value"]
+    )
 
 
 def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(desk: Desk) -> None:
@@ -381,11 +463,16 @@ def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refu
     file.write_bytes(unreadable)
     page = Page(desk)
     page.build()
-    tab, problem = page.captions, "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8."
+    tab, problem = (
+        page.captions,
+        "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8.",
+    )
     there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
     assert there[tab.opened][:3] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
     for typed in (tab.go_on(there[tab.opened], "serious", []), tab.save_one(there[tab.opened], "serious", [])):
-        assert typed[tab.opened] == there[tab.opened] and tab.text not in typed and typed[tab.message]["value"] == problem
+        assert (
+            typed[tab.opened] == there[tab.opened] and tab.text not in typed and typed[tab.message]["value"] == problem
+        )
     assert tab.save_one(there[tab.opened], "", [])[tab.message]["value"] == problem  # and not that it was saved
     assert file.read_bytes() == unreadable
     assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
@@ -402,7 +489,9 @@ def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: D
     assert saved[tab.text] == "serious" and saved[tab.gallery]["value"][0] == ("0.png", "serious")
     tab.go_on(saved[tab.opened], saved[tab.text], [])
     assert file.read_text(encoding="utf-8") == "serious"
-    assert tab.text not in tab.save_one(saved[tab.opened], "laughing", [])  # the box is left alone: somebody may type on already
+    assert tab.text not in tab.save_one(
+        saved[tab.opened], "laughing", []
+    )  # the box is left alone: somebody may type on already
 
 
 def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Desk) -> None:
@@ -426,7 +515,9 @@ def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Des
         assert refused[tab.opened] == [*opened[:4], "hers"]
     asked = refused[tab.opened]
     assert "not saved" in tab.go_on(asked, "mine", [])[tab.message]["value"]  # only Save replaces it
-    assert tab.open_other(asked, "mine", "datasets/anna")[tab.message]["value"].endswith("Copy it from here if you need it:\nmine")
+    assert tab.open_other(asked, "mine", "datasets/anna")[tab.message]["value"].endswith(
+        "Copy it from here if you need it:\nmine"
+    )
     assert file.read_text(encoding="utf-8") == "hers"
     assert tab.save_one(asked, "mine", [])[tab.message]["value"] == "Saved: 0.txt."
     assert file.read_text(encoding="utf-8") == "mine\n"
@@ -451,7 +542,10 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(desk: 
     there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
     assert there[tab.opened][1] == "1.png"
     for change, title in (
-        (lambda: tab.replace_everywhere(there[tab.opened], "smiling", "smiling", "serious"), "Undo: 'smiling' replaced by 'serious'"),
+        (
+            lambda: tab.replace_everywhere(there[tab.opened], "smiling", "smiling", "serious"),
+            "Undo: 'smiling' replaced by 'serious'",
+        ),
         (lambda: tab.add_everywhere(there[tab.opened], "smiling", "x" * 90, True), f"Undo: '{'x' * 56}..."),
         (lambda: tab.remove_everywhere(there[tab.opened], "smiling", "smiling"), "Undo: 'smiling' removed from all"),
         (lambda: tab.save_one(there[tab.opened], "laughing", []), "Undo: the caption of 1.png"),
@@ -462,7 +556,11 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(desk: 
         unsaved = tab.undo_last(changed[tab.opened], "typed")
         assert "not saved yet" in unsaved[tab.message]["value"] and tab.text not in unsaved
         undone = tab.undo_last(changed[tab.opened], changed[tab.opened][2])
-        assert undone[tab.message]["value"].startswith("Undone: ") and undone[tab.text] == "smiling" and undone[tab.undo]["interactive"] is False
+        assert (
+            undone[tab.message]["value"].startswith("Undone: ")
+            and undone[tab.text] == "smiling"
+            and undone[tab.undo]["interactive"] is False
+        )
         assert file.read_text(encoding="utf-8") == "smiling"
 
 
@@ -508,5 +606,9 @@ def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(desk: 
     job.result = "datasets/anna"
     given = (job.id, False, "", None, None, PORTRAITS, None)
     first = page._take_result(*given)
-    assert first[page.taken_job] == job.id and page.my_job not in first and page.train.form.widgets["dataset_directory"] in first
+    assert (
+        first[page.taken_job] == job.id
+        and page.my_job not in first
+        and page.train.form.widgets["dataset_directory"] in first
+    )
     assert page.taken_job not in page._take_result(*given, job.id)

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ti_core.jobs import JobQueue
+from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
@@ -35,7 +35,9 @@ def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path)
         assert isinstance(widgets[checkbox], gr.Checkbox) and group_of(widgets[checkbox]) is None
 
 
-def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broken_one_hides_none(tmp_path: Path) -> None:
+def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broken_one_hides_none(
+    tmp_path: Path,
+) -> None:
     workspace = Workspace(tmp_path)
     page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
@@ -46,10 +48,16 @@ def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broke
         Image.new("RGB", (800, 400)).save(folder / f"{name}.png")
     (folder / "00002-0-captioned.txt").write_text("smiling\n", encoding="utf-8")
     shown = page.preprocess.finished_pictures("datasets/anna")["value"]
-    assert [(picture.size, words) for picture, words in shown] == [((512, 512), "old"), ((512, 256), "new"), ((512, 256), "smiling")]
+    assert [(picture.size, words) for picture, words in shown] == [
+        ((512, 512), "old"),
+        ((512, 256), "new"),
+        ((512, 256), "smiling"),
+    ]
     assert not page.preprocess.finished_pictures("datasets/nobody")["visible"]
 
 
 def test_a1111s_sub_groups_hold_its_fields_13_to_24() -> None:
     names = list(PreprocessSettings.options())
-    assert [name for box in ("split_oversized", "focal_crop", "auto_sized_crop") for name in SHOWN_WITH[box]] == names[12:24]
+    assert [name for box in ("split_oversized", "focal_crop", "auto_sized_crop") for name in SHOWN_WITH[box]] == names[
+        12:24
+    ]

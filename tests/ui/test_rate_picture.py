@@ -1,6 +1,6 @@
 import re
 
-from ti_core.recipe import LEARNING_RATE
+from ti_core.training.presets import LEARNING_RATE
 from ti_core.ui.rate_picture import rate_picture
 
 

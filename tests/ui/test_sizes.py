@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.models.tiny_families import save_single_file
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.data.picture_checks import CARTOONS_ONLY
-from ti_core.jobs import JobQueue
-from ti_core.library import CheckpointFile
-from ti_core.recipe import GUIDE, PREPROCESS_PLAN_FIELDS, describe_preprocess, preset_values, sample_recipe
+from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings
+from ti_core.training.presets import GUIDE, PREPROCESS_PLAN_FIELDS, describe_preprocess, preset_values, sample_recipe
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.workspace import PORTRAITS_FOLDER, SHOWN_SAMPLE_PHOTOS, Workspace
@@ -116,11 +116,14 @@ def test_preprocess_is_ordered_for_the_checkpoint_of_the_page_and_tells_what_com
     values = PreprocessSettings.defaults() | {"source_directory": "photos", "checkpoint": "sdxl"}
     given = [values[name] for name in page.preprocess.form.names]
     assert page.preprocess.form.widgets["checkpoint"] is page.checkpoint
-    assert page.preprocess.described(*given) == (
-        "1 photo becomes pictures of 1024 x 1024 px. 1 of 1 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: me.png (600 x 400). "
-        "Use larger ones, or a smaller Width and Height."
+    assert (
+        page.preprocess.described(*given)
+        == "1 photo becomes pictures of 1024 x 1024 px. 1 of 1 photos is smaller than 1024 x 1024 px and is enlarged,"
+        " which blurs it: me.png (600 x 400). Use larger ones, or a smaller Width and Height."
     )
-    assert "does not exist" in page.preprocess.described(*[{**values, "source_directory": "nowhere"}[name] for name in page.preprocess.form.names])
+    assert "does not exist" in page.preprocess.described(
+        *[{**values, "source_directory": "nowhere"}[name] for name in page.preprocess.form.names]
+    )
 
 
 def test_every_field_that_the_plan_of_preprocess_reads_makes_it_anew(page: Page) -> None:

@@ -1,4 +1,6 @@
-"""The live strip in a real browser, on jobs that need no model: what is open goes with its run, and the keyboard keeps its place."""
+"""The live strip in a real browser, on jobs that need no model: what is open goes with its run, and the keyboard
+keeps its place.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.test_job_store import WAITING
+from tests.jobs.test_store import WAITING
 from tests.ui.journey import free_port, open_chromium, open_page
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
-from ti_core.job_store import KeptJob
-from ti_core.jobs import JobQueue
-from ti_core.run_folder import RunFolder
-from ti_core.ui.server import Door, start_page
+from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.store import KeptJob
+from ti_core.runs.folder import RunFolder
+from ti_core.ui.server.server import Door, start_page
 from ti_core.workspace import Workspace
 
 
@@ -102,7 +104,7 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
 @pytest.fixture
 def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Page, JobQueue]]:
     """A page whose jobs wait or end at once, and whose list changes far more often than it does in earnest."""
-    monkeypatch.setattr("ti_core.jobs.SAVE_EVERY_S", 0.05)
+    monkeypatch.setattr("ti_core.jobs.queue.SAVE_EVERY_S", 0.05)
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, WAITING)
     blocks = start_page(workspace, Door(free_port()), jobs)
@@ -132,13 +134,19 @@ def press(page: Page, button: Any, polls: int) -> None:
 
 
 def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, JobQueue]) -> None:
-    """The list was built anew at nearly every poll, and what was pressed was gone before it was let go: 7 of 40 were lost."""
+    """The list was built anew at nearly every poll, and what was pressed was gone before it was let go: 7 of 40
+    were lost.
+    """
     page, jobs = short
     jobs.wait_for(jobs.order("wait", {"name": "a", "quick": True}))
     training = jobs.submit("train", "Train anna", train_until_stopped)
     waits = page.locator("#live .jobs li", has_text="waiting, number 1")
     for number in range(19):
-        press(page, page.get_by_role("button", name="Again, with the same settings: Wait for a").first, 2 if number % 4 == 0 else 0)
+        press(
+            page,
+            page.get_by_role("button", name="Again, with the same settings: Wait for a").first,
+            2 if number % 4 == 0 else 0,
+        )
         expect(waits).to_have_count(1)
         assert len(jobs.line()) == 1
         press(page, page.get_by_role("button", name="Cancel: Wait for a"), 2 if number % 4 == 2 else 0)
@@ -164,7 +172,10 @@ def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQue
     for name in ("b", "c"):  # rows come between
         jobs.order("wait", {"name": name})
         expect(page.locator("#live .jobs li", has_text=f"Wait for {name}: waiting")).to_be_visible()
-    assert all(page.evaluate("([a, b]) => a === b", [old, button.element_handle()]) for old, button in zip(before, (again, stop), strict=True))
+    assert all(
+        page.evaluate("([a, b]) => a === b", [old, button.element_handle()])
+        for old, button in zip(before, (again, stop), strict=True)
+    )
     expect(again).to_be_focused()
     for job in [*jobs.line(), training]:
         jobs.cancel(job.id)
@@ -172,7 +183,9 @@ def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQue
 
 
 def test_what_is_of_another_version_is_shown_as_such(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
-    jobs._show_foreign(KeptJob({"id": "far", "kind": "hypernetwork", "title": "Train far", "owner": "", "order": None}, []))
+    jobs._show_foreign(
+        KeptJob({"id": "far", "kind": "hypernetwork", "title": "Train far", "owner": "", "order": None}, [])
+    )
     jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
     row = page.locator("#live .jobs li", has_text="Train far")
     expect(row).to_have_text("Train far: of another version")
@@ -216,8 +229,15 @@ def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, j
         page.locator("#live .every-step").get_by_role("link", name="Download anna-150.pt").click()
     assert download.value.suggested_filename == "anna-150.pt"
     assert Path(download.value.path()).read_bytes() == b"anna-150.pt of embeddings"
-    got = page.evaluate("async () => Promise.all([...document.querySelectorAll('.every-step a')].map(async a => (await fetch(a.href)).text()))")
-    assert got == [f"anna-{step}.{kind}" for step in steps for kind in ("pt of embeddings", "png of image_embeddings", "png of images")]
+    got = page.evaluate(
+        "async () => Promise.all([...document.querySelectorAll('.every-step a')].map(async a => (await"
+        " fetch(a.href)).text()))"
+    )
+    assert got == [
+        f"anna-{step}.{kind}"
+        for step in steps
+        for kind in ("pt of embeddings", "png of image_embeddings", "png of images")
+    ]
     go_on = threading.Event()
     jobs.submit("train", "Train anna", run_with_copies(run, [*steps, 160, 170], go_on))  # the same folder, as Resume
     expect(page.locator("#live .every-step li")).to_have_count(0)
@@ -235,6 +255,8 @@ def test_work_that_says_nothing_is_told(page: Page, jobs: JobQueue) -> None:
     job.news_at -= 45
     expect(quiet).to_have_text("No news for 40 s; it is still at work.")
     job.alive_at = job.news_at
-    expect(quiet).to_have_text("No news for 40 s: the work does not answer. Interrupt ends it within ten seconds, and what was saved is kept.")
+    expect(quiet).to_have_text(
+        "No news for 40 s: the work does not answer. Interrupt ends it within ten seconds, and what was saved is kept."
+    )
     job.stop.set()
     expect(quiet).to_be_hidden()

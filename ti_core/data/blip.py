@@ -1,4 +1,4 @@
-"""BLIP: one sentence about a picture (Li et al. 2022, reference 4.6)."""
+"""BLIP: one sentence about a picture (Li et al. 2022, arXiv 2201.12086)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ PROMPT = "a picture of "
 """BLIP learned to write on from these words; they are cut off again. They count for the lengths, as in A1111."""
 
 _FEW_TENSORS = 3
-"""Files of other versions may lack what is copied from elsewhere, such as the output's bias; more means another model."""
+"""Files of other versions may lack what is copied from elsewhere, such as the output's bias; more means another
+model.
+"""
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -36,7 +38,9 @@ def blip_files(name: str, workspace: Workspace) -> ModelFiles:
 
 
 class Blip:
-    """A loaded BLIP. Raises UserError if its files are missing or cannot be read; files that run code are never opened."""
+    """A loaded BLIP. Raises UserError if its files are missing or cannot be read; files that run code are never
+    opened.
+    """
 
     def __init__(self, settings: PreprocessSettings, workspace: Workspace) -> None:
         from transformers import AutoTokenizer, BlipForConditionalGeneration
@@ -52,10 +56,16 @@ class Blip:
             if len(info["missing_keys"]) > _FEW_TENSORS:  # transformers fills them with random numbers
                 raise ValueError(f"{len(info['missing_keys'])} of its tensors are missing")
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-            raise UserError(f"{files.title} in {workspace.shown(files.folder)} cannot be read: {error}.", "Download its files anew.") from error
+            raise UserError(
+                f"{files.title} in {workspace.shown(files.folder)} cannot be read: {error}.", "Download its files anew."
+            ) from error
         self.device = PartialState().device
         self.model = model.to(self.device).eval()
-        self.lengths = {"min_length": settings.blip_min_length, "max_length": settings.blip_max_length, "num_beams": settings.blip_beams}
+        self.lengths = {
+            "min_length": settings.blip_min_length,
+            "max_length": settings.blip_max_length,
+            "num_beams": settings.blip_beams,
+        }
 
     def describe(self, image: Image.Image) -> str:
         prompt = self.tokenizer(PROMPT.strip(), return_tensors="pt").input_ids.to(self.device)

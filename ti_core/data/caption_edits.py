@@ -1,4 +1,6 @@
-"""Reading and changing the captions of a whole dataset. Every file is replaced as a whole or left as it is; caption_undo.py takes edits back."""
+"""Reading and changing the captions of a whole dataset. Every file is replaced as a whole or left as it is;
+caption_undo.py takes edits back.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,10 @@ def read_captions(folder: Path) -> list[Captioned]:
     """
     files = CaptionFiles.of(folder)
     if not files.pictures:
-        raise UserError(f"Dataset folder '{folder.name}' holds no pictures.", "Choose another folder, or preprocess your photos first.")
+        raise UserError(
+            f"Dataset folder '{folder.name}' holds no pictures.",
+            "Choose another folder, or preprocess your photos first.",
+        )
     return [_captioned(picture, files) for picture in files.pictures]
 
 
@@ -71,7 +76,10 @@ def find_captioned(folder: Path, name: str) -> Captioned:
     for picture in files.pictures:
         if picture.name == name:
             return _captioned(picture, files)
-    raise UserError(f"Picture '{name}' is not in '{folder.name}' any more." if name else "No picture is chosen.", "Choose one in the gallery.")
+    raise UserError(
+        f"Picture '{name}' is not in '{folder.name}' any more." if name else "No picture is chosen.",
+        "Choose one in the gallery.",
+    )
 
 
 def state_of_picture(picture: Path) -> str:
@@ -80,10 +88,12 @@ def state_of_picture(picture: Path) -> str:
 
 
 def save_caption(folder: Path, name: str, text: str, expected: str | None = None, expected_picture: str = "") -> Path:
-    """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied in lines that are new.
+    """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied
+    in lines that are new.
 
-    `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError where one of them is another
-    now (ChangedMeanwhile for the text), and for a file that cannot be read, because its words would be lost.
+    `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError
+    where one of them is another now (ChangedMeanwhile for the text), and for a file that cannot be read, because
+    its words would be lost.
     """
     with editing:
         captioned = find_captioned(folder, name)
@@ -91,7 +101,10 @@ def save_caption(folder: Path, name: str, text: str, expected: str | None = None
             raise UserError(captioned.problem)
         tidied = _tidied_lines(text, captioned.text)
         if expected_picture and expected_picture != state_of_picture(captioned.picture):
-            raise UserError(f"'{name}' is another picture since you opened it, so your text was not saved.", "Copy it if you need it, and press Open.")
+            raise UserError(
+                f"'{name}' is another picture since you opened it, so your text was not saved.",
+                "Copy it if you need it, and press Open.",
+            )
         if expected is not None and captioned.text not in (expected, tidied):
             raise ChangedMeanwhile(name, captioned.text)
         if tidied == captioned.text and captioned.file.exists():
@@ -99,8 +112,12 @@ def save_caption(folder: Path, name: str, text: str, expected: str | None = None
         return _save(folder, f"the caption of {name}", {captioned.file: tidied})[0]
 
 
-def change_captions(folder: Path, change: Callable[[str], str], title: str = "a change of all captions") -> tuple[int, list[str]]:
-    """Give every caption, with its lines, through `change` and save those that differ: their number, and a sentence for each that cannot be read."""
+def change_captions(
+    folder: Path, change: Callable[[str], str], title: str = "a change of all captions"
+) -> tuple[int, list[str]]:
+    """Give every caption, with its lines, through `change` and save those that differ: their number, and a sentence
+    for each that cannot be read.
+    """
     with editing:
         all_captions = read_captions(folder)
         changed = {c.file: new for c in all_captions if not c.problem and (new := change(c.text)) != c.text}
@@ -133,16 +150,23 @@ def replacing(find: str, replacement: str) -> Callable[[str], str]:
     if not find:
         raise UserError("Find is empty.", "Type the text to look for.")
     pattern = re.compile(re.escape(find), re.IGNORECASE)
-    return partial(_each_line, change=lambda line: _tidy(pattern.sub(lambda _: replacement, line)) if pattern.search(line) else line)
+    return partial(
+        _each_line,
+        change=lambda line: _tidy(pattern.sub(lambda _: replacement, line)) if pattern.search(line) else line,
+    )
 
 
 def adding(tag: str, at_front: bool) -> Callable[[str], str]:
-    """A change that adds a tag (or several, with commas) to every caption that has it not yet. Raises UserError for an empty tag."""
+    """A change that adds a tag (or several, with commas) to every caption that has it not yet. Raises UserError for
+    an empty tag.
+    """
     return partial(_with_tags, new=_typed_tags(tag), at_front=at_front)
 
 
 def removing(tag: str) -> Callable[[str], str]:
-    """A change that takes a tag (or several, with commas) out of every caption, in any case. Raises UserError for an empty tag."""
+    """A change that takes a tag (or several, with commas) out of every caption, in any case. Raises UserError for
+    an empty tag.
+    """
     return partial(_each_line, change=partial(_without_tags, unwanted={t.lower() for t in _typed_tags(tag)}))
 
 
@@ -150,7 +174,11 @@ def _each_line(text: str, change: Callable[[str], str]) -> str:
     """The text with its lines changed one by one; a line that becomes empty goes."""
     lines = text.splitlines()
     changed = [change(line) for line in lines]
-    return text if changed == lines else "\n".join(new for new, old in zip(changed, lines, strict=True) if new or not old.strip())
+    return (
+        text
+        if changed == lines
+        else "\n".join(new for new, old in zip(changed, lines, strict=True) if new or not old.strip())
+    )
 
 
 def _with_tags(text: str, new: Sequence[str], at_front: bool) -> str:
@@ -187,7 +215,9 @@ def _tidy(caption: str) -> str:
 
 
 def count_tags(captions: Iterable[str]) -> list[tuple[str, int]]:
-    """How many captions hold each tag, most frequent first; capital letters make no difference, the first spelling is shown."""
+    """How many captions hold each tag, most frequent first; capital letters make no difference, the first spelling
+    is shown.
+    """
     spelling: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for caption in captions:
@@ -201,5 +231,11 @@ def dataset_folders(workspace: Workspace) -> list[str]:
     """The folders of datasets/ as they are typed, the one that was changed last first."""
     if not workspace.datasets.is_dir():
         return []
-    folders = [Path(entry.path) for entry in os.scandir(workspace.datasets) if entry.is_dir() and not entry.name.startswith(".")]
-    return [workspace.shown(folder) for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)]
+    folders = [
+        Path(entry.path)
+        for entry in os.scandir(workspace.datasets)
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
+    return [
+        workspace.shown(folder) for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
+    ]

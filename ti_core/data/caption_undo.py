@@ -18,7 +18,9 @@ UNDO_FILE = ".caption-edits.json"
 """In the dataset's folder, with which it moves; hidden files are no part of a dataset."""
 KEPT_EDITS = 30
 KEPT_CHARACTERS = 8_000_000
-"""Edits of all captions of a large dataset are long: the oldest go, so that the file stays small. The last one is always kept."""
+"""Edits of all captions of a large dataset are long: the oldest go, so that the file stays small. The last one is
+always kept.
+"""
 
 editing = threading.RLock()
 """Held while captions are written: two people may press Save in the same moment."""
@@ -26,7 +28,9 @@ editing = threading.RLock()
 
 @contextmanager
 def record_edit(folder: Path, title: str, files: Sequence[Path]) -> Iterator[None]:
-    """Around the writing of caption files of a folder: keeps what was in them before and after. A failure half way is recorded as far as it came."""
+    """Around the writing of caption files of a folder: keeps what was in them before and after. A failure half way
+    is recorded as far as it came.
+    """
     before = {file: _content(file) for file in files}
     try:
         yield
@@ -43,14 +47,18 @@ def last_edit(folder: Path) -> str:
 
 
 def undo_edit(folder: Path) -> str:
-    """Take the last edit back and give a sentence about it. Files that were changed since then stay as they are, and are named.
+    """Take the last edit back and give a sentence about it. Files that were changed since then stay as they are,
+    and are named.
 
     Raises UserError if there is nothing to take back.
     """
     with editing:
         edits = _edits(folder)
         if not edits:
-            raise UserError(f"No edit of the captions in '{folder.name}' is kept, so there is nothing to undo.", "Only edits made on this page are kept.")
+            raise UserError(
+                f"No edit of the captions in '{folder.name}' is kept, so there is nothing to undo.",
+                "Only edits made on this page are kept.",
+            )
         edit = edits.pop()
         kept: list[Path] = []
         for name, (before, after) in edit["files"].items():
@@ -76,7 +84,9 @@ def _content(file: Path) -> str | None:
 
 
 def _edits(folder: Path) -> list[dict[str, Any]]:
-    """What the file holds, oldest first. It may come from anybody, so what is no edit of a caption file right in the folder is left out."""
+    """What the file holds, oldest first. It may come from anybody, so what is no edit of a caption file right in
+    the folder is left out.
+    """
     edits = load_json(folder / UNDO_FILE).get("edits")
     return [edit for edit in edits if _is_edit(edit)] if isinstance(edits, list) else []
 
@@ -85,10 +95,15 @@ def _is_edit(edit: Any) -> bool:
     if not isinstance(edit, dict) or not isinstance(edit.get("title"), str) or not isinstance(edit.get("files"), dict):
         return False
     return all(
-        Path(name).name == name and not name.startswith(".") and Path(name).suffix.lower() in CAPTION_SUFFIXES
-        and isinstance(pair, list) and len(pair) == 2 and (pair[0] is None or isinstance(pair[0], str)) and (pair[1] is None or isinstance(pair[1], str))
+        Path(name).name == name
+        and not name.startswith(".")
+        and Path(name).suffix.lower() in CAPTION_SUFFIXES
+        and isinstance(pair, list)
+        and len(pair) == 2
+        and (pair[0] is None or isinstance(pair[0], str))
+        and (pair[1] is None or isinstance(pair[1], str))
         for name, pair in edit["files"].items()
-    )  # fmt: skip
+    )
 
 
 def _save_edits(folder: Path, edits: list[dict[str, Any]]) -> None:

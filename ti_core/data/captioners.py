@@ -1,4 +1,6 @@
-"""Models that write captions. Each is loaded once for a job, when the first picture needs it; one that cannot be had is left out."""
+"""Models that write captions. Each is loaded once for a job, when the first picture needs it; one that cannot be
+had is left out.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,17 @@ class CaptionWriter:
     loaded: list[Captioner] | None = None
 
     def describe(self, image: Image.Image) -> str:
-        """What each wrote, in order, with commas between (reference 4.5); empty if there is none."""
+        """What each wrote, in order, with commas between (A1111 1.6.1, preprocess.py: save_pic_with_caption); empty
+        if there is none.
+        """
         if self.loaded is None:
             self.loaded = self._load()
         return ", ".join(text for captioner in self.loaded if (text := captioner.describe(image)))
 
     def _load(self) -> list[Captioner]:
-        """Those that can be had; for each other one a Notice, because crops without captions are better than nothing."""
+        """Those that can be had; for each other one a Notice, because crops without captions are better than
+        nothing.
+        """
         loaded = []
         for title, load in self.loaders:
             self.emit(Progress(f"Loading {title}", 0, 1))
@@ -46,8 +52,12 @@ class CaptionWriter:
         return loaded
 
 
-def make_caption_writer(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> CaptionWriter:
-    """BLIP first, then the tagger, where ticked. Torch is imported, and a model fetched, only when a picture is described; `stop` ends the fetching."""
+def make_caption_writer(
+    settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event
+) -> CaptionWriter:
+    """BLIP first, then the tagger, where ticked. Torch is imported, and a model fetched, only when a picture is
+    described; `stop` ends the fetching.
+    """
 
     def blip() -> Captioner:
         from ti_core.data.blip import Blip, blip_files

@@ -31,8 +31,9 @@ _MARKS = (
 class CaptionFiles:
     """Which files of a folder are the captions of which pictures, known from one listing of the folder.
 
-    The name of a caption file is the picture's stem or whole name with one of CAPTION_SUFFIXES, in any case: `a.txt`, `a.jpg.txt`, `A.TXT`,
-    `a.caption`. A file that is `<stem>.txt` of one picture, letter for letter, is no other name of another's.
+    The name of a caption file is the picture's stem or whole name with one of CAPTION_SUFFIXES, in any case:
+    `a.txt`, `a.jpg.txt`, `A.TXT`, `a.caption`. A file that is `<stem>.txt` of one picture, letter for letter, is no
+    other name of another's.
     """
 
     folder: Path
@@ -55,7 +56,11 @@ class CaptionFiles:
         """The caption files of a picture of the folder; the first one is used."""
         own = picture.with_suffix(CAPTION_SUFFIXES[0]).name
         names = [stem + suffix for suffix in CAPTION_SUFFIXES for stem in (picture.stem, picture.name)]
-        found = [path for name in names for path in sorted(self.by_name.get(name.lower(), ()), key=lambda path: path.name != name)]
+        found = [
+            path
+            for name in names
+            for path in sorted(self.by_name.get(name.lower(), ()), key=lambda path: path.name != name)
+        ]
         return [path for path in dict.fromkeys(found) if path.name == own or path.name not in self._first_names]
 
     def find(self, picture: Path) -> Path | None:
@@ -63,20 +68,25 @@ class CaptionFiles:
         return next(iter(self.all_of(picture)), None)
 
     def read(self, picture: Path) -> str | None:
-        """The picture's caption in one line (`joined_lines`); None where it has no file. Raises UserError for a file that is no text."""
+        """The picture's caption in one line (`joined_lines`); None where it has no file. Raises UserError for a
+        file that is no text.
+        """
         path = self.find(picture)
         return None if path is None else joined_lines(read_text(path))
 
 
 def read_caption(picture: Path) -> str | None:
-    """The caption of one picture, as `CaptionFiles.read`; for many of one folder use that, which lists the folder once."""
+    """The caption of one picture, as `CaptionFiles.read`; for many of one folder use that, which lists the folder
+    once.
+    """
     return CaptionFiles.of(picture.parent).read(picture) if picture.parent.is_dir() else None
 
 
 def read_text(path: Path) -> str:
     """The text of a caption file with its lines: UTF-8, or UTF-16 and UTF-32 with their mark.
 
-    Raises UserError for a file in another encoding: guessing between the old ones makes wrong words of all that is not English.
+    Raises UserError for a file in another encoding: guessing between the old ones makes wrong words of all that is
+    not English.
     """
     try:
         data = path.read_bytes()
@@ -90,24 +100,31 @@ def read_text(path: Path) -> str:
 
 
 def _unreadable(path: Path) -> UserError:
-    return UserError(f"Caption '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.")
+    return UserError(
+        f"Caption '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8."
+    )
 
 
 def joined_lines(text: str) -> str:
-    """A caption in one line: each line is a tag, or several, so they are joined by a comma. A single line stays as it is."""
+    """A caption in one line: each line is a tag, or several, so they are joined by a comma. A single line stays as
+    it is.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] if len(lines) == 1 else ", ".join(tags for line in lines if (tags := line.strip(", ")))
 
 
 def caption_notes(folder: Path, file_names: bool = True) -> list[str]:
-    """What somebody should know about a folder's captions before they are used, a sentence for each fact, with its number.
+    """What somebody should know about a folder's captions before they are used, a sentence for each fact, with its
+    number.
 
-    Files that cannot be read, pictures with several, files without a picture, and, with `file_names`, pictures without a file.
-    Raises UserError if the folder cannot be read.
+    Files that cannot be read, pictures with several, files without a picture, and, with `file_names`, pictures
+    without a file. Raises UserError if the folder cannot be read.
     """
     files = CaptionFiles.of(folder)
     captions = {picture: files.all_of(picture) for picture in files.pictures}
-    notes = [note for note in (unreadable_note(captions), other_files_note(captions), orphans_note(files, captions)) if note]
+    notes = [
+        note for note in (unreadable_note(captions), other_files_note(captions), orphans_note(files, captions)) if note
+    ]
     without = [picture for picture, found in captions.items() if not found]
     if file_names and without:
         notes.append(file_names_note(len(without), len(captions), words_of_file_name(without[0].stem)))
@@ -119,7 +136,11 @@ def unreadable_note(captions: dict[Path, list[Path]]) -> str:
     wrong = list(dict.fromkeys(found[0] for found in captions.values() if found and not _is_text(found[0])))
     if not wrong:
         return ""
-    count = "1 caption file cannot be read and is" if len(wrong) == 1 else f"{len(wrong)} caption files cannot be read and are"
+    count = (
+        "1 caption file cannot be read and is"
+        if len(wrong) == 1
+        else f"{len(wrong)} caption files cannot be read and are"
+    )
     return f"{count} not used: {named(wrong)}. Save in an editor with the encoding UTF-8."
 
 
@@ -128,8 +149,14 @@ def other_files_note(captions: dict[Path, list[Path]]) -> str:
     several = [found for found in captions.values() if len(found) > 1]
     if not several:
         return ""
-    count = "1 picture has several caption files" if len(several) == 1 else f"{len(several)} pictures have several caption files"
-    first = "; ".join(f"{used.name} is used, not {', '.join(path.name for path in others)}" for used, *others in several[:NAMED])
+    count = (
+        "1 picture has several caption files"
+        if len(several) == 1
+        else f"{len(several)} pictures have several caption files"
+    )
+    first = "; ".join(
+        f"{used.name} is used, not {', '.join(path.name for path in others)}" for used, *others in several[:NAMED]
+    )
     return f"{count}: {first}{'; ...' if len(several) > NAMED else ''}."
 
 
@@ -139,7 +166,11 @@ def orphans_note(files: CaptionFiles, captions: dict[Path, list[Path]]) -> str:
     orphans = sorted(path for paths in files.by_name.values() for path in paths if path not in used)
     if not orphans:
         return ""
-    count = "1 caption file is of no picture here, and is" if len(orphans) == 1 else f"{len(orphans)} caption files are of no picture here, and are"
+    count = (
+        "1 caption file is of no picture here, and is"
+        if len(orphans) == 1
+        else f"{len(orphans)} caption files are of no picture here, and are"
+    )
     return f"{count} not used: {named(orphans)}."
 
 
@@ -147,8 +178,8 @@ def file_names_note(without: int, pictures: int, example: str) -> str:
     """A sentence on pictures whose file name serves as the caption."""
     verb = "has" if without == 1 else "have"
     return (
-        f"{without} of {pictures} pictures {verb} no caption file, so the words of their file names are the captions, such as '{example}'. "
-        "If they say nothing about the picture, write captions in the Captions tab."
+        f"{without} of {pictures} pictures {verb} no caption file, so the words of their file names are the captions,"
+        f" such as '{example}'. If they say nothing about the picture, write captions in the Captions tab."
     )
 
 
@@ -166,7 +197,9 @@ def _is_text(path: Path) -> bool:
 
 
 def combine_captions(action: str, existing: str, generated: str) -> str:
-    """One caption out of what stood beside the photo and what a captioner wrote (reference 4.5). Where one is missing, no space is left for it."""
+    """One caption out of what stood beside the photo and what a captioner wrote (A1111 1.6.1, preprocess.py:
+    save_pic_with_caption). Where one is missing, no space is left for it.
+    """
     existing, generated = existing.strip(), generated.strip()
     if action == "ignore" or not existing:
         return generated
@@ -189,7 +222,8 @@ def mirrored_caption(caption: str) -> str:
 
 
 def words_of_file_name(stem: str, word_regex: str = "", join: str = " ") -> str:
-    """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them (reference 2.5).
+    """`00001-0-a man` -> `a man`: A1111 leaves out leading digits and dashes and the spaces after them (A1111
+    1.10.1, textual_inversion/dataset.py: PersonalizedBase).
 
     With `word_regex`, what it finds in the rest, joined by `join`.
     """

@@ -1,4 +1,6 @@
-"""Which rectangles of a picture are kept: numbers only, no pixels (reference 4.2 to 4.4). Sizes and boxes are in pixels."""
+"""Which rectangles of a picture are kept: numbers only, no pixels (A1111 1.6.1, textual_inversion/preprocess.py and
+autocrop.py). Sizes and boxes are in pixels.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,17 @@ class Split:
 
 
 def plan_split(size: Size, target: Size, threshold: float, overlap: float) -> Split | None:
-    """Pieces of `target` size that cover a long picture from end to end, or None for one that is not long enough (reference 4.2).
+    """Pieces of `target` size that cover a long picture from end to end, or None for one that is not long enough
+    (A1111 1.6.1, preprocess.py: split_pic).
 
-    The short side becomes the target's; the pieces are spread evenly, so that neighbours share at least `overlap` of a piece.
+    The short side becomes the target's; the pieces are spread evenly, so that neighbours share at least `overlap`
+    of a piece.
     """
     if size[1] <= size[0]:  # lying: the same with the axes swapped
         split = _plan_tall_split(size[::-1], target[::-1], threshold, overlap)
-        return split and Split(split.scaled[::-1], tuple((upper, left, lower, right) for left, upper, right, lower in split.boxes))
+        return split and Split(
+            split.scaled[::-1], tuple((upper, left, lower, right) for left, upper, right, lower in split.boxes)
+        )
     return _plan_tall_split(size, target, threshold, overlap)
 
 
@@ -58,10 +64,14 @@ def _plan_tall_split(size: Size, target: Size, threshold: float, overlap: float)
     return Split((target_width, length), tuple((0, top, target_width, top + target_height) for top in tops))
 
 
-def auto_size(size: Size, sides: tuple[int, int], areas: tuple[int, int], objective: str, error_threshold: float) -> Size | None:
-    """The width and height, both in steps of 64 (8 for small pictures) from the lower bound, that suit the picture's shape best; None if none may be used (reference 4.3).
+def auto_size(
+    size: Size, sides: tuple[int, int], areas: tuple[int, int], objective: str, error_threshold: float
+) -> Size | None:
+    """The width and height, both in steps of 64 (8 for small pictures) from the lower bound, that suit the
+    picture's shape best; None if none may be used (A1111 1.6.1, preprocess.py: multicrop_pic).
 
-    The error is 1 - the smaller of the two aspect ratios by the larger: the share that a crop of the middle cuts away.
+    The error is 1 - the smaller of the two aspect ratios by the larger: the share that a crop of the middle cuts
+    away.
     """
     lengths = range(sides[0], sides[1] + 1, SIZE_STEP_PX if sides[1] >= 2 * SIZE_STEP_PX else SMALL_STEP_PX)
     candidates = [(width, height) for width in lengths for height in lengths if areas[0] <= width * height <= areas[1]]
@@ -83,7 +93,8 @@ def crop_error(size: Size, target: Size) -> float:
 def covering_size(size: Size, target: Size) -> Size:
     """The size to which a picture is scaled before a focal crop: as small as possible, but covering the target.
 
-    A1111's rule gives the same wherever its picture covers the target; elsewhere it fills up with black (reference 4.4).
+    A1111's rule gives the same wherever its picture covers the target; elsewhere it fills up with black (A1111
+    1.10.1, textual_inversion/autocrop.py).
     """
     scale = max(target[0] / size[0], target[1] / size[1])
     return max(target[0], round(size[0] * scale)), max(target[1], round(size[1] * scale))
@@ -109,4 +120,6 @@ def head_and_shoulders(face: Face, size: Size) -> Box:
     """The square around a face (left, upper, width, height), no larger than the picture and inside it."""
     left, upper, width, height = face
     side = max(1, min(round(HEAD_AND_SHOULDERS * max(width, height)), *size))
-    return box_around((left + width / 2, upper + height / 2 + (0.5 - _FACE_HEIGHT_IN_SQUARE) * side), (side, side), size)
+    return box_around(
+        (left + width / 2, upper + height / 2 + (0.5 - _FACE_HEIGHT_IN_SQUARE) * side), (side, side), size
+    )

@@ -1,4 +1,4 @@
-"""A folder of pictures and captions to train on (reference 2.5)."""
+"""A folder of pictures and captions to train on (A1111 1.10.1, textual_inversion/dataset.py: PersonalizedBase)."""
 
 from __future__ import annotations
 
@@ -29,19 +29,26 @@ class Example:
     is_file_name: bool = False
 
 
-def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " ") -> list[Example]:
+def scan_dataset(
+    folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " "
+) -> list[Example]:
     """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
 
-    Pictures without a caption file take the words of their file name (`words_of_file_name`). With `emit`, tells its progress and a Notice
-    for each file that is left out. Raises UserError if no picture can be used, and Interrupted.
+    Pictures without a caption file take the words of their file name (`words_of_file_name`). With `emit`, tells its
+    progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
+    Interrupted.
     """
     if not folder.is_dir():
-        raise UserError(f"Dataset directory '{folder.name}' does not exist.", "Check the spelling, or preprocess your photos first.")
+        raise UserError(
+            f"Dataset directory '{folder.name}' does not exist.", "Check the spelling, or preprocess your photos first."
+        )
     examples: list[Example] = []
     problems: list[Problem] = []
     files = CaptionFiles.of(folder)
     paths = files.pictures
-    for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop, weigh=pixels_of), strict=True)):
+    for number, (path, found) in enumerate(
+        zip(paths, read_ahead(find_problem, paths, stop, weigh=pixels_of), strict=True)
+    ):
         if emit is not None:
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         if found is None:
@@ -52,8 +59,14 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
             if emit is not None:
                 emit(Notice(found.sentence()))
     if not examples:
-        what = "None of its pictures can be used: " + " ".join(p.sentence() for p in problems) if problems else "It holds no pictures."
-        raise UserError(f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first.")
+        what = (
+            "None of its pictures can be used: " + " ".join(p.sentence() for p in problems)
+            if problems
+            else "It holds no pictures."
+        )
+        raise UserError(
+            f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first."
+        )
     captions = {path: files.all_of(path) for path in paths}
     for note in (other_files_note(captions), orphans_note(files, captions)):
         if note and emit is not None:
@@ -62,7 +75,8 @@ def scan_dataset(folder: Path, emit: Emit | None = None, stop: threading.Event |
 
 
 def hold_out(examples: list[Example], photos: int) -> tuple[list[Example], int]:
-    """The examples with the pictures of so many photos, evenly chosen, moved to their end, and their number. Mirrored copies go with their photo.
+    """The examples with the pictures of so many photos, evenly chosen, moved to their end, and their number.
+    Mirrored copies go with their photo.
 
     Raises UserError if nothing would be left to train on.
     """
@@ -71,7 +85,8 @@ def hold_out(examples: list[Example], photos: int) -> tuple[list[Example], int]:
     originals = list(dict.fromkeys(original_of(example.path) for example in examples))
     if photos >= len(originals):
         raise UserError(
-            f"Photos held out for the evaluation is {photos}, but there are only {len(originals)} photos.", "Hold out fewer: a tenth of them, or 0."
+            f"Photos held out for the evaluation is {photos}, but there are only {len(originals)} photos.",
+            "Hold out fewer: a tenth of them, or 0.",
         )
     chosen = {originals[i * len(originals) // photos] for i in range(photos)}
     held = [example for example in examples if original_of(example.path) in chosen]
@@ -84,7 +99,9 @@ def original_of(path: Path) -> str:
 
 
 def count_originals(paths: Iterable[Path]) -> int:
-    """How many photos these pictures were made of: those with a preprocessing number count once for each number, others one each."""
+    """How many photos these pictures were made of: those with a preprocessing number count once for each number,
+    others one each.
+    """
     return len({original_of(path) for path in paths})
 
 

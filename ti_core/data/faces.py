@@ -1,4 +1,6 @@
-"""Finding faces with OpenCV's own detectors: YuNet where its model file is there, else the Haar cascades that come with OpenCV 4."""
+"""Finding faces with OpenCV's own detectors: YuNet where its model file is there, else the Haar cascades that come
+with OpenCV 4.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ _HAAR = (
     ("frontalface_alt_tree", 0.05),
     ("profileface", 0.05),
 )
-"""Cascade and the smallest size of a find, as a share of the picture's short side; the first that finds something counts."""
+"""Cascade and the smallest size of a find, as a share of the picture's short side; the first that finds something
+counts.
+"""
 
 
 def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
@@ -53,11 +57,17 @@ def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
         try:
             return partial(_in_smaller_copy, partial(_find_with_yunet, _yunet(path)))
         except cv2.error:
-            emit(Notice(f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, so that it is fetched anew. Until then a weaker one looks."))
+            emit(
+                Notice(
+                    f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, so that it is fetched"
+                    " anew. Until then a weaker one looks."
+                )
+            )
     else:
         emit(
             Notice(
-                f"Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put {YUNET_FILE} into {workspace.shown(folder)} (docs/captions.md says where to get it)."
+                "Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put"
+                f" {YUNET_FILE} into {workspace.shown(folder)} (docs/captions.md says where to get it)."
             )
         )
     return partial(_in_smaller_copy, partial(_find_with_haar, _cascades()))
@@ -91,8 +101,9 @@ def _cascade(path: Path) -> cv2.CascadeClassifier:
 def _find_with_haar(cascades: list[tuple[cv2.CascadeClassifier, float]], image: Image.Image) -> list[Face]:
     """Boxes of the first cascade that finds any.
 
-    A1111 begins with eyes, and its fallback stops with an error as soon as something is found (reference 4.4). Eyes are left out here:
-    they are found in leaves and curtains too, and a pair of them would count as two people.
+    A1111 begins with eyes, and its fallback stops with an error as soon as something is found (A1111 1.10.1,
+    textual_inversion/autocrop.py). Eyes are left out here: they are found in leaves and curtains too, and a pair of
+    them would count as two people.
     """
     grey = np.asarray(image.convert("L"))
     for cascade, share in cascades:
@@ -111,7 +122,11 @@ def _face(row: Sequence[float] | np.ndarray) -> Face:
 def _in_smaller_copy(find: FindFaces, image: Image.Image) -> list[Face]:
     scale = min(1.0, SEARCHED_PX / max(image.size))
     if scale < 1:
-        smaller = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR, reducing_gap=2)
+        smaller = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
+            Image.Resampling.BILINEAR,
+            reducing_gap=2,
+        )
         return [(x / scale, y / scale, width / scale, height / scale) for x, y, width, height in find(smaller)]
     return find(image)
 

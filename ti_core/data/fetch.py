@@ -11,7 +11,8 @@ MOST_BYTES = 10_000_000
 def fetch_within(url: str, timeout_s: float) -> bytes | None:
     """What is at `url`, None where it does not arrive within `timeout_s` in all.
 
-    It runs in a thread that is left behind if need be, because a name server that does not answer ignores every timeout.
+    It runs in a thread that is left behind if need be, because a name server that does not answer ignores every
+    timeout.
     """
     fetched: list[bytes] = []
 

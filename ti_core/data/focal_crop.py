@@ -1,4 +1,6 @@
-"""Auto focal point crop: where faces, edges and rare tones lie decides which part of a picture is kept (reference 4.4)."""
+"""Auto focal point crop: where faces, edges and rare tones lie decides which part of a picture is kept (A1111
+1.10.1, textual_inversion/autocrop.py).
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ class FocalWeights:
 
 
 def focal_crop(image: Image.Image, target: Size, weights: FocalWeights, find_faces: FindFaces) -> FocalCrop:
-    """Scale the picture to cover `target` and cut a box of that size around the weighted middle of what the detectors found.
+    """Scale the picture to cover `target` and cut a box of that size around the weighted middle of what the
+    detectors found.
 
     Where they find nothing, the middle is kept; A1111 keeps the upper left corner.
     """
@@ -81,7 +84,9 @@ def edge_point(image: Image.Image) -> tuple[float, float] | None:
     grey = np.array(image.convert("L"))
     grey[round(grey.shape[0] * (1 - WATERMARK_SHARE)) :] = _WATERMARK_GREY
     distance = min(image.size) * _CORNER_DISTANCE_SHARE
-    corners = cv2.goodFeaturesToTrack(grey, maxCorners=_MAX_CORNERS, qualityLevel=_CORNER_QUALITY, minDistance=distance, useHarrisDetector=False)
+    corners = cv2.goodFeaturesToTrack(
+        grey, maxCorners=_MAX_CORNERS, qualityLevel=_CORNER_QUALITY, minDistance=distance, useHarrisDetector=False
+    )
     if corners is None or not len(corners):
         return None
     x, y = corners.reshape(-1, 2).mean(axis=0)
@@ -89,9 +94,11 @@ def edge_point(image: Image.Image) -> tuple[float, float] | None:
 
 
 def entropy_point(image: Image.Image, target: Size) -> tuple[float, float] | None:
-    """The middle of the window of `target` size, along the long side, whose black and white has the highest score; None for a square picture.
+    """The middle of the window of `target` size, along the long side, whose black and white has the highest score;
+    None for a square picture.
 
-    The score is A1111's, so that its weight means the same. It is no entropy: it is highest where one of the two is rare.
+    The score is A1111's, so that its weight means the same. It is no entropy: it is highest where one of the two is
+    rare.
     """
     if image.width == image.height:
         return None
@@ -107,7 +114,9 @@ def entropy_point(image: Image.Image, target: Size) -> tuple[float, float] | Non
 
 
 def tone_score(image: Image.Image) -> float:
-    """-sum of log2 of the shares of black and white, after dithering to these two; 0 where there is only one of them."""
+    """-sum of log2 of the shares of black and white, after dithering to these two; 0 where there is only one of
+    them.
+    """
     shares = [count / (image.width * image.height) for count in image.convert("1").histogram() if count]
     return -sum(math.log2(share) for share in shares)
 
@@ -119,7 +128,9 @@ def face_point(faces: list[Face]) -> tuple[float, float] | None:
 
 
 def render_debug(crop: FocalCrop) -> Image.Image:
-    """The whole picture with the crop's frame, and a mark with name and weight for each detector that found something."""
+    """The whole picture with the crop's frame, and a mark with name and weight for each detector that found
+    something.
+    """
     picture = crop.scaled.copy()
     draw = ImageDraw.Draw(picture)
     left, upper, right, lower = crop.box
@@ -128,5 +139,11 @@ def render_debug(crop: FocalCrop) -> Image.Image:
         radius = max(4, round(min(picture.size) * 0.07 * point.weight))
         colour = _COLOURS[point.detector]
         draw.ellipse((point.x - radius, point.y - radius, point.x + radius, point.y + radius), outline=colour, width=2)
-        draw.text((point.x + radius + 2, point.y - 6), f"{point.detector}: {point.weight:.2f}", fill=colour, stroke_width=2, stroke_fill="black")
+        draw.text(
+            (point.x + radius + 2, point.y - 6),
+            f"{point.detector}: {point.weight:.2f}",
+            fill=colour,
+            stroke_width=2,
+            stroke_fill="black",
+        )
     return picture

@@ -14,27 +14,74 @@ from PIL import ExifTags, Image, ImageOps
 from ti_core.errors import UserError
 
 PHONE_SUFFIXES = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
-"""Pictures of phones and cameras that Pillow cannot read: found all the same, so that they are named and not just missing."""
+"""Pictures of phones and cameras that Pillow cannot read: found all the same, so that they are named and not just
+missing.
+"""
 
 FORMATS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".apng": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF",
-    ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF",
-}  # fmt: skip
-"""Suffix -> Pillow's name of the format. Nothing else is opened, whatever a file is called: each decoder is one more that a made-up file could misuse."""
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
+"""Suffix -> Pillow's name of the format. Nothing else is opened, whatever a file is called: each decoder is one
+more that a made-up file could misuse.
+"""
 
 OPENED = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
 """JPEG takes MPO too, how some cameras write one with a second picture in it."""
 
-_OTHER_SUFFIXES = frozenset({".jp2", ".j2k", ".jpx", ".jxl", ".psd", ".tga", ".ico", ".icns", ".pcx", ".ppm", ".pgm", ".pbm", ".dds", ".sgi", ".heics", ".svg"})
+_OTHER_SUFFIXES = frozenset(
+    {
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".jxl",
+        ".psd",
+        ".tga",
+        ".ico",
+        ".icns",
+        ".pcx",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".dds",
+        ".sgi",
+        ".heics",
+        ".svg",
+    }
+)
 """Other pictures: found all the same, so that they are named and not just missing."""
 
 MAX_PIXELS = 100_000_000
 LARGE_PIXELS = 36_000_000
-"""Above that a JPEG is decoded at a half, a quarter or an eighth of its sides, if that is still large enough for what is made of it."""
+"""Above that a JPEG is decoded at a half, a quarter or an eighth of its sides, if that is still large enough for
+what is made of it.
+"""
 _BAND_PX = 256
 """Rows that are converted at once: of a picture of 100 megapixels a whole copy takes 0.4 GB."""
 
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, NotImplementedError, struct.error, zlib.error)
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
 """What Pillow's decoders raise on broken files."""
 
 _TURNS = {
@@ -73,21 +120,28 @@ def find_images(folder: Path) -> list[Path]:
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(f"Folder '{folder.name}' cannot be read: {error.strerror}.", "Choose another folder.") from error
-    return [path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()]
+        raise UserError(
+            f"Folder '{folder.name}' cannot be read: {error.strerror}.", "Choose another folder."
+        ) from error
+    return [
+        path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    ]
 
 
 def open_rgb(path: Path, enough_px: int = 0) -> Image.Image:
     """The whole picture, decoded, turned upright by its EXIF tag, as RGB; transparent parts become white.
 
-    `enough_px` says that its shorter side needs no more pixels than that: a large JPEG is then decoded at a fraction of its size, so the size of what
-    comes is not always the photo's. Raises UserError, naming the file, for one that is missing, broken, cut short, or too large to be a photo.
+    `enough_px` says that its shorter side needs no more pixels than that: a large JPEG is then decoded at a
+    fraction of its size, so the size of what comes is not always the photo's. Raises UserError, naming the file,
+    for one that is missing, broken, cut short, or too large to be a photo.
     """
     return _as_rgb(_open_upright(path, enough_px))
 
 
 def open_alpha(path: Path) -> Image.Image | None:
-    """The transparency of the picture, upright, as greyscale (white is opaque); None where it has none. Raises UserError like `open_rgb`."""
+    """The transparency of the picture, upright, as greyscale (white is opaque); None where it has none. Raises
+    UserError like `open_rgb`.
+    """
     image = _open_upright(path)
     return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
@@ -99,11 +153,13 @@ def _open_upright(path: Path, enough_px: int = 0) -> Image.Image:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height}")
             if enough_px and image.width * image.height > LARGE_PIXELS:
                 image.draft(None, (enough_px, enough_px))  # of a JPEG; nothing happens to others
-            image.load()  # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
+            # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
+            image.load()
             return _upright(image)
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
         raise UserError(
-            f"Picture '{path.name}' cannot be used: {_reason(path, error)}.", "Save it anew as JPEG or PNG, or take it out of the folder."
+            f"Picture '{path.name}' cannot be used: {_reason(path, error)}.",
+            "Save it anew as JPEG or PNG, or take it out of the folder.",
         ) from error
 
 
@@ -131,7 +187,9 @@ def problem_of(path: Path, error: UserError) -> Problem:
 
 
 def cover(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Resize so that the picture covers `width` x `height` px, and cut away what stands over on two sides alike (Lanczos, antialiased)."""
+    """Resize so that the picture covers `width` x `height` px, and cut away what stands over on two sides alike
+    (Lanczos, antialiased).
+    """
     return image if image.size == (width, height) else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
@@ -148,7 +206,9 @@ def _reason(path: Path, error: BaseException | None) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the EXIF tag says. Pillow's exif_transpose also writes the other tags anew and fails where one of them is odd."""
+    """Turned as the EXIF tag says. Pillow's exif_transpose also writes the other tags anew and fails where one of
+    them is odd.
+    """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except _DECODER_ERRORS:  # broken tags are no reason to lose a good picture
@@ -181,7 +241,10 @@ def _reduced_to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         white = 65535.0
     else:
-        white = next((top for top in ((1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)) if highest <= top), highest)
+        white = next(
+            (top for top in ((1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)) if highest <= top),
+            highest,
+        )
     whole = Image.new("L", image.size)
     for top, band in _bands(image):
         values = np.asarray(band).astype(np.float32)

@@ -12,9 +12,40 @@ from ti_core.errors import UserError
 from ti_core.workspace import Workspace
 
 CLASS_WORDS = (
-    "woman", "man", "girl", "boy", "lady", "person", "child", "baby", "couple", "face", "dog", "puppy", "cat", "kitten", "horse", "bird", "animal",
-    "car", "motorcycle", "bicycle", "house", "building", "toy", "doll", "robot", "statue", "painting", "drawing", "bottle", "cup", "bag", "shoe", "dress",
-)  # fmt: skip
+    "woman",
+    "man",
+    "girl",
+    "boy",
+    "lady",
+    "person",
+    "child",
+    "baby",
+    "couple",
+    "face",
+    "dog",
+    "puppy",
+    "cat",
+    "kitten",
+    "horse",
+    "bird",
+    "animal",
+    "car",
+    "motorcycle",
+    "bicycle",
+    "house",
+    "building",
+    "toy",
+    "doll",
+    "robot",
+    "statue",
+    "painting",
+    "drawing",
+    "bottle",
+    "cup",
+    "bag",
+    "shoe",
+    "dress",
+)
 SHARE = 0.5
 """A tag that at least half of the captions have belongs to what is on all pictures, not to one scene."""
 MOST_TAGS = 2
@@ -22,10 +53,18 @@ NO_HINT = "A word for what is on the pictures, such as woman or dog, learns fast
 
 
 def suggest_initialization(captions: Sequence[str]) -> list[str]:
-    """The commonest class word of the captions, then their most frequent tags, such as `woman` and `red hair`; empty where nothing stands out."""
-    words = Counter(word for text in captions for word in set(re.findall(r"[a-z]+", text.lower())) if word in CLASS_WORDS)
+    """The commonest class word of the captions, then their most frequent tags, such as `woman` and `red hair`;
+    empty where nothing stands out.
+    """
+    words = Counter(
+        word for text in captions for word in set(re.findall(r"[a-z]+", text.lower())) if word in CLASS_WORDS
+    )
     tags = Counter(tag for text in captions for tag in {piece.strip().lower() for piece in text.split(",")} if tag)
-    often = [tag for tag, count in tags.most_common() if count >= max(2, SHARE * len(captions)) and not set(tag.split()) & set(CLASS_WORDS)]
+    often = [
+        tag
+        for tag, count in tags.most_common()
+        if count >= max(2, SHARE * len(captions)) and not set(tag.split()) & set(CLASS_WORDS)
+    ]
     return [*(word for word, _ in words.most_common(1)), *often[:MOST_TAGS]]
 
 

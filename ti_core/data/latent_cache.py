@@ -1,4 +1,6 @@
-"""Latents that were encoded before, one small file a picture in the workspace: a second training with the same photos starts at once."""
+"""Latents that were encoded before, one small file a picture in the workspace: a second training with the same
+photos starts at once.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,25 @@ from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
 LIMIT_BYTES = 2 * 2**30
-"""What all of it may take; a picture of 512 px takes 145 kB, so some 14,000 fit. The ones not used for longest go first."""
+"""What all of it may take; a picture of 512 px takes 145 kB, so some 14,000 fit. The ones not used for longest go
+first.
+"""
 
 
 @dataclass(frozen=True)
 class LatentCache:
-    """A folder, and what besides a picture's bytes decides about its latents: the size it is brought to, the autoencoder and its precision."""
+    """A folder, and what besides a picture's bytes decides about its latents: the size it is brought to, the
+    autoencoder and its precision.
+    """
 
     folder: Path
     how: str
 
     def file(self, picture: Path) -> Path:
         """Named by the content, so that a renamed picture is found again and an edited one is not."""
-        return self.folder / (hashlib.sha256(self.how.encode() + picture.read_bytes()).hexdigest()[:32] + ".safetensors")
+        return self.folder / (
+            hashlib.sha256(self.how.encode() + picture.read_bytes()).hexdigest()[:32] + ".safetensors"
+        )
 
 
 def load_latents(file: Path) -> dict[str, Tensor] | None:
@@ -45,7 +53,10 @@ def load_latents(file: Path) -> dict[str, Tensor] | None:
 def save_latents(file: Path, tensors: dict[str, Tensor]) -> None:
     """Never a reason to stop: where nothing can be written, the next training encodes again."""
     try:
-        save_atomically(file, lambda part: part.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})))
+        save_atomically(
+            file,
+            lambda part: part.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})),
+        )
     except UserError:
         return
 

@@ -1,4 +1,6 @@
-"""Encodes each picture once with the autoencoder, and keeps mean, deviation and loss weight of its latents on the device."""
+"""Encodes each picture once with the autoencoder, and keeps mean, deviation and loss weight of its latents on the
+device.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ from ti_core.models.stable_diffusion import StableDiffusion, size_of
 
 @dataclass
 class Latents:
-    """For each image, in order: float32 [channels, height, width] mean and deviation, already times the autoencoder's scaling factor,
-    its loss weight [1, height, width] with mean 1, and what SDXL is told of its size. Sizes may differ from image to image.
+    """For each image, in order: float32 [channels, height, width] mean and deviation, already times the
+    autoencoder's scaling factor, its loss weight [1, height, width] with mean 1, and what SDXL is told of its size.
+    Sizes may differ from image to image.
     """
 
     mean: list[Tensor] = field(default_factory=list)
@@ -40,12 +43,18 @@ class Latents:
 
     def draw(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
         """A sample of the posterior of some images."""
-        return [self.mean[i] + self.deviation[i] * torch.randn(self.mean[i].shape, generator=generator).to(self.mean[i].device) for i in images]
+        return [
+            self.mean[i]
+            + self.deviation[i] * torch.randn(self.mean[i].shape, generator=generator).to(self.mean[i].device)
+            for i in images
+        ]
 
 
 @dataclass(frozen=True)
 class PictureSize:
-    """How pictures are brought to size: covered to width x height, or kept; then that times `share`, cropped to multiples of `factor`."""
+    """How pictures are brought to size: covered to width x height, or kept; then that times `share`, cropped to
+    multiples of `factor`.
+    """
 
     width: int
     height: int
@@ -60,11 +69,19 @@ class PictureSize:
 
 
 def encode_images(
-    sd: StableDiffusion, paths: Sequence[Path], size: PictureSize, alpha_as_weight: bool, emit: Emit, stop: threading.Event, cache_folder: Path | None = None
+    sd: StableDiffusion,
+    paths: Sequence[Path],
+    size: PictureSize,
+    alpha_as_weight: bool,
+    emit: Emit,
+    stop: threading.Event,
+    cache_folder: Path | None = None,
 ) -> Latents:
-    """Latents of the pictures; files are read ahead by all cores, off the training thread. Raises Interrupted between pictures.
+    """Latents of the pictures; files are read ahead by all cores, off the training thread. Raises Interrupted
+    between pictures.
 
-    With `cache_folder`, those that were encoded before in the same way are read from there, and the others are kept there.
+    With `cache_folder`, those that were encoded before in the same way are read from there, and the others are kept
+    there.
     """
     latents, cropped = Latents(), 0
     how = f"1 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
@@ -82,12 +99,18 @@ def encode_images(
     if cache_folder:
         keep_below(LIMIT_BYTES, cache_folder)
     if cropped:
-        emit(Notice(f"{cropped} of {len(paths)} pictures were cropped by a few pixels, because their sizes must be multiples of {size.factor}."))
+        emit(
+            Notice(
+                f"{cropped} of {len(paths)} pictures were cropped by a few pixels, because their sizes must be"
+                f" multiples of {size.factor}."
+            )
+        )
     return latents
 
 
 class _Picture(NamedTuple):
-    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `file` is its place in the cache.
+    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `file` is its place in the
+    cache.
 
     `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut.
     """
@@ -112,14 +135,19 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
     alpha = open_alpha(path) if alpha_as_weight else None
     told = told_of(origin_of(path, image.size), image.size, (width, height))
     return _Picture(
-        file, None, np.array(cover(image, width, height)), None if alpha is None else np.array(cover(alpha, width, height)),
-        told, size.keep and size.share == 1 and (width, height) != image.size,
-    )  # fmt: skip
+        file,
+        None,
+        np.array(cover(image, width, height)),
+        None if alpha is None else np.array(cover(alpha, width, height)),
+        told,
+        size.keep and size.share == 1 and (width, height) != image.size,
+    )
 
 
 def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
-    """What SDXL is told of a picture that is cropped to `trained` size, as it was trained itself (Podell et al. 2023, sections 2.2 and 2.3; diffusers'
-    train_text_to_image_sdxl.py): the size of the photo before it was resized, and where the crop begins in the resized photo.
+    """What SDXL is told of a picture that is cropped to `trained` size, as it was trained itself (Podell et al.
+    2023, sections 2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was
+    resized, and where the crop begins in the resized photo.
 
     Preprocess has resized and cropped before, so both steps are taken together.
     """
@@ -135,7 +163,13 @@ def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[st
         image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
         mean, deviation = sd.encode(image.float() / 127.5 - 1)
     told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
-    return {"mean": mean[0], "deviation": deviation[0], "weight": loss_weight(picture.alpha, mean.shape[-2:]), "told": told, "cropped": cropped}
+    return {
+        "mean": mean[0],
+        "deviation": deviation[0],
+        "weight": loss_weight(picture.alpha, mean.shape[-2:]),
+        "told": told,
+        "cropped": cropped,
+    }
 
 
 @contextmanager
@@ -148,15 +182,20 @@ def _room_for(pixels: np.ndarray, keeps_size: bool) -> Iterator[None]:
         height, width = pixels.shape[:2]
         raise UserError(
             f"The device's memory is too small for a picture of {width} x {height} px.",
-            "Untick Do not resize images, or preprocess the pictures to a smaller size." if keeps_size else "Choose a smaller Width and Height.",
+            (
+                "Untick Do not resize images, or preprocess the pictures to a smaller size."
+                if keeps_size
+                else "Choose a smaller Width and Height."
+            ),
         ) from error
 
 
 def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:
-    """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque places count, transparent ones do not.
+    """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque places count,
+    transparent ones do not.
 
-    Reference 2.7, mended: no alpha, an opaque or an empty one means weight 1 everywhere (A1111 divides 0 by 0), and sizes that are
-    not square stay in order. As there, the least opaque place has weight 0.
+    Reference 2.7, mended: no alpha, an opaque or an empty one means weight 1 everywhere (A1111 divides 0 by 0), and
+    sizes that are not square stay in order. As there, the least opaque place has weight 0.
     """
     ones = torch.ones(1, *latent_size)
     if alpha is None:

@@ -1,14 +1,16 @@
-"""What a person should know of pictures before the start: which are enlarged, and whether the checkpoint can draw them."""
+"""What a person should know of pictures before the start: which are enlarged, and whether the checkpoint can draw
+them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from ti_core.checkpoints.library import CheckpointFile, find_checkpoint
 from ti_core.data.crops import Size, auto_size, plan_split
 from ti_core.data.origin import is_drawn, look_at
 from ti_core.errors import UserError
-from ti_core.library import CheckpointFile, find_checkpoint
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 

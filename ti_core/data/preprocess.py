@@ -1,4 +1,6 @@
-"""Preprocess images: a folder of photos becomes a folder of cropped pictures with captions (reference 4.1). steps.py says what becomes of one photo."""
+"""Preprocess images: a folder of photos becomes a folder of cropped pictures with captions (A1111 1.6.1,
+textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of one photo.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
@@ -24,7 +27,6 @@ from ti_core.data.steps import Piece, Steps
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
-from ti_core.library import find_usable_checkpoint
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
@@ -32,7 +34,9 @@ OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
 """Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 
 DEBUG_FOLDER = "debug"
-"""Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are never trained on."""
+"""Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are
+never trained on.
+"""
 
 SHOWN_FILES = 12
 _NOTHING = Image.new("RGB", (1, 1))
@@ -42,11 +46,12 @@ _STEM_BYTES = 180
 
 @dataclass
 class PreprocessResult:
-    """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt files written.
+    """`written` are the pictures, in order; `originals` counts the photos that became pictures, `captions` the .txt
+    files written.
 
-    `to_check` holds, for each reason why a person should look, the photos and the first picture made of each. `enlarged` are the photos, with their
-    size, of which a picture has more pixels than the photo had there.
-    `notes` say which caption files of the source were not used.
+    `to_check` holds, for each reason why a person should look, the photos and the first picture made of each.
+    `enlarged` are the photos, with their size, of which a picture has more pixels than the photo had there. `notes`
+    say which caption files of the source were not used.
     """
 
     place: str
@@ -65,7 +70,10 @@ class PreprocessResult:
         self.originals += 1
         self.written += saved.files
         self.sizes |= set(saved.sizes)
-        if any(piece.origin.scale(size) > ENLARGED_FROM for piece, size in zip(saved.photo.pieces, saved.sizes, strict=True)):
+        if any(
+            piece.origin.scale(size) > ENLARGED_FROM
+            for piece, size in zip(saved.photo.pieces, saved.sizes, strict=True)
+        ):
             self.enlarged.append((saved.photo.path.name, saved.photo.size))
         for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
             self.captions += bool(piece.caption)
@@ -86,15 +94,25 @@ class PreprocessResult:
         made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
         became = f"{_count(self.originals, 'photo')} became {made}, in {self.place}."
         enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
-        return " ".join([became, *(problem.sentence() for problem in self.problems), *([enlarged] if enlarged else []), *self.notes, *self.check_sentences()])
+        return " ".join(
+            [
+                became,
+                *(problem.sentence() for problem in self.problems),
+                *([enlarged] if enlarged else []),
+                *self.notes,
+                *self.check_sentences(),
+            ]
+        )
 
 
-def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> PreprocessResult:
+def preprocess(
+    settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event
+) -> PreprocessResult:
     """Crop, mirror and caption every photo of the source directory.
 
-    A photo that cannot be read is named in a Notice and in the result. Raises SettingsError or UserError before anything is
-    written if the folders or values cannot be used, UserError if no photo could be read, and Interrupted between two photos;
-    what is written by then stays.
+    A photo that cannot be read is named in a Notice and in the result. Raises SettingsError or UserError before
+    anything is written if the folders or values cannot be used, UserError if no photo could be read, and
+    Interrupted between two photos; what is written by then stays.
     """
     photos, destination = check_preprocess(settings, workspace)
     settings = with_own_sizes(settings, workspace)
@@ -111,14 +129,16 @@ def preprocess(settings: PreprocessSettings, workspace: Workspace, emit: Emit, s
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
-            f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. " + " ".join(p.sentence() for p in result.problems),
+            f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
+            + " ".join(p.sentence() for p in result.problems),
             "Save your photos as JPEG or PNG and try again.",
         )
     if left_out:
         were = "was" if left_out == 1 else "were"
         emit(
             Notice(
-                f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing Caption txt Action and preprocess again."
+                f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
+                " Caption txt Action and preprocess again."
             )
         )
     for sentence in result.check_sentences():
@@ -157,12 +177,16 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
             "Choose another destination, so that your photos stay as they are.",
         )
     if destination.exists() and not destination.is_dir():
-        raise UserError(f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder.")
+        raise UserError(
+            f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
+        )
     return _photos(source, settings.source_directory), destination
 
 
 def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:
-    """The settings with the checkpoint's own size, and what goes with it, where none was typed. Raises UserError if the checkpoint cannot be used then."""
+    """The settings with the checkpoint's own size, and what goes with it, where none was typed. Raises UserError if
+    the checkpoint cannot be used then.
+    """
     if all(getattr(settings, name) for name in settings.own_sizes(1)):
         return settings
     return settings.sized(find_usable_checkpoint(settings.checkpoint, workspace).size_px)
@@ -209,7 +233,9 @@ class _Saved:
 
 @dataclass
 class _Work:
-    """Photos are cut by all cores, captioned one after the other, and saved by all cores; never more than a few are in memory."""
+    """Photos are cut by all cores, captioned one after the other, and saved by all cores; never more than a few are
+    in memory.
+    """
 
     steps: Steps
     captions: CaptionFiles
@@ -222,7 +248,9 @@ class _Work:
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
         """The usable photos with their captions, in order. Raises Interrupted between two."""
         is_first = True
-        for photo in read_ahead(self._cut, list(enumerate(photos)), stop, weigh=lambda numbered: pixels_of(numbered[1])):
+        for photo in read_ahead(
+            self._cut, list(enumerate(photos)), stop, weigh=lambda numbered: pixels_of(numbered[1])
+        ):
             self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
             self.captions_found += bool(photo.caption)
             for problem in (photo.caption_problem, photo.problem):
@@ -241,13 +269,18 @@ class _Work:
         try:
             caption, caption_problem = self.captions.read(path) or "", None
         except UserError:
-            caption, caption_problem = "", Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text")
+            caption, caption_problem = (
+                "",
+                Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text"),
+            )
         try:
             image = open_rgb(path, self.steps.enough_px)
         except UserError as error:
             return _Photo(number, path, (0, 0), [], problem_of(path, error), caption, caption_problem)
         if self.steps.is_line(image.size):
-            problem = Problem(path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels")
+            problem = Problem(
+                path.name, "it is a mere line: as wide as the finished pictures it would have more than 100 megapixels"
+            )
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
         look = look_at(path)
         size = look.size if look else image.size  # a large one is decoded at a fraction of it
@@ -255,7 +288,9 @@ class _Work:
         return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
-        stem = "".join(c for c in photo.path.stem if c.isprintable())  # no lines, and no signs that turn the writing direction
+        stem = "".join(
+            c for c in photo.path.stem if c.isprintable()
+        )  # no lines, and no signs that turn the writing direction
         short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
@@ -264,21 +299,33 @@ class _Work:
                 save_text(path.with_suffix(".txt"), piece.caption)
             if piece.debug:
                 save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
-            saved.files.append(save_atomically(path, partial(piece.image.save, format="PNG", pnginfo=piece.origin.chunk(piece.image.size))))
+            saved.files.append(
+                save_atomically(
+                    path, partial(piece.image.save, format="PNG", pnginfo=piece.origin.chunk(piece.image.size))
+                )
+            )
             saved.sizes.append(piece.image.size)
-        saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])  # the files are there
+        saved.photo = photo._replace(
+            pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces]
+        )  # the files are there
         return saved
 
 
 def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Emit) -> None:
-    """Move what an earlier preprocessing left in the folder into `earlier-1`, `earlier-2`, ...: kept, with hand-written captions, but not trained on.
+    """Move what an earlier preprocessing left in the folder into `earlier-1`, `earlier-2`, ...: kept, with
+    hand-written captions, but not trained on.
 
-    Photos that were added since then shift the numbers, so that old and new pictures would mix. Other files stay where they are.
+    Photos that were added since then shift the numbers, so that old and new pictures would mix. Other files stay
+    where they are.
     """
     if not destination.is_dir():
         return
     ours = (".png", *CAPTION_SUFFIXES)
-    earlier = [p for p in sorted(destination.iterdir()) if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix.lower() in ours]
+    earlier = [
+        p
+        for p in sorted(destination.iterdir())
+        if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix.lower() in ours
+    ]
     if earlier:
         aside = first_free(lambda number: destination / f"earlier-{number}", Path.exists)
         try:
@@ -288,14 +335,23 @@ def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: E
                 shutil.move(path, aside / path.name)
         except OSError as error:
             raise UserError(
-                f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.", "Choose another destination."
+                f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.",
+                "Choose another destination.",
             ) from error
         pictures = sum(path.suffix == ".png" for path in earlier)
-        moved = f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do not mix."
+        moved = (
+            f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do"
+            " not mix."
+        )
         emit(Notice(f"{moved} Delete that folder if you do not need it."))
     if others := find_images(destination):
         names = ", ".join(path.name for path in others[:5]) + (", ..." if len(others) > 5 else "")
-        emit(Notice(f"{workspace.shown(destination)} also holds {_count(len(others), 'other picture')} ({names}). Training there will use them too."))
+        emit(
+            Notice(
+                f"{workspace.shown(destination)} also holds {_count(len(others), 'other picture')} ({names}). Training"
+                " there will use them too."
+            )
+        )
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,6 @@
-"""Works on many files with all cores, a few ahead of whoever takes the results, so that a thousand photos never lie in memory together."""
+"""Works on many files with all cores, a few ahead of whoever takes the results, so that a thousand photos never lie
+in memory together.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,25 @@ from ti_core.errors import Interrupted
 
 MOST_WORKERS = 8
 MOST_WEIGHT = 100_000_000
-"""Pixels that are worked on at once: eight photos of 12 megapixels, or one of 100, which takes 0.4 GB for each copy of it."""
+"""Pixels that are worked on at once: eight photos of 12 megapixels, or one of 100, which takes 0.4 GB for each copy
+of it.
+"""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def read_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], stop: threading.Event | None = None, weigh: Callable[[Item], int] = lambda item: 0
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    stop: threading.Event | None = None,
+    weigh: Callable[[Item], int] = lambda item: 0,
 ) -> Iterator[Result]:
-    """work(item) of each item, in order. Pillow lets other threads run while it decodes. Raises what `work` raises, and Interrupted.
+    """work(item) of each item, in order. Pillow lets other threads run while it decodes. Raises what `work` raises,
+    and Interrupted.
 
-    `weigh` gives an item's pixels: so many items are worked on, or wait to be taken, that these stay within MOST_WEIGHT; a heavier one is alone.
+    `weigh` gives an item's pixels: so many items are worked on, or wait to be taken, that these stay within
+    MOST_WEIGHT; a heavier one is alone.
     """
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     waiting: deque[tuple[int, Future[Result]]] = deque()

@@ -1,8 +1,9 @@
 """What a photo goes through on its way to the dataset. Each step turns a list of pieces into another.
 
-The steps chain, as in A1111's Extras tab since 1.7 (reference 4.7): a split photo can be cropped around its focal point, then get
-an automatic size. In the older tab each ticked way made pictures of its own out of the whole photo, so that one ticked box more put
-a second, different copy of every photo into the dataset.
+The steps chain, as in A1111's Extras tab since 1.7 (A1111 1.10.1, scripts/postprocessing_*.py): a split photo can
+be cropped around its focal point, then get an automatic size. In the older tab each ticked way made pictures of its
+own out of the whole photo, so that one ticked box more put a second, different copy of every photo into the
+dataset.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ NO_SIZE = "No size within the bounds and the Error threshold fits, so it was cro
 
 @dataclass(frozen=True)
 class Piece:
-    """A picture on its way, and which part of which photo it shows. `sized` ones have their final size; `mirrored` is set on flipped copies; `note` says
-    why a person should look at it.
+    """A picture on its way, and which part of which photo it shows. `sized` ones have their final size; `mirrored`
+    is set on flipped copies; `note` says why a person should look at it.
     """
 
     image: Image.Image
@@ -46,12 +47,19 @@ class Piece:
 
     def covering(self, width: int, height: int) -> Piece:
         """Resized to cover that size, and cut to it around the middle."""
-        return replace(self, image=cover(self.image, width, height), origin=self.origin.covering((width, height), self.image.size))
+        return replace(
+            self, image=cover(self.image, width, height), origin=self.origin.covering((width, height), self.image.size)
+        )
 
     def cropped(self, scaled: Image.Image, box: Box) -> Piece:
         """The part of this picture, `scaled`, that lies in `box`; it has its final size."""
         left, upper, right, lower = box
-        return replace(self, image=scaled.crop(box), origin=self.origin.part(left, upper, right - left, lower - upper, scaled.size), sized=True)
+        return replace(
+            self,
+            image=scaled.crop(box),
+            origin=self.origin.part(left, upper, right - left, lower - upper, scaled.size),
+            sized=True,
+        )
 
 
 Step = Callable[[list[Piece]], list[Piece]]
@@ -67,7 +75,9 @@ class Steps:
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
             from ti_core.data.faces import load_face_finder  # loads OpenCV, which a plain crop does not need
 
-            self.find_faces = _one_at_a_time(load_face_finder(workspace, emit))  # OpenCV's detectors are not for several threads
+            self.find_faces = _one_at_a_time(
+                load_face_finder(workspace, emit)
+            )  # OpenCV's detectors are not for several threads
         else:
             self.find_faces = lambda image: []
 
@@ -75,14 +85,19 @@ class Steps:
         """Whether a photo is so slender that scaled to cover the finished pictures it would take gigabytes."""
         settings = self.settings
         width, height = covering_size(size, self.target)
-        return width * height > MOST_PIXELS and (settings.split_oversized or settings.focal_crop or not settings.keep_original_size)
+        return width * height > MOST_PIXELS and (
+            settings.split_oversized or settings.focal_crop or not settings.keep_original_size
+        )
 
     @property
     def enough_px(self) -> int:
-        """Of a large photo's shorter side; 0 where all of it counts. Twice the finished size, so that nothing of its sharpness is lost, and
-        more where a part is cut out of it."""
+        """Of a large photo's shorter side; 0 where all of it counts. Twice the finished size, so that nothing of
+        its sharpness is lost, and more where a part is cut out of it.
+        """
         settings = self.settings
-        if settings.face_crop or (settings.keep_original_size and not (settings.focal_crop or settings.auto_sized_crop)):
+        if settings.face_crop or (
+            settings.keep_original_size and not (settings.focal_crop or settings.auto_sized_crop)
+        ):
             return 0
         bounds = settings.dimension_upper if settings.auto_sized_crop else 0
         return 2 * max(*self.target, bounds)
@@ -116,7 +131,8 @@ class Steps:
         return [step for is_ticked, step in ticked if is_ticked]
 
     def _around_face(self, piece: Piece) -> Piece:
-        """Head and shoulders around the one face; with none or several nobody can know what is wanted, so the middle stays.
+        """Head and shoulders around the one face; with none or several nobody can know what is wanted, so the
+        middle stays.
 
         The square is a picture of its own: its pixels are the original ones, and nothing of it is cut away.
         """
@@ -144,7 +160,9 @@ class Steps:
 
         weights = FocalWeights(self.settings.face_weight, self.settings.entropy_weight, self.settings.edges_weight)
         crop = focal_crop(piece.image, self.target, weights, self.find_faces)
-        return replace(piece.cropped(crop.scaled, crop.box), debug=render_debug(crop) if self.settings.debug_image else None)
+        return replace(
+            piece.cropped(crop.scaled, crop.box), debug=render_debug(crop) if self.settings.debug_image else None
+        )
 
     def _auto_sized(self, piece: Piece) -> Piece:
         settings = self.settings
@@ -158,7 +176,9 @@ class Steps:
         return piece if piece.sized else replace(piece.covering(*self.target), sized=True)
 
     def _captioned(self, existing_caption: str, piece: Piece) -> Piece:
-        """Mirrored copies are described anew, because left and right have changed; nothing is described where the old caption replaces it."""
+        """Mirrored copies are described anew, because left and right have changed; nothing is described where the
+        old caption replaces it.
+        """
         existing = mirrored_caption(existing_caption) if piece.mirrored else existing_caption
         replaced = existing and self.settings.caption_action == "copy"
         generated = "" if replaced else self.writer.describe(piece.image)

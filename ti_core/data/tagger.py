@@ -1,4 +1,6 @@
-"""The booru tagger: WD tagger v3 (ViT), which stands where A1111 has deepbooru (reference 4.6)."""
+"""The booru tagger: WD tagger v3 (ViT), which stands where A1111 has deepbooru (A1111 1.10.1,
+modules/interrogate.py and deepbooru.py).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Tag(NamedTuple):
 
 def tagger_files(workspace: Workspace) -> ModelFiles:
     wanted = ("config.json", "model.safetensors", "selected_tags.csv")
-    return ModelFiles(f"The tagger {TAGGER}", f"SmilingWolf/{TAGGER}", workspace.root / "models" / "tagger" / TAGGER, wanted)
+    return ModelFiles(
+        f"The tagger {TAGGER}", f"SmilingWolf/{TAGGER}", workspace.root / "models" / "tagger" / TAGGER, wanted
+    )
 
 
 class Tagger:
@@ -54,12 +58,15 @@ class Tagger:
             self.tags = read_tags(folder / "selected_tags.csv")
             pretrained = config.get("pretrained_cfg", {})
             self.size = int(pretrained.get("input_size", (3, 448, 448))[-1])
-            self.mean, self.std = (np.array(pretrained.get(name, (0.5, 0.5, 0.5)), np.float32) for name in ("mean", "std"))
+            self.mean, self.std = (
+                np.array(pretrained.get(name, (0.5, 0.5, 0.5)), np.float32) for name in ("mean", "std")
+            )
             if len(self.tags) != self.model.shape.classes:
                 raise ValueError(f"the list has {len(self.tags)} tags, the model {self.model.shape.classes}")
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
             raise UserError(
-                f"{files.title} in {workspace.shown(folder)} cannot be read: {error}.", f"Download its files anew; only {TAGGER} and its like (ViT) are known."
+                f"{files.title} in {workspace.shown(folder)} cannot be read: {error}.",
+                f"Download its files anew; only {TAGGER} and its like (ViT) are known.",
             ) from error
         self.device = PartialState().device
         self.model.to(self.device).eval()
@@ -75,7 +82,10 @@ class Tagger:
         side = max(image.size)
         square = Image.new("RGB", (side, side), (255, 255, 255))
         square.paste(image.convert("RGB"), ((side - image.width) // 2, (side - image.height) // 2))
-        values = np.asarray(square.resize((self.size, self.size), Image.Resampling.BICUBIC), dtype=np.float32)[:, :, ::-1] / 255
+        values = (
+            np.asarray(square.resize((self.size, self.size), Image.Resampling.BICUBIC), dtype=np.float32)[:, :, ::-1]
+            / 255
+        )
         scaled = np.ascontiguousarray((values - self.mean) / self.std)
         return torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self.device)
 
@@ -87,6 +97,10 @@ def read_tags(path: Path) -> list[Tag]:
 
 
 def tag_caption(scored: Iterable[tuple[Tag, float]], threshold: float) -> str:
-    """The tags from `threshold` on, sorted by name, as text: spaces for underscores, brackets and backslashes escaped."""
+    """The tags from `threshold` on, sorted by name, as text: spaces for underscores, brackets and backslashes
+    escaped.
+    """
     kept = sorted(tag.name for tag, score in scored if tag.category != RATING and score >= threshold)
-    return ", ".join(re.sub(r"([\\()])", r"\\\1", name if len(name) <= _FACE_OF_SIGNS else name.replace("_", " ")) for name in kept)
+    return ", ".join(
+        re.sub(r"([\\()])", r"\\\1", name if len(name) <= _FACE_OF_SIGNS else name.replace("_", " ")) for name in kept
+    )

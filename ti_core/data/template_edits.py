@@ -9,11 +9,19 @@ from pathlib import Path
 from ti_core.data.caption_edits import read_captions
 from ti_core.errors import UserError
 from ti_core.files import save_text
-from ti_core.prompts import build_prompt, find_template, parse_template
+from ti_core.settings.prompts import build_prompt, find_template, parse_template
 from ti_core.workspace import SHIPPED_TEMPLATES, Workspace, clean_name
 
 SHIPPED = frozenset(
-    {"style.txt", "style_filewords.txt", "subject.txt", "subject_filewords.txt", "hypernetwork.txt", "none.txt", "Custom_subject_filewords.txt"}
+    {
+        "style.txt",
+        "style_filewords.txt",
+        "subject.txt",
+        "subject_filewords.txt",
+        "hypernetwork.txt",
+        "none.txt",
+        "Custom_subject_filewords.txt",
+    }
 )
 """By name, because a workspace may be the project's own folder, where the user's templates lie among them."""
 PREVIEWS = 5
@@ -34,14 +42,17 @@ def read_template(name: str, workspace: Workspace) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Prompt template '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8.") from error
+        raise UserError(
+            f"Prompt template '{path.name}' is not UTF-8 text.",
+            "Open it in an editor and save it with the encoding UTF-8.",
+        ) from error
 
 
 def save_template(name: str, text: str, workspace: Workspace, opened: str = "") -> str:
     """Write templates/<name> and give its file name, which is `<name>-own.txt` for one that comes with the project.
 
-    `opened` is the template whose text was changed: only that one may be replaced. Raises UserError for a text that would not train
-    the word, and for a name that is taken.
+    `opened` is the template whose text was changed: only that one may be replaced. Raises UserError for a text that
+    would not train the word, and for a name that is taken.
     """
     if not name.strip():
         raise UserError("Template name is empty.", "Type a name, such as my_subject.")
@@ -52,23 +63,37 @@ def save_template(name: str, text: str, workspace: Workspace, opened: str = "") 
         target = workspace.templates / f"{file.removesuffix('.txt')}-own.txt"
     taken = {path.name.lower() for path in workspace.templates.glob("*.txt")}
     if target.name.lower() in taken and target.name != opened.strip():
-        raise UserError(f"A template called '{target.name}' exists already.", "Choose it in the list to change it, or type another name.")
+        raise UserError(
+            f"A template called '{target.name}' exists already.",
+            "Choose it in the list to change it, or type another name.",
+        )
     save_text(target, "\n".join(lines) + "\n")
     return target.name
 
 
-def preview_prompts(text: str, captions: Sequence[str], name: str, shuffle: bool, drop_out: float, seed: int = 0) -> list[str]:
-    """Five prompts as the training builds them: a line by chance, a caption by chance. Raises UserError for a text that would not train."""
+def preview_prompts(
+    text: str, captions: Sequence[str], name: str, shuffle: bool, drop_out: float, seed: int = 0
+) -> list[str]:
+    """Five prompts as the training builds them: a line by chance, a caption by chance. Raises UserError for a text
+    that would not train.
+    """
     lines, rng = parse_template(text, "in the box"), random.Random(seed)
     captions = captions or [SAMPLE_CAPTION]
     shown = name.strip()[:MOST_OF_A_NAME] or SAMPLE_NAME
-    prompts = (build_prompt(rng.choice(lines), rng.choice(captions)[:MOST_SHOWN], shown, rng, shuffle, drop_out) for _ in range(PREVIEWS))
+    prompts = (
+        build_prompt(rng.choice(lines), rng.choice(captions)[:MOST_SHOWN], shown, rng, shuffle, drop_out)
+        for _ in range(PREVIEWS)
+    )
     return [prompt if len(prompt) <= MOST_SHOWN else f"{prompt[:MOST_SHOWN]} ..." for prompt in prompts]
 
 
 def captions_of(folder: str, workspace: Workspace) -> list[str]:
     """The captions of a dataset; none for an empty field. Raises UserError."""
-    return [c.caption for c in read_captions(workspace.folder(folder, "Dataset folder")) if not c.problem] if folder.strip() else []
+    return (
+        [c.caption for c in read_captions(workspace.folder(folder, "Dataset folder")) if not c.problem]
+        if folder.strip()
+        else []
+    )
 
 
 def _existing(file: str, workspace: Workspace) -> Path | None:

@@ -1,4 +1,6 @@
-"""A plain vision transformer (Dosovitskiy et al. 2020) whose parameters carry timm's names, so that timm's files load without timm."""
+"""A plain vision transformer (Dosovitskiy et al. 2020) whose parameters carry timm's names, so that timm's files
+load without timm.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ class _Block(nn.Module):
         self.norm1 = nn.LayerNorm(shape.width, _EPSILON)
         self.attn = _Attention(shape)
         self.norm2 = nn.LayerNorm(shape.width, _EPSILON)
-        self.mlp = nn.ModuleDict({"fc1": nn.Linear(shape.width, shape.hidden), "fc2": nn.Linear(shape.hidden, shape.width)})
+        self.mlp = nn.ModuleDict(
+            {"fc1": nn.Linear(shape.width, shape.hidden), "fc2": nn.Linear(shape.hidden, shape.width)}
+        )
         self.gelu = "tanh" if shape.tanh_gelu else "none"
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:

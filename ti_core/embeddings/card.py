@@ -1,4 +1,6 @@
-"""The overlay of an embedding's card (reference 3.6): the preview darkened at top and bottom, with name, checkpoint and step."""
+"""The overlay of an embedding's card (A1111 1.10.1, image_embedding.py: caption_image_overlay): the preview
+darkened at top and bottom, with name, checkpoint and step.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ _MEASURED_AT_PX, _LARGEST_PX, _SMALLEST_PX = 32, 72, 6
 
 
 def render_card(preview: Image.Image, title: str, footer: tuple[str, str, str]) -> Image.Image:
-    """The preview, RGB, at least 512 px on its short side so that the text can be read, with the texts drawn as they are given.
+    """The preview, RGB, at least 512 px on its short side so that the text can be read, with the texts drawn as
+    they are given.
 
     A1111 writes `<name-10>` as title and as footer checkpoint, `[hash]` and `1v 10s` (vectors and steps).
     """
@@ -20,7 +23,9 @@ def render_card(preview: Image.Image, title: str, footer: tuple[str, str, str]) 
     width, height = picture.size
     layer = Image.new("RGBA", picture.size, (255, 255, 255, 0))
     pen = ImageDraw.Draw(layer)
-    pen.text((PADDING_PX, PADDING_PX), title, WHITE, _font(_fitting_size(title, width * 0.75 - 4 * PADDING_PX)), anchor="lt")
+    pen.text(
+        (PADDING_PX, PADDING_PX), title, WHITE, _font(_fitting_size(title, width * 0.75 - 4 * PADDING_PX)), anchor="lt"
+    )
     font = _font(min(_fitting_size(text, width / 3 - PADDING_PX) for text in footer))
     for text, x, anchor in zip(footer, (PADDING_PX, width / 2, width - PADDING_PX), ("ls", "ms", "rs"), strict=True):
         pen.text((x, height - PADDING_PX), text, WHITE, font, anchor=anchor)
@@ -49,4 +54,8 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _fitting_size(text: str, width_px: float) -> int:
     """The font size at which the text is about that wide."""
     measured = _font(_MEASURED_AT_PX).getlength(text)
-    return _LARGEST_PX if measured == 0 else max(_SMALLEST_PX, min(_LARGEST_PX, int(_MEASURED_AT_PX * width_px / measured)))
+    return (
+        _LARGEST_PX
+        if measured == 0
+        else max(_SMALLEST_PX, min(_LARGEST_PX, int(_MEASURED_AT_PX * width_px / measured)))
+    )

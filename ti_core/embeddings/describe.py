@@ -6,11 +6,18 @@ from typing import Any
 
 from ti_core.embeddings.embedding import SDXL_ENCODERS, Embedding
 
-FAMILY_OF_WIDTH = {192: "Portraits", 768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "second text encoder of SDXL"}
+FAMILY_OF_WIDTH = {
+    192: "Portraits",
+    768: "Stable Diffusion 1",
+    1024: "Stable Diffusion 2",
+    1280: "second text encoder of SDXL",
+}
 
 
 def describe(embedding: Embedding) -> dict[str, Any]:
-    """Plain values for JSON: name, family, vectors, width (of all encoders together), encoders, step, norms, checkpoint, notes."""
+    """Plain values for JSON: name, family, vectors, width (of all encoders together), encoders, step, norms,
+    checkpoint, notes.
+    """
     width = sum(embedding.widths.values())
     return {
         "name": embedding.name,

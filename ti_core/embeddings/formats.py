@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ti_core.checkpoints.library import WRITABLE
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding
 from ti_core.embeddings.layouts import embeddings_in
@@ -16,9 +17,14 @@ from ti_core.embeddings.pt_file import save_pt
 from ti_core.embeddings.safetensors_file import load_safetensors, save_safetensors
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
-from ti_core.library import WRITABLE
 
-CONTAINER_OF_SUFFIX = {".pt": "torch", ".bin": "torch", ".safetensors": "safetensors", ".png": "picture", ".webp": "picture"}
+CONTAINER_OF_SUFFIX = {
+    ".pt": "torch",
+    ".bin": "torch",
+    ".safetensors": "safetensors",
+    ".png": "picture",
+    ".webp": "picture",
+}
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}
 """Text encoders of Stable Diffusion 1, of Stable Diffusion 2, and the second one of SDXL."""
 _CARD_COLOUR, _CARD_SIZE = (96, 104, 120), (512, 512)
@@ -27,7 +33,8 @@ _CARD_COLOUR, _CARD_SIZE = (96, 104, 120), (512, 512)
 def load_embedding(path: Path, second: Path | None = None, *, name: str = "") -> Embedding:
     """The embedding in a file of any known format, its encoder named by its width; raises UserError.
 
-    `second` is the other file of an SDXL embedding that diffusers saved as two. `name` chooses among those that a LoRA bundles.
+    `second` is the other file of an SDXL embedding that diffusers saved as two. `name` chooses among those that a
+    LoRA bundles.
     """
     if second is not None:
         return join(load_embedding(path, name=name), load_embedding(second, name=name))
@@ -45,7 +52,9 @@ def load_embeddings(path: Path) -> list[Embedding]:
     if not path.is_file():
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
     if path.suffix.lower() not in CONTAINER_OF_SUFFIX:
-        raise UserError(f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(CONTAINER_OF_SUFFIX)}.")
+        raise UserError(
+            f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(CONTAINER_OF_SUFFIX)}."
+        )
     match container_of(path):
         case "safetensors":
             found = load_safetensors(path)
@@ -74,11 +83,15 @@ def save_embedding(path: Path, embedding: Embedding, picture: Image.Image | None
 def check_writable(path: Path) -> None:
     """Raises UserError if `save_embedding` has no format for the suffix."""
     if path.suffix.lower() not in WRITABLE:
-        raise UserError(f"'{path.name}' does not end in a format that can be written.", f"Choose one of: {', '.join(WRITABLE)}.")
+        raise UserError(
+            f"'{path.name}' does not end in a format that can be written.", f"Choose one of: {', '.join(WRITABLE)}."
+        )
 
 
 def container_of(path: Path) -> str:
-    """How the file begins decides, because files get renamed; what begins like none of them is left to the reader of its suffix."""
+    """How the file begins decides, because files get renamed; what begins like none of them is left to the reader
+    of its suffix.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -106,5 +119,7 @@ def _plain_card(embedding: Embedding) -> Image.Image:
     known = f"[{embedding.checkpoint_hash}]" if embedding.checkpoint_hash else ""
     steps = "" if embedding.step is None else f" {embedding.step}s"
     return render_card(
-        Image.new("RGB", _CARD_SIZE, _CARD_COLOUR), f"<{embedding.name}>", (embedding.checkpoint_name or "", known, f"{embedding.count}v{steps}")
+        Image.new("RGB", _CARD_SIZE, _CARD_COLOUR),
+        f"<{embedding.name}>",
+        (embedding.checkpoint_name or "", known, f"{embedding.count}v{steps}"),
     )

@@ -1,4 +1,6 @@
-"""What trainers put into a file, whatever its container: which entry holds whose vectors (reference 3.2)."""
+"""What trainers put into a file, whatever its container: which entry holds whose vectors (A1111 1.10.1,
+textual_inversion.py: create_embedding_from_data).
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ _ANOTHER = "Choose an embedding file."
 def embeddings_in(content: Any, path: Path, facts: Mapping[str, Any] | None = None, name: str = "") -> list[Embedding]:
     """The embeddings among the entries of a file: one, or all that a LoRA bundles, in the file's order.
 
-    Understands A1111's `string_to_param`, one tensor under any key (diffusers, kohya, OneTrainer, invoke-training), and `clip_l` with
-    `clip_g` (SDXL). `facts` holds step and checkpoint under A1111's keys; without it they are looked for in `content`. `name` is the
-    file's stem if empty. Vectors of one encoder come as ENCODER_OF_FIRST_FORMAT. Raises UserError that names the file and says why.
+    Understands A1111's `string_to_param`, one tensor under any key (diffusers, kohya, OneTrainer, invoke-training),
+    and `clip_l` with `clip_g` (SDXL). `facts` holds step and checkpoint under A1111's keys; without it they are
+    looked for in `content`. `name` is the file's stem if empty. Vectors of one encoder come as
+    ENCODER_OF_FIRST_FORMAT. Raises UserError that names the file and says why.
     """
     if isinstance(content, Tensor):
         content = {"": content}
@@ -87,10 +90,15 @@ def _vectors(entries: Mapping[Any, Any], where: str) -> tuple[dict[str, Tensor],
     outputs = ", ".join(sorted(tensors.keys() - inputs.keys()))
     if outputs and not inputs:
         raise UserError(
-            f"'{where}' holds output vectors only ({outputs}), which replace the text encoder's output and work in OneTrainer alone.",
+            f"'{where}' holds output vectors only ({outputs}), which replace the text encoder's output and work in"
+            " OneTrainer alone.",
             "Train it again in OneTrainer with its output embedding option off.",
         )
-    notes = (f"Output vectors ({outputs}) cannot be used in a prompt and are left out; what was trained may be in them.",) if outputs else ()
+    notes = (
+        (f"Output vectors ({outputs}) cannot be used in a prompt and are left out; what was trained may be in them.",)
+        if outputs
+        else ()
+    )
     if len(inputs) == 1:
         return {ENCODER_OF_FIRST_FORMAT: checked_vectors(next(iter(inputs.values())), where)}, notes
     if set(inputs) == set(SDXL_ENCODERS):
@@ -114,7 +122,10 @@ def _sdxl_vectors(inputs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]
     vectors = {encoder: checked_vectors(inputs[encoder], where) for encoder in SDXL_ENCODERS}
     first, second = (len(rows) for rows in vectors.values())
     if first != second:
-        raise UserError(f"'{where}' holds {first} vectors for one text encoder (clip_l) and {second} for the other (clip_g).", _ANOTHER)
+        raise UserError(
+            f"'{where}' holds {first} vectors for one text encoder (clip_l) and {second} for the other (clip_g).",
+            _ANOTHER,
+        )
     return vectors
 
 

@@ -1,4 +1,6 @@
-"""New embeddings out of old ones: appended, averaged, summed with weights, joined from the two halves of SDXL, or with another norm."""
+"""New embeddings out of old ones: appended, averaged, summed with weights, joined from the two halves of SDXL, or
+with another norm.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ti_core.checkpoints.library import MERGE_MODES
 from ti_core.embeddings.embedding import CHUNK, SDXL_ENCODERS, Embedding, shown_widths
 from ti_core.errors import UserError, shown_number
-from ti_core.library import MERGE_MODES
 
 
 def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] = (), name: str = "merged") -> Embedding:
-    """`concatenate` appends the vectors of all; `average` and `weighted` add vector i of each to one, so all need the same number.
+    """`concatenate` appends the vectors of all; `average` and `weighted` add vector i of each to one, so all need
+    the same number.
 
-    `weights`, one for each, are used as given: their sum may be anything. The step is None, and the checkpoint stays if all have the same.
-    Raises UserError with the numbers when they do not fit together.
+    `weights`, one for each, are used as given: their sum may be anything. The step is None, and the checkpoint
+    stays if all have the same. Raises UserError with the numbers when they do not fit together.
     """
     _check_mode(len(embeddings), mode, weights)
     _check_widths(embeddings)
@@ -27,31 +30,52 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
     else:
         _check_counts(embeddings)
         factors = weights if mode == "weighted" else [1 / len(embeddings)] * len(embeddings)
-        vectors = {encoder: _weighted_sum([e.vectors[encoder] for e in embeddings], factors) for encoder in embeddings[0].vectors}
-    return Embedding(name, vectors, None, _shared([e.checkpoint_hash for e in embeddings]), _shared([e.checkpoint_name for e in embeddings]))
+        vectors = {
+            encoder: _weighted_sum([e.vectors[encoder] for e in embeddings], factors)
+            for encoder in embeddings[0].vectors
+        }
+    return Embedding(
+        name,
+        vectors,
+        None,
+        _shared([e.checkpoint_hash for e in embeddings]),
+        _shared([e.checkpoint_name for e in embeddings]),
+    )
 
 
 def join(first: Embedding, second: Embedding) -> Embedding:
-    """One SDXL embedding out of diffusers' two files, given in any order; name and step are the first one's. Raises UserError."""
+    """One SDXL embedding out of diffusers' two files, given in any order; name and step are the first one's. Raises
+    UserError.
+    """
     vectors = {**first.vectors, **second.vectors}
     if set(vectors) != set(SDXL_ENCODERS) or len(first.vectors) != 1 or len(second.vectors) != 1:
         raise UserError(
-            f"'{first.name}' ({shown_widths(first.widths)} numbers a vector) and '{second.name}' ({shown_widths(second.widths)}) are not the two files of one SDXL embedding.",
+            f"'{first.name}' ({shown_widths(first.widths)} numbers a vector) and '{second.name}'"
+            f" ({shown_widths(second.widths)}) are not the two files of one SDXL embedding.",
             "Choose diffusers' learned_embeds (768) and learned_embeds_2 (1280), or use merge.",
         )
     if first.count != second.count:
-        raise UserError(f"'{first.name}' has {first.count} vectors and '{second.name}' has {second.count}.", "Choose two files of the same training.")
+        raise UserError(
+            f"'{first.name}' has {first.count} vectors and '{second.name}' has {second.count}.",
+            "Choose two files of the same training.",
+        )
     ordered = {encoder: vectors[encoder] for encoder in SDXL_ENCODERS}
-    return Embedding(first.name, ordered, first.step, first.checkpoint_hash, first.checkpoint_name, first.notes + second.notes)
+    return Embedding(
+        first.name, ordered, first.step, first.checkpoint_hash, first.checkpoint_name, first.notes + second.notes
+    )
 
 
 def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) -> Embedding:
-    """Every vector rescaled to that length, which repairs a word that drowns the rest of the prompt; by encoder if a mapping is given.
+    """Every vector rescaled to that length, which repairs a word that drowns the rest of the prompt; by encoder if
+    a mapping is given.
 
-    The mean norm of a model's own vocabulary is a good target (about 0.3 to 0.4 in Stable Diffusion 1). Raises UserError for a vector
-    of zeros, which points nowhere.
+    The mean norm of a model's own vocabulary is a good target (about 0.3 to 0.4 in Stable Diffusion 1). Raises
+    UserError for a vector of zeros, which points nowhere.
     """
-    targets = {encoder: target_norm[encoder] if isinstance(target_norm, Mapping) else target_norm for encoder in embedding.vectors}
+    targets = {
+        encoder: target_norm[encoder] if isinstance(target_norm, Mapping) else target_norm
+        for encoder in embedding.vectors
+    }
     scaled = {}
     for encoder, rows in embedding.vectors.items():
         if not (math.isfinite(targets[encoder]) and targets[encoder] > 0):
@@ -59,20 +83,33 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
         norms = rows.double().norm(dim=1, keepdim=True)
         if not bool(norms.all()):
             number = int((norms == 0).flatten().nonzero()[0]) + 1
-            raise UserError(f"Vector {number} of '{embedding.name}' is all zeros, so it cannot be given a length.", "Train it first.")
+            raise UserError(
+                f"Vector {number} of '{embedding.name}' is all zeros, so it cannot be given a length.",
+                "Train it first.",
+            )
         scaled[encoder] = (rows.double() / norms * targets[encoder]).float()
-    return Embedding(embedding.name, scaled, embedding.step, embedding.checkpoint_hash, embedding.checkpoint_name, embedding.notes)
+    return Embedding(
+        embedding.name, scaled, embedding.step, embedding.checkpoint_hash, embedding.checkpoint_name, embedding.notes
+    )
 
 
 def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
     if mode not in MERGE_MODES:
         raise UserError(f"Mode is '{mode}'.", f"Choose one of: {', '.join(MERGE_MODES)}.")
     if count < 2:
-        raise UserError(f"Merging needs two or more embeddings, and there {'is 1' if count == 1 else 'are none'}.", "Choose one more.")
+        raise UserError(
+            f"Merging needs two or more embeddings, and there {'is 1' if count == 1 else 'are none'}.",
+            "Choose one more.",
+        )
     if mode != "weighted" and weights:
-        raise UserError(f"Weights are given, but the mode is '{mode}'.", "Choose the mode weighted, or leave the weights out.")
+        raise UserError(
+            f"Weights are given, but the mode is '{mode}'.", "Choose the mode weighted, or leave the weights out."
+        )
     if mode == "weighted" and len(weights) != count:
-        raise UserError(f"There are {count} embeddings, but {len(weights)} weights.", "Give one weight for each embedding, such as 0.7,0.3.")
+        raise UserError(
+            f"There are {count} embeddings, but {len(weights)} weights.",
+            "Give one weight for each embedding, such as 0.7,0.3.",
+        )
     if not all(math.isfinite(weight) for weight in weights):
         raise UserError(f"Weights are {', '.join(map(str, weights))}.", "Give finite numbers, such as 0.7,0.3.")
 
@@ -80,7 +117,10 @@ def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
 def _check_widths(embeddings: Sequence[Embedding]) -> None:
     if any(e.widths != embeddings[0].widths for e in embeddings):
         listed = ", ".join(f"'{e.name}' has {shown_widths(e.widths)}" for e in embeddings)
-        raise UserError(f"The embeddings are for different models: numbers a vector: {listed}.", "Merge embeddings of one family of models.")
+        raise UserError(
+            f"The embeddings are for different models: numbers a vector: {listed}.",
+            "Merge embeddings of one family of models.",
+        )
 
 
 def parse_weights(text: str) -> list[float]:
@@ -88,26 +128,37 @@ def parse_weights(text: str) -> list[float]:
     try:
         return [float(piece) for piece in text.split(",")]
     except ValueError:
-        raise UserError(f"Weights are '{text}'.", "Type one number for each embedding, separated by commas, such as 0.7, 0.3.") from None
+        raise UserError(
+            f"Weights are '{text}'.", "Type one number for each embedding, separated by commas, such as 0.7, 0.3."
+        ) from None
 
 
 def _check_counts(embeddings: Sequence[Embedding]) -> None:
     if any(e.count != embeddings[0].count for e in embeddings):
         listed = ", ".join(f"'{e.name}' has {e.count}" for e in embeddings)
-        raise UserError(f"The embeddings have different numbers of vectors: {listed}.", "Use the mode concatenate, or embeddings with the same number.")
+        raise UserError(
+            f"The embeddings have different numbers of vectors: {listed}.",
+            "Use the mode concatenate, or embeddings with the same number.",
+        )
 
 
 def _check_total(embeddings: Sequence[Embedding]) -> None:
     total = sum(e.count for e in embeddings)
     if total > CHUNK:
-        raise UserError(f"Together they have {total} vectors, but a word with more than {CHUNK} is not read to its end.", "Merge fewer of them.")
+        raise UserError(
+            f"Together they have {total} vectors, but a word with more than {CHUNK} is not read to its end.",
+            "Merge fewer of them.",
+        )
 
 
 def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """In float64, so that the order and the number of the embeddings do not show."""
     total = torch.stack([r.double() * weight for r, weight in zip(rows, weights, strict=True)]).sum(dim=0).float()
     if not bool(total.isfinite().all()):
-        raise UserError(f"With the weights {', '.join(shown_number(w) for w in weights)} the sum is no finite number.", "Give smaller weights.")
+        raise UserError(
+            f"With the weights {', '.join(shown_number(w) for w in weights)} the sum is no finite number.",
+            "Give smaller weights.",
+        )
     return total
 
 

@@ -1,6 +1,8 @@
-"""Embeddings inside pictures (reference 3.4, 3.5): a text chunk, and pixel columns beside the picture that survive sites which strip chunks.
+"""Embeddings inside pictures (A1111 1.10.1, textual_inversion/image_embedding.py): a text chunk, and pixel columns
+beside the picture that survive sites which strip chunks.
 
-Both hold A1111's JSON. A picture may come from anybody, so sizes, shapes and numbers are checked before they are used.
+Both hold A1111's JSON. A picture may come from anybody, so sizes, shapes and numbers are checked before they are
+used.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, PngImagePlugin, UnidentifiedImageError
 
+from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.layouts import embeddings_in, safe_name
 from ti_core.embeddings.pt_file import content_of
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
-from ti_core.library import CARD_KEY
 
 TENSOR_KEY = "TORCHTENSOR"
 MAX_JSON_BYTES = 16 * 2**20
@@ -36,12 +38,16 @@ Array = npt.NDArray[Any]
 
 
 def to_payload(embedding: Embedding) -> dict[str, Any]:
-    """A1111's dict (reference 3.1) with tensors as nested lists; float32 values become exact doubles, so nothing is lost."""
+    """A1111's dict (A1111 1.10.1, textual_inversion.py: Embedding, create_embedding) with tensors as nested lists;
+    float32 values become exact doubles, so nothing is lost.
+    """
     return content_of(embedding, {encoder: {TENSOR_KEY: rows.tolist()} for encoder, rows in embedding.plain.items()})
 
 
 def from_payload(payload: Any, where: str = "embedding") -> Embedding:
-    """The embedding of a parsed JSON dict. `where` names the picture in errors, and gives the name where the data has none."""
+    """The embedding of a parsed JSON dict. `where` names the picture in errors, and gives the name where the data
+    has none.
+    """
     if not isinstance(payload, dict):
         raise UserError(f"'{where}' holds data, but no Textual Inversion embedding.", _ANOTHER)
     content = {key: _tensor(value, where) for key, value in payload.items()}
@@ -70,7 +76,8 @@ def _parsed(data: bytes, where: str) -> Embedding:
     return from_payload(payload, where)
 
 
-# ------------------------------------------------------------------------------------------------ the cipher of reference 3.5
+# ------------------------------------------------------------------------------------------------ the cipher of A1111
+# 1.10.1, image_embedding.py: insert_image_data_embed
 
 
 @lru_cache(maxsize=4)
@@ -96,7 +103,9 @@ def _ciphered(block: Array) -> Array:
 
 
 def _dots(levels: Array, height: int, width: int) -> Array:
-    """uint8 [height, width, 1]: the pattern of grey dots that makes the data columns pleasant to look at; upper four bits only."""
+    """uint8 [height, width, 1]: the pattern of grey dots that makes the data columns pleasant to look at; upper
+    four bits only.
+    """
     image = Image.new("L", (width, height))
     pen, number = ImageDraw.Draw(image), 0
     for x in range(-6, width, _DOT_PITCH_PX):
@@ -108,7 +117,9 @@ def _dots(levels: Array, height: int, width: int) -> Array:
 
 
 def hide_in_pixels(picture: Image.Image, embedding: Embedding) -> Image.Image:
-    """The picture with a block of data columns on either side (reference 3.5), RGB, of the same height."""
+    """The picture with a block of data columns on either side (A1111 1.10.1, image_embedding.py:
+    insert_image_data_embed), RGB, of the same height.
+    """
     height = picture.height
     data = np.frombuffer(zlib.compress(json.dumps(to_payload(embedding)).encode(), 9), np.uint8)
     padded = len(data) + height - len(data) % height
@@ -119,7 +130,8 @@ def hide_in_pixels(picture: Image.Image, embedding: Embedding) -> Image.Image:
     levels = first / max(float(first.max()), 1e-12) * 255
     low = _ciphered(repeated & 15) | _dots(levels, height, width)
     high = _ciphered(repeated >> 4) | _dots(levels[::-1], height, width)
-    # The reader cuts off outer black rows and columns. A lit pixel in two corners keeps ours, however dark the picture is.
+    # The reader cuts off outer black rows and columns. A lit pixel in two corners keeps ours, however dark the picture
+    # is.
     low[0, 0] |= 16
     high[-1, -1] |= 16
     black = np.zeros((height, 1, 3), np.uint8)
@@ -149,7 +161,9 @@ def _hidden_data(picture: Image.Image, where: str) -> bytes | None:
         return None
     if not reader.eof:
         too_large = len(data) >= MAX_JSON_BYTES
-        raise UserError(f"'{where}' holds {'more data than any embedding has' if too_large else 'data that is cut off'}.", _ANOTHER)
+        raise UserError(
+            f"'{where}' holds {'more data than any embedding has' if too_large else 'data that is cut off'}.", _ANOTHER
+        )
     return data
 
 
@@ -172,7 +186,9 @@ def load_picture(path: Path) -> Embedding:
     try:
         with Image.open(path, formats=("PNG", "WEBP")) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise UserError(f"'{path.name}' is too large a picture ({picture.width} x {picture.height} pixels).", _ANOTHER)
+                raise UserError(
+                    f"'{path.name}' is too large a picture ({picture.width} x {picture.height} pixels).", _ANOTHER
+                )
             picture.load()
             text = picture.info.get(CARD_KEY)
             if isinstance(text, str):

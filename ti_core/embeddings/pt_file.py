@@ -1,4 +1,6 @@
-"""A1111's own format, `.pt` (reference 3.1, 3.7), written so that every A1111 release reads it; formats.py reads it with the others."""
+"""A1111's own format, `.pt` (A1111 1.10.1, textual_inversion.py: Embedding.save; modules/safe.py), written so that
+every A1111 release reads it; formats.py reads it with the others.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def save_pt(path: Path, embedding: Embedding) -> Path:
 def content_of(embedding: Embedding, rows: dict[str, Any]) -> dict[str, Any]:
     """A1111's dict, with `rows` as the vectors of each encoder.
 
-    Those of two encoders (SDXL) stand alone, because A1111 then takes every entry for vectors (reference 3.2, rule 2).
+    Those of two encoders (SDXL) stand alone, because A1111 then takes every entry for vectors (A1111 1.10.1,
+    create_embedding_from_data).
     """
     if len(rows) > 1:
         return rows
@@ -41,7 +44,9 @@ def content_of(embedding: Embedding, rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain_zip(content: dict[str, Any]) -> bytes:
-    """torch.save, less the zip members that A1111's file check refuses (reference 3.7: data.pkl, version and data/N only)."""
+    """torch.save, less the zip members that A1111's file check refuses (A1111 1.10.1, modules/safe.py:
+    check_zip_filenames; data.pkl, version and data/N only).
+    """
     saved = io.BytesIO()
     torch.save(content, saved)
     with zipfile.ZipFile(saved) as source:

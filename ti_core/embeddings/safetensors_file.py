@@ -1,4 +1,6 @@
-"""`.safetensors`: read without loading what is no embedding, written in the layout that A1111, ComfyUI, kohya and diffusers all read."""
+"""`.safetensors`: read without loading what is no embedding, written in the layout that A1111, ComfyUI, kohya and
+diffusers all read.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,21 @@ _DAMAGED = (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, Attr
 
 
 def save_safetensors(path: Path, embedding: Embedding) -> Path:
-    """Write atomically: one tensor `emb_params`, or `clip_l` and `clip_g` for SDXL, and nothing else; the rest as metadata.
+    """Write atomically: one tensor `emb_params`, or `clip_l` and `clip_g` for SDXL, and nothing else; the rest as
+    metadata.
 
-    A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is full.
+    A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is
+    full.
     """
     rows = embedding.plain
     if len(rows) == 1:
         rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
-    facts = {"name": embedding.name, "step": embedding.step, "sd_checkpoint": embedding.checkpoint_hash, "sd_checkpoint_name": embedding.checkpoint_name}
+    facts = {
+        "name": embedding.name,
+        "step": embedding.step,
+        "sd_checkpoint": embedding.checkpoint_hash,
+        "sd_checkpoint_name": embedding.checkpoint_name,
+    }
     data = save(rows, {key: str(value) for key, value in facts.items() if value is not None})
     return save_atomically(path, lambda part: part.write_bytes(data))
 
@@ -46,29 +55,41 @@ def load_safetensors(path: Path) -> list[Embedding]:
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:
-        raise UserError(f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file.") from error
+        raise UserError(
+            f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file."
+        ) from error
     return embeddings_in(tensors, path, _facts(metadata))
 
 
 def _check_header(path: Path) -> None:
-    """The first 8 bytes are the header's length, and the header is JSON; checked before anything of that length is read."""
+    """The first 8 bytes are the header's length, and the header is JSON; checked before anything of that length is
+    read.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         length, begin = int.from_bytes(file.read(8), "little"), file.read(1)
     if size < 10 or length > size - 8 or begin != b"{":
-        raise UserError(f"'{path.name}' is no safetensors file, or only a part of one ({size} bytes).", "Choose another file.")
+        raise UserError(
+            f"'{path.name}' is no safetensors file, or only a part of one ({size} bytes).", "Choose another file."
+        )
     if length > MAX_HEADER_BYTES:
-        raise UserError(f"'{path.name}' has a header of {length} bytes, far more than any embedding needs.", "Choose another file.")
+        raise UserError(
+            f"'{path.name}' has a header of {length} bytes, far more than any embedding needs.", "Choose another file."
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Only tensors that can be vectors; cloned, because the library maps the file into memory and Windows then locks it."""
+    """Only tensors that can be vectors; cloned, because the library maps the file into memory and Windows then
+    locks it.
+    """
     with safe_open(path, framework="pt", device="cpu") as file:
         found = {}
         for key in _keys_of_vectors(list(file.keys()), path.name):
             shape = file.get_slice(key).get_shape()
             if len(shape) > 2 or math.prod(shape) > MAX_VECTORS * MAX_WIDTH:
-                raise UserError(f"'{path.name}' holds a tensor of shape {shape} ({key}), which is no list of vectors.", _ANOTHER)
+                raise UserError(
+                    f"'{path.name}' holds a tensor of shape {shape} ({key}), which is no list of vectors.", _ANOTHER
+                )
             found[key] = file.get_tensor(key).clone()
         return found, dict(file.metadata() or {})
 
@@ -77,7 +98,11 @@ def _keys_of_vectors(keys: list[str], where: str) -> list[str]:
     bundled = [key for key in keys if key.startswith(BUNDLE)]
     if bundled or len(keys) <= MAX_TENSORS:
         return bundled or keys
-    kind = "a LoRA without embeddings in it" if any("lora" in key for key in keys) else "a checkpoint or another kind of model"
+    kind = (
+        "a LoRA without embeddings in it"
+        if any("lora" in key for key in keys)
+        else "a checkpoint or another kind of model"
+    )
     raise UserError(f"'{where}' is {kind}: it holds {len(keys)} tensors.", _ANOTHER)
 
 

@@ -1,7 +1,8 @@
 """Files of torch.save (`.pt`, `.bin`), zip or the older stream of pickles, read without running any code in them.
 
-They may come from anybody, so our own reader goes through the pickle first (tensor_headers.py), and torch gets only what is known to be harmless:
-its own reader would make an array as long as a number in the file says, and end the process at a key of nested tuples.
+They may come from anybody, so our own reader goes through the pickle first (tensor_headers.py), and torch gets only
+what is known to be harmless: its own reader would make an array as long as a number in the file says, and end the
+process at a key of nested tuples.
 """
 
 from __future__ import annotations
@@ -18,30 +19,52 @@ from typing import Any, NoReturn
 
 import torch
 
+from ti_core.checkpoints.tensor_headers import read_header
 from ti_core.errors import UserError
 from ti_core.files import reason
-from ti_core.tensor_headers import read_header
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PICKLE_BYTES = 2**20
 """That of an embedding with its optimizer's state is 2 KB, of a LoRA with bundled embeddings 0.1 MB."""
 MAX_MEMBERS = 5000
 _CODE = {
-    "torch.nn.modules.container.ParameterDict", "torch.nn.parameter.Parameter", "torch.Size", "torch.device", "builtins.set", "__builtin__.set",
+    "torch.nn.modules.container.ParameterDict",
+    "torch.nn.parameter.Parameter",
+    "torch.Size",
+    "torch.device",
+    "builtins.set",
+    "__builtin__.set",
     *(f"torch._utils._rebuild_{what}" for what in ("tensor", "tensor_v2", "tensor_v3", "parameter")),
-}  # fmt: skip
-"""All that a file of vectors needs. torch's reader allows more, such as bytearray and UntypedStorage, which take a length."""
+}
+"""All that a file of vectors needs. torch's reader allows more, such as bytearray and UntypedStorage, which take a
+length.
+"""
 _DAMAGED = (
-    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError, OverflowError,
-    MemoryError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 """What torch's reader raises for bytes that are no file of torch, or that ask for code."""
 _ALLOWING = threading.Lock()
-"""torch keeps its list of allowed classes for the whole process; two readers at once would take each other's entry away."""
+"""torch keeps its list of allowed classes for the whole process; two readers at once would take each other's entry
+away.
+"""
 
 
 class _Parameters:
-    """Stands in for torch's ParameterDict, which the first trainers saved: takes its numbers, and none of a Module's machinery."""
+    """Stands in for torch's ParameterDict, which the first trainers saved: takes its numbers, and none of a
+    Module's machinery.
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         self.parameters = parameters
@@ -65,7 +88,11 @@ def load_torch_file(path: Path) -> Any:
     try:
         data = _checked(path)
         allowed: list[Any] = [(_Parameters, "torch.nn.modules.container.ParameterDict")]
-        with allowing(allowed):  # of bytes, because torch.load of a file also tries whether it is a tar archive, and of a path goes by the suffix
+        with allowing(
+            allowed
+            # of bytes, because torch.load of a file also tries whether it is a tar archive, and of a path goes by the
+            # suffix
+        ):
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Create it first.") from None
@@ -73,7 +100,8 @@ def load_torch_file(path: Path) -> Any:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except _DAMAGED as error:
         raise UserError(
-            f"'{path.name}' cannot be read as an embedding: it is damaged, or holds something else than numbers.", "Choose another file."
+            f"'{path.name}' cannot be read as an embedding: it is damaged, or holds something else than numbers.",
+            "Choose another file.",
         ) from error
     if isinstance(content, dict) and isinstance(content.get("string_to_param"), _Parameters):
         content["string_to_param"] = content["string_to_param"].parameters
@@ -99,7 +127,9 @@ def _checked(path: Path) -> bytes:
         raise UserError(error.problem, "Choose another file.") from error
     if foreign := sorted(set(header.code) - _CODE):
         raise UserError(
-            f"'{path.name}' cannot be read as an embedding: it asks to run code of Python ('{foreign[0][:60]}'), which is never done.", "Choose another file."
+            f"'{path.name}' cannot be read as an embedding: it asks to run code of Python ('{foreign[0][:60]}'), which"
+            " is never done.",
+            "Choose another file.",
         )
     if not is_zip:
         return data
@@ -108,12 +138,16 @@ def _checked(path: Path) -> bytes:
 
 
 def _too_large(path: Path, size: int) -> NoReturn:
-    raise UserError(f"'{path.name}' is larger than any embedding ({size / 2**20:.0f} MB).", "Choose an embedding file, not a checkpoint.")
+    raise UserError(
+        f"'{path.name}' is larger than any embedding ({size / 2**20:.0f} MB).",
+        "Choose an embedding file, not a checkpoint.",
+    )
 
 
 def repacked(source: zipfile.ZipFile) -> bytes:
-    """An archive of torch with its pickle, version and numbers alone, uncompressed: what Python's reader of archives has seen, and nothing that
-    torch's might find besides."""
+    """An archive of torch with its pickle, version and numbers alone, uncompressed: what Python's reader of
+    archives has seen, and nothing that torch's might find besides.
+    """
     kept = io.BytesIO()
     with zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:
         for member in dict.fromkeys(source.namelist()):

@@ -1,4 +1,6 @@
-"""The device that accelerate chose, and how much memory it has. torch is imported by the functions, so that the page opens without it."""
+"""The device that accelerate chose, and how much memory it has. torch is imported by the functions, so that the
+page opens without it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def expect_device() -> None:
 
 
 def tell_device(state: DeviceState | None) -> None:
-    """What the process that trains found, for the page, which does not load torch for it; None where it does not answer."""
+    """What the process that trains found, for the page, which does not load torch for it; None where it does not
+    answer.
+    """
     global _told
     _told = state
     _known.set()
@@ -50,7 +54,9 @@ def told_device(wait_s: float = 0) -> DeviceState | None:
 
 
 def count_devices() -> int:
-    """GPUs that can train together; 1 where there is none. With ACCELERATE_USE_CPU, accelerate's own variable, the processor's cores."""
+    """GPUs that can train together; 1 where there is none. With ACCELERATE_USE_CPU, accelerate's own variable, the
+    processor's cores.
+    """
     import torch
     from accelerate.utils import parse_flag_from_env
 
@@ -60,7 +66,9 @@ def count_devices() -> int:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether fewer pictures at once would help: as accelerate knows it, and as torch says it on Windows' processors."""
+    """Whether fewer pictures at once would help: as accelerate knows it, and as torch says it on Windows'
+    processors.
+    """
     from accelerate.utils.memory import should_reduce_batch_size
 
     return should_reduce_batch_size(error) or "DefaultCPUAllocator: not enough memory" in str(error)
@@ -78,7 +86,9 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def device_state(device: torch.device | None = None) -> DeviceState:
-    """Of accelerate's device, or of the given one. Raises UserError for one that cannot be asked, as after a fault of its driver."""
+    """Of accelerate's device, or of the given one. Raises UserError for one that cannot be asked, as after a fault
+    of its driver.
+    """
     from accelerate import PartialState
 
     try:
@@ -86,7 +96,8 @@ def device_state(device: torch.device | None = None) -> DeviceState:
     except (RuntimeError, OSError) as error:  # torch's errors of a device are RuntimeErrors
         why = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise UserError(
-            f"The graphics card does not answer: {why}.", "Start this program again; if that does not help, start the computer again, or look after its driver."
+            f"The graphics card does not answer: {why}.",
+            "Start this program again; if that does not help, start the computer again, or look after its driver.",
         ) from error
 
 

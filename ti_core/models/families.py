@@ -1,4 +1,6 @@
-"""The families of Stable Diffusion, a table: which text encoders, and where the configs that a single file lacks are."""
+"""The families of Stable Diffusion, a table: which text encoders, and where the configs that a single file lacks
+are.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 CONFIGS = ASSETS / "families"
-"""Configs without weights, in diffusers' layout, one folder a family; tokenizers share the vocabulary in `clip_vocabulary`."""
+"""Configs without weights, in diffusers' layout, one folder a family; tokenizers share the vocabulary in
+`clip_vocabulary`.
+"""
 VOCABULARY = CONFIGS / "clip_vocabulary"
 """CLIP's 49,408 tokens, the same for all text encoders; tools/make_clip_vocabulary.py makes it."""
 
@@ -22,7 +26,9 @@ CLIP_TOKENS = 49_408
 
 @dataclass(frozen=True)
 class Family:
-    """`encoders` names the text encoders in the order of their places in the conditioning, by the keys of embedding files."""
+    """`encoders` names the text encoders in the order of their places in the conditioning, by the keys of embedding
+    files.
+    """
 
     name: str
     title: str
@@ -51,17 +57,22 @@ FAMILIES: dict[str, Family] = {
 def load_tokenizers(family: Family) -> tuple[CLIPTokenizer, ...]:
     """One tokenizer for each text encoder of the family, in their order.
 
-    The padding token is set last: given to the constructor, "!" (SD2, SDXL's second) would become a special token, and a "!" in a prompt
-    would be read as padding, id 0, where A1111 reads "!</w>", id 256. So these are better than a checkpoint folder's own tokenizers.
+    The padding token is set last: given to the constructor, "!" (SD2, SDXL's second) would become a special token,
+    and a "!" in a prompt would be read as padding, id 0, where A1111 reads "!</w>", id 256. So these are better
+    than a checkpoint folder's own tokenizers.
     """
     from transformers import CLIPTokenizer
 
     tokenizers = []
     for folder in sorted(family.configs.glob("tokenizer*")):
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        tokenizer = CLIPTokenizer(str(VOCABULARY / "vocab.json"), str(VOCABULARY / "merges.txt"), model_max_length=config["model_max_length"])
+        tokenizer = CLIPTokenizer(
+            str(VOCABULARY / "vocab.json"), str(VOCABULARY / "merges.txt"), model_max_length=config["model_max_length"]
+        )
         tokenizer.pad_token = config["pad_token"]
         assert len(tokenizer) >= CLIP_TOKENS, f"{VOCABULARY} is incomplete: {len(tokenizer)} tokens"
         tokenizers.append(tokenizer)
-    assert len(tokenizers) == len(family.encoders), f"{family.configs} has {len(tokenizers)} tokenizers for {len(family.encoders)} text encoders"
+    assert len(tokenizers) == len(family.encoders), (
+        f"{family.configs} has {len(tokenizers)} tokenizers for {len(family.encoders)} text encoders"
+    )
     return tuple(tokenizers)

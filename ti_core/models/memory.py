@@ -1,4 +1,6 @@
-"""How much memory a training needs, and what to do so that it fits: plain arithmetic from what bench/memory.py counted, no device is asked."""
+"""How much memory a training needs, and what to do so that it fits: plain arithmetic from what bench/memory.py
+counted, no device is asked.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from ti_core.settings import AUTOMATIC, SWITCHES, TrainSettings
 
 if TYPE_CHECKING:
-    from ti_core.checkpoint_facts import CheckpointFacts
+    from ti_core.checkpoints.facts import CheckpointFacts
     from ti_core.models.device import DeviceState
     from ti_core.models.stable_diffusion import StableDiffusion
 
@@ -27,15 +29,18 @@ MEMORY_FIELDS = ("micro_batch", "gradient_checkpointing", "vae_to_ram", "encoder
 """The user's own choices among the settings of the Train tab."""
 NO_WISHES = TrainSettings()
 PROMPTS_SHARE = 0.05
-"""Prompts of one update are encoded together only while what their backward pass keeps stays below this share of the free memory."""
+"""Prompts of one update are encoded together only while what their backward pass keeps stays below this share of
+the free memory.
+"""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
     """What of a model decides about memory.
 
-    `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward, for each latent pixel,
-    without and with gradient checkpointing; `vae_numbers` the same for decoding. `prompt_bytes` is what one prompt of 77 tokens keeps.
+    `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward,
+    for each latent pixel, without and with gradient checkpointing; `vae_numbers` the same for decoding.
+    `prompt_bytes` is what one prompt of 77 tokens keeps.
     """
 
     unet_parameters: int
@@ -77,20 +82,29 @@ def memory_facts(sd: StableDiffusion) -> ModelFacts:
 
 
 def facts_by_size(checkpoint: CheckpointFacts) -> ModelFacts:
-    """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the root of the share."""
+    """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the
+    root of the share.
+    """
     known = FACTS[checkpoint.family]
     share = checkpoint.parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
     width = share**0.5
     return ModelFacts(
-        int(known.unet_parameters * share), int(known.vae_parameters * share), int(known.encoder_parameters * share), known.kept_numbers * width,
-        known.checkpointed_numbers * width, known.prompt_bytes * share, known.vae_numbers * width * (checkpoint.latent_factor / known.latent_factor) ** 2,
+        int(known.unet_parameters * share),
+        int(known.vae_parameters * share),
+        int(known.encoder_parameters * share),
+        known.kept_numbers * width,
+        known.checkpointed_numbers * width,
+        known.prompt_bytes * share,
+        known.vae_numbers * width * (checkpoint.latent_factor / known.latent_factor) ** 2,
         checkpoint.latent_factor,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes on the device. `weights` are the UNet's; `vae` is what a preview needs on top while nothing is in work; `total` is the most at one time."""
+    """Bytes on the device. `weights` are the UNet's; `vae` is what a preview needs on top while nothing is in work;
+    `total` is the most at one time.
+    """
 
     weights: int
     activations: int
@@ -103,7 +117,12 @@ class MemoryNeed:
     def sentence(self) -> str:
         """For the user, in gigabytes."""
         pictures = "1 picture" if self.micro_batch == 1 else f"{self.micro_batch} pictures"
-        parts = {"the UNet": self.weights, "the text encoders": self.encoders + self.prompts, f"{pictures} at once": self.activations, "a preview": self.vae}
+        parts = {
+            "the UNet": self.weights,
+            "the text encoders": self.encoders + self.prompts,
+            f"{pictures} at once": self.activations,
+            "a preview": self.vae,
+        }
         text = ", ".join(f"{bytes / 2**30:.1f} for {what}" for what, bytes in parts.items() if bytes > 0.05 * 2**30)
         size = f"about {self.total / 2**30:.1f} GB" if self.total >= 0.05 * 2**30 else "less than 0.1 GB"
         return f"{size} of the device's memory" + (f": {text}" if self.total > 2**30 else "")
@@ -121,14 +140,18 @@ def estimate(
     prompts: int = 1,
     vae_slicing: bool = False,
 ) -> MemoryNeed:
-    """What a training needs on the device. Sizes in pixels; `bytes_per_number` is 2 in half precision, 4 in float32.
+    """What a training needs on the device. Sizes in pixels; `bytes_per_number` is 2 in half precision, 4 in
+    float32.
 
-    `prompts` is how many keep their graph during the passes. A preview is painted while no training pass is under way, so that only the
-    larger of the two counts; it needs the autoencoder, wherever that idles, and the UNet without a gradient, which is less than a checkpointed pass.
+    `prompts` is how many keep their graph during the passes. A preview is painted while no training pass is under
+    way, so that only the larger of the two counts; it needs the autoencoder, wherever that idles, and the UNet
+    without a gradient, which is less than a checkpointed pass.
     """
     pixels = width * height / facts.latent_factor**2
     weights = facts.unet_parameters * bytes_per_number
-    activations = micro_batch * pixels * bytes_per_number * (facts.checkpointed_numbers if checkpointing else facts.kept_numbers)
+    activations = (
+        micro_batch * pixels * bytes_per_number * (facts.checkpointed_numbers if checkpointing else facts.kept_numbers)
+    )
     encoders = facts.encoder_parameters * TEXT_BYTES if encoders_on_device else 0
     kept_prompts = prompts * facts.prompt_bytes if encoders_on_device else 0
     vae_weights = facts.vae_parameters * bytes_per_number
@@ -141,8 +164,8 @@ def estimate(
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How to train. `prompts_at_once` is how many prompts of an update are encoded together: all of them, or else they are encoded once more, in
-    parts, for the backward pass. `fits` is False where nothing is enough.
+    """How to train. `prompts_at_once` is how many prompts of an update are encoded together: all of them, or else
+    they are encoded once more, in parts, for the backward pass. `fits` is False where nothing is enough.
     """
 
     micro_batch: int
@@ -156,24 +179,43 @@ class FitPlan:
 
 
 def choose_fit(
-    free_bytes: int, facts: ModelFacts, width: int, height: int, images: int, bytes_per_number: int = 2, wishes: TrainSettings = NO_WISHES, most: int = 0
+    free_bytes: int,
+    facts: ModelFacts,
+    width: int,
+    height: int,
+    images: int,
+    bytes_per_number: int = 2,
+    wishes: TrainSettings = NO_WISHES,
+    most: int = 0,
 ) -> FitPlan:
-    """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one update, `most` how many of them are
-    put together where the user wishes no number (0: as many as fit). Of the `wishes` the MEMORY_FIELDS count.
+    """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one
+    update, `most` how many of them are put together where the user wishes no number (0: as many as fit). Of the
+    `wishes` the MEMORY_FIELDS count.
 
-    In this order: everything on the device and all images at once; the VAE off the device and as many images as fit; previews decoded in
-    parts; gradient checkpointing; the text encoders off the device, again without checkpointing first.
+    In this order: everything on the device and all images at once; the VAE off the device and as many images as
+    fit; previews decoded in parts; gradient checkpointing; the text encoders off the device, again without
+    checkpointing first.
     """
     usable = int(free_bytes * (1 - SPARE_SHARE)) - SPARE_BYTES
     together = min(images, max(1, int(usable * PROMPTS_SHARE / facts.prompt_bytes)))
     wanted = min(images, wishes.micro_batch or most or images)
-    ways = product(*map(_ways_of, (wishes.encoders_to_ram, wishes.gradient_checkpointing, wishes.vae_slicing, wishes.vae_to_ram)))
+    ways = product(
+        *map(_ways_of, (wishes.encoders_to_ram, wishes.gradient_checkpointing, wishes.vae_slicing, wishes.vae_to_ram))
+    )
     for encoders_off, checkpointing, slicing, vae_off in ways:
         prompts = images if encoders_off else together
         need = partial(
-            estimate, facts, width, height, bytes_per_number=bytes_per_number, checkpointing=checkpointing, encoders_on_device=not encoders_off,
-            vae_on_device=not vae_off, prompts=prompts if prompts == images else 0, vae_slicing=slicing,
-        )  # fmt: skip
+            estimate,
+            facts,
+            width,
+            height,
+            bytes_per_number=bytes_per_number,
+            checkpointing=checkpointing,
+            encoders_on_device=not encoders_off,
+            vae_on_device=not vae_off,
+            prompts=prompts if prompts == images else 0,
+            vae_slicing=slicing,
+        )
         fitting = [n for n in range(1, wanted + 1) if need(n).total <= usable]
         enough = fitting and (not wishes.micro_batch or fitting[-1] == wanted)
         count = fitting[-1] if enough else wishes.micro_batch or 1
@@ -183,10 +225,14 @@ def choose_fit(
     return plan
 
 
-def plan_fit(settings: TrainSettings, state: DeviceState, facts: ModelFacts, width: int, height: int, images: int) -> FitPlan:
-    """`choose_fit` for a training with these settings on a device in this state; the page asks it before the start, and the run at its start.
+def plan_fit(
+    settings: TrainSettings, state: DeviceState, facts: ModelFacts, width: int, height: int, images: int
+) -> FitPlan:
+    """`choose_fit` for a training with these settings on a device in this state; the page asks it before the start,
+    and the run at its start.
 
-    `images` is what one device has of an update. A CPU gains nothing from more than a few thousand latent pixels at once.
+    `images` is what one device has of an update. A CPU gains nothing from more than a few thousand latent pixels at
+    once.
     """
     most = max(1, CPU_PIXELS_AT_ONCE * facts.latent_factor**2 // (width * height)) if state.kind == "cpu" else 0
     half = state.half if settings.precision == AUTOMATIC else settings.precision != "float32"

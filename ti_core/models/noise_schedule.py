@@ -1,4 +1,6 @@
-"""The noise schedule of a checkpoint, as it says or somebody chose: betas, what is predicted, how a sampler spaces its steps."""
+"""The noise schedule of a checkpoint, as it says or somebody chose: betas, what is predicted, how a sampler spaces
+its steps.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,32 @@ import diffusers
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from ti_core.library import CheckpointFile
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.models.families import Family
-from ti_core.run_folder import saved_prediction
+from ti_core.runs.folder import saved_prediction
 from ti_core.settings import AUTOMATIC, parse_prediction, prediction_label
 
 if TYPE_CHECKING:
     from ti_core.models.stable_diffusion import StableDiffusion
 
 KEYS = (
-    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "rescale_betas_zero_snr", "timestep_spacing",
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "timestep_spacing",
     "steps_offset",
-)  # fmt: skip
-"""What describes the noise in a scheduler's configuration. The rest is a solver's own: "Euler" is Euler with any checkpoint."""
+)
+"""What describes the noise in a scheduler's configuration. The rest is a solver's own: "Euler" is Euler with any
+checkpoint.
+"""
 ZERO_SNR_SPACING = "trailing"
-"""Sampling then begins at the last timestep, which is pure noise (Lin et al. 2023, section 3.3); "leading" leaves it out."""
+"""Sampling then begins at the last timestep, which is pure noise (Lin et al. 2023, section 3.3); "leading" leaves
+it out.
+"""
 
 
 def noise_schedule(file: CheckpointFile, family: Family, choice: str) -> dict[str, Any]:
@@ -36,7 +49,11 @@ def noise_schedule(file: CheckpointFile, family: Family, choice: str) -> dict[st
     is_folder = file.path.is_dir()
     said = _read(file.path if is_folder else family.configs)
     named = str(said.get("_class_name", "")).removeprefix("Flax")
-    schedule = _defaults(DDPMScheduler) | _defaults(getattr(diffusers, named, DDPMScheduler)) | {key: said[key] for key in KEYS if key in said}
+    schedule = (
+        _defaults(DDPMScheduler)
+        | _defaults(getattr(diffusers, named, DDPMScheduler))
+        | {key: said[key] for key in KEYS if key in said}
+    )
     predicts, zero = file.facts.prediction_type or "epsilon", file.facts.zero_terminal_snr
     spaced = is_folder and zero and "timestep_spacing" in said  # for such noise, by whoever made the folder
     if choice != AUTOMATIC:
@@ -54,7 +71,10 @@ def trained_prediction(run: Path, sd: StableDiffusion) -> str:
 
     A run whose settings do not say was begun by a version that read zero terminal SNR from folders alone.
     """
-    predicts, zero = saved_prediction(run) or (sd.prediction_type, sd.zero_terminal_snr and sd.file.facts.form == "folder")
+    predicts, zero = saved_prediction(run) or (
+        sd.prediction_type,
+        sd.zero_terminal_snr and sd.file.facts.form == "folder",
+    )
     return prediction_label(predicts, zero)
 
 

@@ -1,4 +1,5 @@
-"""Prompts to conditioning. An embedding's name in a prompt is replaced by its vectors at the token embedding: the one way in.
+"""Prompts to conditioning. An embedding's name in a prompt is replaced by its vectors at the token embedding: the
+one way in.
 
 Captions are text: brackets are not emphasis. Long prompts become several chunks of 75 tokens, as in A1111.
 """
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
-from ti_core.prompts import split_at_names
+from ti_core.settings.prompts import split_at_names
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ class PromptEncoder:
         return pieces
 
     def encode(self, prompts: Sequence[str], vectors: Vectors, at_least: int = 1) -> Conditioning:
-        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up with empty chunks, and all
-        to `at_least` so many.
+        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up
+        with empty chunks, and all to `at_least` so many.
 
-        Stable Diffusion 1 and 2 are told the last layer but `clip_skip` - 1, normalised. SDXL is told the last layer but one of both encoders
-        side by side, and the second encoder's own summary of the first chunk.
+        Stable Diffusion 1 and 2 are told the last layer but `clip_skip` - 1, normalised. SDXL is told the last
+        layer but one of both encoders side by side, and the second encoder's own summary of the first chunk.
         """
         different = list(dict.fromkeys(prompts))
         counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
@@ -87,7 +88,9 @@ class PromptEncoder:
         index = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
         return Conditioning(torch.cat(hidden, dim=-1), pooled)[index]
 
-    def _encode_with(self, place: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _encode_with(
+        self, place: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
         """Float32 [chunks, 77, width] of one text encoder, and [chunks, width] of the one that summarises."""
         encoder, device = self.sd.text_encoders[place], self.sd.encoder_device
         rows = [self._row(piece, place) for piece in chunks]
@@ -110,7 +113,9 @@ class PromptEncoder:
 
 
 @contextmanager
-def _inserted(encoder: CLIPTextModel | CLIPTextModelWithProjection, rows: list[list[Token]], vectors: Mapping[str, Tensor]) -> Iterator[None]:
+def _inserted(
+    encoder: CLIPTextModel | CLIPTextModelWithProjection, rows: list[list[Token]], vectors: Mapping[str, Tensor]
+) -> Iterator[None]:
     """For one pass, put the vectors at the slots of the token embedding's output."""
     places = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
     if not places:

@@ -1,4 +1,6 @@
-"""Less memory for the same gradient: what a frozen UNet need not keep for the backward pass is recomputed, or not kept at all."""
+"""Less memory for the same gradient: what a frozen UNet need not keep for the backward pass is recomputed, or not
+kept at all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 
 
 class _FrozenConv(torch.autograd.Function):
-    """A convolution whose weights are frozen. Its input's gradient needs the weights alone, but torch keeps the input as well."""
+    """A convolution whose weights are frozen. Its input's gradient needs the weights alone, but torch keeps the
+    input as well.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -53,9 +57,11 @@ class _Recomputed(torch.autograd.Function):
 
 
 def save_memory(unet: UNet2DConditionModel) -> None:
-    """Give the convolutions, GroupNorm + SiLU and GELU gates of a frozen UNet forwards that keep about a third less for the backward pass.
+    """Give the convolutions, GroupNorm + SiLU and GELU gates of a frozen UNet forwards that keep about a third less
+    for the backward pass.
 
-    Output and gradient stay equal bit for bit. Measured on SD1.5 at 512 px on a CPU: 0.4% slower (stack notes 3). `keep_all` undoes it.
+    Output and gradient stay equal bit for bit. Measured on SD1.5 at 512 px on a CPU: 0.4% slower
+    (docs/performance.md). `keep_all` undoes it.
     """
     assert not any(p.requires_grad for p in unet.parameters()), "weights that are trained would get no gradient"
     for module in unet.modules():
@@ -76,7 +82,12 @@ def keep_all(unet: UNet2DConditionModel) -> None:
 
 def _is_plain(block: ResnetBlock2D) -> bool:
     """The kind of block that all Stable Diffusion UNets have; others keep their own forward."""
-    return block.upsample is None and block.downsample is None and block.time_embedding_norm == "default" and block.time_emb_proj is not None
+    return (
+        block.upsample is None
+        and block.downsample is None
+        and block.time_embedding_norm == "default"
+        and block.time_emb_proj is not None
+    )
 
 
 def _conv(conv: nn.Conv2d, x: Tensor) -> Tensor:

@@ -64,9 +64,10 @@ def sample_images(
 ) -> list[Image.Image]:
     """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
-    A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer when the device's memory runs out;
-    but beside a prompt of more chunks of 75 tokens than its own it is another one, because the encoder fills shorter prompts up.
-    `stop` raises Interrupted between solver steps and between decoded pictures; `on_step(done, total)` reports.
+    A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer
+    when the device's memory runs out; but beside a prompt of more chunks of 75 tokens than its own it is another
+    one, because the encoder fills shorter prompts up. `stop` raises Interrupted between solver steps and between
+    decoded pictures; `on_step(done, total)` reports.
     """
     pictures: list[Image.Image] = []
     while part := requests[len(pictures) : len(pictures) + batch]:
@@ -76,7 +77,9 @@ def sample_images(
         except RuntimeError as error:
             if len(part) == 1 or not is_out_of_memory(error):
                 raise
-        clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
+        clear_device_cache(
+            garbage_collection=True
+        )  # outside of the handler, where the error no longer holds the tensors
         batch = len(part) // 2
     return pictures
 
@@ -94,8 +97,13 @@ def _sample_batch(
     set_timesteps(solver, first.steps, sd.device)
     shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
-    more = {"generator": generators} if isinstance(solver, EulerAncestralDiscreteScheduler) else {}  # the only one that draws noise on its way
-    latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device) * solver.init_noise_sigma
+    more = (
+        {"generator": generators} if isinstance(solver, EulerAncestralDiscreteScheduler) else {}
+    )  # the only one that draws noise on its way
+    latents = (
+        torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device)
+        * solver.init_noise_sigma
+    )
     told = _guidance(sd, requests, vectors)
     sizes = torch.tensor([size_of(width, height)] * len(told.words), device=sd.device)
     for done, t in enumerate(solver.timesteps):
@@ -123,22 +131,27 @@ def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | 
 def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
     """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py).
 
-    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so that it
-    is 4096. DDIM divides by what is left only where the noise is predicted (Lin et al. 2023, section 3.2): there the same
-    is done here.
+    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so
+    that it is 4096. DDIM divides by what is left only where the noise is predicted (Lin et al. 2023, section 3.2):
+    there the same is done here.
     """
     solver_class, options = SOLVERS[sampler]
     solver = solver_class.from_config(schedule, **options)
-    if schedule["rescale_betas_zero_snr"] and schedule["prediction_type"] == "epsilon" and isinstance(solver, DDIMScheduler):
+    if (
+        schedule["rescale_betas_zero_snr"]
+        and schedule["prediction_type"] == "epsilon"
+        and isinstance(solver, DDIMScheduler)
+    ):
         solver.alphas_cumprod[-1] = LEAST_SIGNAL
     return solver
 
 
 def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
-    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61 steps).
+    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61
+    steps).
 
-    The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero terminal SNR,
-    and it would take the second.
+    The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero
+    terminal SNR, and it would take the second.
     """
     solver.set_timesteps(steps, device=device)
     if hasattr(solver, "set_begin_index"):
@@ -150,7 +163,9 @@ def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
 
 
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:
-    """Conditioning of all negative prompts, then of all prompts. SDXL was trained to be told zeros where there is no negative prompt."""
+    """Conditioning of all negative prompts, then of all prompts. SDXL was trained to be told zeros where there is
+    no negative prompt.
+    """
     told = PromptEncoder(sd).encode([r.negative_prompt for r in requests] + [r.prompt for r in requests], vectors)
     if sd.is_sdxl:
         for i, request in enumerate(requests):

@@ -1,4 +1,6 @@
-"""A loaded checkpoint of any family, every weight frozen, and the three things it does: encode pictures, predict noise, decode latents."""
+"""A loaded checkpoint of any family, every weight frozen, and the three things it does: encode pictures, predict
+noise, decode latents.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from ti_core.library import CheckpointFile
+from ti_core.checkpoints.library import CheckpointFile
 from ti_core.models.families import Family
 from ti_core.models.recompute import save_memory
 from ti_core.settings import prediction_label
@@ -23,7 +25,9 @@ TOKENS = 77
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the UNet is told: `words` float32 [prompts, 77 x chunks, width], and for SDXL `pooled` float32 [prompts, width of clip_g]."""
+    """What the UNet is told: `words` float32 [prompts, 77 x chunks, width], and for SDXL `pooled` float32 [prompts,
+    width of clip_g].
+    """
 
     words: Tensor
     pooled: Tensor | None = None
@@ -45,7 +49,9 @@ class Conditioning:
         return self.words.shape[1] // TOKENS
 
     def backward(self, leaf: Conditioning, scale: float = 1.0, part: slice = slice(None)) -> None:
-        """Send the gradient that `leaf`, or a part of its prompts, gathered, divided by `scale`, back to what this was made of."""
+        """Send the gradient that `leaf`, or a part of its prompts, gathered, divided by `scale`, back to what this
+        was made of.
+        """
         gradients = [tensor.grad[part] / scale for tensor in leaf.tensors if tensor.grad is not None]
         assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
         torch.autograd.backward(self.tensors, gradients)
@@ -53,10 +59,11 @@ class Conditioning:
 
 @dataclass
 class StableDiffusion:
-    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [timesteps], on `device`; its last is 0 at zero
-    terminal SNR. `scheduler_config` holds what describes the noise (models/noise_schedule.py).
+    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [timesteps], on `device`; its last
+    is 0 at zero terminal SNR. `scheduler_config` holds what describes the noise (models/noise_schedule.py).
 
-    Tokenizers and text encoders are in the order of the family's `encoders`. `encoder_device` is the CPU when the text encoders had to make room.
+    Tokenizers and text encoders are in the order of the family's `encoders`. `encoder_device` is the CPU when the
+    text encoders had to make room.
     """
 
     file: CheckpointFile
@@ -85,8 +92,9 @@ class StableDiffusion:
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """The words stay float32 until each layer reads them, so that their gradient is summed in float32: the error of a bf16 gradient was
-        1.12% instead of 1.26% on the Portraits model, and SDXL sums over 140 readings."""
+        """The words stay float32 until each layer reads them, so that their gradient is summed in float32: the
+        error of a bf16 gradient was 1.12% instead of 1.26% on the Portraits model, and SDXL sums over 140 readings.
+        """
         for name, module in self.unet.named_modules():
             if name.endswith(("attn2.to_k", "attn2.to_v")):
                 module.register_forward_pre_hook(lambda module, args: (args[0].to(module.weight.dtype), *args[1:]))
@@ -123,36 +131,49 @@ class StableDiffusion:
 
     @property
     def stored_name(self) -> str:
-        """As A1111 writes it into embeddings: with the folders that it lies in, such as anime_model (reference 3.1)."""
+        """As A1111 writes it into embeddings: with the folders that it lies in, such as anime_model (A1111 1.10.1,
+        textual_inversion.py: Embedding, create_embedding).
+        """
         return "_".join([*self.file.inside, self.name])
 
     def autocast(self, enabled: bool = True) -> torch.autocast:
         """Mixed precision, where the device has it."""
-        return torch.autocast(self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None)
+        return torch.autocast(
+            self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None
+        )
 
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture (`size_of`); others ignore it.
+        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture
+        (`size_of`); others ignore it.
 
-        All in the precision of its weights, without autocast, which on CUDA would keep float32 copies of what goes into every norm: 20% more
-        memory for the same gradient error.
+        All in the precision of its weights, without autocast, which on CUDA would keep float32 copies of what goes
+        into every norm: 20% more memory for the same gradient error.
         """
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
         added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
         unet = self.compiled_unet if self.compiled_unet is not None and torch.is_grad_enabled() else self.unet
-        return unet(latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False)[0]
+        return unet(
+            latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False
+        )[0]
 
     def _blank_channels(self, latents: Tensor) -> Tensor:
-        """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the picture is given (reference 2.3)."""
+        """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the
+        picture is given (A1111's train_embedding).
+        """
         height, width = latents.shape[-2:]
         if (height, width) not in self._blank:
             grey = torch.zeros(1, 3, height * self.latent_factor, width * self.latent_factor, device=self.device)
-            self._blank[height, width] = torch.cat([torch.ones(1, 1, height, width, device=self.device), self.encode(grey)[0]], dim=1)
+            self._blank[height, width] = torch.cat(
+                [torch.ones(1, 1, height, width, device=self.device), self.encode(grey)[0]], dim=1
+            )
         return self._blank[height, width].to(latents.dtype).expand(len(latents), -1, -1, -1)
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the latents, float32 [n, 4, h, w] times the scaling factor, of pixels [n, 3, H, W] in -1..1 on the device."""
+        """Mean and deviation of the latents, float32 [n, 4, h, w] times the scaling factor, of pixels [n, 3, H, W]
+        in -1..1 on the device.
+        """
         with self.vae_at_work() as vae, self.autocast(vae.dtype is not torch.float32):
             posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
         factor = vae.config.scaling_factor
@@ -176,8 +197,8 @@ class StableDiffusion:
                 self.vae.to(before)
 
     def place(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
-        """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work only, the text encoders
-        work on the CPU.
+        """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work
+        only, the text encoders work on the CPU.
         """
         self.vae_idles_on_cpu = vae_off_device
         self.vae.to("cpu" if vae_off_device else self.device)
@@ -199,8 +220,11 @@ class StableDiffusion:
             network.to("cpu")
 
 
-def size_of(width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)) -> list[int]:
-    """What SDXL is told of a picture (Podell et al. 2023, section 2.2): original height and width, top and left of the crop, height and width.
+def size_of(
+    width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)
+) -> list[int]:
+    """What SDXL is told of a picture (Podell et al. 2023, section 2.2): original height and width, top and left of
+    the crop, height and width.
 
     Without `original` (width, height) it is a picture of its own size, as when painting.
     """

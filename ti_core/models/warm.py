@@ -8,8 +8,8 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
+from ti_core.checkpoints.library import find_checkpoint, find_vae, state_of_model
 from ti_core.events import Emit
-from ti_core.library import find_checkpoint, find_vae, state_of_model
 from ti_core.models import checkpoint
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.device import autocast_dtype, device_state
@@ -20,7 +20,9 @@ _kept: dict[Any, StableDiffusion] = {}
 """At most one: what decides how it is loaded -> the model. Jobs run one after the other, so nobody else has it."""
 
 
-def warm_checkpoint(choice: str, workspace: Workspace, options: LoadOptions, emit: Emit | None = None) -> StableDiffusion:
+def warm_checkpoint(
+    choice: str, workspace: Workspace, options: LoadOptions, emit: Emit | None = None
+) -> StableDiffusion:
     """As `load_checkpoint`, but without loading if the last job had the same choices and the files are as they were.
 
     It comes as if loaded: off the device, with nothing switched on. Another model is freed before this one is loaded.

@@ -1,8 +1,10 @@
-"""A small convolutional classifier that reads the world's attributes off a 64 px portrait: the ruler of bench/portraits.py.
+"""A small convolutional classifier that reads the world's attributes off a 64 px portrait: the ruler of
+bench/portraits.py.
 
     python -m ti_core.portraits.classifier --out assets/portraits_classifier.safetensors
 
-It is trained on drawn pictures, half of them blurred, shrunk and noised, so that it also reads the softer ones that a model paints.
+It is trained on drawn pictures, half of them blurred, shrunk and noised, so that it also reads the softer ones that
+a model paints.
 """
 
 from __future__ import annotations
@@ -44,9 +46,15 @@ class AttributeClassifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _block(3, 24, 2), _block(24, 48), _block(48, 48, 2), _block(48, 96), _block(96, 96, 2), _block(96, 160), _block(160, 160, 2),
+            _block(3, 24, 2),
+            _block(24, 48),
+            _block(48, 48, 2),
+            _block(48, 96),
+            _block(96, 96, 2),
+            _block(96, 160),
+            _block(160, 160, 2),
             nn.Flatten(),
-        )  # fmt: skip
+        )
         self.heads = nn.ModuleDict({a.name: nn.Linear(160 * (SIZE_PX // 16) ** 2, len(a.values)) for a in ATTRIBUTES})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -60,7 +68,14 @@ def to_pixels(images: Sequence[Image.Image] | np.ndarray) -> Tensor:
     if not len(images):
         return torch.zeros(0, 3, SIZE_PX, SIZE_PX)
     pictures = [i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images]
-    small = [p.convert("RGB") if p.size == (SIZE_PX, SIZE_PX) else p.convert("RGB").resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS) for p in pictures]
+    small = [
+        (
+            p.convert("RGB")
+            if p.size == (SIZE_PX, SIZE_PX)
+            else p.convert("RGB").resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+        )
+        for p in pictures
+    ]
     return torch.from_numpy(np.stack([np.asarray(p) for p in small])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -80,7 +95,9 @@ def save_classifier(classifier: AttributeClassifier, path: Path) -> Path:
 def load_classifier(path: Path = CLASSIFIER_FILE) -> AttributeClassifier:
     """The saved classifier, ready to read; raises UserError if it is not there."""
     if not path.is_file():
-        raise UserError(f"The attribute classifier {path} is missing.", "Make it with: python -m ti_core.portraits.classifier")
+        raise UserError(
+            f"The attribute classifier {path} is missing.", "Make it with: python -m ti_core.portraits.classifier"
+        )
     classifier = AttributeClassifier()
     classifier.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
     classifier.eval().requires_grad_(False)
@@ -99,13 +116,17 @@ def draw_examples(count: int, seed: int) -> tuple[np.ndarray, dict[str, Tensor]]
 
 
 def soften(pixels: Tensor, rng: random.Random, generator: torch.Generator) -> Tensor:
-    """The pictures as a small generator paints them: blurred or shrunk and enlarged, a little noisy, brightness a little off."""
+    """The pictures as a small generator paints them: blurred or shrunk and enlarged, a little noisy, brightness a
+    little off.
+    """
     kind = rng.random()
     if kind < 0.4:
         sigma = rng.uniform(0.4, 1.1)
         row = torch.exp(-torch.arange(-3.0, 4.0).square() / (2 * sigma**2))
         row = (row / row.sum()).expand(3, 1, 1, 7)
-        pixels = F.conv2d(F.conv2d(F.pad(pixels, (3, 3, 3, 3), "replicate"), row, groups=3), row.transpose(2, 3), groups=3)
+        pixels = F.conv2d(
+            F.conv2d(F.pad(pixels, (3, 3, 3, 3), "replicate"), row, groups=3), row.transpose(2, 3), groups=3
+        )
     elif kind < 0.7:
         small = F.interpolate(pixels, size=rng.randrange(36, 60), mode="bilinear", antialias=True)
         pixels = F.interpolate(small, size=SIZE_PX, mode="bicubic")
@@ -113,7 +134,9 @@ def soften(pixels: Tensor, rng: random.Random, generator: torch.Generator) -> Te
     return (pixels * rng.uniform(0.92, 1.05) + rng.uniform(-0.05, 0.05) + noise).clamp(-1, 1)
 
 
-def _batches(pictures: np.ndarray, truth: dict[str, Tensor], epochs: int, generator: torch.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+def _batches(
+    pictures: np.ndarray, truth: dict[str, Tensor], epochs: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     for _ in range(epochs):
         for chosen in torch.randperm(len(pictures), generator=generator).split(_BATCH):
             if len(chosen) == _BATCH:
@@ -132,8 +155,12 @@ def train_classifier(count: int, epochs: int) -> AttributeClassifier:
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=total)
     for step, (pixels, targets) in enumerate(_batches(pictures, truth, epochs, generator), 1):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = classifier((soften(pixels, rng, generator) if step % 2 else pixels).contiguous(memory_format=torch.channels_last))
-        loss = torch.stack([F.cross_entropy(logits[name].float(), target, ignore_index=-1) for name, target in targets.items()]).sum()
+            logits = classifier(
+                (soften(pixels, rng, generator) if step % 2 else pixels).contiguous(memory_format=torch.channels_last)
+            )
+        loss = torch.stack(
+            [F.cross_entropy(logits[name].float(), target, ignore_index=-1) for name, target in targets.items()]
+        ).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

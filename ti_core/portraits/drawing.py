@@ -14,7 +14,13 @@ from ti_core.portraits.world import Person, Scene
 
 Colour = tuple[int, int, int]
 
-SKIN: dict[str, Colour] = {"pale": (255, 228, 212), "tan": (226, 168, 118), "olive": (184, 150, 92), "brown": (140, 88, 56), "dark": (78, 48, 36)}
+SKIN: dict[str, Colour] = {
+    "pale": (255, 228, 212),
+    "tan": (226, 168, 118),
+    "olive": (184, 150, 92),
+    "brown": (140, 88, 56),
+    "dark": (78, 48, 36),
+}
 HAIR: dict[str, Colour] = {
     "black": (28, 24, 28),
     "brown": (104, 64, 36),
@@ -25,7 +31,12 @@ HAIR: dict[str, Colour] = {
     "pink": (244, 116, 184),
     "green": (56, 164, 80),
 }
-EYES: dict[str, Colour] = {"brown": (96, 56, 28), "blue": (48, 116, 232), "green": (48, 168, 84), "amber": (236, 156, 28)}
+EYES: dict[str, Colour] = {
+    "brown": (96, 56, 28),
+    "blue": (48, 116, 232),
+    "green": (48, 168, 84),
+    "amber": (236, 156, 28),
+}
 SHIRT: dict[str, Colour] = {
     "red": (208, 36, 40),
     "blue": (40, 72, 208),
@@ -74,14 +85,35 @@ class Canvas:
     def width(self, heads: float) -> int:
         return max(1, round(heads * self.unit))
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour | None = None, outline: Colour | None = None, line: float = 0.0) -> None:
+    def ellipse(
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        fill: Colour | None = None,
+        outline: Colour | None = None,
+        line: float = 0.0,
+    ) -> None:
         self.pen.ellipse(self.frame(x, y, rx, ry), fill=fill, outline=outline, width=self.width(line) if outline else 0)
 
     def box(
-        self, x0: float, y0: float, x1: float, y1: float, radius: float, fill: Colour | None = None, outline: Colour | None = None, line: float = 0.0
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        radius: float,
+        fill: Colour | None = None,
+        outline: Colour | None = None,
+        line: float = 0.0,
     ) -> None:
         self.pen.rounded_rectangle(
-            [*self.point(x0, y0), *self.point(x1, y1)], radius * self.unit, fill=fill, outline=outline, width=self.width(line) if outline else 0
+            [*self.point(x0, y0), *self.point(x1, y1)],
+            radius * self.unit,
+            fill=fill,
+            outline=outline,
+            width=self.width(line) if outline else 0,
         )
 
     def polygon(self, points: list[tuple[float, float]], fill: Colour) -> None:
@@ -94,7 +126,9 @@ class Canvas:
         """The part of an ellipse between two angles in degrees, clockwise from the right."""
         self.pen.chord(self.frame(x, y, rx, ry), start, end, fill=fill)
 
-    def arc(self, x: float, y: float, rx: float, ry: float, start: float, end: float, line: float, fill: Colour) -> None:
+    def arc(
+        self, x: float, y: float, rx: float, ry: float, start: float, end: float, line: float, fill: Colour
+    ) -> None:
         self.pen.arc(self.frame(x, y, rx, ry), start, end, fill=fill, width=self.width(line))
 
 
@@ -229,7 +263,9 @@ def _in_style(image: Image.Image, style: str) -> Image.Image:
         return Image.fromarray((dodged * 0.85 + tone * 0.15).astype(np.uint8)).convert("RGB")
     if style == "neon":
         colour = np.asarray(image, np.float32)
-        edges = np.abs(np.diff(colour, axis=0, append=colour[-1:])) + np.abs(np.diff(colour, axis=1, append=colour[:, -1:]))
+        edges = np.abs(np.diff(colour, axis=0, append=colour[-1:])) + np.abs(
+            np.diff(colour, axis=1, append=colour[:, -1:])
+        )
         return Image.fromarray(np.clip(edges * 3 + colour * 0.12 + np.array([10, 0, 30]), 0, 255).astype(np.uint8))
     if style == "painting":
         brushed = image.filter(ImageFilter.ModeFilter(max(3, image.width // 24 * 2 + 1)))

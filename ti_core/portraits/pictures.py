@@ -1,4 +1,6 @@
-"""The drawn pictures that the Portraits model is trained on: which person and scene picture number i shows, and its pixels."""
+"""The drawn pictures that the Portraits model is trained on: which person and scene picture number i shows, and its
+pixels.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,17 @@ from PIL import ExifTags, Image
 
 from ti_core.files import save_atomically, save_text
 from ti_core.portraits.drawing import render_portrait
-from ti_core.portraits.world import BY_NAME, NAME_COUNT, Person, Scene, draw_person, draw_scene, known_people, made_up_names, phrase_for
+from ti_core.portraits.world import (
+    BY_NAME,
+    NAME_COUNT,
+    Person,
+    Scene,
+    draw_person,
+    draw_scene,
+    known_people,
+    made_up_names,
+    phrase_for,
+)
 from ti_core.workspace import SAMPLE_PHOTOS
 
 PHOTOS_EACH = 12
@@ -47,19 +57,29 @@ def sitter(of: Sitter) -> Person:
 
 
 def scenes(of: str) -> list[Scene]:
-    """Scenes for a person's name, of style photo, in which shirts, walls and expressions take turns, and a third of the people wear a hat."""
+    """Scenes for a person's name, of style photo, in which shirts, walls and expressions take turns, and a third of
+    the people wear a hat.
+    """
     rng = random.Random(f"scenes of {of}")
     turns = {name: _in_turn(BY_NAME[name].values, rng) for name in ("expression", "shirt", "background")}
     hats = ["none"] * 8 + ["cap", "beanie", "santa hat", "top hat"]
     rng.shuffle(hats)
     return [
-        replace(draw_scene(rng, style="photo"), hat=hats[i], expression=turns["expression"][i], shirt=turns["shirt"][i], background=turns["background"][i])
+        replace(
+            draw_scene(rng, style="photo"),
+            hat=hats[i],
+            expression=turns["expression"][i],
+            shirt=turns["shirt"][i],
+            background=turns["background"][i],
+        )
         for i in range(PHOTOS_EACH)
     ]
 
 
 def caption_of(person: Person, scene: Scene) -> str:
-    """What a person would write beside the photo: the scene, never what the face looks like, which the new word is to learn."""
+    """What a person would write beside the photo: the scene, never what the face looks like, which the new word is
+    to learn.
+    """
     phrases = (phrase_for(attribute, person, scene) for attribute in CAPTIONED)
     return ", ".join(phrase for phrase in phrases if phrase)
 
@@ -99,12 +119,16 @@ def _in_turn(values: tuple[str, ...], rng: random.Random) -> list[str]:
 def _in_frame(portrait: Image.Image, number: int) -> Image.Image:
     """Some photos show more wall beside or above the person; their middle square keeps the whole face."""
     third = portrait.width // 6
-    margins = ((0, 0), (third, third)) if number in WIDE else ((third, 0), (0, 0)) if number in TALL else ((0, 0), (0, 0))
+    margins = (
+        ((0, 0), (third, third)) if number in WIDE else ((third, 0), (0, 0)) if number in TALL else ((0, 0), (0, 0))
+    )
     return Image.fromarray(np.pad(np.asarray(portrait), (*margins, (0, 0)), mode="edge"))
 
 
 def _save_photo(photo: Image.Image, path: Path, turned: bool) -> None:
-    """As a camera does: `turned` stores the picture lying on its left side, and a tag that says to turn it clockwise."""
+    """As a camera does: `turned` stores the picture lying on its left side, and a tag that says to turn it
+    clockwise.
+    """
     exif = Image.Exif()
     if turned:
         photo = photo.transpose(Image.Transpose.ROTATE_90)

@@ -1,4 +1,6 @@
-"""A small CLIP byte-pair vocabulary of the drawn world, in which any text tokenizes and every known name is one token."""
+"""A small CLIP byte-pair vocabulary of the drawn world, in which any text tokenizes and every known name is one
+token.
+"""
 
 from __future__ import annotations
 
@@ -65,10 +67,18 @@ def build_tokenizer(book: PictureBook, folder: Path, captions: int = 20_000, lim
         words[word] += 5
     letters = _byte_letters()
     merges = learn_merges(words, limit)
-    vocabulary = [*letters, *(x + "</w>" for x in letters), *(a + b for a, b in merges), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = [
+        *letters,
+        *(x + "</w>" for x in letters),
+        *(a + b for a, b in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(vocabulary)}), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(f"{a} {b}" for a, b in merges) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "\n".join(f"{a} {b}" for a, b in merges) + "\n", encoding="utf-8"
+    )
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=MAX_LENGTH)
     tokenizer.save_pretrained(folder)
     return CLIPTokenizer.from_pretrained(folder)

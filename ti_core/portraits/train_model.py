@@ -1,7 +1,7 @@
 """Trains the embedded Portraits model from nothing: pictures, tokenizer, text encoder, autoencoder, UNet.
 
-    python -m ti_core.portraits.train_model --work build/portraits --out assets/portraits
-    python -m torch.distributed.run --nproc-per-node 2 -m ti_core.portraits.train_model ...     (two CPU processes, or GPUs)
+    python -m ti_core.portraits.train_model --work build/portraits --out assets/portraits python -m
+    torch.distributed.run --nproc-per-node 2 -m ti_core.portraits.train_model ...     (two CPU processes, or GPUs)
 
 Every stage keeps its state in the work folder and continues from it, so the command may be stopped and repeated.
 docs/portraits.md says what was reached with which figures.
@@ -42,7 +42,9 @@ MIN_SNR_GAMMA = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """How long and how fast one network is trained. The rate warms up, stays, and falls to zero over the last `decay` part."""
+    """How long and how fast one network is trained. The rate warms up, stays, and falls to zero over the last
+    `decay` part.
+    """
 
     steps: int
     batch: int
@@ -57,7 +59,14 @@ class Stage:
         return self.rate * min(1.0, (step + 1) / self.warmup) * fall
 
 
-def train_stage(accelerator: Accelerator, name: str, model: nn.Module, stage: Stage, loss_of: Callable[[nn.Module, int], Tensor], work: Path) -> nn.Module:
+def train_stage(
+    accelerator: Accelerator,
+    name: str,
+    model: nn.Module,
+    stage: Stage,
+    loss_of: Callable[[nn.Module, int], Tensor],
+    work: Path,
+) -> nn.Module:
     """Train `model` and return it with its averaged (EMA) weights. Continues from `<work>/<name>.pt`.
 
     `loss_of(model, step)` draws its own batch; the batch is per process.
@@ -92,7 +101,11 @@ def train_stage(accelerator: Accelerator, name: str, model: nn.Module, stage: St
         done = step + 1
         if accelerator.is_main_process and (done % 50 == 0 or done == stage.steps):
             pace = (time.monotonic() - started) / (done - first)
-            print(f"{name} {done}/{stage.steps} loss {mean:.4f}  {pace:.2f} s/step  left {(stage.steps - done) * pace / 60:.0f} min", flush=True)
+            print(
+                f"{name} {done}/{stage.steps} loss {mean:.4f}  {pace:.2f} s/step  left"
+                f" {(stage.steps - done) * pace / 60:.0f} min",
+                flush=True,
+            )
         if accelerator.is_main_process and (time.monotonic() - saved > 180 or done == stage.steps):
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": done}
             torch.save(state, state_file.with_suffix(".part"))
@@ -106,37 +119,64 @@ def train_stage(accelerator: Accelerator, name: str, model: nn.Module, stage: St
 
 def new_autoencoder() -> AutoencoderKL:
     return AutoencoderKL(
-        3, 3, ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3, (24, 48, 96), 1,
-        latent_channels=4, norm_num_groups=8, sample_size=SIZE_PX,
-    )  # fmt: skip
+        3,
+        3,
+        ("DownEncoderBlock2D",) * 3,
+        ("UpDecoderBlock2D",) * 3,
+        (24, 48, 96),
+        1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIZE_PX,
+    )
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     config = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=TEXT_WIDTH, intermediate_size=4 * TEXT_WIDTH, num_hidden_layers=3, num_attention_heads=6,
-        max_position_embeddings=MAX_LENGTH, projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=4 * TEXT_WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        max_position_embeddings=MAX_LENGTH,
+        projection_dim=TEXT_WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return CLIPTextModel(config)
 
 
 def new_unet() -> UNet2DConditionModel:
-    """No attention at the largest size: a quarter faster, and what captions say is about places larger than a latent."""
+    """No attention at the largest size: a quarter faster, and what captions say is about places larger than a
+    latent.
+    """
     unet = UNet2DConditionModel(
-        sample_size=LATENT_PX, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(64, 128, 224),
+        sample_size=LATENT_PX,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(64, 128, 224),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH, attention_head_dim=(2, 4, 7), norm_num_groups=16,
-    )  # fmt: skip
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=(2, 4, 7),
+        norm_num_groups=16,
+    )
     return unet.to(memory_format=torch.channels_last)
 
 
 def new_schedule() -> DDPMScheduler:
     """Stable Diffusion 1's noise schedule."""
     return DDPMScheduler(
-        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-        prediction_type="epsilon", clip_sample=False, steps_offset=1,
-    )  # fmt: skip
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="epsilon",
+        clip_sample=False,
+        steps_offset=1,
+    )
 
 
 class CaptionReader(nn.Module):
@@ -162,13 +202,17 @@ class CaptionReader(nn.Module):
         summary = hidden[rows, end] + hidden[rows, later]
         losses = []
         for i, attribute in enumerate(ATTRIBUTES):
-            wrong = F.cross_entropy(self.heads[attribute.name](summary).float(), truth[:, i], ignore_index=-1, reduction="sum")
+            wrong = F.cross_entropy(
+                self.heads[attribute.name](summary).float(), truth[:, i], ignore_index=-1, reduction="sum"
+            )
             losses.append(wrong / (truth[:, i] >= 0).sum().clamp(min=1))
         return torch.stack(losses).mean()
 
 
 class PictureCopier(nn.Module):
-    """The autoencoder with its loss: absolute and squared error, that of the slopes (sharp edges), and a trace of KL."""
+    """The autoencoder with its loss: absolute and squared error, that of the slopes (sharp edges), and a trace of
+    KL.
+    """
 
     vae: AutoencoderKL
 
@@ -234,21 +278,27 @@ class Trainer:
                 targets.append([truth[a.name] if a.name in said.says else -1 for a in ATTRIBUTES])
             return model(self.token_ids(tokenizer, texts), torch.tensor(targets, device=self.accelerator.device))
 
-        reader = train_stage(self.accelerator, "text_encoder", CaptionReader(new_text_encoder(tokenizer)), stage, loss_of, self.work)
+        reader = train_stage(
+            self.accelerator, "text_encoder", CaptionReader(new_text_encoder(tokenizer)), stage, loss_of, self.work
+        )
         return reader.encoder
 
     def train_autoencoder(self, stage: Stage) -> AutoencoderKL:
         def loss_of(model: nn.Module, step: int) -> Tensor:
             return model(self.images(self.numbers(step, stage.batch)))
 
-        copier = train_stage(self.accelerator, "autoencoder", PictureCopier(new_autoencoder()), stage, loss_of, self.work)
+        copier = train_stage(
+            self.accelerator, "autoencoder", PictureCopier(new_autoencoder()), stage, loss_of, self.work
+        )
         vae: AutoencoderKL = copier.vae
         latents = self.encode_all(vae)
         vae.register_to_config(scaling_factor=float(1 / latents[:4096].float().std()))
         return vae
 
     def encode_all(self, vae: AutoencoderKL) -> Tensor:
-        """float16 [pictures, 4, 16, 16]: posterior means, not scaled; kept in the work folder, made by all processes together."""
+        """float16 [pictures, 4, 16, 16]: posterior means, not scaled; kept in the work folder, made by all
+        processes together.
+        """
         a, file, done = self.accelerator, self.work / "latents.f16", self.work / "latents.done"
         shape = (self.count, 4, LATENT_PX, LATENT_PX)
         if not done.exists():
@@ -266,8 +316,12 @@ class Trainer:
             done.touch()
         return torch.from_numpy(np.fromfile(file, np.float16).reshape(shape))
 
-    def train_unet(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, stage: Stage) -> UNet2DConditionModel:
-        """Noise prediction with min-SNR weights and timesteps spread evenly over the batch; the text encoder stays frozen."""
+    def train_unet(
+        self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, stage: Stage
+    ) -> UNet2DConditionModel:
+        """Noise prediction with min-SNR weights and timesteps spread evenly over the batch; the text encoder stays
+        frozen.
+        """
         device = self.accelerator.device
         latents = self.encode_all(vae).float() * vae.config.scaling_factor
         encoder, schedule = encoder.to(device), new_schedule()
@@ -280,7 +334,9 @@ class Trainer:
             texts = ["" if rng.random() < EMPTY_CAPTION_SHARE else self.book[int(n)].caption(rng).text for n in numbers]
             clean = latents[torch.from_numpy(numbers)].to(device)
             noise = torch.randn(clean.shape, generator=generator).to(device)
-            spread = (torch.randperm(stage.batch, generator=generator) + torch.rand(stage.batch, generator=generator)) / stage.batch
+            spread = (
+                torch.randperm(stage.batch, generator=generator) + torch.rand(stage.batch, generator=generator)
+            ) / stage.batch
             timesteps = (spread * 1000).long().clamp(max=999).to(device)
             with torch.no_grad():
                 words = encoder(self.token_ids(tokenizer, texts))[0]
@@ -292,12 +348,20 @@ class Trainer:
         return train_stage(self.accelerator, "unet", new_unet(), stage, loss_of, self.work)
 
 
-def save_pipeline(out: Path, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, unet: UNet2DConditionModel) -> None:
+def save_pipeline(
+    out: Path, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, unet: UNet2DConditionModel
+) -> None:
     """Write an ordinary diffusers folder with fp16 weights."""
     pipeline = StableDiffusionPipeline(
-        vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, scheduler=new_schedule(),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=new_schedule(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     unet.to(memory_format=torch.contiguous_format)
     pipeline.to(dtype=torch.float16).save_pretrained(out)
 

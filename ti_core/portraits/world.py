@@ -31,10 +31,20 @@ class Attribute:
     said_share: float = 0.75
 
 
-def _attribute(name: str, role: Role, values: str, phrase: str | None, unsaid: str = "", said_share: float = 0.75) -> Attribute:
+def _attribute(
+    name: str, role: Role, values: str, phrase: str | None, unsaid: str = "", said_share: float = 0.75
+) -> Attribute:
     """`values` reads "none*5, round, square": a name, and after `*` how many times as likely it is."""
     pairs = [value.strip().partition("*") for value in values.split(",")]
-    return Attribute(name, role, tuple(p[0] for p in pairs), tuple(int(p[2] or 1) for p in pairs), phrase, (unsaid,) if unsaid else (), said_share)
+    return Attribute(
+        name,
+        role,
+        tuple(p[0] for p in pairs),
+        tuple(int(p[2] or 1) for p in pairs),
+        phrase,
+        (unsaid,) if unsaid else (),
+        said_share,
+    )
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
@@ -46,15 +56,27 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     _attribute("face", "identity", "round, oval, square, long", "{} face"),
     _attribute("brows", "identity", "thin, thick", "{} brows", said_share=0.4),
     _attribute("nose", "identity", "small, big", "{} nose", said_share=0.4),
-    _attribute("glasses", "identity", "none*4, round glasses, square glasses, sunglasses", "{}", unsaid="none", said_share=0.9),
+    _attribute(
+        "glasses", "identity", "none*4, round glasses, square glasses, sunglasses", "{}", unsaid="none", said_share=0.9
+    ),
     _attribute("beard", "identity", "none*4, mustache, full beard, goatee", "{}", unsaid="none", said_share=0.9),
     _attribute("freckles", "identity", "none*4, freckles", "{}", unsaid="none"),
     _attribute("mole", "identity", "none*4, mole", "a {}", unsaid="none"),
     _attribute("expression", "scene", "smiling, serious, surprised, sad", "{}", said_share=0.8),
-    _attribute("hat", "scene", "none*5, cap, beanie, santa hat, top hat", "wearing a {}", unsaid="none", said_share=0.95),
+    _attribute(
+        "hat", "scene", "none*5, cap, beanie, santa hat, top hat", "wearing a {}", unsaid="none", said_share=0.95
+    ),
     _attribute("shirt", "scene", "red, blue, green, yellow, purple, orange, black, white", "{} shirt", said_share=0.85),
-    _attribute("background", "scene", "gray, sky blue, cream, teal, lavender, dark blue, brick, pink", "{} background", said_share=0.85),
-    _attribute("light", "scene", "even*4, light from the left, light from the right", "{}", unsaid="even", said_share=0.5),
+    _attribute(
+        "background",
+        "scene",
+        "gray, sky blue, cream, teal, lavender, dark blue, brick, pink",
+        "{} background",
+        said_share=0.85,
+    ),
+    _attribute(
+        "light", "scene", "even*4, light from the left, light from the right", "{}", unsaid="even", said_share=0.5
+    ),
     _attribute("pose", "scene", "front*2, looking left, looking right", "{}", unsaid="front", said_share=0.6),
     _attribute("style", "scene", "photo*16, sketch, neon, painting", None),
 )
@@ -73,7 +95,9 @@ NAME_COUNT = 400
 
 @dataclass(frozen=True)
 class Person:
-    """An identity: what stays the same in every picture. Values are those of ATTRIBUTES; the floats are factors around 1."""
+    """An identity: what stays the same in every picture. Values are those of ATTRIBUTES; the floats are factors
+    around 1.
+    """
 
     gender: str
     skin: str
@@ -151,7 +175,9 @@ def value_of(person: Person, scene: Scene, attribute: str) -> str:
 
 
 def visible(person: Person, scene: Scene, attribute: str) -> bool:
-    """False where the picture cannot show the value: a bald head's hair colour, short hair under a hat, eyes behind sunglasses, colours in a sketch."""
+    """False where the picture cannot show the value: a bald head's hair colour, short hair under a hat, eyes behind
+    sunglasses, colours in a sketch.
+    """
     if attribute == "hair" and (person.hairstyle == "bald" or (person.hairstyle == "mohawk" and scene.hat != "none")):
         return False
     if attribute == "hairstyle" and scene.hat != "none" and person.hairstyle in ("bald", "short", "mohawk", "bun"):
@@ -175,8 +201,8 @@ def phrase_for(attribute: str, person: Person, scene: Scene) -> str | None:
 def caption(person: Person, scene: Scene, rng: random.Random, name: str | None = None) -> Caption:
     """A caption with a random part of what the picture shows, in random order.
 
-    With `name` the name stands for the whole identity, as a celebrity's does for a big model; a few captions with a name
-    repeat some of it in words all the same.
+    With `name` the name stands for the whole identity, as a celebrity's does for a big model; a few captions with a
+    name repeat some of it in words all the same.
     """
     says = {"style"}
     if name is None:
@@ -197,8 +223,14 @@ def caption(person: Person, scene: Scene, rng: random.Random, name: str | None =
     return Caption(", ".join([f"{rng.choice(OPENINGS[scene.style])} {who}", *phrases]), frozenset(says))
 
 
-_FIRST = "al an ar bel bri car da de el em fa fi ga gre ha hu is ja jo ka ke la le li lu ma me mi na ne no ol or pa pe qui ra re ro sa se si ta te ti u va vi wa we xa ya ze zo".split()
-_LAST = "bert by cia da dor ea fred gan gi hart ia ie jen ka la lan len lia lo mar mel mi mon na nia nor o on ra ric rio rod ry sa sha son ta than thy ton tor va ven vin wyn yn zor".split()
+_FIRST = (
+    "al an ar bel bri car da de el em fa fi ga gre ha hu is ja jo ka ke la le li lu ma me mi na ne no ol or pa pe qui"
+    " ra re ro sa se si ta te ti u va vi wa we xa ya ze zo".split()
+)
+_LAST = (
+    "bert by cia da dor ea fred gan gi hart ia ie jen ka la lan len lia lo mar mel mi mon na nia nor o on ra ric rio"
+    " rod ry sa sha son ta than thy ton tor va ven vin wyn yn zor".split()
+)
 
 
 def made_up_names(count: int) -> list[str]:
@@ -220,7 +252,12 @@ def known_people() -> dict[str, Person]:
 
 def labels(person: Person, scene: Scene) -> dict[str, int]:
     """Index of each attribute's value in its list of values, or -1 where the picture cannot show it."""
-    return {a.name: a.values.index(value_of(person, scene, a.name)) if visible(person, scene, a.name) else -1 for a in ATTRIBUTES}
+    return {
+        a.name: a.values.index(value_of(person, scene, a.name)) if visible(person, scene, a.name) else -1
+        for a in ATTRIBUTES
+    }
 
 
-assert {f.name for f in fields(Person)} >= {a.name for a in ATTRIBUTES if a.role == "identity"}, "Person lacks an attribute"
+assert {f.name for f in fields(Person)} >= {a.name for a in ATTRIBUTES if a.role == "identity"}, (
+    "Person lacks an attribute"
+)

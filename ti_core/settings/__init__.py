@@ -1,7 +1,8 @@
-"""Every option of the page and of the command line, declared once: default, A1111 label, help text, range; one file a tab.
+"""Every option of the page and of the command line, declared once: default, A1111 label, help text, range; one file
+a tab.
 
-The same frozen objects travel from the page, the command line and the settings file to the worker. `problems()` looks at
-the values alone; what is on disk is checked where it is used.
+The same frozen objects travel from the page, the command line and the settings file to the worker. `problems()`
+looks at the values alone; what is on disk is checked where it is used.
 """
 
 from ti_core.settings.create import CreateSettings

@@ -1,10 +1,10 @@
-"""The options of the Create embedding tab (reference 1.1)."""
+"""The options of the Create embedding tab (A1111 1.10.1, modules/ui.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ti_core.options import Settings, option
+from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     checkpoint_option,
 )
@@ -12,22 +12,38 @@ from ti_core.settings.shared import (
 
 @dataclass(frozen=True)
 class CreateSettings(Settings):
-    """The Create embedding tab (reference 1.1)."""
+    """The Create embedding tab (A1111 1.10.1, modules/ui.py)."""
 
     name: str = option(
-        "", "Name", "textbox", "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.", required=True
+        "",
+        "Name",
+        "textbox",
+        "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.",
+        required=True,
     )
     initialization_text: str = option(
         "*",
         "Initialization text",
         "textbox",
-        "What the new word means before training. Write one word, such as woman or dog: it learns faster than from *. More words count only with more vectors.",
+        "What the new word means before training. Write one word, such as woman or dog: it learns faster than from *."
+        " More words count only with more vectors.",
         a1111="init_text",
     )
     vectors: int = option(
-        1, "Number of vectors per token", "slider", "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
-        minimum=1, maximum=75, step=1, a1111="num_vectors_per_token")  # fmt: skip
+        1,
+        "Number of vectors per token",
+        "slider",
+        "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
+        minimum=1,
+        maximum=75,
+        step=1,
+        a1111="num_vectors_per_token",
+    )
     overwrite: bool = option(
-        False, "Overwrite Old Embedding", "checkbox", "Tick to replace an embedding of the same name. Its training is lost.", a1111="overwrite_old"
+        False,
+        "Overwrite Old Embedding",
+        "checkbox",
+        "Tick to replace an embedding of the same name. Its training is lost.",
+        a1111="overwrite_old",
     )
     checkpoint: str = checkpoint_option()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ti_core.options import Settings, option
+from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     SAMPLERS,
     checkpoint_option,
@@ -24,13 +24,36 @@ class Txt2ImgSettings(Settings):
     """The txt2img tab, compact: what is needed to try an embedding."""
 
     prompt: str = option(
-        "", "Prompt", "textbox",
-        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are plain text here.",
-        placeholder="a photo of anna-01, smiling", required=True,
-    )  # fmt: skip
-    negative_prompt: str = option("", "Negative prompt", "textbox", "What the pictures should not show. Names of embeddings work here too. May stay empty.")
-    sampler: str = option(SAMPLERS[0], "Sampling method", "dropdown", "How the picture is worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS)
-    steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
+        "",
+        "Prompt",
+        "textbox",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are"
+        " plain text here.",
+        placeholder="a photo of anna-01, smiling",
+        required=True,
+    )
+    negative_prompt: str = option(
+        "",
+        "Negative prompt",
+        "textbox",
+        "What the pictures should not show. Names of embeddings work here too. May stay empty.",
+    )
+    sampler: str = option(
+        SAMPLERS[0],
+        "Sampling method",
+        "dropdown",
+        "How the picture is worked out of noise. Keep DPM++ 2M Karras.",
+        choices=SAMPLERS,
+    )
+    steps: int = option(
+        20,
+        "Sampling steps",
+        "slider",
+        "More steps paint finer pictures and take longer. 20 is good.",
+        minimum=1,
+        maximum=150,
+        step=1,
+    )
     width: int = _PICTURE_WIDTH
     height: int = _PICTURE_HEIGHT
     count: int = option(
@@ -42,9 +65,23 @@ class Txt2ImgSettings(Settings):
         maximum=100,
         step=1,
     )
-    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    cfg_scale: float = option(
+        7.0,
+        "CFG Scale",
+        "slider",
+        "How strictly the pictures follow the prompt. Keep 7.",
+        minimum=1,
+        maximum=30,
+        step=0.5,
+    )
     seed: int = option(
-        -1, "Seed", "number", "The same seed with the same settings gives the same picture. -1 draws a new one.", minimum=-1, maximum=2**32 - 1, step=1
+        -1,
+        "Seed",
+        "number",
+        "The same seed with the same settings gives the same picture. -1 draws a new one.",
+        minimum=-1,
+        maximum=2**32 - 1,
+        step=1,
     )
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()
@@ -61,15 +98,37 @@ COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
 class CompareSettings(Settings):
     """The Compare tab: a grid of pictures, step by step. The run's own settings say which checkpoint and size."""
 
-    run: str = option("", "Run", "dropdown", "Choose a training whose copies are to be compared. The newest is the first of the list.", required=True)
-    steps: str = option(
-        "all", "Steps", "radio", "Which copies to show: all, every n-th, or those around the best step of the evaluation.", choices=COMPARED_STEPS
+    run: str = option(
+        "",
+        "Run",
+        "dropdown",
+        "Choose a training whose copies are to be compared. The newest is the first of the list.",
+        required=True,
     )
-    every_nth: int = option(2, "Every n-th", "number", "2 shows every second copy. It counts only where every n-th is chosen.", minimum=1, step=1)
+    steps: str = option(
+        "all",
+        "Steps",
+        "radio",
+        "Which copies to show: all, every n-th, or those around the best step of the evaluation.",
+        choices=COMPARED_STEPS,
+    )
+    every_nth: int = option(
+        2,
+        "Every n-th",
+        "number",
+        "2 shows every second copy. It counts only where every n-th is chosen.",
+        minimum=1,
+        step=1,
+    )
     prompts: str = option(
-        "as trained\na sketch of [name]", "Prompts", "textbox",
-        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training itself.", required=True, lines=4,
-    )  # fmt: skip
+        "as trained\na sketch of [name]",
+        "Prompts",
+        "textbox",
+        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training"
+        " itself.",
+        required=True,
+        lines=4,
+    )
     seeds: str = option(
         "1, 2",
         "Seeds",
@@ -78,8 +137,24 @@ class CompareSettings(Settings):
         required=True,
         takes_number=True,
     )
-    sampling_steps: int = option(20, "Sampling steps", "slider", "More steps paint finer pictures and take longer. 20 is good.", minimum=1, maximum=150, step=1)
-    cfg_scale: float = option(7.0, "CFG Scale", "slider", "How strictly the pictures follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    sampling_steps: int = option(
+        20,
+        "Sampling steps",
+        "slider",
+        "More steps paint finer pictures and take longer. 20 is good.",
+        minimum=1,
+        maximum=150,
+        step=1,
+    )
+    cfg_scale: float = option(
+        7.0,
+        "CFG Scale",
+        "slider",
+        "How strictly the pictures follow the prompt. Keep 7.",
+        minimum=1,
+        maximum=30,
+        step=0.5,
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -1,11 +1,11 @@
-"""The options of the Preprocess images tab (reference 1.4)."""
+"""The options of the Preprocess images tab (A1111 1.6.1, modules/ui.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ti_core.options import Settings, option
+from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
     MIN_SIZE_PX,
@@ -31,21 +31,35 @@ def _dimension(share: float, label: str, help: str, a1111: str) -> Any:
     def of_size(size_px: int) -> int:
         return min(MAX_SIZE_PX, max(MIN_SIZE_PX, round(size_px * share / 8) * 8))
 
-    return option(OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX, maximum=MAX_SIZE_PX, step=8, of_size=of_size, a1111=a1111)
+    return option(
+        OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX, maximum=MAX_SIZE_PX, step=8, of_size=of_size, a1111=a1111
+    )
 
 
 def _area(share: float, label: str, help: str, a1111: str) -> Any:
-    """A bound of width times height: that of a square with that share of the checkpoint's size as its side; A1111's number where that is 512."""
+    """A bound of width times height: that of a square with that share of the checkpoint's size as its side; A1111's
+    number where that is 512.
+    """
 
     def of_size(size_px: int) -> int:
         return min(MAX_AREA_PX, max(MIN_SIZE_PX * MIN_SIZE_PX, round(size_px * share) ** 2))
 
-    return option(OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX * MIN_SIZE_PX, maximum=MAX_AREA_PX, step=1, of_size=of_size, a1111=a1111)
+    return option(
+        OWN_SIZE,
+        label,
+        "slider",
+        help,
+        minimum=MIN_SIZE_PX * MIN_SIZE_PX,
+        maximum=MAX_AREA_PX,
+        step=1,
+        of_size=of_size,
+        a1111=a1111,
+    )
 
 
 @dataclass(frozen=True)
 class PreprocessSettings(Settings):
-    """The Preprocess images tab (reference 1.4), in its order, then ours."""
+    """The Preprocess images tab (A1111 1.6.1, modules/ui.py), in its order, then ours."""
 
     source_directory: str = option(
         "",
@@ -57,14 +71,25 @@ class PreprocessSettings(Settings):
         a1111="process_src",
     )
     destination_directory: str = option(
-        "", "Destination directory", "textbox", "Type where the finished pictures go. The folder is made if it is missing.", placeholder="Path to directory for the pictures to train on",
-        required=True, a1111="process_dst")  # fmt: skip
+        "",
+        "Destination directory",
+        "textbox",
+        "Type where the finished pictures go. The folder is made if it is missing.",
+        placeholder="Path to directory for the pictures to train on",
+        required=True,
+        a1111="process_dst",
+    )
     width: int = _WIDTH
     height: int = _HEIGHT
     caption_action: str = option(
-        "ignore", "Existing Caption txt Action", "dropdown",
-        "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new caption, append after it; ignore leaves yours out.",
-        choices=CAPTION_ACTIONS, a1111="preprocess_txt_action")  # fmt: skip
+        "ignore",
+        "Existing Caption txt Action",
+        "dropdown",
+        "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new"
+        " caption, append after it; ignore leaves yours out.",
+        choices=CAPTION_ACTIONS,
+        a1111="preprocess_txt_action",
+    )
     keep_original_size: bool = option(
         False,
         "Keep original size",
@@ -97,45 +122,65 @@ class PreprocessSettings(Settings):
         False,
         "Auto-sized crop",
         "checkbox",
-        "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images in the Train tab then.",
+        "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images"
+        " in the Train tab then.",
         a1111="process_multicrop",
     )
     blip_caption: bool = option(
         False,
         "Use BLIP for caption",
         "checkbox",
-        "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md tells more.",
+        "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md"
+        " tells more.",
         a1111="process_caption",
     )
     booru_caption: bool = option(
-        False, "Use deepbooru for caption", "checkbox",
-        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself, and is downloaded at the first use; docs/captions.md tells more.", a1111="process_caption_deepbooru")  # fmt: skip
+        False,
+        "Use deepbooru for caption",
+        "checkbox",
+        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself, and is downloaded at the"
+        " first use; docs/captions.md tells more.",
+        a1111="process_caption_deepbooru",
+    )
     split_threshold: float = _share(
         0.5,
         "Split image threshold",
-        "How long a photo must be to be split. Keep 0.5: twice as long as the finished picture. 1 splits whatever is longer.",
+        "How long a photo must be to be split. Keep 0.5: twice as long as the finished picture. 1 splits whatever is"
+        " longer.",
         a1111="split_threshold",
     )
     split_overlap: float = _share(
-        0.2, "Split image overlap ratio", "How much neighbouring pieces share, at least. Keep 0.2; more makes more pieces.", highest=0.9, a1111="overlap_ratio"
+        0.2,
+        "Split image overlap ratio",
+        "How much neighbouring pieces share, at least. Keep 0.2; more makes more pieces.",
+        highest=0.9,
+        a1111="overlap_ratio",
     )
     face_weight: float = _share(
-        0.9, "Focal point face weight", "How much a face counts for the crop. Keep 0.9; 0 does not look for faces.", a1111="process_focal_crop_face_weight"
+        0.9,
+        "Focal point face weight",
+        "How much a face counts for the crop. Keep 0.9; 0 does not look for faces.",
+        a1111="process_focal_crop_face_weight",
     )
     entropy_weight: float = _share(
         0.15,
         "Focal point entropy weight",
-        "How much a part counts that is nearly all dark or all light, with a few spots in it. Keep 0.15; 0 turns it off.",
+        "How much a part counts that is nearly all dark or all light, with a few spots in it. Keep 0.15; 0 turns it"
+        " off.",
         a1111="process_focal_crop_entropy_weight",
     )
     edges_weight: float = _share(
-        0.5, "Focal point edges weight", "How much corners and edges count. Keep 0.5; 0 turns it off.", a1111="process_focal_crop_edges_weight"
+        0.5,
+        "Focal point edges weight",
+        "How much corners and edges count. Keep 0.5; 0 turns it off.",
+        a1111="process_focal_crop_edges_weight",
     )
     debug_image: bool = option(
         False,
         "Create debug image",
         "checkbox",
-        "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not trained on.",
+        "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not"
+        " trained on.",
         a1111="process_focal_crop_debug",
     )
     dimension_lower: int = _dimension(
@@ -145,27 +190,55 @@ class PreprocessSettings(Settings):
         "process_multicrop_mindim",
     )
     dimension_upper: int = _dimension(
-        1.5, "Dimension upper bound", "No side of a picture gets longer than this. Keep one and a half times the checkpoint's own size; more needs more memory.",
+        1.5,
+        "Dimension upper bound",
+        "No side of a picture gets longer than this. Keep one and a half times the checkpoint's own size; more needs"
+        " more memory.",
         "process_multicrop_maxdim",
-    )  # fmt: skip
+    )
     area_lower: int = _area(
-        1 / 8, "Area lower bound", "Width times height is at least this many pixels. Keep it; the bounds above matter more.", "process_multicrop_minarea"
+        1 / 8,
+        "Area lower bound",
+        "Width times height is at least this many pixels. Keep it; the bounds above matter more.",
+        "process_multicrop_minarea",
     )
     area_upper: int = _area(
-        1.25, "Area upper bound", "Width times height is at most this many pixels. Keep it: 409600, which is 640 x 640, for 512 px. More needs more memory.",
+        1.25,
+        "Area upper bound",
+        "Width times height is at most this many pixels. Keep it: 409600, which is 640 x 640, for 512 px. More needs"
+        " more memory.",
         "process_multicrop_maxarea",
-    )  # fmt: skip
+    )
     resizing_objective: str = option(
-        "Maximize area", "Resizing objective", "radio", "Keep Maximize area: the largest size that fits. Minimize error takes the closest shape, so that less is cut away.",
-        choices=RESIZING_OBJECTIVES, a1111="process_multicrop_objective")  # fmt: skip
+        "Maximize area",
+        "Resizing objective",
+        "radio",
+        "Keep Maximize area: the largest size that fits. Minimize error takes the closest shape, so that less is cut"
+        " away.",
+        choices=RESIZING_OBJECTIVES,
+        a1111="process_multicrop_objective",
+    )
     error_threshold: float = _share(
-        0.1, "Error threshold", "How much of a photo may be cut away at most. Keep 0.1, a tenth.", step=0.01, a1111="process_multicrop_threshold"
+        0.1,
+        "Error threshold",
+        "How much of a photo may be cut away at most. Keep 0.1, a tenth.",
+        step=0.01,
+        a1111="process_multicrop_threshold",
     )
     face_crop: bool = option(
-        False, "Face crop to square", "checkbox",
-        "Cuts head and shoulders out around the face. Photos with no face or several keep their middle and are named, so that you can crop them by hand.",
-    )  # fmt: skip
-    blip_model: str = option(BLIP_MODELS[0], "BLIP model", "dropdown", "Keep base. large writes a little better and needs more memory.", choices=BLIP_MODELS)
+        False,
+        "Face crop to square",
+        "checkbox",
+        "Cuts head and shoulders out around the face. Photos with no face or several keep their middle and are named,"
+        " so that you can crop them by hand.",
+    )
+    blip_model: str = option(
+        BLIP_MODELS[0],
+        "BLIP model",
+        "dropdown",
+        "Keep base. large writes a little better and needs more memory.",
+        choices=BLIP_MODELS,
+    )
     blip_min_length: int = option(
         24,
         "BLIP: minimum description length",
@@ -175,7 +248,15 @@ class PreprocessSettings(Settings):
         maximum=128,
         step=1,
     )
-    blip_max_length: int = option(48, "BLIP: maximum description length", "slider", "How many words at most, roughly. Keep 48.", minimum=1, maximum=256, step=1)
+    blip_max_length: int = option(
+        48,
+        "BLIP: maximum description length",
+        "slider",
+        "How many words at most, roughly. Keep 48.",
+        minimum=1,
+        maximum=256,
+        step=1,
+    )
     blip_beams: int = option(
         1,
         "BLIP: num_beams",
@@ -186,7 +267,10 @@ class PreprocessSettings(Settings):
         step=1,
     )
     booru_threshold: float = _share(
-        0.5, "deepbooru: score threshold", "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.", step=0.01
+        0.5,
+        "deepbooru: score threshold",
+        "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.",
+        step=0.01,
     )
 
     checkpoint: str = checkpoint_option()
@@ -202,5 +286,8 @@ class PreprocessSettings(Settings):
         for low, high in pairs:
             least, most = getattr(self, low), getattr(self, high)
             if least > most and most:
-                found.append(f"{options[low].label} is {least}, more than {options[high].label}, {most}. Lower the first or raise the second.")
+                found.append(
+                    f"{options[low].label} is {least}, more than {options[high].label}, {most}. Lower the first or"
+                    " raise the second."
+                )
         return found

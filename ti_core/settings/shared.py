@@ -1,10 +1,12 @@
-"""Options that several tabs have: the size of pictures, and how the checkpoint is loaded (at the top of the page, as in A1111)."""
+"""Options that several tabs have: the size of pictures, and how the checkpoint is loaded (at the top of the page,
+as in A1111).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ti_core.options import option
+from ti_core.settings.option import option
 
 PORTRAITS = "Portraits (built in)"
 OWN_SIZE = 0
@@ -21,27 +23,40 @@ SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
     more = {"minimum": MIN_SIZE_PX, "maximum": MAX_SIZE_PX, "step": 8, "of_size": lambda size_px: size_px}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1, 1024 for XL)."
-    return tuple(option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more) for label in ("Width", "Height"))
+    return tuple(
+        option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more)
+        for label in ("Width", "Height")
+    )
 
 
 def checkpoint_option() -> Any:
-    text = "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces; it needs no download and no GPU."
+    text = (
+        "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces; it needs no"
+        " download and no GPU."
+    )
     return option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True)
 
 
 def vae_option() -> Any:
     return option(
-        AUTOMATIC, "SD VAE", "dropdown",
-        "Keep Automatic: the checkpoint's own, or the file of the same name beside it. Choose a file of models/VAE if colours look pale.", required=True,
-    )  # fmt: skip
+        AUTOMATIC,
+        "SD VAE",
+        "dropdown",
+        "Keep Automatic: the checkpoint's own, or the file of the same name beside it. Choose a file of models/VAE if"
+        " colours look pale.",
+        required=True,
+    )
 
 
 def prediction_option() -> Any:
     return option(
-        AUTOMATIC, "Prediction type", "dropdown",
-        "Keep Automatic: what the checkpoint says. If previews are brown or grey mush, choose v_prediction; if that is no better, epsilon. "
-        "Zero terminal SNR is for models whose page says so, where the file does not.", choices=PREDICTION_TYPES,
-    )  # fmt: skip
+        AUTOMATIC,
+        "Prediction type",
+        "dropdown",
+        "Keep Automatic: what the checkpoint says. If previews are brown or grey mush, choose v_prediction; if that is"
+        " no better, epsilon. Zero terminal SNR is for models whose page says so, where the file does not.",
+        choices=PREDICTION_TYPES,
+    )
 
 
 def prediction_label(prediction_type: str, zero_terminal_snr: bool) -> str:
@@ -57,16 +72,24 @@ def parse_prediction(label: str) -> tuple[str, bool]:
 
 def precision_option() -> Any:
     return option(
-        AUTOMATIC, "Precision", "dropdown",
-        "Keep Automatic: the fastest that this device computes well. float32 is exact, and needs twice the memory.", choices=PRECISIONS,
-    )  # fmt: skip
+        AUTOMATIC,
+        "Precision",
+        "dropdown",
+        "Keep Automatic: the fastest that this device computes well. float32 is exact, and needs twice the memory.",
+        choices=PRECISIONS,
+    )
 
 
 def clip_skip_option() -> Any:
     return option(
-        1, "Clip skip", "slider", "Keep 1. Choose 2 only for checkpoints that say so, such as anime ones. SDXL has its own and ignores it.",
-        minimum=1, maximum=12, step=1,
-    )  # fmt: skip
+        1,
+        "Clip skip",
+        "slider",
+        "Keep 1. Choose 2 only for checkpoints that say so, such as anime ones. SDXL has its own and ignores it.",
+        minimum=1,
+        maximum=12,
+        step=1,
+    )
 
 
 def switch(label: str, help: str) -> Any:

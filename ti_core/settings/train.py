@@ -1,4 +1,4 @@
-"""The options of the Train tab (reference 1.3), and those of going on with a run."""
+"""The options of the Train tab (A1111 1.10.1, modules/ui.py), and those of going on with a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ti_core.errors import SettingsError
-from ti_core.options import Settings, option
-from ti_core.prompts import split_at_names
-from ti_core.schedule import parse_schedule
+from ti_core.settings.option import Settings, option
+from ti_core.settings.prompts import split_at_names
+from ti_core.settings.schedule import parse_schedule
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
     MIN_SIZE_PX,
@@ -35,27 +35,44 @@ _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are train
 
 def _preview_size(side: str) -> Any:
     return option(
-        OWN_SIZE, f"Preview {side.lower()}", "number", f"In pixels. Keep 0: the {side} of the training. Larger previews take longer and need more memory.",
-        minimum=0, maximum=MAX_SIZE_PX, step=8,
-    )  # fmt: skip
+        OWN_SIZE,
+        f"Preview {side.lower()}",
+        "number",
+        f"In pixels. Keep 0: the {side} of the training. Larger previews take longer and need more memory.",
+        minimum=0,
+        maximum=MAX_SIZE_PX,
+        step=8,
+    )
 
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """The Train sub-tab (reference 1.3), in its order, then ours."""
+    """The Train sub-tab (A1111 1.10.1, modules/ui.py), in its order, then ours."""
 
     embedding: str = option(
-        "", "Embedding", "dropdown", "Choose the embedding to train. Make one in the Create embedding tab first.", required=True, a1111="embedding_name"
+        "",
+        "Embedding",
+        "dropdown",
+        "Choose the embedding to train. Make one in the Create embedding tab first.",
+        required=True,
+        a1111="embedding_name",
     )
     learning_rate: str = option(
-        "0.005", "Embedding Learning rate", "textbox",
-        "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10, then the next). Too high breaks the embedding.",
-        required=True, a1111="learn_rate", takes_number=True)  # fmt: skip
+        "0.005",
+        "Embedding Learning rate",
+        "textbox",
+        "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10,"
+        " then the next). Too high breaks the embedding.",
+        required=True,
+        a1111="learn_rate",
+        takes_number=True,
+    )
     clip_grad_mode: str = option(
         "disabled",
         "Gradient Clipping",
         "dropdown",
-        "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value beside it.",
+        "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value"
+        " beside it.",
         choices=CLIPPING_MODES,
         a1111="clip_grad_mode",
     )
@@ -63,16 +80,24 @@ class TrainSettings(Settings):
         "0.1",
         "Gradient clip value",
         "textbox",
-        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is disabled.",
+        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is"
+        " disabled.",
         placeholder="Gradient clip value",
         a1111="clip_grad_value",
         takes_number=True,
     )
-    batch_size: int = option(1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size")
+    batch_size: int = option(
+        1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size"
+    )
     gradient_accumulation_steps: int = option(
-        1, "Gradient accumulation steps", "number",
+        1,
+        "Gradient accumulation steps",
+        "number",
         "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
-        minimum=1, step=1, a1111="gradient_step")  # fmt: skip
+        minimum=1,
+        step=1,
+        a1111="gradient_step",
+    )
     dataset_directory: str = option(
         "",
         "Dataset directory",
@@ -83,13 +108,20 @@ class TrainSettings(Settings):
         a1111="data_root",
     )
     log_directory: str = option(
-        "textual_inversion", "Log directory", "textbox", "Keep textual_inversion. Previews and copies are saved in a dated folder there.", placeholder="Path to directory where to write outputs",
-        required=True, a1111="log_directory")  # fmt: skip
+        "textual_inversion",
+        "Log directory",
+        "textbox",
+        "Keep textual_inversion. Previews and copies are saved in a dated folder there.",
+        placeholder="Path to directory where to write outputs",
+        required=True,
+        a1111="log_directory",
+    )
     template_file: str = option(
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
-        "Choose the sentences used in training. For a person take Custom_subject_filewords.txt or subject_filewords.txt, which use your captions.",
+        "Choose the sentences used in training. For a person take Custom_subject_filewords.txt or"
+        " subject_filewords.txt, which use your captions.",
         required=True,
         a1111="template_file",
     )
@@ -102,33 +134,55 @@ class TrainSettings(Settings):
         "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
         a1111="varsize",
     )
-    steps: int = option(100_000, "Max steps", "number", "Training ends at this step. 150 is enough for the face recipe.", minimum=1, step=1, a1111="steps")
+    steps: int = option(
+        100_000,
+        "Max steps",
+        "number",
+        "Training ends at this step. 150 is enough for the face recipe.",
+        minimum=1,
+        step=1,
+        a1111="steps",
+    )
     image_every: int = option(
-        500, "Save an image to log directory every N steps, 0 to disable", "number", "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
-        minimum=0, step=1, a1111="create_image_every")  # fmt: skip
+        500,
+        "Save an image to log directory every N steps, 0 to disable",
+        "number",
+        "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
+        minimum=0,
+        step=1,
+        a1111="create_image_every",
+    )
     save_every: int = option(
-        500, "Save a copy of embedding to log directory every N steps, 0 to disable", "number",
+        500,
+        "Save a copy of embedding to log directory every N steps, 0 to disable",
+        "number",
         "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
-        minimum=0, step=1, a1111="save_embedding_every")  # fmt: skip
+        minimum=0,
+        step=1,
+        a1111="save_embedding_every",
+    )
     alpha_as_weight: bool = option(
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
-        "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the Preprocess tab have no transparent parts.",
+        "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the"
+        " Preprocess tab have no transparent parts.",
         a1111="use_weight",
     )
     cards: bool = option(
         True,
         "Save images with embedding in PNG chunks",
         "checkbox",
-        "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a file.",
+        "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a"
+        " file.",
         a1111="save_image_with_stored_embedding",
     )
     preview_from_txt2img: bool = option(
         False,
         "Read parameters (prompt, etc...) from txt2img tab when making previews",
         "checkbox",
-        "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed. Write the embedding's name into that prompt.",
+        "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed."
+        " Write the embedding's name into that prompt.",
         a1111="preview_from_txt2img",
     )
     shuffle_tags: bool = option(
@@ -139,11 +193,23 @@ class TrainSettings(Settings):
         a1111="shuffle_tags",
     )
     tag_drop_out: float = option(
-        0.0, "Drop out tags when creating prompts.", "slider", "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
-        minimum=0, maximum=1, step=0.1, a1111="tag_drop_out")  # fmt: skip
+        0.0,
+        "Drop out tags when creating prompts.",
+        "slider",
+        "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
+        minimum=0,
+        maximum=1,
+        step=0.1,
+        a1111="tag_drop_out",
+    )
     latent_sampling_method: str = option(
-        "once", "Choose latent sampling method", "radio", "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
-        choices=LATENT_METHODS, a1111="latent_sampling_method")  # fmt: skip
+        "once",
+        "Choose latent sampling method",
+        "radio",
+        "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
+        choices=LATENT_METHODS,
+        a1111="latent_sampling_method",
+    )
     seed: int = option(
         0,
         "Seed",
@@ -154,14 +220,24 @@ class TrainSettings(Settings):
         step=1,
     )
     csv_every: int = option(
-        1, "Save an csv containing the loss to log directory every N steps, 0 to disable", "number", "How often a row is added to textual_inversion_loss.csv. Keep 1.",
-        minimum=0, step=1,
-    )  # fmt: skip
+        1,
+        "Save an csv containing the loss to log directory every N steps, 0 to disable",
+        "number",
+        "How often a row is added to textual_inversion_loss.csv. Keep 1.",
+        minimum=0,
+        step=1,
+    )
     tensorboard: bool = option(
-        False, "Enable tensorboard logging.", "checkbox", "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it."
+        False,
+        "Enable tensorboard logging.",
+        "checkbox",
+        "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it.",
     )
     tensorboard_images: bool = option(
-        False, "Save generated images within tensorboard.", "checkbox", "Also shows the previews there. Only with tensorboard logging."
+        False,
+        "Save generated images within tensorboard.",
+        "checkbox",
+        "Also shows the previews there. Only with tensorboard logging.",
     )
     tensorboard_flush_s: int = option(
         120,
@@ -173,7 +249,8 @@ class TrainSettings(Settings):
     )
     save_optimizer_state: bool = option(
         True,
-        "Saves Optimizer state as separate *.optim file. Training of embedding can be resumed with the matching optim file.",
+        "Saves Optimizer state as separate *.optim file. Training of embedding can be resumed with the matching optim"
+        " file.",
         "checkbox",
         "Keep it ticked: training on later then continues exactly where it ended.",
     )
@@ -181,85 +258,172 @@ class TrainSettings(Settings):
         "",
         "Filename word regex",
         "textbox",
-        "Leave it empty. For pictures without a .txt, those who know regular expressions may say which parts of the file name are words, such as [a-z]+.",
+        "Leave it empty. For pictures without a .txt, those who know regular expressions may say which parts of the"
+        " file name are words, such as [a-z]+.",
     )
-    filename_join_string: str = option(" ", "Filename join string", "textbox", "What stands between the words found by the field above. Keep the space.")
+    filename_join_string: str = option(
+        " ",
+        "Filename join string",
+        "textbox",
+        "What stands between the words found by the field above. Keep the space.",
+    )
     preview_prompt: str = option(
-        "", "Preview prompt", "textbox", "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name."
+        "",
+        "Preview prompt",
+        "textbox",
+        "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name.",
     )
     preview_prompts: str = option(
-        OF_THE_RUN, "Where Preview prompt is empty", "radio",
-        "Keep same for the whole run: one prompt of the training, drawn by the Seed, so that only the training changes the picture. The other takes a new one each time.",
+        OF_THE_RUN,
+        "Where Preview prompt is empty",
+        "radio",
+        "Keep same for the whole run: one prompt of the training, drawn by the Seed, so that only the training changes"
+        " the picture. The other takes a new one each time.",
         choices=(OF_THE_RUN, OF_EACH_STEP),
-    )  # fmt: skip
-    preview_negative_prompt: str = option("", "Preview negative prompt", "textbox", "What previews should not show. May stay empty.")
+    )
+    preview_negative_prompt: str = option(
+        "", "Preview negative prompt", "textbox", "What previews should not show. May stay empty."
+    )
     preview_sampler: str = option(
-        SAMPLERS[0], "Preview sampling method", "dropdown", "How previews are worked out of noise. Keep DPM++ 2M Karras.", choices=SAMPLERS
+        SAMPLERS[0],
+        "Preview sampling method",
+        "dropdown",
+        "How previews are worked out of noise. Keep DPM++ 2M Karras.",
+        choices=SAMPLERS,
     )
     preview_steps: int = option(
-        12, "Preview sampling steps", "slider", "12 shows what there is to see; more paint a little finer and take longer.", minimum=1, maximum=150, step=1
+        12,
+        "Preview sampling steps",
+        "slider",
+        "12 shows what there is to see; more paint a little finer and take longer.",
+        minimum=1,
+        maximum=150,
+        step=1,
     )
-    preview_cfg_scale: float = option(7.0, "Preview CFG Scale", "slider", "How strictly previews follow the prompt. Keep 7.", minimum=1, maximum=30, step=0.5)
+    preview_cfg_scale: float = option(
+        7.0,
+        "Preview CFG Scale",
+        "slider",
+        "How strictly previews follow the prompt. Keep 7.",
+        minimum=1,
+        maximum=30,
+        step=0.5,
+    )
     preview_seed: int = option(
-        1, "Preview seed", "number", "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
-        minimum=-1, maximum=2**32 - 1, step=1,
-    )  # fmt: skip
+        1,
+        "Preview seed",
+        "number",
+        "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
+        minimum=-1,
+        maximum=2**32 - 1,
+        step=1,
+    )
     preview_width: int = _preview_size("Width")
     preview_height: int = _preview_size("Height")
     norm_control: str = option(
-        "none", "Length of the vectors", "dropdown",
-        "Keep none with the face recipe, as A1111 does. direction only keeps the word as strong as ordinary words, so that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at each step.",
+        "none",
+        "Length of the vectors",
+        "dropdown",
+        "Keep none with the face recipe, as A1111 does. direction only keeps the word as strong as ordinary words, so"
+        " that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at"
+        " each step.",
         choices=NORM_CONTROLS,
-    )  # fmt: skip
+    )
     noise_spread: str = option(
-        "independent", "Timesteps and noise", "dropdown",
-        "How much noise each picture gets. Keep independent, as A1111 does. even gives a step's pictures amounts that are spread evenly, and paired noise also gives two of them opposite noise; neither helped where it was measured.",
+        "independent",
+        "Timesteps and noise",
+        "dropdown",
+        "How much noise each picture gets. Keep independent, as A1111 does. even gives a step's pictures amounts that"
+        " are spread evenly, and paired noise also gives two of them opposite noise; neither helped where it was"
+        " measured.",
         choices=NOISE_SPREADS,
-    )  # fmt: skip
+    )
     average_decay: float = option(
-        0.0, "Average of the vectors (EMA)", "slider",
-        "Keep 0, as A1111 does. 0.9 saves and shows the average of about the last ten steps, which calms a training that jumps.", minimum=0, maximum=0.999, step=0.001,
-    )  # fmt: skip
+        0.0,
+        "Average of the vectors (EMA)",
+        "slider",
+        "Keep 0, as A1111 does. 0.9 saves and shows the average of about the last ten steps, which calms a training"
+        " that jumps.",
+        minimum=0,
+        maximum=0.999,
+        step=0.001,
+    )
     evaluate_every: int = option(
-        WITH_EACH_PREVIEW, "Evaluate every N steps, 0 to disable", "number",
-        "Tests each step on the same pictures, so that steps can be compared, and marks the best one. Keep -1: with each preview, or more rarely where that would take too long.",
-        minimum=WITH_EACH_PREVIEW, step=1,
-    )  # fmt: skip
+        WITH_EACH_PREVIEW,
+        "Evaluate every N steps, 0 to disable",
+        "number",
+        "Tests each step on the same pictures, so that steps can be compared, and marks the best one. Keep -1: with"
+        " each preview, or more rarely where that would take too long.",
+        minimum=WITH_EACH_PREVIEW,
+        step=1,
+    )
     held_out: int = option(
-        0, "Photos held out for the evaluation", "number",
-        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or more; 0 evaluates on the training pictures.",
-        minimum=0, step=1,
-    )  # fmt: skip
+        0,
+        "Photos held out for the evaluation",
+        "number",
+        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or"
+        " more; 0 evaluates on the training pictures.",
+        minimum=0,
+        step=1,
+    )
     early_stop: int = option(
-        0, "Stop after N evaluations without a better one, 0 to disable", "number",
-        "Keep 0 with the face recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no better than the best.", minimum=0, step=1,
-    )  # fmt: skip
+        0,
+        "Stop after N evaluations without a better one, 0 to disable",
+        "number",
+        "Keep 0 with the face recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no"
+        " better than the best.",
+        minimum=0,
+        step=1,
+    )
     micro_batch: int = option(
-        0, "Pictures at once", "number",
-        "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory runs out.", minimum=0, step=1,
-    )  # fmt: skip
+        0,
+        "Pictures at once",
+        "number",
+        "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory"
+        " runs out.",
+        minimum=0,
+        step=1,
+    )
     gradient_checkpointing: str = switch(
-        "Gradient checkpointing", "Keep Automatic. on needs much less memory and takes nearly half as long again; the result is the same."
+        "Gradient checkpointing",
+        "Keep Automatic. on needs much less memory and takes nearly half as long again; the result is the same.",
     )
     vae_to_ram: str = switch(
-        "Move VAE to RAM when training. Saves VRAM.", "Keep Automatic: it makes room where the device's memory is short, and is brought back for each preview."
+        "Move VAE to RAM when training. Saves VRAM.",
+        "Keep Automatic: it makes room where the device's memory is short, and is brought back for each preview.",
     )
     encoders_to_ram: str = switch(
-        "Move CLIP to RAM when training. Saves VRAM.", "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer."
+        "Move CLIP to RAM when training. Saves VRAM.",
+        "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer.",
     )
     coarse_share: float = option(
-        0.0, "Coarse to fine", "slider",
-        "Which share of the steps, from the first, looks at pictures of three quarters of the size, which takes about half the time. Keep 0, as A1111 does: on the built-in model it cost likeness. Try 0.5 only with a large checkpoint, if a training takes hours.",
-        minimum=0, maximum=0.9, step=0.05,
-    )  # fmt: skip
+        0.0,
+        "Coarse to fine",
+        "slider",
+        "Which share of the steps, from the first, looks at pictures of three quarters of the size, which takes about"
+        " half the time. Keep 0, as A1111 does: on the built-in model it cost likeness. Try 0.5 only with a large"
+        " checkpoint, if a training takes hours.",
+        minimum=0,
+        maximum=0.9,
+        step=0.05,
+    )
     compile_unet: str = switch(
-        "Compile the UNet", "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at the start."
+        "Compile the UNet",
+        "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at"
+        " the start.",
     )
     gpus: int = option(
-        1, "GPUs", "number", "How many graphics cards share each step's pictures. Choose all that this computer has, but no more than a step has pictures; the result is the same.",
-        minimum=1, step=1,
-    )  # fmt: skip
-    vae_slicing: str = switch("VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.")
+        1,
+        "GPUs",
+        "number",
+        "How many graphics cards share each step's pictures. Choose all that this computer has, but no more than a step"
+        " has pictures; the result is the same.",
+        minimum=1,
+        step=1,
+    )
+    vae_slicing: str = switch(
+        "VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards."
+    )
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()
     prediction_type: str = prediction_option()
@@ -279,11 +443,19 @@ class TrainSettings(Settings):
         try:
             re.compile(self.filename_word_regex)
         except re.error as error:
-            found.append(f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it empty.")
-        name = self.embedding.strip()
-        if self.preview_prompt.strip() and name and not any(found for found, _ in split_at_names(self.preview_prompt, [name])):
             found.append(
-                f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the name or leave the prompt empty."
+                f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it"
+                " empty."
+            )
+        name = self.embedding.strip()
+        if (
+            self.preview_prompt.strip()
+            and name
+            and not any(found for found, _ in split_at_names(self.preview_prompt, [name]))
+        ):
+            found.append(
+                f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the"
+                " name or leave the prompt empty."
             )
         for label, size in (("Preview width", self.preview_width), ("Preview height", self.preview_height)):
             if 0 < size < MIN_SIZE_PX:
@@ -296,5 +468,9 @@ class ResumeSettings(Settings):
     """Going on with a training that was interrupted; its own settings lie in the run's folder."""
 
     run_folder: str = option(
-        "", "Run folder", "textbox", "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.", required=True
+        "",
+        "Run folder",
+        "textbox",
+        "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.",
+        required=True,
     )

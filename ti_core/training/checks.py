@@ -1,16 +1,18 @@
-"""Everything about a run that can be checked without torch and without opening a picture; all problems are reported at once."""
+"""Everything about a run that can be checked without torch and without opening a picture; all problems are reported
+at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from ti_core.checkpoints.library import find_embedding, find_embeddings, find_usable_checkpoint, known_name
 from ti_core.data.images import find_images
 from ti_core.errors import SettingsError, UserError
-from ti_core.library import find_embedding, find_embeddings, find_usable_checkpoint, known_name
 from ti_core.models.device import told_device
-from ti_core.prompts import find_template, load_template
-from ti_core.run_folder import RunFolder, saved_facts
+from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import ResumeSettings, TrainSettings
+from ti_core.settings.prompts import find_template, load_template
 from ti_core.workspace import Workspace
 
 
@@ -43,7 +45,10 @@ def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
     folder = workspace.writable_folder(settings.run_folder, "Run folder")
     facts = saved_facts(folder)
     if facts is None:
-        raise UserError(f"Run folder '{settings.run_folder}' holds no state to go on from.", "Choose the folder of an interrupted run, or train again.")
+        raise UserError(
+            f"Run folder '{settings.run_folder}' holds no state to go on from.",
+            "Choose the folder of an interrupted run, or train again.",
+        )
     return RunFolder(folder, facts["name"], facts["suffix"])
 
 
@@ -53,12 +58,19 @@ def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
     name = known_name(settings.embedding, workspace)
     if find_embedding(name, workspace) is None:
         there = ", ".join(find_embeddings(workspace)) or "none yet"
-        raise UserError(f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}.")
+        raise UserError(
+            f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}."
+        )
 
 
 def _check_dataset(settings: TrainSettings, workspace: Workspace) -> None:
-    if settings.dataset_directory.strip() and not find_images(workspace.folder(settings.dataset_directory, "Dataset directory")):
-        raise UserError(f"Dataset directory '{settings.dataset_directory}' holds no pictures.", "Preprocess your photos first, or choose another folder.")
+    if settings.dataset_directory.strip() and not find_images(
+        workspace.folder(settings.dataset_directory, "Dataset directory")
+    ):
+        raise UserError(
+            f"Dataset directory '{settings.dataset_directory}' holds no pictures.",
+            "Preprocess your photos first, or choose another folder.",
+        )
 
 
 def _check_template(settings: TrainSettings, workspace: Workspace) -> None:
@@ -81,4 +93,7 @@ def _check_devices(settings: TrainSettings, workspace: Workspace) -> None:
 
 def check_count(wanted: int, there: int) -> None:
     if wanted > there:
-        raise UserError(f"GPUs is {wanted}, but this computer has {there}.", f"Choose {there} or fewer." if there > 1 else "Choose 1.")
+        raise UserError(
+            f"GPUs is {wanted}, but this computer has {there}.",
+            f"Choose {there} or fewer." if there > 1 else "Choose 1.",
+        )

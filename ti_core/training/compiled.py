@@ -1,4 +1,6 @@
-"""Whether the UNet is compiled for training: only where it pays, and only if the compiled one gives the gradient of the plain one."""
+"""Whether the UNet is compiled for training: only where it pays, and only if the compiled one gives the gradient of
+the plain one.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ _, ON, OFF = SWITCHES
 PAYS_FROM_S = 600
 """Compiling takes one to two minutes and gains a tenth or two, so a training that is soon over is better without."""
 ALIKE = 0.999
-"""Least cosine between the two gradients. On a CPU torch.compile once gave 0.72, with a loss that looked right (stack notes 3)."""
+"""Least cosine between the two gradients. On a CPU torch.compile once gave 0.72, with a loss that looked right
+(docs/performance.md).
+"""
 
 
 def try_compiled(run: Run, seconds_left: float) -> None:
-    """Compile the UNet for the rest of the run if the user or the time left says so; a wrong or failed one is refused with a Notice.
+    """Compile the UNet for the rest of the run if the user or the time left says so; a wrong or failed one is
+    refused with a Notice.
 
-    Previews go on with the plain UNet. A compiled one keeps what it likes for the backward pass, so the frugal forwards make way for it.
+    Previews go on with the plain UNet. A compiled one keeps what it likes for the backward pass, so the frugal
+    forwards make way for it.
     """
     sd, choice = run.sd, run.settings.compile_unet
     wanted = sd.device.type == "cuda" and seconds_left > PAYS_FROM_S and not sd.unet.is_gradient_checkpointing
@@ -35,7 +41,10 @@ def try_compiled(run: Run, seconds_left: float) -> None:
         alike = float(torch.nn.functional.cosine_similarity(_gradient(run), plain, dim=0))
         problem = "" if alike > ALIKE else f"its gradient is not that of the plain one (cosine {alike:.4f})"
     except Exception as error:  # noqa: BLE001 - whatever keeps it from being compiled, the plain UNet can still be trained with
-        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120] if str(error).strip() else 'no reason given'}"
+        problem = (
+            f"{type(error).__name__}:"
+            f" {str(error).strip().splitlines()[0][:120] if str(error).strip() else 'no reason given'}"
+        )
     if problem:
         sd.compiled_unet = None
         save_memory(sd.unet)

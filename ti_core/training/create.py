@@ -1,11 +1,20 @@
-"""Makes a new embedding from the words that describe it (the Create embedding tab, reference 3.1)."""
+"""Makes a new embedding from the words that describe it (the Create embedding tab, A1111 1.10.1,
+textual_inversion.py: Embedding, create_embedding).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ti_core.checkpoints.library import (
+    TRAINABLE,
+    embedding_suffix,
+    find_embeddings,
+    find_usable_checkpoint,
+    is_embedding,
+    optimizer_file,
+)
 from ti_core.errors import UserError
-from ti_core.library import TRAINABLE, embedding_suffix, find_embeddings, find_usable_checkpoint, is_embedding, optimizer_file
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace, clean_embedding_name
@@ -19,16 +28,21 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     alike = [other for other in find_embeddings(workspace) if other.lower() == name.lower()]
     there = name if name in alike else next(iter(alike), None)
     if there is not None and not (there == name and settings.overwrite):
-        or_else = ", or tick Overwrite Old Embedding" if there == name else "; prompts make no difference between capital and small letters"
+        or_else = (
+            ", or tick Overwrite Old Embedding"
+            if there == name
+            else "; prompts make no difference between capital and small letters"
+        )
         raise UserError(f"An embedding called '{there}' exists already.", f"Choose another name{or_else}.")
     return workspace.embeddings / f"{name}{embedding_suffix(family.encoders)}"
 
 
 def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
-    """Write `embeddings/<name>.pt` (SDXL: `.safetensors`) and return its path. Raises UserError with nothing written.
+    """Write `embeddings/<name>.pt` (SDXL: `.safetensors`) and return its path. Raises UserError with nothing
+    written.
 
-    Each text encoder gets the rows of its own token table. An overwritten embedding goes in whatever format it was, and its optimizer's state with it.
-    torch is imported only once the form is known to be right.
+    Each text encoder gets the rows of its own token table. An overwritten embedding goes in whatever format it was,
+    and its optimizer's state with it. torch is imported only once the form is known to be right.
     """
     path = check_create(settings, workspace)
     from ti_core.embeddings.embedding import Embedding, initial_rows
@@ -38,7 +52,9 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     vectors, text = {}, settings.initialization_text
     for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():
         ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
-        read = ids if encoder == "clip_h" else ids[: settings.vectors]  # A1111 cuts the text for CLIP-L, and not for SD2's
+        read = (
+            ids if encoder == "clip_h" else ids[: settings.vectors]
+        )  # A1111 cuts the text for CLIP-L, and not for SD2's
         vectors[encoder] = initial_rows(table[read], settings.vectors, table.shape[1])
     save_embedding(path, Embedding(path.stem, vectors))
     for file in (path.with_suffix(suffix) for suffix in TRAINABLE):

@@ -1,4 +1,5 @@
-"""A loss that means something: always on the same pictures, prompts, noise and timesteps, so that only the vectors can change it.
+"""A loss that means something: always on the same pictures, prompts, noise and timesteps, so that only the vectors
+can change it.
 
 The training's own loss is another task at each step, and its noise hides what is learned (DVAR, arXiv 2302.04841).
 """
@@ -13,27 +14,38 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ti_core.best_step import best_step, evaluations_without_gain, load_history
 from ti_core.errors import Interrupted
 from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
-from ti_core.prompts import build_prompt
+from ti_core.runs.best_step import best_step, evaluations_without_gain, load_history
 from ti_core.settings import WITH_EACH_PREVIEW
-from ti_core.training.diffusion import add_noise, generator_for, parts_of_one_shape, prompt_random, squared_error, target_of
+from ti_core.settings.prompts import build_prompt
+from ti_core.training.diffusion import (
+    add_noise,
+    generator_for,
+    parts_of_one_shape,
+    prompt_random,
+    squared_error,
+    target_of,
+)
 from ti_core.training.norms import usual_lengths
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
 
 SHARE_OF_TIME = 0.08
 FORWARD_COST = 0.55
-"""One evaluated input in image passes: a forward pass of the UNet against forward and backward (0.45 measured with SD1.5, 0.55 with Portraits)."""
+"""One evaluated input in image passes: a forward pass of the UNet against forward and backward (0.45 measured with
+SD1.5, 0.55 with Portraits).
+"""
 FEWEST, MOST = 8, 60
 """Inputs of one evaluation. Fewer than 8 tell nothing; more than 60 tell no more."""
 
 
 @dataclass
 class Evaluation:
-    """What is evaluated, and how it came out so far. `images` are numbers of the run's pictures, one per input; `every` 0 is never."""
+    """What is evaluated, and how it came out so far. `images` are numbers of the run's pictures, one per input;
+    `every` 0 is never.
+    """
 
     every: int
     images: list[int]
@@ -57,7 +69,8 @@ NO_EVALUATION = Evaluation(0, [], (0.0, 0.0))
 
 
 def plan_evaluation(run: Run) -> Evaluation:
-    """How often, and on what: as often as asked for and as many inputs as cost less than SHARE_OF_TIME of the training; says so in a Notice.
+    """How often, and on what: as often as asked for and as many inputs as cost less than SHARE_OF_TIME of the
+    training; says so in a Notice.
 
     Where even the fewest inputs would cost more, it is done at every second, third, ... of the steps asked for.
     """
@@ -70,20 +83,41 @@ def plan_evaluation(run: Run) -> Evaluation:
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
-    images = [pictures[i * len(pictures) // count] for i in range(count)] if len(pictures) > count else list(itertools.islice(itertools.cycle(pictures), count))
-    what = f"{len(held_out)} held-out pictures" if held_out else f"{len(set(images))} of the training pictures with fixed noise"
+    images = (
+        [pictures[i * len(pictures) // count] for i in range(count)]
+        if len(pictures) > count
+        else list(itertools.islice(itertools.cycle(pictures), count))
+    )
+    what = (
+        f"{len(held_out)} held-out pictures"
+        if held_out
+        else f"{len(set(images))} of the training pictures with fixed noise"
+    )
     evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
     if run.step:
-        evaluation.history = {step: losses for step, losses in load_history(run.folder.events_file, evaluation.inputs).items() if step <= run.step}
+        evaluation.history = {
+            step: losses
+            for step, losses in load_history(run.folder.events_file, evaluation.inputs).items()
+            if step <= run.step
+        }
     if (plan.first_step // every + 1) * every > plan.steps and not evaluation.history:
-        return _no_evaluation(run, f"that is done every {every} steps" + (", because more often would take a tenth of the time" if every > asked else ""))
-    run.log(Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked."))
+        return _no_evaluation(
+            run,
+            f"that is done every {every} steps"
+            + (", because more often would take a tenth of the time" if every > asked else ""),
+        )
+    run.log(
+        Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked.")
+    )
     return evaluation
 
 
 def _no_evaluation(run: Run, why: str) -> Evaluation:
     run.log(
-        Notice(f"No step of this training is evaluated: {why}. So none is marked as the best{', and it does not stop early' * bool(run.settings.early_stop)}.")
+        Notice(
+            f"No step of this training is evaluated: {why}. So none is marked as the"
+            f" best{', and it does not stop early' * bool(run.settings.early_stop)}."
+        )
     )
     return NO_EVALUATION
 
@@ -91,33 +125,63 @@ def _no_evaluation(run: Run, why: str) -> Evaluation:
 def _sign_of(run: Run, images: list[int]) -> str:
     settings, examples = run.settings, [run.inputs.examples[i] for i in images]
     contents = [hashlib.sha256(example.path.read_bytes()).hexdigest() for example in examples]
-    told = [contents, describe_inputs(examples, run.others.hashes), run.inputs.lines, [list(run.latents.mean[i].shape) for i in images], run.sd.hash, run.sd.clip_skip, run.sd.prediction,
-            run.sd.other_vae, settings.seed, settings.alpha_as_weight, settings.precision]  # fmt: skip
+    told = [
+        contents,
+        describe_inputs(examples, run.others.hashes),
+        run.inputs.lines,
+        [list(run.latents.mean[i].shape) for i in images],
+        run.sd.hash,
+        run.sd.clip_skip,
+        run.sd.prediction,
+        run.sd.other_vae,
+        settings.seed,
+        settings.alpha_as_weight,
+        settings.precision,
+    ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
-    losses = [round(loss, 6) for loss in losses_of(run, evaluation.images)]  # as they are kept, so that a resumed run compares the same numbers
+    losses = [
+        round(loss, 6) for loss in losses_of(run, evaluation.images)
+    ]  # as they are kept, so that a resumed run compares the same numbers
     if not all(math.isfinite(loss) for loss in losses):
         run.log(Notice(f"The evaluation of step {run.step} broke down (a number grew too large), so it is left out."))
         return
     evaluation.history[run.step] = losses
     best = best_step(evaluation.history)
-    norm = float(next(iter(run.shown.values())).norm(dim=1).max())  # of the first text encoder: its words are those of `usual_lengths`
-    run.log(Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs))
+    norm = float(
+        next(iter(run.shown.values())).norm(dim=1).max()
+    )  # of the first text encoder: its words are those of `usual_lengths`
+    run.log(
+        Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs)
+    )
 
 
 @torch.no_grad()
 def losses_of(run: Run, images: list[int]) -> list[float]:
-    """The loss on each input; raises Interrupted between two micro-batches. Image i with the i-th of evenly spread timesteps, in mixed order, and noise of its own."""
+    """The loss on each input; raises Interrupted between two micro-batches. Image i with the i-th of evenly spread
+    timesteps, in mixed order, and noise of its own.
+    """
     sd, count = run.sd, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
-    timesteps = ((torch.arange(count) + 0.5) / count * len(sd.signal)).long()[torch.randperm(count, generator=generator)].to(sd.device)
+    timesteps = (
+        ((torch.arange(count) + 0.5) / count * len(sd.signal))
+        .long()[torch.randperm(count, generator=generator)]
+        .to(sd.device)
+    )
     clean = [run.latents.mean[i] for i in images]
     noise = [torch.randn(one.shape, generator=generator).to(sd.device) for one in clean]
     prompts = [
-        build_prompt(run.inputs.lines[i % len(run.inputs.lines)], run.inputs.examples[image].caption, run.name, prompt_random(0, 0, i), False, 0.0)
+        build_prompt(
+            run.inputs.lines[i % len(run.inputs.lines)],
+            run.inputs.examples[image].caption,
+            run.name,
+            prompt_random(0, 0, i),
+            False,
+            0.0,
+        )
         for i, image in enumerate(images)
     ]
     told = PromptEncoder(sd).encode(prompts, run.words(run.shown))

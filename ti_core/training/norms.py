@@ -1,4 +1,5 @@
-"""Keeps trained vectors in the range of the checkpoint's own words: a soft pull of their length, or their direction alone.
+"""Keeps trained vectors in the range of the checkpoint's own words: a soft pull of their length, or their direction
+alone.
 
 Rates that learn fast make vectors ten times as long as any word, and long vectors drown the rest of the prompt.
 """
@@ -21,9 +22,11 @@ RANGE = (0.05, 0.95)
 
 @dataclass(frozen=True)
 class NormControl:
-    """What a run does about the length of its vectors, and the mean length of the checkpoint's words for each text encoder.
+    """What a run does about the length of its vectors, and the mean length of the checkpoint's words for each text
+    encoder.
 
-    `mode` is one of NORM_CONTROLS in settings/train.py. Directional Textual Inversion (arXiv 2512.13672) holds the mean and trains the direction alone.
+    `mode` is one of NORM_CONTROLS in settings/train.py. Directional Textual Inversion (arXiv 2512.13672) holds the
+    mean and trains the direction alone.
     """
 
     mode: str
@@ -31,7 +34,9 @@ class NormControl:
 
     @torch.no_grad()
     def turn_only(self, vectors: Mapping[str, Tensor]) -> None:
-        """Before the optimizer's step: take from each gradient the part that only makes its vector longer or shorter."""
+        """Before the optimizer's step: take from each gradient the part that only makes its vector longer or
+        shorter.
+        """
         if self.mode != "direction only":
             return
         for rows in vectors.values():
@@ -46,7 +51,13 @@ class NormControl:
             return
         for encoder, rows in vectors.items():
             ratio = self.mean[encoder] / rows.norm(dim=1, keepdim=True)
-            rows.mul_(torch.where(ratio.isfinite(), ratio if self.mode == "direction only" else ratio**SOFT_PULL, torch.ones_like(ratio)))
+            rows.mul_(
+                torch.where(
+                    ratio.isfinite(),
+                    ratio if self.mode == "direction only" else ratio**SOFT_PULL,
+                    torch.ones_like(ratio),
+                )
+            )
 
 
 def norm_control(mode: str, sd: StableDiffusion) -> NormControl:
@@ -68,7 +79,9 @@ def usual_lengths(sd: StableDiffusion) -> tuple[float, float]:
 
 @torch.no_grad()
 def move_average(average: Mapping[str, Tensor], vectors: Mapping[str, Tensor], decay: float, step: int) -> None:
-    """The running average (EMA) after update `step`, in place; the first ones count less, so that the start is soon forgotten."""
+    """The running average (EMA) after update `step`, in place; the first ones count less, so that the start is soon
+    forgotten.
+    """
     kept = min(decay, (1 + step) / (10 + step))
     for encoder, rows in average.items():
         rows.lerp_(vectors[encoder], 1 - kept)

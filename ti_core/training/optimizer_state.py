@@ -1,4 +1,6 @@
-"""The optimizer's state beside an embedding, `<name>.pt.optim`, so that training on continues instead of starting Adam anew (reference 2.11)."""
+"""The optimizer's state beside an embedding, `<name>.pt.optim`, so that training on continues instead of starting
+Adam anew (A1111 1.10.1, textual_inversion.py: train_embedding).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ti_core.checkpoints.library import optimizer_file
 from ti_core.embeddings.pt_file import plain_zip
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
-from ti_core.library import optimizer_file
 
 AVERAGES = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of each parameter."""
@@ -23,7 +25,9 @@ Rows = Mapping[str, Tensor]
 
 
 def checksum(vectors: Rows) -> str:
-    """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (reference 3.1)."""
+    """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (A1111 1.10.1,
+    textual_inversion.py: Embedding, create_embedding).
+    """
     result = 0
     values = torch.cat([rows.detach().float().cpu().flatten() for rows in vectors.values()])
     for value in (values * 100).to(torch.int32).tolist():
@@ -32,8 +36,13 @@ def checksum(vectors: Rows) -> str:
 
 
 def state_of(vectors: Rows, optimizer: torch.optim.Optimizer, average: Rows | None = None) -> dict[str, Any]:
-    """A copy of the state that belongs to these vectors, in A1111's layout. Where their average is what the embedding holds, the vectors go in too."""
-    content: dict[str, Any] = {"hash": checksum(average or vectors), "optimizer_state_dict": copy.deepcopy(optimizer.state_dict())}
+    """A copy of the state that belongs to these vectors, in A1111's layout. Where their average is what the
+    embedding holds, the vectors go in too.
+    """
+    content: dict[str, Any] = {
+        "hash": checksum(average or vectors),
+        "optimizer_state_dict": copy.deepcopy(optimizer.state_dict()),
+    }
     if average:
         content["trained"] = {encoder: rows.detach().cpu().clone() for encoder, rows in vectors.items()}
     return content
@@ -45,11 +54,13 @@ def save_state(embedding: Path, state: dict[str, Any]) -> Path:
 
 
 def load_state(embedding: Path, vectors: Rows, optimizer: torch.optim.Optimizer) -> bool:
-    """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors, which are the file's.
+    """Put the saved state into the optimizer; False where there is none, or none of exactly these vectors, which
+    are the file's.
 
     Where the file holds an average, the vectors that were trained are put back in place.
 
-    Of the optimizer's own settings in it none is used: the loop sets the schedule's rate before every update, and the rest is ours, whatever wrote it.
+    Of the optimizer's own settings in it none is used: the loop sets the schedule's rate before every update, and
+    the rest is ours, whatever wrote it.
     """
     try:
         content = load_torch_file(optimizer_file(embedding))
@@ -59,7 +70,11 @@ def load_state(embedding: Path, vectors: Rows, optimizer: torch.optim.Optimizer)
         for i, rows in enumerate(vectors.values()):
             if states[i]["exp_avg"].shape != rows.shape or states[i]["exp_avg_sq"].shape != rows.shape:
                 return False
-        trained = {encoder: content["trained"][encoder].reshape(rows.shape).to(rows) for encoder, rows in vectors.items()} if "trained" in content else {}
+        trained = (
+            {encoder: content["trained"][encoder].reshape(rows.shape).to(rows) for encoder, rows in vectors.items()}
+            if "trained" in content
+            else {}
+        )
         averages = {i: {name: states[i][name] for name in AVERAGES} for i in range(len(vectors))}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": averages})
         with torch.no_grad():

@@ -10,13 +10,15 @@ import numpy as np
 
 from ti_core.data.images import open_rgb
 from ti_core.events import Emit, Evaluated, Event, PreviewSaved, StepDone
-from ti_core.plan import RunPlan
-from ti_core.run_folder import RunFolder
+from ti_core.runs.folder import RunFolder
+from ti_core.runs.plan import RunPlan
 from ti_core.settings import TrainSettings
 
 
 class RunLog:
-    """Call it with an event, from the loop or the writer. As a context manager it closes TensorBoard's file at the end of the run, however it ends."""
+    """Call it with an event, from the loop or the writer. As a context manager it closes TensorBoard's file at the
+    end of the run, however it ends.
+    """
 
     def __init__(self, folder: RunFolder, plan: RunPlan, settings: TrainSettings, emit: Emit) -> None:
         self.folder, self.plan, self.settings, self.emit = folder, plan, settings, emit
@@ -45,15 +47,23 @@ class RunLog:
             self._board.add_scalar("Loss/evaluation", event.loss, event.step)
             self._board.add_scalar("Norm", event.norm, event.step)
         elif isinstance(event, PreviewSaved) and self.settings.tensorboard_images:
-            self._board.add_image("Preview", np.asarray(open_rgb(self.folder.preview(event.step))), event.step, dataformats="HWC")
+            self._board.add_image(
+                "Preview", np.asarray(open_rgb(self.folder.preview(event.step))), event.step, dataformats="HWC"
+            )
 
     def __enter__(self) -> RunLog:
         if self.settings.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder.tensorboard), flush_secs=self.settings.tensorboard_flush_s, purge_step=self.plan.first_step + 1)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(
+                str(self.folder.tensorboard),
+                flush_secs=self.settings.tensorboard_flush_s,
+                purge_step=self.plan.first_step + 1,
+            )  # type: ignore[no-untyped-call]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._board is not None:
             self._board.close()

@@ -1,4 +1,6 @@
-"""Where a run is, in one file of its folder: vectors, optimizer, step, rate and settings, written atomically, so that it goes on exactly."""
+"""Where a run is, in one file of its folder: vectors, optimizer, step, rate and settings, written atomically, so
+that it goes on exactly.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ from ti_core.data.dataset import Example
 from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
-from ti_core.options import KeptSettings
-from ti_core.run_folder import RunFolder, saved_facts
+from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import TrainSettings
+from ti_core.settings.option import KeptSettings
 from ti_core.training.optimizer_state import AVERAGES
 
 if TYPE_CHECKING:
@@ -30,9 +32,11 @@ VECTORS, AVERAGE, OPTIMIZER = "vectors.", "average.", "optimizer."
 
 @dataclass(frozen=True)
 class RunState:
-    """What `save_run_state` wrote; `average` is empty where none is kept. `refusals` counts the updates that were refused because their numbers were not finite.
+    """What `save_run_state` wrote; `average` is empty where none is kept. `refusals` counts the updates that were
+    refused because their numbers were not finite.
 
-    `checkpoint_hash` and `inputs` are None where another version of this program has not kept them. `notes` tell what else that version did not know, or knew.
+    `checkpoint_hash` and `inputs` are None where another version of this program has not kept them. `notes` tell
+    what else that version did not know, or knew.
     """
 
     folder: RunFolder
@@ -58,21 +62,32 @@ class RunState:
 
 
 def save_run_state(run: Run) -> Future[None]:
-    """Copy the state now, and have it written after all that the run has written before it, so that what it counts is on the disk too.
+    """Copy the state now, and have it written after all that the run has written before it, so that what it counts
+    is on the disk too.
 
-    `result()` of what it gives waits until it is there. The run's writer raises UserError, with the state before it intact, if the disk is full or the folder may not be written.
+    `result()` of what it gives waits until it is there. The run's writer raises UserError, with the state before it
+    intact, if the disk is full or the folder may not be written.
     """
     kept = ((VECTORS, run.vectors), (AVERAGE, run.average))
-    tensors = {prefix + encoder: rows.detach().cpu().clone().contiguous() for prefix, vectors in kept for encoder, rows in vectors.items()}
+    tensors = {
+        prefix + encoder: rows.detach().cpu().clone().contiguous()
+        for prefix, vectors in kept
+        for encoder, rows in vectors.items()
+    }
     for index, averages in run.optimizer.state_dict()["state"].items():
         for name in AVERAGES:
             tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
     facts = {
-        "step": str(run.step), "name": run.name, "suffix": run.folder.suffix, "settings": json.dumps(run.settings.to_dict()),
-        "refusals": str(run.refusals), "checkpoint_hash": run.sd.hash or "", "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
+        "step": str(run.step),
+        "name": run.name,
+        "suffix": run.folder.suffix,
+        "settings": json.dumps(run.settings.to_dict()),
+        "refusals": str(run.refusals),
+        "checkpoint_hash": run.sd.hash or "",
+        "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
         "preview_prompt": run.preview_prompt,
         "prediction": run.sd.prediction,
-    }  # fmt: skip
+    }
 
     def write() -> None:
         run.folder.check_there()
@@ -82,38 +97,64 @@ def save_run_state(run: Run) -> Future[None]:
 
 
 def load_run_state(folder: RunFolder) -> RunState:
-    """Raises UserError for a file that is missing or damaged. What another version wrote is used as far as it is known here, and told in `notes`."""
+    """Raises UserError for a file that is missing or damaged. What another version wrote is used as far as it is
+    known here, and told in `notes`.
+    """
     facts = saved_facts(folder.root)
     try:
         assert facts is not None, "there is no state, or one that no run wrote"
-        tensors = {key: tensor.clone() for key, tensor in load_file(folder.state).items()}  # the file itself stays mapped, and Windows then locks it
+        tensors = {
+            key: tensor.clone() for key, tensor in load_file(folder.state).items()
+        }  # the file itself stays mapped, and Windows then locks it
         kept = TrainSettings.from_kept(json.loads(facts["settings"]))
         if kept.wrong:
-            raise UserError(f"The settings of the run '{folder.root.name}' are damaged. {' '.join(kept.wrong)}", "Train on from its latest copy instead.")
+            raise UserError(
+                f"The settings of the run '{folder.root.name}' are damaged. {' '.join(kept.wrong)}",
+                "Train on from its latest copy instead.",
+            )
         folder = RunFolder(folder.root, facts["name"], facts["suffix"])
         vectors, average, optimizer = (
-            {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)} for prefix in (VECTORS, AVERAGE, OPTIMIZER)
+            {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+            for prefix in (VECTORS, AVERAGE, OPTIMIZER)
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
         refusals = int(facts.get("refusals", "0"))
         return RunState(
-            folder, kept.settings, embedding, average, optimizer, refusals, facts.get("checkpoint_hash"), facts.get("inputs"),
-            facts.get("preview_prompt", ""), facts.get("prediction", ""), _notes(kept, facts),
-        )  # fmt: skip
+            folder,
+            kept.settings,
+            embedding,
+            average,
+            optimizer,
+            refusals,
+            facts.get("checkpoint_hash"),
+            facts.get("inputs"),
+            facts.get("preview_prompt", ""),
+            facts.get("prediction", ""),
+            _notes(kept, facts),
+        )
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AssertionError, RecursionError) as error:
-        raise UserError(f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead.") from error
+        raise UserError(
+            f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead."
+        ) from error
 
 
 def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple[str, ...]:
     lacking = [name for name in ("refusals", "checkpoint_hash", "inputs") if name not in facts]
     told = kept.sentences()
     if lacking:
-        told.append(f"The state of this run was written by another version of this program, which kept no {', '.join(lacking)}; that is not compared.")
+        told.append(
+            f"The state of this run was written by another version of this program, which kept no {', '.join(lacking)};"
+            " that is not compared."
+        )
     return (*told, "So the run goes on, but perhaps not exactly as it would have.") if told else ()
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
-    """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that are named, by which what was changed
-    in between is noticed."""
-    told = [[example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])] for example in examples]
+    """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that
+    are named, by which what was changed in between is noticed.
+    """
+    told = [
+        [example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])]
+        for example in examples
+    ]
     return json.dumps([told, dict(hashes)], ensure_ascii=True)

@@ -8,6 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ti_core.checkpoints.library import (
+    CheckpointFile,
+    embedding_suffix,
+    find_embedding,
+    find_usable_checkpoint,
+    known_name,
+)
 from ti_core.data.captions import file_names_note
 from ti_core.data.dataset import Example, hold_out, scan_dataset
 from ti_core.data.picture_checks import picture_sentences
@@ -15,12 +22,11 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
-from ti_core.library import CheckpointFile, embedding_suffix, find_embedding, find_usable_checkpoint, known_name
 from ti_core.models.families import FAMILIES, Family
-from ti_core.plan import RunPlan, plan_run
-from ti_core.prompts import build_prompt, find_template, load_template, split_at_names
-from ti_core.schedule import Schedule, parse_schedule
+from ti_core.runs.plan import RunPlan, plan_run
 from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
+from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names
+from ti_core.settings.schedule import Schedule, parse_schedule
 from ti_core.training.checks import check_train
 from ti_core.workspace import Workspace
 
@@ -40,32 +46,54 @@ class Prepared:
 
 
 def _load_for_training(name: str, family: Family, title: str, workspace: Workspace) -> Embedding:
-    """The embedding of that name from a file of any format, its vectors under the names of the family's text encoders."""
+    """The embedding of that name from a file of any format, its vectors under the names of the family's text
+    encoders.
+    """
     path = find_embedding(name, workspace, first=embedding_suffix(family.encoders))
     assert path is not None, "check_train looks for the file"
     found = load_embedding(path)
     if len(found.vectors) != len(family.encoders):
-        is_for = "SDXL, with vectors for two text encoders" if len(found.vectors) > 1 else "Stable Diffusion 1 or 2, with vectors for one text encoder"
-        raise UserError(f"'{path.name}' is an embedding of {is_for}, but {title} is {family.title}.", "Create a new embedding with this checkpoint selected.")
+        is_for = (
+            "SDXL, with vectors for two text encoders"
+            if len(found.vectors) > 1
+            else "Stable Diffusion 1 or 2, with vectors for one text encoder"
+        )
+        raise UserError(
+            f"'{path.name}' is an embedding of {is_for}, but {title} is {family.title}.",
+            "Create a new embedding with this checkpoint selected.",
+        )
     vectors = found.vectors if len(family.encoders) > 1 else {family.encoders[0]: next(iter(found.vectors.values()))}
     return replace(found, name=name, vectors=vectors)
 
 
-def _teaching_lines(settings: TrainSettings, workspace: Workspace, name: str, captions: list[str], emit: Emit) -> list[str]:
-    """The template's lines whose prompts hold the name as a word of its own, each with every caption: the others would not train it.
+def _teaching_lines(
+    settings: TrainSettings, workspace: Workspace, name: str, captions: list[str], emit: Emit
+) -> list[str]:
+    """The template's lines whose prompts hold the name as a word of its own, each with every caption: the others
+    would not train it.
 
     A Notice tells of them; raises UserError if none is left.
     """
     lines, template = load_template(find_template(settings.template_file, workspace)), settings.template_file
     certain = [""] if settings.tag_drop_out else captions  # a tag that may be left out is none to count on
-    teaching = [line for line in lines if all(_names(build_prompt(line, caption, name, random.Random(0), False, 0), name) for caption in certain)]
+    teaching = [
+        line
+        for line in lines
+        if all(_names(build_prompt(line, caption, name, random.Random(0), False, 0), name) for caption in certain)
+    ]
     if not teaching:
         raise UserError(
-            f"In no line of the Prompt template '{template}' does [name] stand as a word of its own, so the new word would not be trained.",
+            f"In no line of the Prompt template '{template}' does [name] stand as a word of its own, so the new word"
+            " would not be trained.",
             "Put a space before and after [name].",
         )
     if left := len(lines) - len(teaching):
-        emit(Notice(f"{left} of the {len(lines)} lines of {template} do not hold [name] as a word of its own. They would teach nothing and are left out."))
+        emit(
+            Notice(
+                f"{left} of the {len(lines)} lines of {template} do not hold [name] as a word of its own. They would"
+                " teach nothing and are left out."
+            )
+        )
     return teaching
 
 
@@ -82,9 +110,11 @@ def _names(prompt: str, name: str) -> bool:
 
 
 def as_begun(settings: TrainSettings, checkpoint: CheckpointFile, prediction: str, emit: Emit) -> TrainSettings:
-    """The settings of a run that goes on, with what it trained on until here where its checkpoint now says something else; a Notice tells.
+    """The settings of a run that goes on, with what it trained on until here where its checkpoint now says
+    something else; a Notice tells.
 
-    `prediction` is what the run's state says, empty where it was begun before zero terminal SNR was read from a single file: such a run did without.
+    `prediction` is what the run's state says, empty where it was begun before zero terminal SNR was read from a
+    single file: such a run did without.
     """
     facts = checkpoint.facts
     says = prediction_label(facts.prediction, facts.zero_terminal_snr)
@@ -94,21 +124,27 @@ def as_begun(settings: TrainSettings, checkpoint: CheckpointFile, prediction: st
     if facts.prediction:  # else it was measured, and is not measured again
         emit(
             Notice(
-                f"{checkpoint.title} says {says}, but this run began with {began}, so it goes on with {began}. Train again from the start to train with {says}."
+                f"{checkpoint.title} says {says}, but this run began with {began}, so it goes on with {began}. Train"
+                f" again from the start to train with {says}."
             )
         )
     return replace(settings, prediction_type=began)
 
 
-def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None) -> Prepared:
-    """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be read become a Notice.
+def prepare(
+    settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, resumed: Embedding | None = None
+) -> Prepared:
+    """Check and read everything; raises SettingsError or UserError with nothing written. Pictures that cannot be
+    read become a Notice.
 
     `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
     """
     check_train(settings, workspace, coming=[settings.embedding] if resumed else ())
     checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
-    embedding = resumed or _load_for_training(known_name(settings.embedding, workspace), family, checkpoint.title, workspace)
+    embedding = resumed or _load_for_training(
+        known_name(settings.embedding, workspace), family, checkpoint.title, workspace
+    )
     first_step = embedding.step or 0
     if first_step >= settings.steps and not resumed:
         raise UserError(
@@ -116,17 +152,31 @@ def prepare(settings: TrainSettings, workspace: Workspace, emit: Emit, stop: thr
             "Set Max steps higher to train on, or create a new embedding.",
         )
     examples = scan_dataset(
-        workspace.folder(settings.dataset_directory, "Dataset directory"), emit, stop, settings.filename_word_regex, settings.filename_join_string
+        workspace.folder(settings.dataset_directory, "Dataset directory"),
+        emit,
+        stop,
+        settings.filename_word_regex,
+        settings.filename_join_string,
     )
-    target = None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
+    target = (
+        None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
+    )
     for told in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
         emit(Notice(told))
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     if told := _told_of_file_names(examples, lines):
         emit(Notice(told))
     examples, held_out = hold_out(examples, settings.held_out)
-    plan = plan_run(len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step)
+    plan = plan_run(
+        len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
+    )
     return Prepared(
-        embedding, examples, lines, parse_schedule(settings.learning_rate),
-        workspace.writable(settings.log_directory, "Log directory"), plan, embedding_suffix(family.encoders), workspace.latent_cache,
-    )  # fmt: skip
+        embedding,
+        examples,
+        lines,
+        parse_schedule(settings.learning_rate),
+        workspace.writable(settings.log_directory, "Log directory"),
+        plan,
+        embedding_suffix(family.encoders),
+        workspace.latent_cache,
+    )

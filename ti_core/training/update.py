@@ -1,4 +1,6 @@
-"""One update of the vectors: the gradient over all its images, clipped, and what is checked after the optimizer's step."""
+"""One update of the vectors: the gradient over all its images, clipped, and what is checked after the optimizer's
+step.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import Notice
 from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder
-from ti_core.prompts import build_prompt
-from ti_core.schedule import parse_schedule
+from ti_core.settings.prompts import build_prompt
+from ti_core.settings.schedule import parse_schedule
 from ti_core.training.diffusion import (
     add_noise,
     clean_latents,
@@ -28,14 +30,15 @@ from ti_core.training.run import Run
 
 MAX_REFUSALS = 3
 FP16_LOSS_SCALE = 1024.0
-"""Constant: the gradient of a mean loss is subnormal in fp16 without it (stack notes 3)."""
+"""Constant: the gradient of a mean loss is subnormal in fp16 without it (docs/performance.md)."""
 
 
 def take_gradient(run: Run, step: int) -> tuple[float, str]:
-    """Leave the gradient of update `step` on the vectors, summed over all processes; returns its mean loss and one of its prompts.
+    """Leave the gradient of update `step` on the vectors, summed over all processes; returns its mean loss and one
+    of its prompts.
 
-    When memory runs out, the same update is done again with fewer images at once, which gives the same gradient. Raises Interrupted, and
-    UserError when nothing smaller is left to try.
+    When memory runs out, the same update is done again with fewer images at once, which gives the same gradient.
+    Raises Interrupted, and UserError when nothing smaller is left to try.
     """
     loss, prompt, stopped = 0.0, "", False
     try:
@@ -52,7 +55,9 @@ def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
+        clear_device_cache(
+            garbage_collection=True
+        )  # outside of the handler, where the error no longer holds the tensors
         _make_room(run)
 
 
@@ -62,24 +67,35 @@ def _make_room(run: Run) -> None:
     at_once = min(run.inputs.plan.images_per_step, run.pixels_at_once // largest)
     if at_once > 1:
         run.pixels_at_once = at_once // 2 * largest
-        run.log(Notice(f"The device's memory ran out with {at_once} pictures at once. The step is done again with {at_once // 2}, and the training goes on."))
+        run.log(
+            Notice(
+                f"The device's memory ran out with {at_once} pictures at once. The step is done again with"
+                f" {at_once // 2}, and the training goes on."
+            )
+        )
     elif not run.sd.unet.is_gradient_checkpointing:
         run.sd.unet.enable_gradient_checkpointing()
         run.log(
-            Notice("The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each step takes nearly half as long again.")
+            Notice(
+                "The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each"
+                " step takes nearly half as long again."
+            )
         )
     else:
         raise UserError(
-            f"The device's memory is too small for pictures of {run.settings.width or run.sd.file.size_px} px, even one at a time.",
+            f"The device's memory is too small for pictures of {run.settings.width or run.sd.file.size_px} px, even one"
+            " at a time.",
             "Choose a smaller Width and Height, or close other programs that use the graphics card.",
         )
 
 
 def _accumulate(run: Run, step: int) -> tuple[float, str]:
-    """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass of the text encoders
-    takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
+    """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward
+    pass of the text encoders takes the sum to the vectors. That is the same gradient as encoding with every
+    micro-batch.
 
-    Nothing between the first micro-batch and the last waits for the device: what they need is there before, and the loss is read at the end.
+    Nothing between the first micro-batch and the last waits for the device: what they need is there before, and the
+    loss is read at the end.
     """
     sd, settings = run.sd, run.settings
     images = images_of_step(run.inputs.plan, settings.seed, step)
@@ -122,7 +138,9 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
 
 
 def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
-    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the embedding's name."""
+    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the
+    embedding's name.
+    """
     prompts = []
     for place, image in enumerate(images):
         rng = prompt_random(run.settings.seed, step, place)
@@ -135,7 +153,8 @@ def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
 def clip_gradient(run: Run, step: int) -> None:
     """Limit the gradient of the whole update by its own schedule.
 
-    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so; this is the true one.
+    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so;
+    this is the true one.
     """
     mode = run.settings.clip_grad_mode
     if mode == "disabled":
@@ -156,24 +175,28 @@ class NotFinite(UserError):
 
 
 def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
-    """Let the optimizer move the vectors. Where numbers are not finite, nothing moves, and the rate is halved for what follows: False.
+    """Let the optimizer move the vectors. Where numbers are not finite, nothing moves, and the rate is halved for
+    what follows: False.
 
     Raises NotFinite after MAX_REFUSALS of them.
     """
     gradients = [rows.grad for rows in run.vectors.values() if rows.grad is not None]
-    if math.isfinite(loss) and all(bool(gradient.square().sum().isfinite()) for gradient in gradients):  # AdamW keeps the squares
+    if math.isfinite(loss) and all(
+        bool(gradient.square().sum().isfinite()) for gradient in gradients
+    ):  # AdamW keeps the squares
         run.optimizer.step()
         return True
     if run.refusals == MAX_REFUSALS:
         raise NotFinite(
-            f"At step {step} the calculation broke down (a number grew too large) for the {MAX_REFUSALS + 1}th time; the learning rate was {shown_number(rate)}. "
-            f"The last good vectors are saved.",
+            f"At step {step} the calculation broke down (a number grew too large) for the {MAX_REFUSALS + 1}th time;"
+            f" the learning rate was {shown_number(rate)}. The last good vectors are saved.",
             "Train again with a lower Embedding Learning rate, or with Precision float32.",
         )
     run.refusals += 1
     run.log(
         Notice(
-            f"At step {step} the calculation broke down (a number grew too large), so this step was left out. From here the learning rates are halved, to {shown_number(rate / 2)} now."
+            f"At step {step} the calculation broke down (a number grew too large), so this step was left out. From here"
+            f" the learning rates are halved, to {shown_number(rate / 2)} now."
         )
     )
     return False
@@ -181,8 +204,11 @@ def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
 
 def check_moved(run: Run, before: dict[str, Tensor], rate: float) -> None:
     """After the first update the vectors must have moved. Raises UserError."""
-    if run.step == run.inputs.plan.first_step + 1 and all(torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()):
+    if run.step == run.inputs.plan.first_step + 1 and all(
+        torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()
+    ):
         raise UserError(
             "The first update did not change the embedding, so training would learn nothing.",
-            f"Check that the Prompt template contains [name] and that the learning rate {shown_number(rate)} is not too small.",
+            f"Check that the Prompt template contains [name] and that the learning rate {shown_number(rate)} is not too"
+            " small.",
         )

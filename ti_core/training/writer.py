@@ -1,4 +1,6 @@
-"""Writes a run's pictures, copies and states on a thread of its own, in order, so that the loop waits for no disk and no PNG."""
+"""Writes a run's pictures, copies and states on a thread of its own, in order, so that the loop waits for no disk
+and no PNG.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ MOST_WAITING = 8
 
 
 class Writer:
-    """What failed is raised by the next `put`, or by `finish`, and nothing is written after it. As a context manager it ends its thread."""
+    """What failed is raised by the next `put`, or by `finish`, and nothing is written after it. As a context
+    manager it ends its thread.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="run-writer")
@@ -20,7 +24,9 @@ class Writer:
         self._failed = False
 
     def put(self, write: Callable[[], object]) -> Future[None]:
-        """Have it done after all that was put before; `result()` of what it gives waits for that. Raises what an earlier one raised."""
+        """Have it done after all that was put before; `result()` of what it gives waits for that. Raises what an
+        earlier one raised.
+        """
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= MOST_WAITING):
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._do, write))
@@ -43,5 +49,7 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown()

@@ -1,6 +1,8 @@
-"""A1111's own addresses for its Train tab (reference 5.3), answering as they do there, so that old scripts go on working.
+"""A1111's own addresses for its Train tab (A1111 1.10.1, modules/api/api.py), answering as they do there, so that
+old scripts go on working.
 
-As there, a call that trains or preprocesses answers when the work has ended, and a mistake is told in `info` with status 200.
+As there, a call that trains or preprocesses answers when the work has ended, and a mistake is told in `info` with
+status 200.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ti_core.embedding_files import stored_embeddings, vocabulary_norms
+from ti_core.embeddings.folder import stored_embeddings, vocabulary_norms
 from ti_core.errors import UserError
-from ti_core.job import Job
-from ti_core.job_kinds import KINDS
+from ti_core.jobs.job import Job
+from ti_core.jobs.kinds import KINDS
 from ti_core.settings import SAMPLERS
 from ti_core.settings.shared import MAX_SIZE_PX
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import STRANGER
+from ti_core.ui.server.roles import STRANGER
 
 ALSO_CALLED = {
     "template_filename": "template_file",
@@ -40,7 +42,9 @@ Answer = Callable[[dict[str, Any], str], Awaitable[str]]
 
 
 def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
-    """The gate has asked for name and password (HTTP Basic, as A1111's --api-auth) before. `checkpoint` is the one the server started with."""
+    """The gate has asked for name and password (HTTP Basic, as A1111's --api-auth) before. `checkpoint` is the one
+    the server started with.
+    """
 
     def made_with(kind: str) -> dict[str, Any]:
         """A1111 has no parameter for it: it takes the loaded one."""
@@ -89,7 +93,11 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
         return JSONResponse(_embeddings(desk, checkpoint))
 
     def progress(request: Request) -> Response:
-        return JSONResponse(_progress(desk.jobs.shown_job(), request.query_params.get("skip_current_image", "").lower() in ("true", "1")))
+        return JSONResponse(
+            _progress(
+                desk.jobs.shown_job(), request.query_params.get("skip_current_image", "").lower() in ("true", "1")
+            )
+        )
 
     return [
         Route("/sdapi/v1/create/embedding", posting("create embedding", create), methods=["POST"]),
@@ -127,13 +135,21 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
-    """A1111's parameters under our names; our own names are taken too. Previews' values count only where A1111 reads them."""
+    """A1111's parameters under our names; our own names are taken too. Previews' values count only where A1111
+    reads them.
+    """
     settings = KINDS[kind].settings
     names = {option.a1111: name for name, option in settings.options().items() if option.a1111} | ALSO_CALLED
     given = {names.get(key, key): value for key, value in values.items()}
     given.pop("", None)
-    if isinstance(given.get("preview_sampler"), str):  # any of A1111's is named there; what there is not here is left to the form's own
-        known = [sampler for sampler in SAMPLERS if sampler.removesuffix(" Karras") == given["preview_sampler"].removesuffix(" Karras")]
+    if isinstance(
+        given.get("preview_sampler"), str
+    ):  # any of A1111's is named there; what there is not here is left to the form's own
+        known = [
+            sampler
+            for sampler in SAMPLERS
+            if sampler.removesuffix(" Karras") == given["preview_sampler"].removesuffix(" Karras")
+        ]
         given["preview_sampler"] = known[0] if known else SAMPLERS[0]
     for side in ("preview_width", "preview_height"):
         if (
@@ -141,7 +157,10 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
         ):  # another one gets the form's own sentence
             step = int(settings.options()[side].step or 1)
             given[side] = round(size / step) * step
-    if given.get("preview_from_txt2img", False) not in (False, True):  # which 0 and 1 equal; the form's own sentence refuses the rest
+    if given.get("preview_from_txt2img", False) not in (
+        False,
+        True,
+    ):  # which 0 and 1 equal; the form's own sentence refuses the rest
         return given
     if kind == "train" and not given.pop("preview_from_txt2img", False):
         given = {name: value for name, value in given.items() if not name.startswith("preview_")}
@@ -162,10 +181,13 @@ def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
             told["loaded" if fits else "skipped"].setdefault(
                 stored.name,
                 {
-                    "step": found.step, "sd_checkpoint": found.checkpoint_hash, "sd_checkpoint_name": found.checkpoint_name,
-                    "shape": sum(found.widths.values()), "vectors": found.count,
+                    "step": found.step,
+                    "sd_checkpoint": found.checkpoint_hash,
+                    "sd_checkpoint_name": found.checkpoint_name,
+                    "shape": sum(found.widths.values()),
+                    "vectors": found.count,
                 },
-            )  # fmt: skip
+            )
     return told
 
 
@@ -174,9 +196,16 @@ def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:
     running = job if job and not job.has_ended else None
     done, total, pace = (running.done, running.total, running.pace()) if running else (0, 0, 0.0)
     state = {
-        "skipped": False, "interrupted": bool(running and running.stop.is_set()), "stopping_generation": False, "job": running.kind if running else "",
-        "job_count": 1 if running else 0, "job_timestamp": running.id if running else "0", "job_no": 0, "sampling_step": done, "sampling_steps": total,
-    }  # fmt: skip
+        "skipped": False,
+        "interrupted": bool(running and running.stop.is_set()),
+        "stopping_generation": False,
+        "job": running.kind if running else "",
+        "job_count": 1 if running else 0,
+        "job_timestamp": running.id if running else "0",
+        "job_no": 0,
+        "sampling_step": done,
+        "sampling_steps": total,
+    }
     image = None
     if running and running.previews and not skip_image:
         try:
@@ -184,6 +213,9 @@ def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:
         except OSError:
             image = None
     return {
-        "progress": done / total if total else 0.0, "eta_relative": (total - done) / pace if pace else 0.0, "state": state, "current_image": image,
+        "progress": done / total if total else 0.0,
+        "eta_relative": (total - done) / pace if pace else 0.0,
+        "state": state,
+        "current_image": image,
         "textinfo": running.text or None if running else None,
-    }  # fmt: skip
+    }

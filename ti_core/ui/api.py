@@ -1,4 +1,6 @@
-"""What the page does, for programs: gradio's API and, with --mcp, tools for assistants. Plain names, and the settings' own parameters."""
+"""What the page does, for programs: gradio's API and, with --mcp, tools for assistants. Plain names, and the
+settings' own parameters.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.checkpoints.library import find_checkpoints, find_embeddings
 from ti_core.errors import UserError
-from ti_core.job_kinds import KINDS
-from ti_core.library import find_checkpoints, find_embeddings
-from ti_core.run_folder import find_runs
+from ti_core.jobs.kinds import KINDS
+from ti_core.runs.folder import find_runs
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks, who
+from ti_core.ui.server.roles import looks, who
 
 ORDERS = {
     "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
@@ -30,11 +32,19 @@ SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "tot
 
 
 def build_api(desk: Desk) -> list[str]:
-    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the names."""
+    """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the
+    names.
+    """
     functions: list[tuple[str, Callable[..., Any]]] = [
         *((name, _clear_errors(_ordering(desk, name, kind, text), desk)) for name, (kind, text) in ORDERS.items()),
-        *((_plain_name(function), looks(_bound(function, desk))) for function in (_status, _line, _embeddings, _checkpoints, _runs)),
-        *((_plain_name(function), _bound(function, desk)) for function in (_interrupt, _cancel, _move_up, _again, _use_step)),
+        *(
+            (_plain_name(function), looks(_bound(function, desk)))
+            for function in (_status, _line, _embeddings, _checkpoints, _runs)
+        ),
+        *(
+            (_plain_name(function), _bound(function, desk))
+            for function in (_interrupt, _cancel, _move_up, _again, _use_step)
+        ),
     ]
     for name, function in functions:
         gr.api(function, api_name=name, queue=False)
@@ -46,7 +56,9 @@ def _plain_name(function: Callable[..., Any]) -> str:
 
 
 def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]:
-    """A function with one parameter for each setting: gradio, its clients and assistants read names, types, defaults and help from it."""
+    """A function with one parameter for each setting: gradio, its clients and assistants read names, types,
+    defaults and help from it.
+    """
     settings = KINDS[kind].settings
     options = settings.options()
 
@@ -70,12 +82,16 @@ def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]
     return _described(order, name, doc, inspect.Signature(parameters, return_annotation=str))
 
 
-def _described(function: Callable[..., Any], name: str, doc: str | None, signature: inspect.Signature) -> Callable[..., Any]:
+def _described(
+    function: Callable[..., Any], name: str, doc: str | None, signature: inspect.Signature
+) -> Callable[..., Any]:
     """The function as gradio should see it."""
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__signature__ = signature  # type: ignore[attr-defined]
-    function.__annotations__ = {key: p.annotation for key, p in signature.parameters.items()} | {"return": signature.return_annotation}
+    function.__annotations__ = {key: p.annotation for key, p in signature.parameters.items()} | {
+        "return": signature.return_annotation
+    }
     return function
 
 
@@ -107,8 +123,9 @@ def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any
 
 
 def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
-    """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of steps, loss, text, files;
-    quiet_s, the seconds without news (0 below 20), and answers, whether its process is still heard.
+    """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of
+    steps, loss, text, files; quiet_s, the seconds without news (0 below 20), and answers, whether its process is
+    still heard.
 
     Args:
         job: the job's id; empty means the running one, else the latest
@@ -122,7 +139,9 @@ def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gra
     told["loss"] = found.curve[-1][1] if found.curve else None
     told["notices"] = [desk.workspace.without_paths(text) for text in found.notices]
     told["files"] = {Path(file).name: url for file in found.files[:12] if (url := desk.url(file, found.id))}
-    return {key: desk.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()}
+    return {
+        key: desk.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()
+    }
 
 
 def _line(desk: Desk) -> list:  # type: ignore[type-arg]
@@ -146,7 +165,8 @@ def _runs(desk: Desk) -> list:  # type: ignore[type-arg]
 
 
 def _use_step(desk: Desk, run: str, step: int) -> str:
-    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns a sentence.
+    """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns
+    a sentence.
 
     Args:
         run: the run's folder, as runs gives it

@@ -21,11 +21,11 @@ from ti_core.data.caption_edits import (
     replacing,
     save_caption,
     state_of_picture,
-)  # fmt: skip
+)
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import check_may_train, looks
+from ti_core.ui.server.roles import check_may_train, looks
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
@@ -35,7 +35,8 @@ THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
 class Opened(NamedTuple):
-    """What the caption box belongs to: folder, name of the picture, its caption as it was read, and the picture's state then.
+    """What the caption box belongs to: folder, name of the picture, its caption as it was read, and the picture's
+    state then.
 
     `found` is set after a refused edit: what somebody else had written meanwhile, which the next Save replaces.
     """
@@ -50,15 +51,19 @@ class Opened(NamedTuple):
 class CaptionsTab:
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
-    `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody clicks faster than the network is.
+    `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
+    clicks faster than the network is.
     """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.opened = gr.JSON(list(Opened()), visible=False)
-        self.arrived = gr.Textbox("", visible=False)  # the dataset that was just preprocessed, until `follow` has taken it
+        self.arrived = gr.Textbox(
+            "", visible=False
+        )  # the dataset that was just preprocessed, until `follow` has taken it
         gr.Markdown(
-            "What stands here is **not** learned into the new word. So describe what does not belong to the person: clothes, place, light, mood.",
+            "What stands here is **not** learned into the new word. So describe what does not belong to the person:"
+            " clothes, place, light, mood.",
             elem_classes="hint",
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
@@ -71,15 +76,26 @@ class CaptionsTab:
             )
             self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
         self.gallery = gr.Gallery(
-            label="Pictures and their captions: click one", visible=False, columns=4, height="auto", object_fit="contain", interactive=False,
-            allow_preview=False, type="filepath", buttons=[], elem_id="captions_gallery", elem_classes="captioned",
-        )  # fmt: skip
+            label="Pictures and their captions: click one",
+            visible=False,
+            columns=4,
+            height="auto",
+            object_fit="contain",
+            interactive=False,
+            allow_preview=False,
+            type="filepath",
+            buttons=[],
+            elem_id="captions_gallery",
+            elem_classes="captioned",
+        )
         with gr.Row(visible=False, equal_height=False) as self.one:
             self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
             with gr.Column(min_width=240):
                 self.text = gr.Textbox(
                     label="Caption",
-                    info="Parts with commas or new lines between them. Choosing another picture saves what you changed.",
+                    info=(
+                        "Parts with commas or new lines between them. Choosing another picture saves what you changed."
+                    ),
                     lines=4,
                     elem_id="captions_text",
                 )
@@ -92,19 +108,36 @@ class CaptionsTab:
         with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
             self._build_changes()
         self.tags = gr.Dataframe(
-            headers=["Tag", "Pictures"], datatype=["str", "number"], value=[], label="How often each tag occurs", interactive=False, max_height=260,
-            visible=False, column_widths=["75%", "25%"], elem_id="captions_tags",
-        )  # fmt: skip
+            headers=["Tag", "Pictures"],
+            datatype=["str", "number"],
+            value=[],
+            label="How often each tag occurs",
+            interactive=False,
+            max_height=260,
+            visible=False,
+            column_widths=["75%", "25%"],
+            elem_id="captions_tags",
+        )
         self._wire()
 
     def _build_changes(self) -> None:
         with gr.Row(equal_height=False, elem_classes="numbers"):
-            self.find = gr.Textbox(label="Find", info="Text to look for, capital letters or not.", elem_id="captions_find")
-            self.replacement = gr.Textbox(label="Replace with", info="What stands there afterwards. Empty takes it out.", elem_id="captions_replacement")
+            self.find = gr.Textbox(
+                label="Find", info="Text to look for, capital letters or not.", elem_id="captions_find"
+            )
+            self.replacement = gr.Textbox(
+                label="Replace with",
+                info="What stands there afterwards. Empty takes it out.",
+                elem_id="captions_replacement",
+            )
         self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
         with gr.Row(equal_height=False):
-            self.tag = gr.Textbox(label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag")
-            self.at_front = gr.Checkbox(False, label="Add at the front", info="Otherwise a new tag comes last.", elem_id="captions_at_front")
+            self.tag = gr.Textbox(
+                label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag"
+            )
+            self.at_front = gr.Checkbox(
+                False, label="Add at the front", info="Otherwise a new tag comes last.", elem_id="captions_at_front"
+            )
         with gr.Row(elem_classes="actions"):
             self.add = gr.Button("Add the tag to all", elem_id="captions_add")
             self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
@@ -144,16 +177,24 @@ class CaptionsTab:
         folders = dataset_folders(self.desk.workspace)
         wanted = folder or (folders[0] if folders else "")
         if not wanted:
-            return accepted(self.message, "There is no dataset yet. Preprocess your photos first, or type the path of a folder.")
+            return accepted(
+                self.message, "There is no dataset yet. Preprocess your photos first, or type the path of a folder."
+            )
         if Opened(*opened).folder == wanted:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
     @looks
     def open_other(self, opened: Sequence[Any], text: str, folder: str | None) -> Updates:
-        """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is told once more."""
+        """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is
+        told once more.
+        """
         if Opened(*opened).found is not None and _is_typed(opened, text):
-            return self.open(folder, f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need it:\n{text}")
+            return self.open(
+                folder,
+                f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need"
+                f" it:\n{text}",
+            )
         try:
             if _is_typed(opened, text):
                 check_may_train()
@@ -164,10 +205,11 @@ class CaptionsTab:
 
     @looks
     def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
-        """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is meant for it.
+        """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is
+        meant for it.
 
-        What was typed for the one before is saved there; where that is refused, it stays open. The folder is read by `arrive`, or when the tab
-        is chosen.
+        What was typed for the one before is saved there; where that is refused, it stays open. The folder is read
+        by `arrive`, or when the tab is chosen.
         """
         if not folder:
             return {self.arrived: ""}
@@ -179,7 +221,14 @@ class CaptionsTab:
         except UserError as error:
             return {self.arrived: "", **self._refused_edit(opened, error)}
         chosen = gr.update(choices=dataset_folders(self.desk.workspace), value=folder)
-        return {self.arrived: "", self.opened: list(Opened()), self.text: "", self.folder: chosen, **self._hidden(), **accepted(self.message, told)}
+        return {
+            self.arrived: "",
+            self.opened: list(Opened()),
+            self.text: "",
+            self.folder: chosen,
+            **self._hidden(),
+            **accepted(self.message, told),
+        }
 
     @looks
     def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:
@@ -193,20 +242,35 @@ class CaptionsTab:
 
     @looks
     def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates:
-        """Read the whole folder and show the picture of that name, else the first one. `text` is told in the message box."""
+        """Read the whole folder and show the picture of that name, else the first one. `text` is told in the
+        message box.
+        """
         try:
             captions = self._read(folder or "")
         except UserError as error:
             return {self.opened: list(Opened()), **self._hidden(), **refused(error, self.message)}
         index = next((i for i, captioned in enumerate(captions) if captioned.picture.name == picture), 0)
         thumbnails = [(thumbnail(c, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
+        count = (
+            f"the first {GALLERY_PICTURES} of {len(captions)}"
+            if len(captions) > GALLERY_PICTURES
+            else str(len(captions))
+        )
         told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
-            self.gallery: gr.update(value=thumbnails, visible=True, label=f"Pictures and their captions ({count}): click one", selected_index=index),
-            self.one: gr.update(visible=True), self.all: gr.update(visible=True), self.tags: self._counted(captions),
-            **self._show(folder or "", captions[index]), **self._undoable(folder or ""), **accepted(self.message, told),
-        }  # fmt: skip
+            self.gallery: gr.update(
+                value=thumbnails,
+                visible=True,
+                label=f"Pictures and their captions ({count}): click one",
+                selected_index=index,
+            ),
+            self.one: gr.update(visible=True),
+            self.all: gr.update(visible=True),
+            self.tags: self._counted(captions),
+            **self._show(folder or "", captions[index]),
+            **self._undoable(folder or ""),
+            **accepted(self.message, told),
+        }
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
         find = self.desk.workspace.writable_folder if to_write else self.desk.workspace.folder
@@ -221,8 +285,10 @@ class CaptionsTab:
     def _show(self, folder: str, captioned: Captioned) -> Updates:
         name = captioned.picture.name
         return {
-            self.opened: self._opened(folder, captioned), self.text: captioned.text, self.picture: figure(thumbnail(captioned, LARGE_PX), name)
-        }  # fmt: skip
+            self.opened: self._opened(folder, captioned),
+            self.text: captioned.text,
+            self.picture: figure(thumbnail(captioned, LARGE_PX), name),
+        }
 
     def _opened(self, folder: str, captioned: Captioned) -> list[Any]:
         return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
@@ -230,10 +296,15 @@ class CaptionsTab:
     def _undoable(self, folder: str) -> Updates:
         """The button says what it takes back."""
         title = last_edit(self._folder(folder))
-        return {self.undo: gr.update(value=f"Undo: {_shortened(title)}" if title else NOTHING_TO_UNDO, interactive=bool(title), visible=True)}
+        return {
+            self.undo: gr.update(
+                value=f"Undo: {_shortened(title)}" if title else NOTHING_TO_UNDO, interactive=bool(title), visible=True
+            )
+        }
 
     def _save_typed(self, opened: Sequence[Any], text: str, again: bool = False) -> str:
-        """Write the caption if it was changed here, and give the file's name. Raises UserError where caption or picture are others meanwhile.
+        """Write the caption if it was changed here, and give the file's name. Raises UserError where caption or
+        picture are others meanwhile.
 
         `again` replaces what somebody else wrote, where that was told before.
         """
@@ -280,7 +351,9 @@ class CaptionsTab:
         except UserError as error:
             return self._refused_edit(opened, error)
 
-    def _saved(self, opened: Sequence[Any], text: str, gallery: Any, by_button: bool = False) -> tuple[Updates, list[Captioned]]:
+    def _saved(
+        self, opened: Sequence[Any], text: str, gallery: Any, by_button: bool = False
+    ) -> tuple[Updates, list[Captioned]]:
         """Write what was typed; what is to be shown then, and all captions. Raises UserError with nothing written."""
         folder, name, as_read = Opened(*opened)[:3]
         self._save_typed(opened, text, again=by_button)
@@ -311,7 +384,9 @@ class CaptionsTab:
     def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str) -> Updates:
         return self._change(opened, text, lambda: removing(tag), f"'{tag}' removed from all")
 
-    def _change(self, opened: Sequence[Any], text: str, make: Callable[[], Callable[[str], str]], title: str) -> Updates:
+    def _change(
+        self, opened: Sequence[Any], text: str, make: Callable[[], Callable[[str], str]], title: str
+    ) -> Updates:
         folder, picture = Opened(*opened)[:2]
         try:
             self._save_typed(opened, text)
@@ -325,7 +400,10 @@ class CaptionsTab:
         folder, picture = Opened(*opened)[:2]
         try:
             if _is_typed(opened, text):
-                raise UserError(f"What you typed for '{picture}' is not saved yet.", "Press Save first, or take it back in the box with Ctrl+Z.")
+                raise UserError(
+                    f"What you typed for '{picture}' is not saved yet.",
+                    "Press Save first, or take it back in the box with Ctrl+Z.",
+                )
             told = undo_edit(self._folder(folder, to_write=True))
         except UserError as error:
             return refused(error, self.message)

@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.compare import Comparison, newest_comparison
 from ti_core.errors import UserError
-from ti_core.run_folder import find_runs, saved_steps
+from ti_core.painting.compare import Comparison, newest_comparison
+from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import check_may_train, looks
+from ti_core.ui.server.roles import check_may_train, looks
 from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 HERE = Path(__file__).parent
@@ -36,7 +36,12 @@ class CompareTab:
             self.button = gr.Button("Compare", variant="primary", elem_id="compare_run_button")
             self.interrupt = gr.Button("Interrupt", elem_id="compare_interrupt")
         self.message = message_box("compare_message")
-        self.grid = gr.HTML(value="", js_on_load=(HERE / "compare.js").read_text(encoding="utf-8"), server_functions=[self._use_step()], elem_id="compare_grid")
+        self.grid = gr.HTML(
+            value="",
+            js_on_load=(HERE / "compare.js").read_text(encoding="utf-8"),
+            server_functions=[self._use_step()],
+            elem_id="compare_grid",
+        )
 
     def _use_step(self) -> Any:
         def use_step_of_run(asked: Any) -> str:
@@ -61,7 +66,10 @@ class CompareTab:
         """Fresh lists and the newest grid, when the tab is chosen or a job has ended."""
         runs, newest = find_runs(self.desk.workspace), newest_comparison(self.desk.workspace)
         chosen = run if run in runs or self._holds_copies(run) else next(iter(runs), None)
-        return {self.form.widgets["run"]: gr.update(choices=runs, value=chosen), self.grid: self.table(newest) if newest else ""}
+        return {
+            self.form.widgets["run"]: gr.update(choices=runs, value=chosen),
+            self.grid: self.table(newest) if newest else "",
+        }
 
     def _holds_copies(self, run: str | None) -> bool:
         """Whether what was typed is a run, such as one of another log directory, which no list shows."""
@@ -76,22 +84,40 @@ class CompareTab:
 
         def cell(file: str, row: tuple[str, int], step: int) -> str:
             title = html.escape(f"step {step}: {row[0]}, seed {row[1]}", quote=True)
-            return f'<td><img src="{html.escape(self.desk.url(file, key), quote=True)}" alt="{title}" title="{title}" tabindex="0" role="button" loading="lazy"></td>'
+            return (
+                f'<td><img src="{html.escape(self.desk.url(file, key), quote=True)}" alt="{title}" title="{title}"'
+                ' tabindex="0" role="button" loading="lazy"></td>'
+            )
 
-        head = "".join(f'<th class="{"best" if step == made.best else ""}">step {step}{" · best" if step == made.best else ""}</th>' for step in made.steps)
+        head = "".join(
+            f'<th class="{"best" if step == made.best else ""}">step'
+            f" {step}{' · best' if step == made.best else ''}</th>"
+            for step in made.steps
+        )
         body = "".join(
             f'<tr class="row-name"><td colspan="{len(made.steps)}">{html.escape(row[0])}, seed {row[1]}</td></tr>'
             f"<tr>{''.join(cell(file, row, step) for file, step in zip(files, made.steps, strict=True))}</tr>"
             for row, files in zip(made.rows, made.cells, strict=True)
         )
-        buttons = "".join(f'<td><button type="button" data-step="{step}" aria-label="Use step {step}">Use this step</button></td>' for step in made.steps)
+        buttons = "".join(
+            f'<td><button type="button" data-step="{step}" aria-label="Use step {step}">Use this step</button></td>'
+            for step in made.steps
+        )
         run = html.escape(json.dumps(made.run), quote=True)
         picture = html.escape(self.desk.url(made.grid, key), quote=True)
+        head_line = (
+            f'<p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a></p>'
+        )
+        rows = f"<thead><tr>{head}</tr></thead><tbody>{body}<tr>{buttons}</tr></tbody>"
+        enlarged = '<img alt=""><p></p><button type="button" class="close">Close</button>'
         return (
-            f'<div class="comparison" data-run="{run}"><p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a></p>'
-            f'<p class="used" role="status"></p><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}<tr>{buttons}</tr></tbody></table></div>'
-            '<dialog aria-label="Picture"><img alt=""><p></p><button type="button" class="close">Close</button></dialog></div>'
+            f'<div class="comparison" data-run="{run}">{head_line}<p class="used" role="status"></p>'
+            f'<div class="scroll"><table>{rows}</table></div><dialog aria-label="Picture">{enlarged}</dialog></div>'
         )
 
     def start(self, *given: Any) -> Updates:
-        return submitted(lambda: self.desk.order("compare", CompareSettings.from_dict(self.form.values(given))), self.my_job, self.message)
+        return submitted(
+            lambda: self.desk.order("compare", CompareSettings.from_dict(self.form.values(given))),
+            self.my_job,
+            self.message,
+        )

@@ -9,7 +9,7 @@ import gradio as gr
 from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.settings import CreateSettings
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
+from ti_core.ui.server.roles import looks
 from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 
@@ -35,4 +35,8 @@ class CreateTab:
         return initialization_hint([folder for folder in folders if folder], self.desk.workspace)
 
     def start(self, *given: Any) -> Updates:
-        return submitted(lambda: self.desk.order("create", CreateSettings.from_dict(self.form.values(given))), self.my_job, self.message)
+        return submitted(
+            lambda: self.desk.order("create", CreateSettings.from_dict(self.form.values(given))),
+            self.my_job,
+            self.message,
+        )

@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ti_core.errors import UserError
-from ti_core.job import Work
-from ti_core.job_kinds import trained_by
-from ti_core.jobs import JobQueue
-from ti_core.options import Settings
-from ti_core.run_folder import embedding_name, saved_steps
-from ti_core.ui.roles import who
-from ti_core.use_step import use_step
+from ti_core.jobs.job import Work
+from ti_core.jobs.kinds import trained_by
+from ti_core.jobs.queue import JobQueue
+from ti_core.runs.folder import embedding_name, saved_steps
+from ti_core.runs.use_step import use_step
+from ti_core.settings.option import Settings
+from ti_core.ui.server.roles import who
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
@@ -27,9 +27,11 @@ MAX_PUBLISHED = 20_000
 
 @dataclass
 class Desk:
-    """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name that tells no path.
+    """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name
+    that tells no path.
 
-    `allow_pickle` lets people upload formats that can hold code. They are read without running it, but the owner decides.
+    `allow_pickle` lets people upload formats that can hold code. They are read without running it, but the owner
+    decides.
     """
 
     workspace: Workspace
@@ -45,18 +47,30 @@ class Desk:
         return self.jobs.order(kind, settings.to_dict(), who().name).id
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
-        """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked. Gives the job's id."""
+        """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.
+        Gives the job's id.
+        """
         return self.jobs.submit(kind, title, work, who().name, result=result).id
 
     def use_step(self, run: Path, step: int) -> str:
         """Put a step of a run in the place of its embedding (`use_step.py`); gives a sentence for the page.
 
-        Raises UserError, with nothing changed, while that embedding is trained, because the training would write over it at its end.
+        Raises UserError, with nothing changed, while that embedding is trained, because the training would write
+        over it at its end.
         """
         names = {embedding_name(copy) for copy in saved_steps(run).values()}
-        training = next((job for job in self.jobs.running() if trained_by(job.kind, job.settings or {}, job.folder, self.workspace) in names), None)
+        training = next(
+            (
+                job
+                for job in self.jobs.running()
+                if trained_by(job.kind, job.settings or {}, job.folder, self.workspace) in names
+            ),
+            None,
+        )
         if training:
-            raise UserError(f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first.")
+            raise UserError(
+                f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first."
+            )
         used = use_step(run, step, self.workspace)
         return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
 
@@ -65,12 +79,16 @@ class Desk:
         return job is not None and job.stop.is_set()
 
     def steps_of(self, job_id: str) -> str:
-        """Which state the files of a training's steps are in; another one when there are more, or another server. Empty where there is no run."""
+        """Which state the files of a training's steps are in; another one when there are more, or another server.
+        Empty where there is no run.
+        """
         job = self.jobs.get(job_id)
         return f"{self._secret.hex()[:8]}.{job.saved_steps}" if job and job.run_folder else ""
 
     def url(self, file: str, job_id: str) -> str:
-        """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older run's picture."""
+        """Address of an announced file, relative to the page. The job's id keeps browsers from showing an older
+        run's picture.
+        """
         path, key = _place_and_key(self.workspace.root / file, self._secret)
         if path.suffix.lower() not in FETCHABLE or not self._is_ours(path):
             return ""

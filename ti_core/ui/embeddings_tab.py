@@ -1,4 +1,6 @@
-"""The Embeddings tab: what is in embeddings/, what the words mean to the model, and converting, renaming, repairing and merging them."""
+"""The Embeddings tab: what is in embeddings/, what the words mean to the model, and converting, renaming, repairing
+and merging them.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +11,64 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core import embedding_files
+from ti_core.checkpoints.library import MERGE_MODES, WRITABLE
+from ti_core.embeddings import folder as embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.library import MERGE_MODES, WRITABLE
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
-from ti_core.ui.uploads import PICKLE_BEARING, keep_embedding
+from ti_core.ui.server.roles import looks
+from ti_core.ui.server.uploads import PICKLE_BEARING, keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
 class EmbeddingsTab:
-    """`actions` are button, handler and inputs of everything that writes; each is a quick job, so that it never meets a training half-way."""
+    """`actions` are button, handler and inputs of everything that writes; each is a quick job, so that it never
+    meets a training half-way.
+    """
 
     def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job, self.checkpoint = desk, my_job, checkpoint
         gr.Markdown(
-            "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt: use Repair the norm.",
+            "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
+            " use Repair the norm.",
             elem_classes="hint",
         )
         self.table = gr.Dataframe(
-            headers=list(COLUMNS), datatype="str", value=[], label="Files in embeddings/: click one", interactive=False, max_height=300, wrap=True,
-            column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"], elem_id="embeddings_table",
-        )  # fmt: skip
+            headers=list(COLUMNS),
+            datatype="str",
+            value=[],
+            label="Files in embeddings/: click one",
+            interactive=False,
+            max_height=300,
+            wrap=True,
+            column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"],
+            elem_id="embeddings_table",
+        )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
-            self.chosen = disk_dropdown([], value=None, label="Embedding", info="Choose what to look at or to change.", elem_id="embeddings_chosen")
-            self.refresh = gr.Button("Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh")
+            self.chosen = disk_dropdown(
+                [],
+                value=None,
+                label="Embedding",
+                info="Choose what to look at or to change.",
+                elem_id="embeddings_chosen",
+            )
+            self.refresh = gr.Button(
+                "Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh"
+            )
         self.words = gr.Dataframe(
-            headers=["Vector", "Norm", "Nearest words of the checkpoint (1 means the same)"], datatype="str", value=[], interactive=False, wrap=True,
-            label="Nearest words", visible=False, max_height=260, column_widths=["12%", "13%", "75%"], elem_id="embeddings_words",
-        )  # fmt: skip
+            headers=["Vector", "Norm", "Nearest words of the checkpoint (1 means the same)"],
+            datatype="str",
+            value=[],
+            interactive=False,
+            wrap=True,
+            label="Nearest words",
+            visible=False,
+            max_height=260,
+            column_widths=["12%", "13%", "75%"],
+            elem_id="embeddings_words",
+        )
         self.message = message_box("embeddings_message")
         self._build_actions()
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
@@ -52,31 +80,73 @@ class EmbeddingsTab:
     def _build_actions(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
-                list(WRITABLE), value=".safetensors", label="Format", elem_id="embeddings_format",
-                info=".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the embedding.",
-            )  # fmt: skip
+                list(WRITABLE),
+                value=".safetensors",
+                label="Format",
+                elem_id="embeddings_format",
+                info=(
+                    ".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the"
+                    " embedding."
+                ),
+            )
             convert = gr.Button("Convert", elem_id="embeddings_convert")
         with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
-            kinds = [suffix for suffix in embedding_files.SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING]
-            self.drop = gr.File(label=f"Drop an embedding here ({', '.join(kinds)})", file_types=kinds, height=110, elem_id="embeddings_drop")
+            kinds = [
+                suffix for suffix in embedding_files.SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING
+            ]
+            self.drop = gr.File(
+                label=f"Drop an embedding here ({', '.join(kinds)})",
+                file_types=kinds,
+                height=110,
+                elem_id="embeddings_drop",
+            )
         with gr.Accordion("Rename", open=False, elem_id="embeddings_rename_part"):
-            self.new_name = gr.Textbox(label="New name", info="The new word for prompts. A name that exists is refused.", elem_id="embeddings_new_name")
+            self.new_name = gr.Textbox(
+                label="New name",
+                info="The new word for prompts. A name that exists is refused.",
+                elem_id="embeddings_new_name",
+            )
             rename = gr.Button("Rename", elem_id="embeddings_rename")
         with gr.Accordion("Repair the norm", open=False, elem_id="embeddings_repair_part"):
             self.repaired = gr.Textbox(
-                label="Name of the repaired copy", elem_id="embeddings_repaired",
-                info="Makes a copy that is as strong as the checkpoint's own words; the old file stays. Empty adds -repaired to the name.",
-            )  # fmt: skip
+                label="Name of the repaired copy",
+                elem_id="embeddings_repaired",
+                info=(
+                    "Makes a copy that is as strong as the checkpoint's own words; the old file stays. Empty adds"
+                    " -repaired to the name."
+                ),
+            )
             repair = gr.Button("Repair", elem_id="embeddings_repair")
         with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
-            self.merged = disk_dropdown([], value=None, multiselect=True, label="Embeddings to merge", info="Choose two or more.", elem_id="embeddings_merged")
+            self.merged = disk_dropdown(
+                [],
+                value=None,
+                multiselect=True,
+                label="Embeddings to merge",
+                info="Choose two or more.",
+                elem_id="embeddings_merged",
+            )
             self.mode = gr.Radio(
-                list(MERGE_MODES), value="concatenate", label="How", elem_id="embeddings_mode",
-                info="Choose concatenate to have both things in one word; average and weighted mix them, and need the same number of vectors in each.",
-            )  # fmt: skip
+                list(MERGE_MODES),
+                value="concatenate",
+                label="How",
+                elem_id="embeddings_mode",
+                info=(
+                    "Choose concatenate to have both things in one word; average and weighted mix them, and need the"
+                    " same number of vectors in each."
+                ),
+            )
             with gr.Row(equal_height=False, elem_classes="numbers"):
-                self.weights = gr.Textbox(label="Weights", info="For weighted: one number each, such as 0.7, 0.3.", elem_id="embeddings_weights")
-                self.merged_name = gr.Textbox(label="Name of the merged embedding", info="The new word for prompts.", elem_id="embeddings_merged_name")
+                self.weights = gr.Textbox(
+                    label="Weights",
+                    info="For weighted: one number each, such as 0.7, 0.3.",
+                    elem_id="embeddings_weights",
+                )
+                self.merged_name = gr.Textbox(
+                    label="Name of the merged embedding",
+                    info="The new word for prompts.",
+                    elem_id="embeddings_merged_name",
+                )
             merge = gr.Button("Merge", elem_id="embeddings_merge")
         self.actions = [
             (convert, self.convert, [self.chosen, self.format]),
@@ -94,7 +164,12 @@ class EmbeddingsTab:
         files = [row[0] for row in rows]
         chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
-        return {self.table: gr.update(value=rows), self.merged: gr.update(choices=files), **looked, self.chosen: gr.update(choices=files, value=chosen)}
+        return {
+            self.table: gr.update(value=rows),
+            self.merged: gr.update(choices=files),
+            **looked,
+            self.chosen: gr.update(choices=files, value=chosen),
+        }
 
     @looks
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
@@ -114,9 +189,14 @@ class EmbeddingsTab:
             for i, norm in enumerate(norms)
         ]
         rows = [
-            [number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)] for (number, norm), words in zip(numbers, nearest, strict=True)
+            [number, f"{norm:.3g}", ", ".join(f"{word} {cosine:.2f}" for word, cosine in words)]
+            for (number, norm), words in zip(numbers, nearest, strict=True)
         ]
-        return {self.chosen: chosen, self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"), **accepted(self.message)}
+        return {
+            self.chosen: chosen,
+            self.words: gr.update(value=rows, visible=True, label=f"Nearest words of {stored.name}"),
+            **accepted(self.message),
+        }
 
     def take(self, file: str | None, checkpoint: str) -> Updates:
         """Keep a dropped embedding, and look at it."""
@@ -124,15 +204,27 @@ class EmbeddingsTab:
             path = keep_embedding(Path(file or ""), self.desk.workspace, self.desk.allow_pickle)
         except UserError as error:
             return refused(error, self.message)
-        return {**self.enter(path.name, checkpoint), **accepted(self.message, f"Saved: {self.desk.workspace.shown(path)}")}
+        return {
+            **self.enter(path.name, checkpoint),
+            **accepted(self.message, f"Saved: {self.desk.workspace.shown(path)}"),
+        }
 
     # ---- jobs
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:
-        return self._start(f"Convert {chosen} to {suffix}", chosen, lambda: embedding_files.convert(chosen or "", suffix, self.desk.workspace))
+        return self._start(
+            f"Convert {chosen} to {suffix}",
+            chosen,
+            lambda: embedding_files.convert(chosen or "", suffix, self.desk.workspace),
+        )
 
     def rename(self, chosen: str | None, new_name: str) -> Updates:
-        return self._start(f"Rename {chosen}", chosen, lambda: embedding_files.rename(chosen or "", new_name, self.desk.workspace), new_name)
+        return self._start(
+            f"Rename {chosen}",
+            chosen,
+            lambda: embedding_files.rename(chosen or "", new_name, self.desk.workspace),
+            new_name,
+        )
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"

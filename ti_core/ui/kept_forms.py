@@ -1,4 +1,6 @@
-"""What the browser has kept of the forms, perhaps by another version of this page: what fits is put back, the rest is told."""
+"""What the browser has kept of the forms, perhaps by another version of this page: what fits is put back, the rest
+is told.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _FILL = """(kept, ...values) => {
     left.push(label);
     return values[i];
   });
-  const text = `This browser has kept values of another version of this page, which are not used: ${left.slice(0, 10).join(", ")}.`;
+  const names = left.slice(0, 10).join(", ");
+  const text = `This browser has kept values of another version of this page, which are not used: ${names}.`;
   return [...filled, left.length ? { __type__: "update", value: text, visible: true } : { __type__: "update" }];
 }"""
 
@@ -37,7 +40,8 @@ def rule_of(widget: Any) -> str | list[Any]:
 
 
 def fill_script(typed: Mapping[str, Any], known: Collection[str]) -> str:
-    """A function for the browser: from what was kept and the widgets' values it gives the values of `typed`, and an update of a message box.
+    """A function for the browser: from what was kept and the widgets' values it gives the values of `typed`, and an
+    update of a message box.
 
     `known` are all names that this version keeps; what else there is was kept by another one.
     """

@@ -1,4 +1,6 @@
-"""The top of the page: which checkpoint, and how it is loaded; A1111's quick settings. Train and txt2img take their values from here."""
+"""The top of the page: which checkpoint, and how it is loaded; A1111's quick settings. Train and txt2img take their
+values from here.
+"""
 
 from __future__ import annotations
 
@@ -10,51 +12,71 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.checkpoints.hashes import known_hash
+from ti_core.checkpoints.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import cartoon_sentences
 from ti_core.errors import UserError
 from ti_core.events import Emit
-from ti_core.file_hashes import known_hash
-from ti_core.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
+from ti_core.ui.server.roles import looks
 from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
 
 
 class ModelPanel:
-    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py` wires the download."""
+    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py`
+    wires the download.
+    """
 
     def __init__(self, desk: Desk, chosen: str, my_job: Any) -> None:
         self.desk, self.chosen, self.my_job = desk, chosen, my_job
         options, defaults = TrainSettings.options(), TrainSettings.defaults()
         option = options["checkpoint"]
         with gr.Row(elem_classes="with-refresh"):
-            checkpoint = disk_dropdown(self.titles(), value=chosen, label=option.label, info=option.help, elem_id="checkpoint")
-            self.refresh = gr.Button(f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh")
+            checkpoint = disk_dropdown(
+                self.titles(), value=chosen, label=option.label, info=option.help, elem_id="checkpoint"
+            )
+            self.refresh = gr.Button(
+                f"{option.label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="checkpoint_refresh"
+            )
         self.widgets: dict[str, Any] = {"checkpoint": checkpoint}
         self.facts = gr.Textbox(
-            label="This checkpoint", value=self.described(chosen), interactive=False, container=False, max_lines=3, elem_id="checkpoint_facts"
+            label="This checkpoint",
+            value=self.described(chosen),
+            interactive=False,
+            container=False,
+            max_lines=3,
+            elem_id="checkpoint_facts",
         )
         with gr.Accordion("VAE, clip skip, precision, download", open=False, elem_id="model_more"):
             vae = options["vae"]
             with gr.Row(equal_height=False, elem_classes="numbers"):
-                self.widgets["vae"] = disk_dropdown(self.vaes(), value=AUTOMATIC, label=vae.label, info=vae.help, elem_id="model_vae")
+                self.widgets["vae"] = disk_dropdown(
+                    self.vaes(), value=AUTOMATIC, label=vae.label, info=vae.help, elem_id="model_vae"
+                )
                 self.widgets["clip_skip"] = widget(options["clip_skip"], defaults["clip_skip"], "model_clip_skip")
             with gr.Row(equal_height=False, elem_classes="numbers"):
                 for name in ("prediction_type", "precision"):
                     self.widgets[name] = widget(options[name], defaults[name], f"model_{name}")
             with gr.Row(equal_height=True, elem_classes="with-refresh"):
                 self.hub_name = gr.Textbox(
-                    label="Model on the hub", placeholder="owner/name", elem_id="hub_name",
-                    info="Type its name as huggingface.co shows it, owner/name, or owner/name/file.safetensors. It needs the internet, once.",
-                )  # fmt: skip
+                    label="Model on the hub",
+                    placeholder="owner/name",
+                    elem_id="hub_name",
+                    info=(
+                        "Type its name as huggingface.co shows it, owner/name, or owner/name/file.safetensors. It needs"
+                        " the internet, once."
+                    ),
+                )
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
         self.message = message_box("model_message")
 
     def watch(self, folders: list[Any]) -> None:
-        """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint depends on them too."""
+        """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint
+        depends on them too.
+        """
         checkpoint = self.widgets["checkpoint"]
         told = [checkpoint, *folders]
         gr.on([field.change for field in told], self.described, told, self.facts, trigger_mode="always_last", **DIRECT)
@@ -78,7 +100,9 @@ class ModelPanel:
 
     @looks
     def described(self, choice: str | None, *folders: str | None) -> str:
-        """Family, what it predicts, size, precision, file size and hash of the chosen checkpoint, and whether it can draw the pictures in `folders`, or why it cannot be used."""
+        """Family, what it predicts, size, precision, file size and hash of the chosen checkpoint, and whether it
+        can draw the pictures in `folders`, or why it cannot be used.
+        """
         try:
             file = find_checkpoint(choice or self.chosen, self.desk.workspace)
             facts = file.facts
@@ -90,9 +114,19 @@ class ModelPanel:
         lacks = "needs a VAE: choose one below" if facts.missing else ""
         size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
         predicts = prediction_label(facts.prediction, facts.zero_terminal_snr)
-        said = [family, predicts, f"{facts.size_px} px", facts.precision, size, f"hash {hashed}" if hashed else "", lacks]
+        said = [
+            family,
+            predicts,
+            f"{facts.size_px} px",
+            facts.precision,
+            size,
+            f"hash {hashed}" if hashed else "",
+            lacks,
+        ]
         facts_line = " · ".join(fact for fact in said if fact)
-        return "\n".join([facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)])
+        return "\n".join(
+            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)]
+        )
 
     def _pictures(self, folders: Sequence[str | None]) -> list[Path]:
         found: list[Path] = []

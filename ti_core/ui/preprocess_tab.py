@@ -11,12 +11,12 @@ import gradio as gr
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
-from ti_core.recipe import describe_preprocess
 from ti_core.settings import PreprocessSettings
+from ti_core.training.presets import describe_preprocess
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
+from ti_core.ui.server.roles import looks
+from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
-from ti_core.ui.uploads import TAKEN, keep_photos
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
 GALLERY_PICTURES = 100
@@ -25,7 +25,14 @@ GALLERY_PX = 512
 SHOWN_WITH = {
     "split_oversized": ("split_threshold", "split_overlap"),
     "focal_crop": ("face_weight", "entropy_weight", "edges_weight", "debug_image"),
-    "auto_sized_crop": ("dimension_lower", "dimension_upper", "area_lower", "area_upper", "resizing_objective", "error_threshold"),
+    "auto_sized_crop": (
+        "dimension_lower",
+        "dimension_upper",
+        "area_lower",
+        "area_upper",
+        "resizing_objective",
+        "error_threshold",
+    ),
     "blip_caption": ("blip_model", "blip_min_length", "blip_max_length", "blip_beams"),
     "booru_caption": ("booru_threshold",),
 }
@@ -35,7 +42,9 @@ AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and hei
 
 
 class PreprocessTab:
-    """Form, boxes and answer of the tab; `page.py` wires them. The checkpoint, whose size the pictures get, is that of the top of the page."""
+    """Form, boxes and answer of the tab; `page.py` wires them. The checkpoint, whose size the pictures get, is that
+    of the top of the page.
+    """
 
     def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
         self.desk, self.my_job = desk, my_job
@@ -52,7 +61,9 @@ class PreprocessTab:
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
         self.form.share({"checkpoint": checkpoint})
-        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan")
+        self.plan = gr.Textbox(
+            label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan"
+        )
         with gr.Row(elem_classes="actions"):
             self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
             self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
@@ -71,12 +82,16 @@ class PreprocessTab:
         """The field, or the whole group that begins with it."""
         for checkbox, group in SHOWN_WITH.items():
             if name == group[0]:
-                with gr.Group(visible=self.form.settings.defaults()[checkbox], elem_id=f"preprocess_{checkbox}_fields") as fields:
+                with gr.Group(
+                    visible=self.form.settings.defaults()[checkbox], elem_id=f"preprocess_{checkbox}_fields"
+                ) as fields:
                     if checkbox == "auto_sized_crop":
                         gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
                     for each in group:
                         self.form.add(each)
-                self.form.widgets[checkbox].change(looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT)
+                self.form.widgets[checkbox].change(
+                    looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT
+                )
                 return
         self.form.add(name)
 
@@ -101,7 +116,11 @@ class PreprocessTab:
         return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
-        return submitted(lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))), self.my_job, self.message)
+        return submitted(
+            lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
+            self.my_job,
+            self.message,
+        )
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""
@@ -110,5 +129,9 @@ class PreprocessTab:
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
         shown = [(thumbnail(c, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = f"the first {GALLERY_PICTURES} of {len(captions)}" if len(captions) > GALLERY_PICTURES else str(len(captions))
+        count = (
+            f"the first {GALLERY_PICTURES} of {len(captions)}"
+            if len(captions) > GALLERY_PICTURES
+            else str(len(captions))
+        )
         return gr.update(value=shown, visible=True, label=f"Finished pictures and their captions ({count})")

@@ -6,15 +6,17 @@ import html
 import math
 
 from ti_core.errors import SettingsError, shown_number
-from ti_core.schedule import parse_schedule
-from ti_core.ui.roles import looks
+from ti_core.settings.schedule import parse_schedule
+from ti_core.ui.server.roles import looks
 
 _WIDTH, _HEIGHT, _EDGE = 600, 70, 6
 
 
 @looks
 def rate_picture(text: str | None, max_steps: float | None) -> str:
-    """HTML: stairs of the rate (logarithmic) up to the last step, with its numbers; or the sentence that says which piece is wrong."""
+    """HTML: stairs of the rate (logarithmic) up to the last step, with its numbers; or the sentence that says which
+    piece is wrong.
+    """
     try:
         schedule = parse_schedule(text or "")
     except SettingsError as error:
@@ -37,9 +39,11 @@ def rate_picture(text: str | None, max_steps: float | None) -> str:
         return _HEIGHT - _EDGE - share * (_HEIGHT - 2 * _EDGE)
 
     points = " ".join(f"{across(x):.1f},{down(rate):.1f}" for begin, end, rate in stairs for x in (begin, end))
-    words = ", ".join(f"{shown_number(rate)} until step {shown_number(end)}" for _, end, rate in stairs[:12]) + (", ..." if len(stairs) > 12 else "")
+    words = ", ".join(f"{shown_number(rate)} until step {shown_number(end)}" for _, end, rate in stairs[:12]) + (
+        ", ..." if len(stairs) > 12 else ""
+    )
     return (
-        f'<svg class="rate-picture" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="Learning rate: {words}">'
-        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="2" vector-effect="non-scaling-stroke"/></svg>'
-        f'<p class="rate-words">{words}</p>'
+        f'<svg class="rate-picture" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img"'
+        f' aria-label="Learning rate: {words}"><polyline points="{points}" fill="none" stroke="currentColor"'
+        f' stroke-width="2" vector-effect="non-scaling-stroke"/></svg><p class="rate-words">{words}</p>'
     )

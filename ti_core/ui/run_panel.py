@@ -1,4 +1,6 @@
-"""The live strip: one gr.HTML that draws what live.py tells it, and orders the line. It draws; the server keeps the run."""
+"""The live strip: one gr.HTML that draws what live.py tells it, and orders the line. It draws; the server keeps the
+run.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,17 @@ import gradio as gr
 
 from ti_core.errors import UserError
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import check_may_train, who
+from ti_core.ui.server.roles import check_may_train, who
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "live"
 POLL_MS = 800
 """So that 19 of 20 pages show news within a second, the way to them included."""
 
 
 def use_shown_step(desk: Desk, asked: Any) -> str:
-    """Put a step of a training into embeddings/; a sentence for the page. What is asked comes from outside, so it may be anything."""
+    """Put a step of a training into embeddings/; a sentence for the page. What is asked comes from outside, so it
+    may be anything.
+    """
     job_id, step = (asked.get("job"), asked.get("step")) if isinstance(asked, dict) else (None, None)
     job = desk.jobs.get(str(job_id))
     try:

@@ -1,4 +1,6 @@
-"""The Templates tab: write the sentences of a training, and see the prompts that they give with a dataset's captions."""
+"""The Templates tab: write the sentences of a training, and see the prompts that they give with a dataset's
+captions.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,14 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from ti_core.checkpoints.library import find_embeddings
 from ti_core.data.caption_edits import dataset_folders
 from ti_core.data.template_edits import captions_of, is_shipped, preview_prompts, read_template, save_template
 from ti_core.errors import UserError
-from ti_core.library import find_embeddings
-from ti_core.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
 from ti_core.settings import TrainSettings
+from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
 from ti_core.ui.desk import Desk
-from ti_core.ui.roles import looks
+from ti_core.ui.server.roles import looks
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 DROP_OUT = TrainSettings.options()["tag_drop_out"]
@@ -23,27 +25,43 @@ NEW_TEMPLATE = f"{RECIPE_TEMPLATE_LINE}\n"
 
 
 class TemplatesTab:
-    """`opened` is the template whose text is in the box, and the text as it was read: only that one is replaced by Save.
+    """`opened` is the template whose text is in the box, and the text as it was read: only that one is replaced by
+    Save.
 
-    It is no gr.State, for which every open page would hold a connection all the time, and a browser has but six to one server.
+    It is no gr.State, for which every open page would hold a connection all the time, and a browser has but six to
+    one server.
     """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.opened = gr.JSON(["", NEW_TEMPLATE], visible=False)
-        gr.Markdown("One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the picture's caption.", elem_classes="hint")
+        gr.Markdown(
+            "One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the"
+            " picture's caption.",
+            elem_classes="hint",
+        )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.template = disk_dropdown(
-                list_templates(desk.workspace), value=None, label="Template", info="Choose one to read or change it.", elem_id="templates_template"
+                list_templates(desk.workspace),
+                value=None,
+                label="Template",
+                info="Choose one to read or change it.",
+                elem_id="templates_template",
             )
             self.new = gr.Button("New template", min_width=150, scale=0, elem_id="templates_new")
         self.text = gr.Textbox(
-            NEW_TEMPLATE, label="Sentences", info="Every training picture takes one line by chance. At least one line needs [name].",
-            lines=8, max_lines=20, elem_id="templates_text",
-        )  # fmt: skip
+            NEW_TEMPLATE,
+            label="Sentences",
+            info="Every training picture takes one line by chance. At least one line needs [name].",
+            lines=8,
+            max_lines=20,
+            elem_id="templates_text",
+        )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.name = gr.Textbox(
-                label="Template name", info="It is saved in templates/. Those that come with the project are copied, never changed.", elem_id="templates_name"
+                label="Template name",
+                info="It is saved in templates/. Those that come with the project are copied, never changed.",
+                elem_id="templates_name",
             )
             self.save = gr.Button("Save template", variant="primary", min_width=150, scale=0, elem_id="templates_save")
         self.message = message_box("templates_message")
@@ -69,9 +87,15 @@ class TemplatesTab:
                 elem_id="templates_embedding",
             )
         with gr.Row(equal_height=False):
-            self.shuffle = gr.Checkbox(False, label=SHUFFLE.label, info="As in the Train tab.", elem_id="templates_shuffle")
-            self.drop_out = gr.Slider(0, 1, value=0, step=0.1, label=DROP_OUT.label, info="As in the Train tab.", elem_id="templates_drop_out")
-        self.prompts = gr.Textbox(label="Five prompts, drawn by chance", interactive=False, lines=5, max_lines=12, elem_id="templates_prompts")
+            self.shuffle = gr.Checkbox(
+                False, label=SHUFFLE.label, info="As in the Train tab.", elem_id="templates_shuffle"
+            )
+            self.drop_out = gr.Slider(
+                0, 1, value=0, step=0.1, label=DROP_OUT.label, info="As in the Train tab.", elem_id="templates_drop_out"
+            )
+        self.prompts = gr.Textbox(
+            label="Five prompts, drawn by chance", interactive=False, lines=5, max_lines=12, elem_id="templates_prompts"
+        )
         self.again = gr.Button("Draw again", elem_id="templates_again")
 
     def _wire(self) -> None:
@@ -80,12 +104,16 @@ class TemplatesTab:
         self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
         self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
         self.facts = facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
-        gr.on([widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT)
+        gr.on(
+            [widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT
+        )
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
 
     @looks
     def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
-        """The tab is chosen: fresh lists, the newest dataset and the last embedding where nothing is chosen yet, and prompts of both."""
+        """The tab is chosen: fresh lists, the newest dataset and the last embedding where nothing is chosen yet,
+        and prompts of both.
+        """
         workspace = self.desk.workspace
         folders, embeddings = dataset_folders(workspace), find_embeddings(workspace)
         folder = folder or next(iter(folders), None)
@@ -105,32 +133,59 @@ class TemplatesTab:
             path = find_template(name or "", self.desk.workspace)
         except UserError as error:
             return refused(error, self.message)
-        told = [f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy."] if is_shipped(path) else []
+        told = (
+            [f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy."]
+            if is_shipped(path)
+            else []
+        )
         told += _unsaved(text, opened)
-        return {self.opened: [path.name, read], self.text: read, self.name: path.name, **accepted(self.message, "\n".join(told))}
+        return {
+            self.opened: [path.name, read],
+            self.text: read,
+            self.name: path.name,
+            **accepted(self.message, "\n".join(told)),
+        }
 
     @looks
     def start_new(self, text: str, opened: Sequence[str]) -> Updates:
         told = "\n".join(_unsaved(text, opened))
-        return {self.opened: ["", NEW_TEMPLATE], self.template: None, self.text: NEW_TEMPLATE, self.name: "", **accepted(self.message, told)}
+        return {
+            self.opened: ["", NEW_TEMPLATE],
+            self.template: None,
+            self.text: NEW_TEMPLATE,
+            self.name: "",
+            **accepted(self.message, told),
+        }
 
     def save_one(self, name: str, text: str, opened: Sequence[str]) -> Updates:
         try:
             file = save_template(name, text, self.desk.workspace, opened[0])
         except UserError as error:
             return refused(error, self.message)
-        listed, read = gr.update(choices=list_templates(self.desk.workspace), value=file), read_template(file, self.desk.workspace)
+        listed, read = (
+            gr.update(choices=list_templates(self.desk.workspace), value=file),
+            read_template(file, self.desk.workspace),
+        )
         return {
-            self.opened: [file, read], self.name: file, self.template: listed, self.text: read,
-            **accepted(self.message, f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the Train tab."),
-        }  # fmt: skip
+            self.opened: [file, read],
+            self.name: file,
+            self.template: listed,
+            self.text: read,
+            **accepted(
+                self.message,
+                f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the"
+                " Train tab.",
+            ),
+        }
 
     @looks
     def draw_again(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> str:
         return self.preview(text, folder, embedding, shuffle, drop_out, random.randrange(2**32))
 
     @looks
-    def preview(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float, seed: int = 0) -> str:
+    def preview(
+        self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float, seed: int = 0
+    ) -> str:
         """Five prompts, or what is wrong: while somebody types, a toast would be in the way."""
         try:
             captions = captions_of(folder or "", self.desk.workspace)

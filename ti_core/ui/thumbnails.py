@@ -1,4 +1,6 @@
-"""Pictures of a dataset as the galleries show them: shrunk copies, so that no folder of the disk has to be opened to browsers."""
+"""Pictures of a dataset as the galleries show them: shrunk copies, so that no folder of the disk has to be opened
+to browsers.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _ONE_AT_A_TIME = threading.Lock()
 def thumbnail(captioned: Captioned, size_px: int) -> Image.Image:
     """The picture, at most `size_px` x `size_px` large; a grey area for one that cannot be read.
 
-    One at a time, however many pages look at a folder: a photo of 100 megapixels takes 0.8 GB on its way. What its file says besides the picture
-    (tags, texts, places) is left behind.
+    One at a time, however many pages look at a folder: a photo of 100 megapixels takes 0.8 GB on its way. What its
+    file says besides the picture (tags, texts, places) is left behind.
     """
     with _ONE_AT_A_TIME:
         try:

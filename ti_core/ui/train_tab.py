@@ -7,19 +7,23 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.checkpoints.library import find_embeddings
 from ti_core.errors import UserError
-from ti_core.library import find_embeddings
 from ti_core.models.device import told_device
-from ti_core.prompts import list_templates
-from ti_core.recipe import GUIDE, PRESETS, describe_plan, preset_values
+from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
-from ti_core.txt2img import preview_values
+from ti_core.settings.prompts import list_templates
+from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.ui.desk import Desk
 from ti_core.ui.rate_picture import rate_picture
-from ti_core.ui.roles import looks
+from ti_core.ui.server.roles import looks
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
-IN_ONE_ROW = (("clip_grad_mode", "clip_grad_value"), ("batch_size", "gradient_accumulation_steps"), ("image_every", "save_every"))
+IN_ONE_ROW = (
+    ("clip_grad_mode", "clip_grad_value"),
+    ("batch_size", "gradient_accumulation_steps"),
+    ("image_every", "save_every"),
+)
 DEVICE_WITHIN_S = 20.0
 
 
@@ -31,13 +35,23 @@ class TrainTab:
         self.desk, self.my_job = desk, my_job
         self.form = Form(TrainSettings, "train")
         gr.Markdown(
-            "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them for a face.", elem_classes="hint"
+            "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them"
+            " for a face.",
+            elem_classes="hint",
         )
         with gr.Row(equal_height=False):
             self.preset = gr.Dropdown(
-                list(PRESETS), value=None, label="Preset", scale=3, min_width=200, elem_id="train_preset",
-                info="Choose one to fill in the form for your pictures. Fast and faithful learned a face from the fewest looks at the pictures (docs/quality.md).",
-            )  # fmt: skip
+                list(PRESETS),
+                value=None,
+                label="Preset",
+                scale=3,
+                min_width=200,
+                elem_id="train_preset",
+                info=(
+                    "Choose one to fill in the form for your pictures. Fast and faithful learned a face from the fewest"
+                    " looks at the pictures (docs/quality.md)."
+                ),
+            )
             self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
         names = [name for name in TrainSettings.options() if name not in model]
         ours, quality, memory = (names.index(name) for name in ("seed", "norm_control", "micro_batch"))
@@ -68,7 +82,9 @@ class TrainTab:
                 self.form.add_refreshed(name, lambda: list_templates(self.desk.workspace))
             elif name == "learning_rate":
                 self.form.add(name)
-                self.rate = gr.HTML(rate_picture(TrainSettings().learning_rate, TrainSettings().steps), elem_id="train_rate")
+                self.rate = gr.HTML(
+                    rate_picture(TrainSettings().learning_rate, TrainSettings().steps), elem_id="train_rate"
+                )
             elif name == "gpus":
                 self.form.add(name)
                 self.form.widgets[name].visible = False  # until `gpus_field` has counted them
@@ -103,7 +119,10 @@ class TrainTab:
     def filled(self, values: dict[str, Any]) -> Updates:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
         updates = self.form.updates(values)
-        lists = {"embedding": find_embeddings(self.desk.workspace), "template_file": list_templates(self.desk.workspace)}
+        lists = {
+            "embedding": find_embeddings(self.desk.workspace),
+            "template_file": list_templates(self.desk.workspace),
+        }
         for name, choices in lists.items():
             value = {"value": values[name]} if values.get(name) in choices else {}
             updates[self.form.widgets[name]] = gr.update(choices=choices, **value)

@@ -29,4 +29,8 @@ class Txt2ImgTab:
         self.message = message_box("txt2img_message")
 
     def start(self, *given: Any) -> Updates:
-        return submitted(lambda: self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))), self.my_job, self.message)
+        return submitted(
+            lambda: self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
+            self.my_job,
+            self.message,
+        )

@@ -1,4 +1,6 @@
-"""Turns the declarations of ti_core/settings into gradio components, so that no label, default or help text is written twice."""
+"""Turns the declarations of ti_core/settings into gradio components, so that no label, default or help text is
+written twice.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import SettingsError, UserError
-from ti_core.options import Option, Settings
 from ti_core.settings import OWN_SIZE
-from ti_core.ui.roles import looks
+from ti_core.settings.option import Option, Settings
+from ti_core.ui.server.roles import looks
 
 Updates = dict[Any, Any]
 ALL_CHOICES = 100_000
@@ -22,20 +24,31 @@ ALL_CHOICES = 100_000
 def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> Any:
     """A dropdown whose choices are read from disk.
 
-    It takes any text, because gradio would compare with the list of the server's start and refuse what was made since; the
-    job says in a clear sentence if there is no such thing. All choices are shown, not the first hundred alone, so that dropdowns.js
-    finds the exact name among them; gradio takes None for a hundred.
+    It takes any text, because gradio would compare with the list of the server's start and refuse what was made
+    since; the job says in a clear sentence if there is no such thing. All choices are shown, not the first hundred
+    alone, so that dropdowns.js finds the exact name among them; gradio takes None for a hundred.
     """
     classes = "of-several" if shared.get("multiselect") else None
-    return gr.Dropdown(list(choices), value=value, allow_custom_value=True, num_choices_shown=ALL_CHOICES, elem_classes=classes, **shared)
+    return gr.Dropdown(
+        list(choices),
+        value=value,
+        allow_custom_value=True,
+        num_choices_shown=ALL_CHOICES,
+        elem_classes=classes,
+        **shared,
+    )
 
 
 def widget(option: Option, default: Any, elem_id: str) -> Any:
-    """The component of one option. Number boxes get no limits: settings.check() says all problems at once, gradio only the first."""
+    """The component of one option. Number boxes get no limits: settings.check() says all problems at once, gradio
+    only the first.
+    """
     shared = {"label": option.label, "info": option.help, "value": default, "elem_id": elem_id}
     match option.control:
         case "textbox":
-            return gr.Textbox(placeholder=option.placeholder or None, lines=option.lines, max_lines=max(3, 3 * option.lines), **shared)
+            return gr.Textbox(
+                placeholder=option.placeholder or None, lines=option.lines, max_lines=max(3, 3 * option.lines), **shared
+            )
         case "number":
             return gr.Number(precision=0 if isinstance(default, int) else None, **shared)
         case "slider":
@@ -74,7 +87,13 @@ class Form:
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.add(name)
             label = self.settings.options()[name].label
-            button = gr.Button(f"{label}: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id=f"{self.prefix}_{name}_refresh")
+            button = gr.Button(
+                f"{label}: refresh",
+                elem_classes="refresh",
+                min_width=40,
+                scale=0,
+                elem_id=f"{self.prefix}_{name}_refresh",
+            )
         button.click(looks(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
 
     def share(self, widgets: dict[str, Any]) -> None:
@@ -102,14 +121,23 @@ class Form:
         return {self.widgets[name]: value for name, value in values.items() if name in self.widgets}
 
 
-# Buttons that may refuse go through gradio's queue, because without it toasts are swallowed; the others answer directly.
+# Buttons that may refuse go through gradio's queue, because without it toasts are swallowed; the others answer
+# directly.
 QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
 DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 
 def message_box(elem_id: str) -> Any:
     """Where a tab answers: hidden until there is something to say."""
-    return gr.Textbox(label="Message", visible=False, interactive=False, lines=1, max_lines=12, elem_id=elem_id, elem_classes="message")
+    return gr.Textbox(
+        label="Message",
+        visible=False,
+        interactive=False,
+        lines=1,
+        max_lines=12,
+        elem_id=elem_id,
+        elem_classes="message",
+    )
 
 
 def refused(error: UserError, box: Any) -> Updates:
@@ -124,7 +152,9 @@ def accepted(box: Any, text: str = "") -> Updates:
 
 
 def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:
-    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the browser that asked remembers."""
+    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the
+    browser that asked remembers.
+    """
     try:
         job = order()
     except UserError as error:

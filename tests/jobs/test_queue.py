@@ -1,0 +1,151 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+from ti_core.errors import Interrupted, UserError
+from ti_core.events import Alive, EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
+from ti_core.jobs.job import CHART_POINTS
+from ti_core.jobs.queue import JobQueue
+from ti_core.settings import CreateSettings
+from ti_core.training.create import create_embedding
+from ti_core.workspace import Workspace
+
+
+def steps(count: int) -> object:
+    def work(emit: Emit, stop: threading.Event) -> None:
+        emit(Started("Training anna", count, plan="a plan"))
+        for step in range(1, count + 1):
+            emit(StepDone(step, 1 / step, 0.1, "a photo of anna", 0.0))
+            if step % 10 == 0:
+                emit(PreviewSaved(step, f"anna-{step}.png", "a photo of anna"))
+        emit(EmbeddingSaved(count, "anna.pt"))
+        emit(Finished("Training finished.", files=("anna.pt",)))
+
+    return work
+
+
+def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+    job = jobs.wait_for(jobs.submit("train", "anna", steps(30)))
+    first = jobs.snapshot()
+    assert (first["state"], first["done"], first["total"], first["plan"]) == ("finished", 30, 30, "a plan")
+    assert [row[0] for row in first["curve"]] == list(range(1, 31))
+    assert [row[0] for row in first["previews"]] == [10, 20, 30]
+    again = jobs.snapshot(job.id, first["curve_next"], len(first["previews"]))
+    assert (again["curve"], again["previews"]) == ([], [])
+    assert jobs.snapshot("another job", 30, 3)["previews"] == first["previews"]
+
+
+def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+    jobs.wait_for(jobs.submit("train", "anna", steps(20_000)))
+    view = jobs.snapshot()
+    assert len(view["curve"]) <= 2 * CHART_POINTS
+    assert view["curve"][-1][0] == view["curve_next"] == 20_000
+
+
+def test_a_failure_never_reads_as_finished_and_the_worker_lives_on(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+
+    def wrong(emit: Emit, stop: threading.Event) -> None:
+        raise UserError("Dataset directory 'x' does not exist.", "Choose another.")
+
+    def broken(emit: Emit, stop: threading.Event) -> None:
+        raise ZeroDivisionError("boom")
+
+    assert jobs.wait_for(jobs.submit("train", "a", wrong)).state == "failed"
+    assert "does not exist. Choose another." in jobs.snapshot()["text"]
+    assert jobs.wait_for(jobs.submit("train", "b", broken)).state == "failed"
+    assert "ZeroDivisionError: boom" in jobs.snapshot()["text"]
+    assert jobs.wait_for(jobs.submit("train", "c", steps(1))).state == "finished"
+
+
+def test_interrupt_stops_the_running_job_and_the_next_one_starts(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+    running = threading.Event()
+
+    def endless(emit: Emit, stop: threading.Event) -> None:
+        running.set()
+        while not stop.is_set():
+            time.sleep(0.005)
+        raise Interrupted
+
+    first, second = jobs.submit("train", "first", endless), jobs.submit("train", "second", steps(1))
+    assert running.wait(120)
+    assert [job.title for job in jobs.line()] == ["second"]
+    assert "first" in jobs.interrupt()
+    assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")
+    assert jobs.interrupt() == "Nothing is running."
+
+
+@pytest.mark.parametrize("kind", ["create", "train", "txt2img"])
+def test_what_is_no_checkpoint_is_refused_before_a_job_is_made(workspace: Workspace, dataset: Path, kind: str) -> None:
+    """The list shows what is in the folder, such as a web page that was saved instead of a model."""
+    (workspace.root / "models" / "Stable-diffusion" / "half.safetensors").write_bytes(b"<!DOCTYPE html><html>" * 20)
+    values = {
+        "create": {"name": "anna"},
+        "train": {"embedding": "anna", "dataset_directory": "datasets/anna"},
+        "txt2img": {"prompt": "a house"},
+    }
+    jobs = JobQueue(workspace, is_paused=True)
+    with pytest.raises(UserError, match=r"half\.safetensors.*web page"):
+        jobs.order(kind, {**values[kind], "checkpoint": "half"})
+    assert not jobs.rows()
+    jobs.close()
+
+
+def test_interrupt_of_one_kind_leaves_another_kinds_work_alone(tmp_path: Path) -> None:
+    """Its button on the txt2img tab must not end a training."""
+    jobs = JobQueue(Workspace(tmp_path))
+    assert jobs.interrupt(("txt2img",)) == "Nothing is running."
+    training = jobs.submit("train", "Train anna", lambda emit, stop: stop.wait(600))
+    while training.state != "running":
+        time.sleep(0.01)
+    assert "is running, and goes on" in jobs.interrupt(("txt2img",))
+    painting = jobs.submit("txt2img", "a house", lambda emit, stop: None)
+    assert jobs.interrupt(("txt2img",)) == "Cancelled: a house." and painting.state == "cancelled"
+    assert not training.stop.is_set()
+    assert jobs.interrupt(("train", "resume")) == "Stopping: Train anna." and training.stop.is_set()
+    jobs.wait_for(training, 60)
+    jobs.close()
+
+
+def test_the_same_training_is_not_put_into_the_line_twice(workspace: Workspace, dataset: Path) -> None:
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
+    jobs = JobQueue(workspace, is_paused=True)
+    values = {"embedding": "anna", "dataset_directory": "datasets/anna", "checkpoint": TINY, "steps": 5}
+    jobs.order("train", values)
+    with pytest.raises(UserError, match="in the line of jobs already"):
+        jobs.order("train", values)
+    jobs.order("train", {**values, "steps": 6})
+    assert len(jobs.line()) == 2
+    jobs.close()
+
+
+def test_work_without_news_is_told_and_whether_it_is_heard(tmp_path: Path) -> None:
+    jobs = JobQueue(Workspace(tmp_path))
+    job = jobs.submit("train", "Train anna", lambda emit, stop: stop.wait(600))
+    while job.state != "running":
+        time.sleep(0.01)
+    now = time.monotonic()
+
+    def shown(news_s: float, alive_s: float | None) -> tuple[object, object]:
+        job.news_at, job.alive_at = now - news_s, 0.0 if alive_s is None else now - alive_s
+        seen = jobs.snapshot()
+        return seen["quiet_s"], seen["answers"]
+
+    assert shown(10, 1) == (0, True)
+    assert shown(45, 1) == (40, True)  # a long computation
+    assert shown(45, 45) == (40, False)  # stopped, or in a regular expression without end
+    assert shown(45, None) == (40, True)  # work inside the server says no such thing
+    version = jobs.snapshot()["version"]
+    job.saved_at = -1e9
+    jobs._emit(job, Alive())
+    assert jobs.snapshot()["version"] == version, "nobody has to draw the line again for that"
+    assert shown(45, 1) == (40, True)
+    job.stop.set()
+    assert (jobs.wait_for(job, 60).state, jobs.snapshot()["quiet_s"]) == ("finished", 0)
+    jobs.close()

@@ -1,0 +1,81 @@
+"""app.py itself, opened to others: nobody comes in without the password that it made and printed once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ui.journey import ANSWER_S, running_app
+from ti_core import webui as app
+from ti_core.errors import UserError
+from ti_core.ui.server.server import server
+
+
+def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody answers there: as on a machine without a network
+    with running_app(tmp_path, "--listen", "--share") as (url, lines):
+        logins = [line for line in lines if line.startswith("Login for this page:")]
+        assert len(logins) == 1
+        user, password = logins[0].removeprefix("Login for this page: ").split(" / ")
+        assert len(password) >= 12
+        assert httpx.get(f"{url}/config", timeout=ANSWER_S).status_code == 401
+        assert (
+            httpx.post(f"{url}/login", data={"username": user, "password": "guess"}, timeout=ANSWER_S).status_code
+            == 400
+        )
+        with httpx.Client(timeout=ANSWER_S) as person:
+            assert person.post(f"{url}/login", data={"username": user, "password": password}).status_code == 200
+            assert person.get(f"{url}/config").status_code == 200
+        end = time.monotonic() + 60
+        while not any(line.startswith("Public page: none") for line in lines) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert any(line.startswith("Public page: none") for line in lines)
+        assert httpx.get(f"{url}/config", timeout=ANSWER_S).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("flags", "confined"),
+    [
+        ([], False),
+        (["--auth", "anna:right"], True),
+        (["--auth-look", "eve:looks"], True),
+        (["--listen"], True),
+        (["--share"], True),
+    ],
+)
+def test_whoever_comes_in_by_a_login_stays_in_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], confined: bool
+) -> None:
+    def instead(workspace: Any, door: server.Door, jobs: Any, checkpoint: str) -> None:
+        jobs.close()
+        raise UserError(f"confined: {workspace.confined}, login: {bool(door.user)}")
+
+    monkeypatch.setattr(server, "start_page", instead)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    with pytest.raises(UserError, match=f"confined: {confined}, login: {confined}"):
+        app.serve(app.parse_arguments(["--workspace", str(tmp_path), *flags]))
+
+
+def test_a_short_password_of_a_public_page_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def instead(workspace: Any, door: Any, jobs: Any, checkpoint: str) -> None:
+        jobs.close()
+        raise UserError("enough")
+
+    monkeypatch.setattr(server, "start_page", instead)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    for flags, told in (
+        (["--share", "--auth", "anna:short"], True),
+        (["--share", "--auth", "anna:a-long-password"], False),
+        (["--auth", "anna:short"], False),
+    ):
+        with pytest.raises(UserError, match="enough"):
+            app.serve(app.parse_arguments(["--workspace", str(tmp_path), *flags]))
+        assert ("password of anna is short" in capsys.readouterr().out) == told

@@ -1,0 +1,62 @@
+"""A1111's short hash of a checkpoint: the first 10 hex digits of the file's SHA-256, kept by path, size and time of
+change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ti_core.checkpoints.facts import weights_of
+from ti_core.errors import UserError
+from ti_core.files import load_json, save_text, state_of
+
+BLOCK = 4 * 2**20
+DIGITS = 10
+OnProgress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all; may raise to stop."""
+
+
+def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = None) -> str:
+    """The hash of a single file, or of the UNet's weights of a diffusers folder; a 7 GB file takes about 15 s, once.
+
+    What cannot be written into the cache is computed again next time. Raises UserError if a file cannot be read.
+    """
+    if known := known_hash(path, cache_file):
+        return known
+    files = _hashed_files(path)
+    digest, done = hashlib.sha256(), 0
+    try:
+        total = sum(file.stat().st_size for file in files)
+        for file in files:
+            with file.open("rb") as stream:
+                while block := stream.read(BLOCK):
+                    digest.update(block)
+                    done += len(block)
+                    if on_progress:
+                        on_progress(done, total)
+    except OSError as error:
+        raise UserError(
+            f"'{path.name}' cannot be read: {error.strerror or error}.", "Check the file and the disk."
+        ) from error
+    short = digest.hexdigest()[:DIGITS]
+    cache = {key: entry for key, entry in load_json(cache_file).items() if Path(key).exists()}
+    cache[str(path.absolute())] = {"state": list(state_of(files)), "sha256": digest.hexdigest()}
+    with contextlib.suppress(UserError):
+        save_text(cache_file, json.dumps(cache, indent=1))
+    return short
+
+
+def known_hash(path: Path, cache_file: Path) -> str:
+    """The hash if it was computed since the file last changed, else empty."""
+    entry = load_json(cache_file).get(str(path.absolute()))
+    if not isinstance(entry, dict) or entry.get("state") != list(state_of(_hashed_files(path))):
+        return ""
+    return str(entry.get("sha256", ""))[:DIGITS]
+
+
+def _hashed_files(path: Path) -> list[Path]:
+    return weights_of(path / "unet") if path.is_dir() else [path]

@@ -1,0 +1,128 @@
+"""What a checkpoint predicts and with which noise it was trained: by a file's header and the .yaml beside it, or by
+a folder's configuration.
+
+Only the noise of DDPM (Ho et al. 2020), given by betas, can be trained here: EDM's (Karras et al. 2022) and flow
+matching are named and refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ti_core.checkpoints.tensor_headers import TensorHeader
+
+NOISE_HINT = "Choose a checkpoint of Stable Diffusion 1, 2 or XL that was trained with the noise of its family."
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+"""Those that every sampler here knows; `trained_betas` may stand in their place."""
+_DDPM_LIKE = {
+    f"{name}Scheduler"
+    for name in (
+        "DDPM",
+        "DDPMParallel",
+        "DDIM",
+        "DDIMParallel",
+        "DDIMInverse",
+        "PNDM",
+        "LMSDiscrete",
+        "EulerDiscrete",
+        "EulerAncestralDiscrete",
+        "HeunDiscrete",
+        "KDPM2Discrete",
+        "KDPM2AncestralDiscrete",
+        "DPMSolverMultistep",
+        "DPMSolverMultistepInverse",
+        "DPMSolverSinglestep",
+        "DPMSolverSDE",
+        "DEISMultistep",
+        "UniPCMultistep",
+        "SASolver",
+        "LCM",
+        "TCD",
+    )
+}
+"""diffusers' solvers of the one process that betas describe: a model saved with any of them was trained alike."""
+_STEPS_OF_SD2_BASE = "875000"
+"""`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise; their 768 px models predict v."""
+_TOLD = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+_SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction"}
+"""Classes of `denoiser_scaling` in the .yaml of SDXL; A1111's sd_xl_v.yaml has VScaling. The others are EDM's."""
+_ZERO_SNR = re.compile(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s*true\b", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class NoiseFacts:
+    """`prediction_type`: epsilon or v_prediction, empty where nothing tells. `problem` follows the name in a
+    sentence.
+    """
+
+    prediction_type: str = ""
+    zero_terminal_snr: bool = False
+    problem: str = ""
+
+
+def _not_trainable(what: str) -> NoiseFacts:
+    return NoiseFacts(problem=f"was trained with another noise ({what}), so it cannot be trained here")
+
+
+# ---- single files
+
+
+def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: bool) -> NoiseFacts:
+    """By the empty tensors `v_pred` and `ztsnr`, as A1111 and ComfyUI read them; the metadata; a .yaml beside the
+    file; what the first files of the family had.
+    """
+    told = header.metadata.get("modelspec.prediction_type", "").lower()
+    try:
+        config = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        config = ""
+    scaling = re.search(r"denoiser_scaling\.(\w+)", config)
+    if "flow" in told or told in ("sample", "edm"):
+        return _not_trainable(f"its metadata say that it predicts {told}")
+    if scaling and scaling[1] not in _SCALINGS:
+        return _not_trainable(f"{path.with_suffix('.yaml').name} beside it names {scaling[1]}")
+    zero = "ztsnr" in header.shapes or bool(_ZERO_SNR.search(config))
+    if "v_pred" in header.shapes:
+        return NoiseFacts("v_prediction", zero)
+    if told in _TOLD:
+        return NoiseFacts(_TOLD[told], zero)
+    if scaling:
+        return NoiseFacts(_SCALINGS[scaling[1]], zero)
+    if re.search(r"""^\s*parameterization:\s*["']?v["']?\s*(#.*)?$""", config, re.MULTILINE):
+        return NoiseFacts("v_prediction", zero)
+    if "model:" in config or (
+        family == "sd2" and (inpainting or header.metadata.get("global_step") == _STEPS_OF_SD2_BASE)
+    ):
+        return NoiseFacts(
+            "epsilon", zero
+        )  # what a config without the word means; and the only inpainting model of SD 2
+    return NoiseFacts("", zero)
+
+
+# ---- diffusers folders
+
+
+def noise_of_folder(index: dict[str, Any], scheduler: dict[str, Any], vae: dict[str, Any]) -> NoiseFacts:
+    """By what model_index.json, scheduler/scheduler_config.json and vae/config.json say."""
+    entry = index.get("scheduler")
+    named = [entry[1] if isinstance(entry, list) and len(entry) == 2 else None, scheduler.get("_class_name")]
+    for name in named:
+        if isinstance(name, str) and name.removeprefix("Flax") not in _DDPM_LIKE:
+            return _not_trainable(name)
+    for option in ("use_flow_sigmas", "snr_shift_scale"):
+        if scheduler.get(option):
+            return _not_trainable(f"its scheduler has {option}")
+    if (scheduler.get("timestep_type") or "discrete") != "discrete":
+        return _not_trainable(f"its scheduler has timesteps of the type {scheduler['timestep_type']}")
+    if vae.get("latents_mean") is not None:  # as Playground 2.5's, for whose latents betas give another amount of noise
+        return _not_trainable("its VAE has latents_mean")
+    predicts, betas = scheduler.get("prediction_type") or "epsilon", scheduler.get("trained_betas")
+    if predicts not in ("epsilon", "v_prediction"):
+        return _not_trainable(f"its scheduler says that it predicts {predicts}")
+    if betas is None and (scheduler.get("beta_schedule") or "linear") not in BETA_SCHEDULES:
+        return _not_trainable(f"the beta_schedule {scheduler['beta_schedule']}")
+    ends_at_zero = isinstance(betas, list) and bool(betas) and betas[-1] == 1
+    return NoiseFacts(predicts, scheduler.get("rescale_betas_zero_snr") is True or ends_at_zero)

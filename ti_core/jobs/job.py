@@ -1,0 +1,197 @@
+"""One job of the line, and what its events have told so far."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from ti_core.events import (
+    Alive,
+    EmbeddingSaved,
+    Emit,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Notice,
+    PreviewSaved,
+    Progress,
+    Started,
+    StepDone,
+)
+
+State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
+"""A foreign job is of a kind that only another version of this program knows."""
+STATES = tuple(state for state in get_args(State) if state != "foreign")
+"""Those that are written down."""
+Work = Callable[[Emit, threading.Event], object]
+CHART_POINTS = 600
+QUIET_AFTER_S = 20
+"""Without news for so long, the page says so; and that the work does not answer, if it was not even heard."""
+KEPT_FIELDS = (
+    "id",
+    "kind",
+    "title",
+    "owner",
+    "settings",
+    "result",
+    "order",
+    "state",
+    "text",
+    "folder",
+    "done",
+    "total",
+    "needs",
+)
+"""What is written down of a job; the rest is in its run's folder."""
+
+
+@dataclass
+class Job:
+    """One job and all that its events have told so far. One with `settings` can be kept, cloned and found again;
+    the others are quick.
+    """
+
+    id: str
+    kind: str
+    title: str
+    work: Work = field(repr=False)
+    owner: str = ""
+    settings: dict[str, Any] | None = field(default=None, repr=False)
+    result: str = ""
+    order: float = 0.0
+    """Its rank in the line, and once it has ended among those that have; the smaller one comes first. Counted on,
+    because a clock may be set back.
+    """
+    needs: list[str] = field(default_factory=list)
+    """Jobs before it in the line that make what it uses."""
+    saved_at: float = field(default=0.0, repr=False)
+    resume_step: int | None = None
+    state: State = "waiting"
+    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    text: str = ""
+    plan: str = ""
+    folder: str = ""
+    run_folder: str = ""
+    """The folder of a training, as it would be typed; empty for other jobs."""
+    done: int = 0
+    total: int = 0
+    first_step: int = 0
+    prompt: str = ""
+    curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    best: int = 0
+    usual_norms: tuple[float, float] = (0.0, 0.0)
+    previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
+    notices: list[str] = field(default_factory=list, repr=False)
+    files: list[str] = field(default_factory=list, repr=False)
+    saved_steps: int = 0
+    """Counts copies and pictures as they are saved, so that a page knows when its list of them is old."""
+    steps_began: float = 0.0
+    news_at: float = field(default_factory=time.monotonic, repr=False)
+    alive_at: float = field(default=0.0, repr=False)
+    """When its process was heard last; 0 for work that says no such thing, as that inside the server."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("waiting", "running")
+
+    def fold(self, event: Event) -> None:
+        """Take up what an event says."""
+        if isinstance(event, Alive):
+            self.alive_at = time.monotonic()
+            return
+        self.news_at = time.monotonic()
+        match event:
+            case Started():
+                self.title, self.total, self.first_step = event.title, event.total, event.first_step
+                self.done, self.plan, self.folder = event.first_step, event.plan, event.folder
+            case Progress():
+                self.text = event.text
+                if not self.curve:
+                    if (
+                        event.done == 0 or event.done < self.done or not self.steps_began
+                    ):  # another piece of work begins
+                        self.steps_began = time.monotonic()
+                    self.done, self.total = event.done, event.total
+            case StepDone():
+                if not self.curve:
+                    self.steps_began = time.monotonic() - event.elapsed_s
+                self.done, self.prompt, self.text = event.step, event.prompt, ""
+                self.curve.append((event.step, event.loss, event.rate))
+            case Evaluated():
+                self.evaluations.append((event.step, event.loss, event.norm))
+                self.best, self.usual_norms = event.best, event.usual_norms
+            case PreviewSaved():
+                self.saved_steps += 1
+                self.previews.append((event.step, event.path, event.prompt))
+                self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
+            case EmbeddingSaved():
+                self.saved_steps += 1
+                self.files = [event.path, *self.files][:40]
+            case Notice():
+                self.notices.append(event.text)
+            case Finished():
+                self.text = event.text
+                self.files = [*event.files, *(f for f in self.files if f not in event.files)]
+                self.state = "interrupted" if event.interrupted else "finished"
+            case Failed():
+                self.text, self.state = event.text, "failed"
+
+    @property
+    def quiet_s(self) -> int:
+        """Whole seconds without news while it runs, as a multiple of QUIET_AFTER_S, so that what is shown of it
+        changes seldom; 0 where there was some.
+        """
+        return int(time.monotonic() - self.news_at) // QUIET_AFTER_S * QUIET_AFTER_S if self.state == "running" else 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether its process was heard of late, as far as that is known."""
+        return not self.alive_at or time.monotonic() - max(self.alive_at, self.news_at) < QUIET_AFTER_S
+
+    def pace(self) -> float:
+        """Steps (or pieces of work) per second since the first, 0 while unknown."""
+        count = self.done - (self.first_step if self.curve else 0)
+        elapsed = time.monotonic() - self.steps_began
+        return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
+
+    def news(self, curve_from: int, previews_from: int, notices_from: int, evaluations_from: int) -> dict[str, Any]:
+        """What a page shows of it: scalars, and the rows after the viewer's cursor.
+
+        A first look at a long curve is thinned to about CHART_POINTS rows; `curve_next` is the cursor to send next
+        time.
+        """
+        rows = self.curve[curve_from:]
+        pace = self.pace() if self.state == "running" else 0.0
+        thin = max(1, len(rows) // CHART_POINTS)
+        return {
+            "quiet_s": self.quiet_s,
+            "answers": self.answers,
+            "job": self.id,
+            "kind": self.kind,
+            "title": self.title,
+            "state": self.state,
+            "text": self.text,
+            "plan": self.plan,
+            "done": self.done,
+            "total": self.total,
+            "pace": round(pace, 3),
+            "eta_s": round((self.total - self.done) / pace) if pace else None,
+            "prompt": self.prompt,
+            "curve_from": curve_from,
+            "curve": [*rows[:-1:thin], *rows[-1:]],
+            "curve_next": len(self.curve),
+            "evaluations_from": evaluations_from,
+            "evaluations": self.evaluations[evaluations_from:],
+            "best": self.best,
+            "usual_norms": self.usual_norms,
+            "previews_from": previews_from,
+            "previews": self.previews[previews_from:],
+            "notices_from": notices_from,
+            "notices": self.notices[notices_from:],
+            "files": self.files[:12],
+        }

@@ -1,0 +1,304 @@
+"""Every path inside `<log directory>/<date>/<name>/`, in A1111's places (A1111 1.10.1, textual_inversion.py:
+train_embedding), and the run's text files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ti_core.checkpoints.tensor_headers import read_header
+from ti_core.errors import UserError
+from ti_core.events import Evaluated, Event
+from ti_core.files import load_json, reason, save_text
+from ti_core.runs.plan import RunPlan
+from ti_core.settings import TrainSettings
+from ti_core.settings.option import KeptSettings
+from ti_core.workspace import Workspace, is_file_name
+
+STATE, EVENTS = "state.safetensors", "events.jsonl"
+COPIES, PREVIEWS, CARDS = "embeddings", "images", "image_embeddings"
+SUFFIXES = (".pt", ".safetensors")
+"""What a training saves its embedding as."""
+STATE_PARTS = ("vectors.", "average.", "optimizer.")
+"""Beginnings of the names of a state's tensors (training/run_state.py)."""
+_COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
+_PICTURE = re.compile(r"(.+)-(\d+)\.(png)")
+MAX_STEP = 2**53
+"""Above it, whole numbers are not exact any more in JSON."""
+CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
+EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One day's folder of one embedding. A number in a file's name is how many updates are in it.
+
+    Raises UserError for a name or a suffix that would lead out of the folder: both may come out of a file.
+    """
+
+    root: Path
+    name: str
+    suffix: str = ".pt"
+
+    def __post_init__(self) -> None:
+        if not is_file_name(self.name) or self.suffix not in SUFFIXES:
+            shown = (self.name + self.suffix)[:100]
+            raise UserError(
+                f"{shown!r} is no file name of an embedding.", "Train again, or train on from the run's latest copy."
+            )
+
+    @classmethod
+    def for_today(cls, log_directory: Path, name: str, first_step: int = 0, suffix: str = ".pt") -> RunFolder:
+        """The day's folder, `<name>-2` where that holds an earlier run, so that the two never mix. Training on from
+        `first_step` stays in the latest one that ended there; from an earlier step, which was put to use again, it
+        is another run.
+        """
+        day = log_directory / datetime.date.today().isoformat()
+        root, ended_there, number = day / name, None, 2
+        while root.exists() and any(root.iterdir()):
+            facts = saved_facts(root) or {}
+            if first_step and (facts.get("name"), facts.get("step")) == (
+                name,
+                str(first_step),
+            ):  # the name, because another may itself be called <name>-2
+                ended_there = root
+            root, number = day / f"{name}-{number}", number + 1
+        return cls(ended_there or root, name, suffix)
+
+    def copy(self, step: int) -> Path:
+        return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
+
+    def preview(self, step: int) -> Path:
+        return self.root / PREVIEWS / f"{self.name}-{step}.png"
+
+    def card(self, step: int) -> Path:
+        return self.root / CARDS / f"{self.name}-{step}.png"
+
+    @property
+    def loss_csv(self) -> Path:
+        return self.root / "textual_inversion_loss.csv"
+
+    @property
+    def evaluation_csv(self) -> Path:
+        return self.root / "textual_inversion_evaluation.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def state(self) -> Path:
+        """Vectors, optimizer, step and settings in one file, so that they always belong together."""
+        return self.root / STATE
+
+    @property
+    def events_file(self) -> Path:
+        return self.root / EVENTS
+
+    def save_settings(self, values: dict[str, Any]) -> Path:
+        now = datetime.datetime.now()
+        content = {"datetime": now.strftime("%Y-%m-%d %H:%M:%S"), **values}
+        return save_text(self.root / now.strftime("settings-%Y-%m-%d-%H-%M-%S.json"), json.dumps(content, indent=4))
+
+    def add_loss(self, plan: RunPlan, step: int, loss: float, rate: float) -> None:
+        """Append a row to the loss table; the header comes with the first."""
+        epoch, epoch_step = divmod(step - 1, plan.steps_per_epoch)
+        self._append_row(self.loss_csv, CSV_COLUMNS, (step, epoch, epoch_step, f"{loss:.7f}", f"{rate:g}"))
+
+    def add_evaluation(self, event: Evaluated) -> None:
+        self._append_row(
+            self.evaluation_csv, EVALUATION_COLUMNS, (event.step, f"{event.loss:.7f}", f"{event.norm:.4f}", event.best)
+        )
+
+    def add_event(self, event: Event) -> None:
+        self._append(self.events_file, event.to_json() + "\n")
+
+    def _append_row(self, path: Path, columns: Sequence[str], values: Sequence[Any]) -> None:
+        row = io.StringIO()
+        writer = csv.writer(row, lineterminator="\n")
+        if not path.exists():
+            writer.writerow(columns)
+        writer.writerow(values)
+        self._append(path, row.getvalue())
+
+    def cut_back_to(self, step: int) -> None:
+        """Take out of the tables and the events what came after `step`, and a line that was cut short, before the
+        run goes on from there.
+        """
+        is_after = False
+
+        def stays(line: str) -> bool:
+            nonlocal is_after
+            at = json.loads(line).get("step", 0)
+            is_after = is_after or at > step
+            return 0 < at <= step or not is_after  # a picture's event may come after those of later steps
+
+        _cut_lines(self.events_file, stays)
+        for table, columns in ((self.loss_csv, CSV_COLUMNS), (self.evaluation_csv, EVALUATION_COLUMNS)):
+            _cut_lines(table, partial(_is_row_until, step, len(columns)))
+
+    def check_there(self) -> None:
+        """Raises UserError if the folder was removed: the run must stop and say so, and not make it anew."""
+        if not self.root.is_dir():
+            raise UserError(
+                f"The run's folder '{self.root.name}' is not there any more.",
+                "Train again, and leave the folder in its place.",
+            )
+
+    def _append(self, path: Path, text: str) -> None:
+        self.check_there()
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise UserError(
+                f"'{path.name}' could not be written in {path.parent.name}/: {reason(error)}.",
+                "Make room, then press Resume: it continues.",
+            ) from error
+
+
+def _is_row_until(step: int, columns: int, line: str) -> bool:
+    """The header, or a whole row of at most that step."""
+    return line.startswith("step,") or (line.count(",") == columns - 1 and int(line.split(",")[0]) <= step)
+
+
+def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
+    """Keep the whole lines that stay. A line that cannot be read does not."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = []
+    for line in lines:
+        with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):
+            if line.endswith("\n") and stays(line):
+                kept.append(line)
+    if len(kept) < len(lines):
+        save_text(path, "".join(kept))
+
+
+def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:
+    """The events of one kind in a run's events.jsonl, the oldest first; none if there is no such file. A line that
+    was cut short is passed over.
+    """
+    if not file.is_file():
+        return
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(f'{{"event": "{kind}"'):
+            with contextlib.suppress(ValueError, RecursionError):
+                yield json.loads(line)
+
+
+def saved_facts(folder: Path) -> dict[str, str] | None:
+    """What a run's state file says of itself in its header, read without torch; None if there is no such file, a
+    damaged one, or one that no run wrote.
+
+    An embedding can be made to say the same, so the folder must have been opened by a training, which writes its
+    settings first.
+    """
+    try:
+        header = read_header(folder / STATE)
+        facts = header.metadata
+        RunFolder(folder, facts["name"], facts["suffix"])
+        is_state = (
+            bool(header.shapes)
+            and all(name.startswith(STATE_PARTS) for name in header.shapes)
+            and any(folder.glob("settings-*.json"))
+        )
+        return facts if is_state and 0 <= int(facts["step"]) < MAX_STEP else None
+    except (UserError, ValueError, KeyError):
+        return None
+
+
+def saved_step(folder: Path) -> int | None:
+    """The step from which the run in this folder can go on; None if it cannot."""
+    facts = saved_facts(folder)
+    return int(facts["step"]) if facts else None
+
+
+def saved_settings(folder: Path) -> KeptSettings[TrainSettings]:
+    """How the run in this folder was trained, by this version, another one, or A1111. Raises UserError."""
+    files = sorted(folder.glob("settings-*.json"))
+    content = load_json(files[-1]) if files else {}
+    is_ours = "settings" in content
+    kept = TrainSettings.from_kept(content["settings"] if is_ours else _of_a1111(content))
+    if not is_ours:  # it has no names for most of ours
+        kept = replace(kept, missing=())
+    if kept.wrong:
+        raise UserError(
+            f"The settings file of run '{folder.name}' is damaged. {' '.join(kept.wrong)}",
+            "Correct the file, or choose another run.",
+        )
+    if not kept.settings.embedding:
+        raise UserError(
+            f"Run '{folder.name}' has no settings file that can be read.", "Choose a run that this program has trained."
+        )
+    return kept
+
+
+def _of_a1111(content: dict[str, Any]) -> dict[str, Any]:
+    """What a settings file of A1111 says (A1111 1.10.1, textual_inversion.py: train_embedding), under our names."""
+    named = {name: content[option.a1111] for name, option in TrainSettings.options().items() if option.a1111 in content}
+    return {**named, "checkpoint": content["model_name"]} if "model_name" in content else named
+
+
+def saved_prediction(folder: Path) -> tuple[str, bool] | None:
+    """What the run's checkpoint was taken to predict, and whether to zero terminal SNR; None for a run of a version
+    that did not keep it.
+    """
+    files = sorted(folder.glob("settings-*.json"))
+    kept = load_json(files[-1]) if files else {}
+    return (
+        (str(kept["prediction"]), bool(kept["zero_terminal_snr"]))
+        if {"prediction", "zero_terminal_snr"} <= kept.keys()
+        else None
+    )
+
+
+# ---- the copies of a run
+
+
+def saved_steps(folder: Path) -> dict[int, Path]:
+    """The copies of a run by their step, in order."""
+    return _by_step(folder / COPIES, _COPY)
+
+
+def _by_step(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
+    found = {int(match[2]): path for path in folder.glob("*-*.*") if (match := name.fullmatch(path.name))}
+    return dict(sorted(found.items()))
+
+
+def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:
+    """All that a run has saved of each step, in order: its "copy", "card" and "picture", as far as they are there."""
+    kinds = {
+        "copy": saved_steps(folder),
+        "card": _by_step(folder / CARDS, _PICTURE),
+        "picture": _by_step(folder / PREVIEWS, _PICTURE),
+    }
+    steps = sorted({step for files in kinds.values() for step in files})
+    return {step: {kind: files[step] for kind, files in kinds.items() if step in files} for step in steps}
+
+
+def embedding_name(copy: Path) -> str:
+    """Of which embedding it is a copy."""
+    match = _COPY.fullmatch(copy.name)
+    assert match, f"{copy.name} is no copy of a step"
+    return match[1]
+
+
+def find_runs(workspace: Workspace) -> list[str]:
+    """Run folders in the usual log directory that hold copies, the newest first, as paths relative to the workspace."""
+    found = [path for path in (workspace.root / TrainSettings().log_directory).glob("*/*") if saved_steps(path)]
+    return [
+        workspace.shown(path) for path in sorted(found, key=lambda path: (path / COPIES).stat().st_mtime, reverse=True)
+    ]

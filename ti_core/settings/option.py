@@ -1,0 +1,218 @@
+"""What an option is, and what all settings can do: defaults, JSON both ways, checks that report every problem at
+once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import reprlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, TypeVar
+
+from ti_core.errors import SettingsError, shown_number
+
+SHOWN_CHARACTERS, SHOWN_NAMES = 60, 10
+"""How much of a foreign value, and how many foreign names, a sentence repeats."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the page and the command line show of a setting.
+
+    `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read
+    from disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the
+    setting, in its settings files and its API. `takes_number` is for texts that are usually one number, such as a
+    learning rate: programs may send it as one. `of_size` gives the value that goes with the size in px of a
+    checkpoint's pictures; 0 then stands for that value.
+    """
+
+    label: str
+    help: str
+    control: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    placeholder: str = ""
+    required: bool = False
+    of_size: Callable[[int], int] | None = None
+    lines: int = 1
+    a1111: str = ""
+    takes_number: bool = False
+
+    @property
+    def zero_is_auto(self) -> bool:
+        return self.of_size is not None
+
+
+def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"option": Option(label=label, help=help, control=control, **more)})
+
+
+S = TypeVar("S", bound="Settings")
+
+
+@dataclass(frozen=True)
+class Settings:
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Name of each setting -> what the page shows of it, in the page's order."""
+        return {f.name: f.metadata["option"] for f in fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        return {f.name: f.default for f in fields(cls)}
+
+    @classmethod
+    def from_dict(cls: type[S], values: dict[str, Any]) -> S:
+        """From JSON or a form; unknown names are refused, missing ones take their default, texts of numbers are
+        converted.
+
+        Raises SettingsError naming every value that is not of the option's kind.
+        """
+        kept = cls.from_kept(values)
+        problems = [f"There is no setting called '{name}'." for name in kept.unknown] + list(kept.wrong)
+        if problems:
+            raise SettingsError(problems)
+        return kept.settings
+
+    @classmethod
+    def from_kept(cls: type[S], written: object) -> KeptSettings[S]:
+        """From a file that an older or a newer version may have written: what is known and of the right kind is
+        used, the rest is told.
+        """
+        options, defaults = cls.options(), cls.defaults()
+        values = written if isinstance(written, dict) else {}
+        wrong = (
+            []
+            if isinstance(written, dict)
+            else [f"The settings are {shown_value(written)}, and no list of names and values."]
+        )
+        used = {}
+        for name, default in defaults.items():
+            try:
+                used[name] = _converted(values[name], default, options[name]) if name in values else default
+            except (TypeError, ValueError, OverflowError):
+                used[name] = default
+                wrong.append(f"{options[name].label}: {shown_value(values[name])} is not {_kind(default)}.")
+        unknown = tuple(str(name)[:SHOWN_CHARACTERS] for name in values if name not in defaults)
+        missing = tuple(name for name in defaults if name not in values) if isinstance(written, dict) else ()
+        return KeptSettings(cls(**used), unknown, missing, tuple(wrong))
+
+    def sized(self: S, size_px: int) -> S:
+        """With the values that go with a checkpoint whose pictures have `size_px` where none was given."""
+        own = self.own_sizes(size_px)
+        return dataclasses.replace(self, **{name: value for name, value in own.items() if not getattr(self, name)})
+
+    @classmethod
+    def own_sizes(cls, size_px: int) -> dict[str, int]:
+        """Name -> value of all settings that follow the size of a checkpoint's pictures."""
+        return {name: option.of_size(size_px) for name, option in cls.options().items() if option.of_size}
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def a1111_values(self) -> dict[str, Any]:
+        """The values under A1111's names, of those that it knows."""
+        return {option.a1111: getattr(self, name) for name, option in self.options().items() if option.a1111}
+
+    def problems(self) -> list[str]:
+        """One sentence for each value that cannot be used."""
+        found = []
+        for name, option in self.options().items():
+            value = getattr(self, name)
+            if isinstance(value, str) and option.required and not value.strip():
+                found.append(f"{option.label} is empty. {option.help}")
+            elif option.choices and value not in option.choices:
+                found.append(f"{option.label} is {shown_value(value)}. Choose one of: {', '.join(option.choices)}.")
+            elif (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and not (option.zero_is_auto and value == 0)
+            ):
+                found.extend(_range_problem(option, value))
+        return found
+
+    def check(self) -> None:
+        """Raise SettingsError with every problem at once."""
+        if found := self.problems():
+            raise SettingsError(found)
+
+
+@dataclass(frozen=True)
+class KeptSettings(Generic[S]):
+    """What `from_kept` could use of a file, and what it could not: names that are not known here or not there, and
+    a sentence for each wrong value.
+    """
+
+    settings: S
+    unknown: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """For the user; none for what this version wrote itself."""
+        told = []
+        if self.unknown:
+            told.append(f"Settings of another version of this program are left out: {_listed(self.unknown)}.")
+        if self.missing:
+            usual = [f"{name} ({shown_value(getattr(self.settings, name))})" for name in self.missing]
+            told.append(
+                f"Settings that another version of this program did not know take their usual value: {_listed(usual)}."
+            )
+        return told + [f"{sentence} The usual value is used." for sentence in self.wrong]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def shown_value(value: object) -> str:
+    """A foreign value as a sentence may show it: in quotes if it is a text, and never long."""
+    if isinstance(value, str):
+        return f"'{value[:SHOWN_CHARACTERS]}'"
+    try:
+        return reprlib.repr(value)[:SHOWN_CHARACTERS]
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _kind(default: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
+
+
+def _converted(value: Any, default: Any, option: Option) -> Any:
+    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box. Raises for what is of
+    another kind.
+
+    Nothing is guessed: a program that sends "false" for a switch means the opposite of what Python takes it for.
+    """
+    if isinstance(default, bool):
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise ValueError
+        return bool(value)
+    if isinstance(value, bool | bytes):
+        raise TypeError
+    if isinstance(default, int | float):
+        number = float(0 if value in (None, "") else value)
+        if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
+            raise ValueError
+        return type(default)(number)
+    if option.takes_number and isinstance(value, int | float) and math.isfinite(value):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value or ""
+
+
+def _range_problem(option: Option, value: float) -> list[str]:
+    low, high = option.minimum, option.maximum
+    if value != value or (low is not None and value < low) or (high is not None and value > high):
+        upto = f" and at most {shown_number(high)}" if high is not None else ""
+        return [f"{option.label} is {shown_number(value)}. It must be at least {shown_number(low or 0)}{upto}."]
+    if option.step == 8 and value % 8:
+        return [f"{option.label} is {shown_number(value)}. It must be a multiple of 8."]
+    return []

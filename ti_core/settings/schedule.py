@@ -1,0 +1,94 @@
+"""The learning-rate text of A1111: "0.05:10, 0.02:20, 0.005" is 0.05 up to and including step 10, 0.02 up to 20,
+then 0.005.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ti_core.errors import SettingsError, shown_number
+
+EXAMPLE = "Write a number such as 0.005, or pairs such as 0.05:10, 0.02:20, 0.005."
+
+HIGHEST_RATE = 100.0
+"""Far above anything that trains; beyond it numbers overflow."""
+MOST_DIGITS = 12
+"""Of a step."""
+MOST_PIECES = 1000
+MOST_SHOWN = 100
+"""Characters of a piece that are repeated in an error."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Pieces (rate, last step of it), in rising order; the last piece goes on for ever."""
+
+    pieces: tuple[tuple[float, float], ...]
+
+    def rate_at(self, step: int) -> float:
+        """The rate of update number `step`, counted from 1."""
+        for rate, last in self.pieces:
+            if step <= last:
+                return rate
+        return self.pieces[-1][0]
+
+
+def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedule:
+    """Parse the text; raises SettingsError that names every piece it cannot read, and the field by its `label`.
+
+    Reference 2.1. Mended: all pieces are checked, a rate must be above 0, boundaries must rise, and a last piece
+    with a boundary goes on at its rate, where A1111 ends the training.
+    """
+    pieces: list[tuple[float, float]] = []
+    problems: list[str] = []
+    texts = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if len(texts) > MOST_PIECES:
+        raise SettingsError([f"{label} has {len(texts)} pieces. Write at most {MOST_PIECES}."])
+    for number, piece in enumerate(texts, 1):
+        where = f"{label}: piece {number}, '{piece[:MOST_SHOWN]}',"
+        parts = piece.split(":")
+        rate = _number(parts[0])
+        if len(parts) > 2 or rate is None:
+            problems.append(f"{where} is not a rate. {EXAMPLE}")
+            continue
+        if not 0 < rate <= HIGHEST_RATE:
+            problems.append(
+                f"{where} has the rate {parts[0].strip()[:MOST_SHOWN]}. A rate must be above 0 and at most"
+                f" {shown_number(HIGHEST_RATE)}; 0.005 is usual."
+            )
+            continue
+        last = math.inf if len(parts) == 1 or parts[1].strip() == "-1" else _whole(parts[1])
+        if last is None or last < 1:
+            problems.append(
+                f"{where} has the step '{parts[1].strip()[:MOST_SHOWN]}'. A step must be a whole number above 0, of at"
+                f" most {MOST_DIGITS} digits."
+            )
+        elif pieces and pieces[-1][1] == math.inf:
+            problems.append(f"{where} is never reached, because the piece before it has no step and goes on for ever.")
+        elif pieces and last <= pieces[-1][1]:
+            problems.append(
+                f"{where} ends at step {shown_number(last)}, but the piece before it ends at"
+                f" {shown_number(pieces[-1][1])}. Steps must rise."
+            )
+        else:
+            pieces.append((rate, last))
+    if not texts:
+        problems.append(f"{label} is empty. {EXAMPLE}")
+    if problems:
+        raise SettingsError(problems)
+    return Schedule(tuple(pieces))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text) if len(text) <= MOST_DIGITS else None
+    except ValueError:
+        return None

@@ -1,0 +1,246 @@
+"""The face recipe of the guide and the other presets as settings of the three tabs, adapted to the photos at hand.
+Page and command line share them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ti_core.checkpoints.library import find_checkpoint, optimizer_file
+from ti_core.data.captions import caption_notes
+from ti_core.data.dataset import count_originals
+from ti_core.data.images import find_images
+from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
+from ti_core.data.preprocess import with_own_sizes
+from ti_core.errors import UserError
+from ti_core.models.device import told_device
+from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
+from ti_core.runs.plan import plan_run
+from ti_core.settings import PreprocessSettings, TrainSettings
+from ti_core.settings.prompts import ensure_recipe_template, find_template, load_template
+from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
+
+LEARNING_RATE = "0.05:10, 0.02:20, 0.01:60, 0.004:500, 0.002:1000, 0.001:3000, 0.0005"
+STEPS = 150
+EVERY = 10
+BATCH_SIZE = 2
+TAG_DROP_OUT = 0.1
+GUIDE, A1111, FAST = "Face recipe (guide)", "A1111 defaults", "Fast and faithful"
+_GUIDE_VALUES = {
+    "learning_rate": LEARNING_RATE,
+    "batch_size": BATCH_SIZE,
+    "steps": STEPS,
+    "image_every": EVERY,
+    "save_every": EVERY,
+    "shuffle_tags": True,
+    "tag_drop_out": TAG_DROP_OUT,
+    "latent_sampling_method": "deterministic",
+}
+_FAST_VALUES = {
+    "learning_rate": "0.005:15, 0.0025:40, 0.001:100, 0.0005",
+    "batch_size": 2,
+    "gradient_accumulation_steps": 1,
+    "steps": 300,
+    "image_every": 60,
+    "save_every": 60,
+    "norm_control": "direction only",
+    "early_stop": 2,
+}
+PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
+"""What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""
+HOLD_OUT_FROM = 40
+"""From so many photos on, the fast preset holds a tenth of them out for the evaluation."""
+SAMPLE_PEOPLE: tuple[str, ...] = tuple(sorted(p.name for p in SAMPLE_PHOTOS.glob("*") if p.is_dir()))
+
+
+def dataset_folder(name: str) -> str:
+    """Where the finished pictures of an embedding go, relative to the workspace."""
+    return f"datasets/{clean_name(name)}"
+
+
+def preprocess_values(photos: str, name: str) -> dict[str, Any]:
+    """Guide's steps 1 and 3: square pictures, mirrored copies, captions kept."""
+    return {
+        "source_directory": photos,
+        "destination_directory": dataset_folder(name),
+        "flip": True,
+        "caption_action": "copy",
+    }
+
+
+def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the Create embedding and the Preprocess images form for one of the sample people."""
+    return {"name": person}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", person)
+
+
+def check_preset(preset: str) -> None:
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
+
+
+def preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
+    """Values of the Train form for this dataset. Fields of A1111's, and those that presets differ in, get their
+    defaults where the preset is silent, so that whatever stood in the form before, it can be trained; how pictures
+    are painted and loaded stays as it is.
+
+    Raises UserError if there is no such preset, or if a recipe's dataset holds no pictures.
+    """
+    check_preset(preset)
+    options, defaults = TrainSettings.options(), TrainSettings.defaults()
+    differing = {name for values in PRESETS.values() for name in values} | {
+        "evaluate_every",
+        "held_out",
+        "average_decay",
+        "noise_spread",
+    }
+    reset = {
+        name: value
+        for name, value in defaults.items()
+        if (options[name].a1111 or name in differing) and name not in ("width", "height")
+    }
+    values = reset | PRESETS[preset] | {"embedding": embedding, "dataset_directory": dataset_directory}
+    if preset == A1111:
+        return values
+    images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
+    if not images:
+        raise UserError(f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first.")
+    photos = count_originals(images)
+    values["template_file"] = ensure_recipe_template(workspace)
+    if preset == GUIDE:
+        values["gradient_accumulation_steps"] = photos
+    elif photos >= HOLD_OUT_FROM:
+        values["held_out"] = photos // 10
+    return values
+
+
+PREPROCESS_PLAN_FIELDS = (
+    "source_directory",
+    "width",
+    "height",
+    "keep_original_size",
+    "flip",
+    "split_oversized",
+    "focal_crop",
+    "auto_sized_crop",
+    "dimension_lower",
+    "dimension_upper",
+    "area_lower",
+    "area_upper",
+    "resizing_objective",
+    "error_threshold",
+    "split_threshold",
+    "split_overlap",
+    "blip_caption",
+    "blip_min_length",
+    "blip_max_length",
+    "checkpoint",
+)
+"""Settings of the Preprocess tab that `describe_preprocess` reads."""
+
+
+def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> str:
+    """What becomes of the photos of the Preprocess form, and what a person should know of them before, or what is
+    missing for that.
+    """
+    if not settings.source_directory.strip():
+        return "Choose a source directory, or drop photos, to see what becomes of them."
+    photos: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
+    if not photos:
+        return f"Source directory '{settings.source_directory}' holds no pictures yet."
+    settings = with_own_sizes(settings, workspace)
+    if problems := settings.bound_problems():
+        return " ".join(problems)
+    if min(settings.width, settings.height) < 1:
+        return "Width and Height must be at least 1."
+    varies = settings.auto_sized_crop or settings.keep_original_size
+    size = "pictures of different sizes" if varies else f"pictures of {shown((settings.width, settings.height))} px"
+    flipped = ", each with a mirrored copy" if settings.flip else ""
+    said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
+    return " ".join([said, *photo_sentences(settings, photos, workspace)])
+
+
+PLAN_FIELDS = (
+    "embedding",
+    "batch_size",
+    "gradient_accumulation_steps",
+    "dataset_directory",
+    "template_file",
+    "steps",
+    "width",
+    "height",
+    "keep_size",
+    "held_out",
+    "checkpoint",
+    "precision",
+    "gpus",
+    *MEMORY_FIELDS,
+)
+"""Settings of the Train tab that `describe_plan` reads."""
+
+
+def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
+    """What the numbers of the Train form come to, in one sentence, or what is missing for that."""
+    if not settings.dataset_directory.strip():
+        return "Choose a dataset directory to see what one step will look at."
+    images: list[Path] = find_images(workspace.folder(settings.dataset_directory, "Dataset directory"))
+    if not images:
+        return f"Dataset directory '{settings.dataset_directory}' holds no pictures yet."
+    if min(settings.batch_size, settings.gradient_accumulation_steps, settings.steps) < 1:
+        return "Batch size, Gradient accumulation steps and Max steps must be at least 1."
+    trained = len(images) - len(images) * settings.held_out // max(1, count_originals(images))
+    plan = plan_run(max(1, trained), settings.batch_size, settings.gradient_accumulation_steps, settings.steps)
+    text = plan.sentence()
+    if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
+        text += " One step looks at each picture at most once, so larger numbers are cut down to that."
+    if any(
+        optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file()
+        for suffix in (".pt", ".safetensors")
+    ):
+        text += (
+            " This embedding was trained before: steps that it has already are not done again, so Max steps must be"
+            " higher than them."
+        )
+    said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
+    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step), *said])
+
+
+def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: list[Path]) -> list[str]:
+    try:
+        size_px = find_checkpoint(settings.checkpoint, workspace).size_px
+    except UserError:
+        return []
+    width, height = settings.width or size_px, settings.height or size_px
+    target = None if settings.keep_size or min(width, height) < 1 else (width, height)
+    return picture_sentences(images, target, settings.checkpoint, workspace)
+
+
+def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[str]:
+    """What is to be known about the captions; that file names serve as such only where the template uses them."""
+    try:
+        uses_captions = any(
+            "[filewords]" in line for line in load_template(find_template(settings.template_file, workspace))
+        )
+    except UserError:  # the start says what is wrong with it
+        uses_captions = False
+    return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
+
+
+def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:
+    """What the training needs of the device's memory, and what is free; empty until torch is loaded, which the page
+    does not wait for.
+    """
+    state = told_device()
+    try:
+        checkpoint = find_checkpoint(settings.checkpoint, workspace)
+        checkpoint.facts.check(other_vae=True)
+    except UserError:
+        return ""
+    if state is None:
+        return ""
+    facts = facts_by_size(checkpoint.facts)
+    width, height = settings.width or checkpoint.size_px, settings.height or checkpoint.size_px
+    fit = plan_fit(settings, state, facts, width, height, -(-images // max(1, settings.gpus)))
+    free = f"{state.free_bytes / 2**30:.1f} GB are free ({state.name})."
+    verdict = "" if fit.fits else " It may not fit: choose a smaller Width and Height."
+    return f" It needs {fit.need.sentence()}; {free}{verdict}"

@@ -1,0 +1,107 @@
+"""The HTTP server under the page: gradio's, but with limits, our own guard outermost, and no belief in headers
+about the sender.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+from gradio import http_server
+from starlette.types import ASGIApp
+
+from ti_core.ui.server.connections import Connections, LimitedConnection, raise_file_limit
+
+STARTS_WITHIN_S = 60.0
+CLOSES_WITHIN_S = 3
+
+
+class PageServer(http_server.Server):
+    """Listens at a socket that was opened before, so that a port that is taken is told at once."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket) -> None:
+        super().__init__(config)
+        self.listening = listening
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        super().run(sockets=[self.listening])
+
+    def run_in_thread(self) -> None:
+        self.thread = threading.Thread(target=self.run, name="page-server", daemon=True)
+        self.thread.start()
+        end = time.monotonic() + STARTS_WITHIN_S
+        while not self.started:
+            if time.monotonic() > end or not self.thread.is_alive():
+                raise OSError("the page's server did not start")
+            time.sleep(0.01)
+
+
+@contextmanager
+def guarded_server(guard: Any) -> Iterator[None]:
+    """Inside, `Blocks.launch()` starts our server with `guard(app)` in place of its own server with the bare app.
+
+    Gradio's middleware comes outside of every other that it is given, so one that is given to it sees no preflight
+    requests and cannot take gradio's CORS headers away. There is no setting for the server either.
+    """
+    before = http_server.start_server
+    started: list[PageServer] = []
+    http_server.start_server = partial(_start, guard, started)
+    try:
+        yield
+    finally:
+        http_server.start_server = before
+    if (
+        not started
+    ):  # another version of gradio, which starts its server in another way: better no page than one without its guard
+        raise RuntimeError(
+            "the page was started without its guard; use the version of gradio that requirements.txt names"
+        )
+
+
+def _start(
+    guard: Any, started: list[PageServer], app: Any, server_name: str, server_port: int, **_: Any
+) -> tuple[str, int, str, PageServer]:
+    """As gradio's start_server. Raises OSError if the port is taken."""
+    for host in {"127.0.0.1", server_name} - {
+        server_name
+    }:  # one system lets two programs share a port if only one of them names the address
+        _open_socket(host, server_port).close()
+    listening = _open_socket(server_name, server_port)
+    guarded: ASGIApp = guard(app)
+    connection: Any = partial(LimitedConnection, connections=Connections(raise_file_limit()))
+    config = uvicorn.Config(
+        guarded,
+        host=server_name,
+        port=server_port,
+        log_level="warning",
+        use_colors=False,
+        http=connection,
+        ws="none",
+        proxy_headers=False,  # who connects here may write any X-Forwarded-For
+        server_header=False,
+        timeout_graceful_shutdown=CLOSES_WITHIN_S,
+    )
+    server = PageServer(config, listening)
+    server.run_in_thread()
+    started.append(server)
+    shown = "localhost" if server_name == "0.0.0.0" else server_name
+    return server_name, listening.getsockname()[1], f"http://{shown}:{listening.getsockname()[1]}/", server
+
+
+def _open_socket(host: str, port: int) -> socket.socket:
+    opened = socket.socket()
+    try:
+        if sys.platform != "win32":  # there, it would let two programs share the port
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened

@@ -1,0 +1,230 @@
+"""Starts the page: flags, login, share link. `python app.py`, or the program textual-inversion-webui."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import secrets
+import sys
+import time
+
+from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
+from ti_core.errors import UserError
+from ti_core.jobs.queue import JobQueue
+from ti_core.program.child import SAVES_WITHIN_S, shown_command
+from ti_core.program.signals import asked_to_end
+from ti_core.program.temporary_folders import clear_left_over, temporary_folder
+from ti_core.program.terminal import clean_terminal
+from ti_core.settings import PORTRAITS
+from ti_core.workspace import Workspace, add_place_flags, open_workspace
+
+USER_OF_SHARED_PAGE = "trainer"
+SHORT_PASSWORD = 12
+UPLOADS = "uploads"
+"""Kind of the temporary folder of a shared page."""
+PATIENCE_S = 10.0
+"""What docker stop and others give a program to end in; then it is killed."""
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Textual Inversion in the browser: create an embedding, preprocess photos, train."
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port of the page (default: 7860)")
+    parser.add_argument(
+        "--listen", action="store_true", help="let other computers of the network in; asks for a password"
+    )
+    parser.add_argument("--share", action="store_true", help="make a public gradio.live link; asks for a password")
+    parser.add_argument(
+        "--auth",
+        metavar="USER:PASSWORD",
+        default="",
+        help="login that may train; without it, --listen and --share make one and print it",
+    )
+    parser.add_argument(
+        "--auth-look",
+        metavar="USER:PASSWORD",
+        default="",
+        help="a second login that may look at everything and change nothing",
+    )
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="on a shared page, let people upload .pt and .bin; they are read without running code",
+    )
+    parser.add_argument(
+        "--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed"
+    )
+    add_place_flags(parser)
+    parser.add_argument(
+        "--ckpt",
+        metavar="NAME_OR_PATH",
+        default=PORTRAITS,
+        help="Stable Diffusion checkpoint that is selected at the start",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    clean_terminal()
+    options = parse_arguments(arguments)
+    try:
+        with asked_to_end(_end):
+            serve(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.")
+    return 0
+
+
+def _end() -> None:
+    """Ctrl+C, SIGTERM and a closed terminal end the program in the same way."""
+    raise KeyboardInterrupt
+
+
+def _uploads_of_others() -> str:
+    """A folder of its own for each start: gradio's addresses of thumbnails contain its path, which should tell
+    nothing of the owner's.
+    """
+    held = contextlib.ExitStack()
+    atexit.register(held.close)
+    return str(held.enter_context(temporary_folder(UPLOADS)))
+
+
+def _login(flag: str, text: str) -> tuple[str, str]:
+    """Name and password of a flag. Raises UserError for one without both."""
+    user, _, password = text.partition(":")
+    if text and not (user and password):
+        raise UserError(
+            f"{flag} needs a user and a password with a colon between.", f"For example: {flag} anna:long-password"
+        )
+    return user, password
+
+
+def _checkpoint_at_the_start(choice: str, workspace: Workspace) -> str:
+    """What stands in the list of checkpoints at the start. Raises UserError for one that is not there, or that a
+    shared page may not use.
+    """
+    found = find_checkpoint(choice, dataclasses.replace(workspace, confined=False))
+    listed = next(
+        (checkpoint for checkpoint in find_checkpoints(workspace) if checkpoint.path.resolve() == found.path.resolve()),
+        None,
+    )
+    if listed:
+        return listed.title
+    if workspace.confined and not found.path.resolve().is_relative_to(workspace.root.resolve()):
+        raise UserError(
+            f"A shared page may not use the checkpoint {choice}, which lies outside its folders.",
+            f"Add: --ckpt-dir {found.path.parent}",
+        )
+    return workspace.shown(found.path)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
+    if not 0 < options.port < 65536:
+        raise UserError(
+            f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860."
+        )
+    user, password = _login("--auth", options.auth)
+    look_user, look_password = _login("--auth-look", options.auth_look)
+    if look_user and look_user == user:
+        raise UserError(
+            f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name."
+        )
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        raise UserError(
+            "--mcp needs a package that is not installed.",
+            f'Install it with: {shown_command("pip install")} "gradio[mcp]==6.31.0"',
+        )
+    open_to_others = bool(
+        options.share or options.listen or user or look_user
+    )  # a login is made for somebody else, by whatever way they come
+    workspace = open_workspace(options, confined=open_to_others)
+    if not workspace.root.is_dir():
+        raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
+    checkpoint = _checkpoint_at_the_start(options.ckpt, workspace)
+
+    # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the
+    # system's folder.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    clear_left_over(UPLOADS)  # of a shared page that was killed, also when this one is not shared
+    os.environ.setdefault(
+        "GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads")
+    )
+    from ti_core.jobs.process import JobProcess
+    from ti_core.ui.server.server import Door, open_public_link, start_page
+
+    if open_to_others and not user:
+        user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
+        print(f"Login for this page: {user} / {password}", flush=True)
+    short = [
+        name
+        for name, secret in ((user, password), (look_user, look_password))
+        if secret and len(secret) < SHORT_PASSWORD
+    ]
+    if short and (options.share or options.listen):
+        print(
+            f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use"
+            f" {SHORT_PASSWORD} characters or more.",
+            flush=True,
+        )
+    token = secrets.token_urlsafe(18) if options.mcp else ""
+    if token:
+        print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
+    process = JobProcess()
+    jobs = JobQueue(workspace, process.kinds(), is_paused=True)
+    door = Door(
+        options.port,
+        options.listen,
+        options.share,
+        user,
+        password,
+        look_user,
+        look_password,
+        options.allow_pickle,
+        token,
+    )
+    blocks = start_page(workspace, door, jobs, checkpoint)
+    process.start()
+    jobs.begin()
+    print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
+    if options.share:
+        open_public_link(blocks)
+    try:
+        _stay()
+        _leave(jobs)
+    finally:
+        process.close()
+
+
+def _stay() -> None:
+    """Until somebody ends the program. Gradio's own way to wait closes the page first, which takes seconds that the
+    saving may need.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)
+
+
+def _leave(jobs: JobQueue) -> None:
+    """Let the running work save; the page stays open meanwhile."""
+    running = next(iter(jobs.running()), None)
+    if running:
+        _say("Saving the running work. Press Ctrl+C again to leave at once.")
+    jobs.leave(PATIENCE_S)
+    if running and not running.has_ended:
+        _say(f"Saving takes longer than {PATIENCE_S:.0f} s, and may take {SAVES_WITHIN_S:.0f}.")
+        _say(f"What ends this program should wait as long, such as: docker stop --time {SAVES_WITHIN_S:.0f}")
+        jobs.leave(SAVES_WITHIN_S)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may be there to read it
+        print(text, flush=True)
