@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -28,7 +29,10 @@ STEPS = range(10, 160, 10)
 
 def _save(emit: Emit, run: RunFolder, steps: Collection[int]) -> None:
     run.root.mkdir(parents=True, exist_ok=True)
-    save_file({}, run.state, metadata={"step": "3", "name": run.name})
+    (run.root / "settings-2026-01-31-12-00.json").write_text("{}", encoding="utf-8")
+    save_file(
+        {"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata={"step": "3", "name": run.name, "suffix": ".pt"}
+    )
     emit(Started("Training anna", 200, folder=str(run.root)))
     for step in steps:
         for path in (run.copy(step), run.card(step), run.preview(step)):

@@ -213,6 +213,9 @@ def test_a_stranger_sees_the_login_page_and_it_tells_nothing(shared: Shared) -> 
 
 MAY_LOOK = {
     "put_back",
+    "follow",  # saves what was typed only for somebody who may train
+    "arrive",
+    "_follow_checkpoint",
     "gpus_field",
     "described",
     "enter",
