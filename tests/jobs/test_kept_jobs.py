@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -31,11 +32,18 @@ from ti_core.ui.server.roles import AT_THIS_COMPUTER
 from ti_core.workspace import Workspace
 
 
+def save_state(run: RunFolder) -> None:
+    """As a training leaves it at its third step."""
+    run.root.mkdir(parents=True, exist_ok=True)
+    run.save_settings({})
+    facts = {"step": "3", "name": run.name, "suffix": ".pt"}
+    save_file({"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata=facts)
+
+
 def _train(settings: WaitSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
     """A training that is interrupted at its third step, with a state in its folder."""
     run = RunFolder(workspace.root / "runs" / settings.name, settings.name)
-    run.root.mkdir(parents=True, exist_ok=True)
-    save_file({}, run.state, metadata={"step": "3", "name": settings.name})
+    save_state(run)
     emit(Started(f"Training {settings.name}", 9, folder=str(run.root)))
     emit(StepDone(3, 0.5, 0.1, settings.name, 0.0))
     raise Interrupted
@@ -407,8 +415,7 @@ def test_a_run_whose_folder_is_gone_offers_no_resume(opened: Opened, tmp_path: P
 def test_even_what_can_be_resumed_has_a_limit_and_what_falls_out_is_told(opened: Opened, tmp_path: Path) -> None:
     for number in range(KEPT_RESUMABLE):
         run = RunFolder(tmp_path / "runs" / str(number), "x")
-        run.root.mkdir(parents=True)
-        save_file({}, run.state, metadata={"step": "3", "name": "x"})
+        save_state(run)
         write(tmp_path, f"t{number:03d}", kind="train", order=number, state="interrupted", folder=str(run.root))
     jobs = opened()
     assert len(resumable(jobs)) == KEPT_RESUMABLE

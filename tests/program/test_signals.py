@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,30 @@ from ti_core.embeddings.formats import load_embedding
 from ti_core.program.signals import asked_to_end
 from ti_core.workspace import REPOSITORY, Workspace
 
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def as_in_a_terminal() -> None:
+    """Whoever started the tests may ignore some of them (nohup, a shell's background), which programs inherit."""
+    for number in ENDING:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture
+def fresh_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    as_in_a_terminal()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_the_first_signal_asks_and_only_ctrl_c_ends_what_still_saves(first: signal.Signals) -> None:
+def test_the_first_signal_asks_and_only_ctrl_c_ends_what_still_saves(
+    first: signal.Signals, fresh_signals: None
+) -> None:
     asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in ENDING}
     with pytest.raises(KeyboardInterrupt), asked_to_end(lambda: asked.append(1)):
         for number in (first, signal.SIGTERM, signal.SIGHUP):
             os.kill(os.getpid(), number)
@@ -52,7 +72,13 @@ def test_a_training_on_the_command_line_saves(workspace: Workspace, anna: Path, 
     command = [sys.executable, "-m", "ti_core", "train", "anna", "--workspace", str(workspace.root), *flags]
     ours, theirs = pty.openpty()
     training = subprocess.Popen(
-        command, cwd=REPOSITORY, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        cwd=REPOSITORY,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=as_in_a_terminal,
     )
     os.close(theirs)
     try:
