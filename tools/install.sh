@@ -9,7 +9,7 @@ install_requirements() { # requirements file
         "$python" -m venv .venv || { echo "The environment could not be made. On Debian and Ubuntu: sudo apt install python3-venv" >&2; return 1; }
     fi
     local stamp
-    stamp=.venv/installed-$(cat requirements.txt requirements-over.txt "$requirements" | cksum | cut -d' ' -f1)
+    stamp=.venv/installed-$(cat requirements.txt requirements-over.txt requirements-lock.txt "$requirements" | cksum | cut -d' ' -f1)
     [ -e "$stamp" ] && return 0
     echo "Installing the packages of $requirements (once; some minutes) ..."
     local wanted=.venv/wanted.txt
@@ -17,7 +17,7 @@ install_requirements() { # requirements file
     if .venv/bin/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then
         grep -v '^torch==' "$wanted" > "$wanted.kept" && mv "$wanted.kept" "$wanted"
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted" || { echo "The installation failed; see the lines above, then start again." >&2; return 1; }
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted" -c requirements-lock.txt || { echo "The installation failed; see the lines above, then start again." >&2; return 1; }
     # In a command of its own, because pip refuses what another package's bound forbids (requirements-over.txt says why).
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-over.txt || { echo "The installation failed; see the lines above, then start again." >&2; return 1; }
     touch "$stamp"
