@@ -252,8 +252,6 @@ _RESERVED = {
     "nul",
     *(f"{port}{i}" for port in ("com", "lpt") for i in "123456789\u00b9\u00b2\u00b3"),
 }
-_OF_RUNS = re.compile(r"(state|events|settings-.*|textual_inversion_(loss|evaluation))", re.IGNORECASE)
-"""Stems of the files that a run's folder gives a meaning to (run_folder.py)."""
 MOST_NAME_BYTES = 200
 """File systems end a name at 255 bytes; the rest is for a step's number, a suffix and the mark of a temporary file."""
 
@@ -278,16 +276,6 @@ def clean_name(text: str) -> str:
         )
     if name.split(".")[0].lower() in _RESERVED:
         raise UserError(f"Name '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
-    return name
-
-
-def clean_embedding_name(text: str) -> str:
-    """`clean_name`, for an embedding: raises UserError too for a name by which its file could be taken for a part
-    of a run.
-    """
-    name = clean_name(text)
-    if _OF_RUNS.fullmatch(name):
-        raise UserError(f"Name '{name}' is kept for the files of a training.", "Choose another one, such as anna-01.")
     return name
 
 

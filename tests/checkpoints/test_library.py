@@ -11,15 +11,8 @@ import pytest
 from tests.conftest import TINY
 from tests.models.damaged_files import save_vae
 from tests.models.tiny_families import save_single_file
-from ti_core.checkpoints.library import (
-    AUTOMATIC,
-    OWN,
-    find_checkpoint,
-    find_checkpoints,
-    find_embeddings,
-    find_vae,
-    find_vaes,
-)
+from ti_core.checkpoints.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, find_vae, find_vaes
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.settings import PORTRAITS
 from ti_core.settings.prompts import find_template, list_templates

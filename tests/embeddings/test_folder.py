@@ -10,24 +10,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.conftest import TINY
-from ti_core.checkpoints.library import WRITABLE
+from ti_core.embeddings.actions import convert, merge_stored, rename
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.folder import (
-    convert,
-    find_stored,
-    merge_stored,
-    named_in,
-    nearest_words,
-    new_embedding_name,
-    rename,
-    repair_norm,
-    stored_embeddings,
-    table_rows,
-    vocabulary_norms,
-)
-from ti_core.embeddings.formats import load_embedding, save_embedding
+from ti_core.embeddings.folder import find_stored, stored_embeddings
+from ti_core.embeddings.formats import WRITABLE, load_embedding, save_embedding
+from ti_core.embeddings.named_in import named_in
+from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError
 from ti_core.models.checkpoint import load_token_tables
+from ti_core.models.vocabulary import nearest_words, repair_norm, vocabulary_norms
 from ti_core.workspace import Workspace
 
 
@@ -53,7 +45,7 @@ def test_every_format_is_listed_and_ordinary_pictures_are_not(workspace: Workspa
     listed = stored_embeddings(workspace)
     assert [stored.name for stored in listed] == ["anna", "berta", "broken", "clara", "dora"]
     assert [bool(stored.problem) for stored in listed] == [False, False, True, False, False]
-    rows = table_rows(workspace, TINY)
+    rows = table_rows(workspace, vocabulary_norms(TINY, workspace))
     assert [row[0] for row in rows] == ["anna.pt", "old/berta.pt", "broken.pt", "clara.safetensors", "card.png"]
     assert rows[2][1] == "cannot be read" and "broken.pt" in rows[2][6]
     norm, _ = vocabulary_norms(TINY, workspace)["clip_l"]
@@ -169,7 +161,7 @@ def test_a_rename_that_fails_leaves_the_optimizers_state_where_it_was(
     def full(*given: object) -> None:
         raise UserError("The disk is full.")
 
-    monkeypatch.setattr("ti_core.embeddings.formats.save_embedding", full)
+    monkeypatch.setattr("ti_core.embeddings.actions.save_embedding", full)
     with pytest.raises(UserError, match="full"):
         rename("anna.pt", "emma", workspace)
     assert names(workspace) == ["anna.pt", "anna.pt.optim"]
@@ -177,7 +169,7 @@ def test_a_rename_that_fails_leaves_the_optimizers_state_where_it_was(
 
 def test_a_word_of_zeros_has_one_norm(workspace: Workspace) -> None:
     put(workspace, "zeros.pt", torch.zeros(2, 32))
-    assert table_rows(workspace, TINY)[0][4] == "0"
+    assert table_rows(workspace, vocabulary_norms(TINY, workspace))[0][4] == "0"
 
 
 def test_rename_keeps_whatever_else_a_file_holds(workspace: Workspace) -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.png_file import (
+    CARD_KEY,
     MAX_JSON_BYTES,
     from_payload,
     hide_in_pixels,
@@ -39,7 +39,7 @@ def a_picture(width: int = 200, height: int = 160) -> Image.Image:
 
 
 def keystream_by_the_reference(count: int) -> list[int]:
-    """Reference 3.5, step 5, one state after the other."""
+    """The states of A1111's cipher (1.10.1, image_embedding.py: lcg), one state after the other."""
     state, keys = 0, []
     for _ in range(count):
         state = (1664525 * state + 1013904223) % 2**32
@@ -78,7 +78,7 @@ def card_by_the_reference(data: bytes, picture: Image.Image) -> Image.Image:
 
 
 def test_the_keystream_begins_as_the_reference_says() -> None:
-    from ti_core.embeddings.png_file import _keystream
+    from ti_core.embeddings.hidden_pixels import _keystream
 
     assert keystream_by_the_reference(13) == FIRST_STATES_MOD_255
     assert _keystream(5000).tolist() == [k & 15 for k in keystream_by_the_reference(5000)]

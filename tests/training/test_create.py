@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.models.tiny_families import save_folder
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.models.checkpoint import load_checkpoint, load_token_tables

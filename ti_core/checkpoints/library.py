@@ -1,5 +1,5 @@
-"""What is on disk: checkpoints, VAEs, embeddings. Lists go by names alone; what is inside is looked at when it is
-asked for, never the weights.
+"""The checkpoints and VAEs on disk. Lists go by names alone; a file's header is read when its facts are asked for, its
+weights never.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ti_core.errors import UserError
 from ti_core.files import state_of
 from ti_core.program.child import shown_command
 from ti_core.settings import AUTOMATIC, PORTRAITS
-from ti_core.workspace import PORTRAITS_FOLDER, Workspace, clean_name
+from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 VAE_SUFFIXES = (".safetensors", ".ckpt", ".pt")
@@ -248,58 +248,3 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
             f"'{path.name}' asks for the Python code '{foreign[0]}', which a VAE does not need.", "Choose another VAE."
         )
     return path
-
-
-# ---- embeddings
-
-TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
-"""Formats that can be trained on, in order of preference where a name has several."""
-WRITABLE = (".pt", ".safetensors", ".png")
-"""Formats that embeddings are written in."""
-MERGE_MODES = ("concatenate", "average", "weighted")
-CARD_KEY = "sd-ti-embedding"
-"""The text chunk of a picture in which A1111 keeps an embedding."""
-
-
-def find_embeddings(workspace: Workspace) -> list[str]:
-    """Names of the embeddings right inside embeddings/ that can be trained, sorted; of pictures, those that carry
-    one.
-    """
-    if not workspace.embeddings.is_dir():
-        return []
-    return sorted({path.stem for path in workspace.embeddings.iterdir() if is_embedding(path)})
-
-
-def known_name(typed: str, workspace: Workspace) -> str:
-    """The name of an embedding that is there, whatever program gave it; anything else made safe. Raises UserError
-    if nothing is left.
-    """
-    return typed if typed in find_embeddings(workspace) else clean_name(typed)
-
-
-def embedding_suffix(encoders: Sequence[str]) -> str:
-    """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
-    return ".pt" if len(encoders) == 1 else ".safetensors"
-
-
-def optimizer_file(embedding: Path) -> Path:
-    """A1111's place of the optimizer's state: `<name>.pt.optim`, beside the embedding."""
-    return embedding.with_name(embedding.name + ".optim")
-
-
-def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
-    """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
-    return next((path for path in files if is_embedding(path)), None)
-
-
-def is_embedding(path: Path) -> bool:
-    """Whether a file of embeddings/ can be trained: of pictures, only one that carries an embedding; another is
-    somebody's thumbnail.
-    """
-    if path.suffix not in TRAINABLE or path.name.startswith(".") or not path.is_file() or not path.stat().st_size:
-        return False
-    if path.suffix != ".png":
-        return True
-    with path.open("rb") as file:  # the text chunk stands before the pixels
-        return CARD_KEY.encode() in file.read(512)

@@ -6,22 +6,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from ti_core.checkpoints.library import MERGE_MODES
 from ti_core.embeddings.embedding import CHUNK, SDXL_ENCODERS, Embedding, shown_widths
 from ti_core.errors import UserError, shown_number
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MERGE_MODES = ("concatenate", "average", "weighted")
+
 
 def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] = (), name: str = "merged") -> Embedding:
-    """`concatenate` appends the vectors of all; `average` and `weighted` add vector i of each to one, so all need
-    the same number.
+    """One embedding out of several. `concatenate` appends the vectors of all; `average` and `weighted` sum vector i
+    of each, so all need the same number of vectors.
 
-    `weights`, one for each, are used as given: their sum may be anything. The step is None, and the checkpoint
-    stays if all have the same. Raises UserError with the numbers when they do not fit together.
+    `weights`, one for each embedding, are used as given and need not sum to 1. The merged step is None; the
+    checkpoint is kept if all have the same. Raises UserError with the numbers when they do not fit together.
     """
+    import torch
+
     _check_mode(len(embeddings), mode, weights)
     _check_widths(embeddings)
     if mode == "concatenate":
@@ -66,8 +70,8 @@ def join(first: Embedding, second: Embedding) -> Embedding:
 
 
 def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) -> Embedding:
-    """Every vector rescaled to that length, which repairs a word that drowns the rest of the prompt; by encoder if
-    a mapping is given.
+    """The embedding with every vector rescaled to the L2 norm `target_norm`, or to that of its encoder where a mapping
+    is given. This repairs a word that is too strong for the rest of the prompt to count.
 
     The mean norm of a model's own vocabulary is a good target (about 0.3 to 0.4 in Stable Diffusion 1). Raises
     UserError for a vector of zeros, which points nowhere.
@@ -152,7 +156,11 @@ def _check_total(embeddings: Sequence[Embedding]) -> None:
 
 
 def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """In float64, so that the order and the number of the embeddings do not show."""
+    """Sum of rows[i] * weights[i], each [vectors, width]; in float64, so that rounding does not depend on the order
+    or the number of the embeddings.
+    """
+    import torch
+
     total = torch.stack([r.double() * weight for r, weight in zip(rows, weights, strict=True)]).sum(dim=0).float()
     if not bool(total.isfinite().all()):
         raise UserError(

@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
-
-from ti_core.embeddings.embedding import MAX_VECTORS, MAX_WIDTH, Embedding
-from ti_core.embeddings.layouts import BUNDLE, embeddings_in
+from ti_core.embeddings.embedding import BUNDLE, MAX_VECTORS, MAX_WIDTH, Embedding
+from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.errors import UserError
 from ti_core.files import reason, save_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEY_OF_ONE_ENCODER = "emb_params"
 MAX_HEADER_BYTES = 16 * 2**20
 """A LoRA's header, with all that its trainer noted down, stays below 2 MB."""
 MAX_TENSORS = 16
 _ANOTHER = "Choose an embedding file."
-_DAMAGED = (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
+_DAMAGED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
+"""What the safetensors library raises for a damaged file, beside its own SafetensorError."""
 
 
 def save_safetensors(path: Path, embedding: Embedding) -> Path:
@@ -32,6 +32,8 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
     A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is
     full.
     """
+    from safetensors.torch import save
+
     rows = embedding.plain
     if len(rows) == 1:
         rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
@@ -47,6 +49,10 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
 
 def load_safetensors(path: Path) -> list[Embedding]:
     """The embedding of the file, or all that a LoRA bundles. Raises UserError that says why it cannot be read."""
+    from safetensors import SafetensorError
+
+    from ti_core.embeddings.layouts import embeddings_in
+
     try:
         _check_header(path)
         tensors, metadata = _read(path)
@@ -54,7 +60,7 @@ def load_safetensors(path: Path) -> list[Embedding]:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.") from None
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
-    except _DAMAGED as error:
+    except (SafetensorError, *_DAMAGED) as error:
         raise UserError(
             f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file."
         ) from error
@@ -82,6 +88,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Only tensors that can be vectors; cloned, because the library maps the file into memory and Windows then
     locks it.
     """
+    from safetensors import safe_open
+
     with safe_open(path, framework="pt", device="cpu") as file:
         found = {}
         for key in _keys_of_vectors(list(file.keys()), path.name):
@@ -109,3 +117,13 @@ def _keys_of_vectors(keys: list[str], where: str) -> list[str]:
 def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     step = metadata.get("step", "")
     return {**metadata, "step": int(step) if step.isascii() and step.isdecimal() and len(step) < 10 else None}
+
+
+SAFETENSORS = EmbeddingFormat(
+    suffix=".safetensors",
+    description="is read by all programs",
+    begins=lambda begin, size: begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= size,
+    load=load_safetensors,
+    save=save_safetensors,
+    trained_encoders=(2,),
+)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.tensor_headers import read_header
+from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Event
 from ti_core.files import load_json, reason, save_text
@@ -27,12 +28,10 @@ from ti_core.workspace import Workspace, is_file_name
 
 STATE, EVENTS = "state.safetensors", "events.jsonl"
 COPIES, PREVIEWS, CARDS = "embeddings", "images", "image_embeddings"
-SUFFIXES = (".pt", ".safetensors")
-"""What a training saves its embedding as."""
 STATE_PARTS = ("vectors.", "average.", "optimizer.")
 """Beginnings of the names of a state's tensors (training/run_state.py)."""
-_COPY = re.compile(r"(.+)-(\d+)\.(pt|safetensors)")
-_PICTURE = re.compile(r"(.+)-(\d+)\.(png)")
+_COPY = re.compile(rf"(.+)-(\d+)({'|'.join(map(re.escape, SAVED_BY_TRAINING))})")
+_PICTURE = re.compile(r"(.+)-(\d+)\.png")
 MAX_STEP = 2**53
 """Above it, whole numbers are not exact any more in JSON."""
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
@@ -48,17 +47,19 @@ class RunFolder:
 
     root: Path
     name: str
-    suffix: str = ".pt"
+    suffix: str = SAVED_BY_TRAINING[0]
 
     def __post_init__(self) -> None:
-        if not is_file_name(self.name) or self.suffix not in SUFFIXES:
+        if not is_file_name(self.name) or self.suffix not in SAVED_BY_TRAINING:
             shown = (self.name + self.suffix)[:100]
             raise UserError(
                 f"{shown!r} is no file name of an embedding.", "Train again, or train on from the run's latest copy."
             )
 
     @classmethod
-    def for_today(cls, log_directory: Path, name: str, first_step: int = 0, suffix: str = ".pt") -> RunFolder:
+    def for_today(
+        cls, log_directory: Path, name: str, first_step: int = 0, suffix: str = SAVED_BY_TRAINING[0]
+    ) -> RunFolder:
         """The day's folder, `<name>-2` where that holds an earlier run, so that the two never mix. Training on from
         `first_step` stays in the latest one that ended there; from an earlier step, which was put to use again, it
         is another run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.runs.folder import COPIES, embedding_name, saved_steps

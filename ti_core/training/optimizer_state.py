@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.pt_file import plain_zip
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
