@@ -257,10 +257,11 @@ MOST_NAME_BYTES = 200
 
 
 def clean_name(text: str) -> str:
-    """An embedding's name made safe as a file name on every system (A1111 1.10.1, textual_inversion.py:
-    create_embedding; plus trimming).
+    """A typed name made safe as a file name on every system: letters and digits of any script, dot, underscore, dash
+    and space stay, as in A1111 1.10.1 (textual_inversion.py: create_embedding); dots and spaces at its ends, and
+    what is longer than 100 letters or 180 bytes, are cut off.
 
-    Letters and digits of any script, dot, underscore, dash and space stay. Raises UserError if nothing is left.
+    Raises UserError if nothing is left, and for a name that Windows reserves.
     """
     name = (
         re.sub(r"[^\w.\- ]", "", text)

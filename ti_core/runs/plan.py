@@ -1,5 +1,5 @@
-"""What the numbers of the Train form come to for a dataset: the effective batch, accumulation and passes (A1111's
-train_embedding).
+"""What the Train form's numbers come to for a dataset: effective batch size, accumulation and image passes (A1111
+1.10.1, textual_inversion.py: train_embedding; textual_inversion/dataset.py: PersonalizedBase).
 """
 
 from __future__ import annotations

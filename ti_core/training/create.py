@@ -1,5 +1,5 @@
-"""Makes a new embedding from the words that describe it (the Create embedding tab, A1111 1.10.1,
-textual_inversion.py: Embedding, create_embedding).
+"""Makes a new embedding from the words that describe it (the Create embedding tab; A1111 1.10.1,
+textual_inversion.py: create_embedding).
 """
 
 from __future__ import annotations
