@@ -22,8 +22,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The job's work begins. `total` is the number of its last step, `first_step` how many were done before; `plan` is a
-    sentence for the user, `folder` the run's folder if it trains.
+    """The job's work begins. `total` is the number of its last step, `first_step` how many were done before; `plan` is
+    a sentence for the user, `folder` the run's folder if it trains.
     """
 
     title: str

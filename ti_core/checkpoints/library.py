@@ -27,8 +27,8 @@ OWN = "None"
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A single file or a diffusers folder. `title` is what the page lists, `inside` the folders that it lies in,
-    below the one that was looked through.
+    """A checkpoint: a single file or a diffusers folder. `title` is how the page lists it; `inside` are the folders
+    between it and the checkpoint folder.
     """
 
     title: str
@@ -37,24 +37,26 @@ class CheckpointFile:
 
     @property
     def facts(self) -> CheckpointFacts:
-        """Read once for each state of the file: 40 ms for a .safetensors of SDXL, 0.2 s for a .ckpt; so a list of
-        titles does not ask for them.
+        """What its headers say, cached until it changes. Reading takes 40 ms for a .safetensors of SDXL and 0.2 s for a
+        .ckpt, so lists of titles do without.
         """
         return _facts(self.path, *state_of_model(self.path))
 
     @property
     def size_px(self) -> int:
-        """Size of the pictures that it was trained with."""
+        """Side of the pictures that it was trained on, in pixels."""
         return self.facts.size_px
 
     @property
     def is_portraits(self) -> bool:
-        """Whether it is the built-in model, however it was named."""
+        """Whether it is the built-in model, under whatever title."""
         return self.path.resolve() == PORTRAITS_FOLDER
 
 
 @dataclass(frozen=True)
 class VaeFile:
+    """A separate VAE. `title` is how the page lists it."""
+
     title: str
     path: Path
 
@@ -65,7 +67,9 @@ def _facts(path: Path, bytes: int, changed_ns: int) -> CheckpointFacts:
 
 
 def state_of_model(path: Path) -> tuple[int, int]:
-    """Of a folder all its files count; of a file also the .yaml beside it, which says what it predicts."""
+    """Size in bytes and latest change in ns of all that the facts depend on: of a folder all files; of a single file
+    also the .yaml beside it, which may say what it predicts.
+    """
     files = [path, *([path.with_suffix(".yaml")] if path.with_suffix(".yaml").is_file() else [])]
     return state_of(files if path.is_file() else [file for file in path.rglob("*") if file.is_file()])
 
@@ -76,8 +80,8 @@ def state_of_model(path: Path) -> tuple[int, int]:
 def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
     """The built-in model, then all files and diffusers folders below the workspace's checkpoint folders, by name.
 
-    Titles are paths relative to their folder, with suffix, as in A1111; where two are the same the later one has
-    its place behind it.
+    Titles are paths relative to the checkpoint folder, with suffix, as in A1111 1.10.1 (modules/sd_models.py:
+    CheckpointInfo); of two equal titles the later one has its folder's name behind it.
     """
     found = {PORTRAITS: CheckpointFile(PORTRAITS, PORTRAITS_FOLDER)}
     seen: set[str] = set()
@@ -102,10 +106,10 @@ def _checkpoints_below(place: Path, seen: set[str]) -> Iterator[Path]:
 
 
 def folders_below(place: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
-    """`place` and the folders in it with the names of their files, without hidden ones; a diffusers folder is not
-    entered.
+    """`place` and the folders below it, each with the names of its files; hidden ones are left out, and diffusers
+    folders are not entered.
 
-    Links are followed, as A1111 does; a folder that was `seen` under another name is left out, so circles end.
+    Links are followed, as in A1111; a folder that was `seen` under another path is left out, so that circles end.
     """
     for folder, folders, files in os.walk(place, followlinks=True):
         real = os.path.realpath(folder)
@@ -122,7 +126,7 @@ def _is_named_vae(name: str) -> bool:
 
 
 def _unique(title: str, place: Path, taken: set[str]) -> str:
-    """`title`, or with the folders' names behind it, the nearest first, until it is the only one."""
+    """`title`, with as many of its parent folders' names behind it as it takes to be unique."""
     if title not in taken:
         return title
     for count in range(1, len(place.parts)):
@@ -133,8 +137,8 @@ def _unique(title: str, place: Path, taken: set[str]) -> str:
 
 
 def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
-    """The checkpoint of a title, of a title without suffix or folder, of A1111's `title [hash]`, or of a typed
-    path. Raises UserError.
+    """The checkpoint of a title, with or without suffix or folder, of A1111's `title [hash]`, or of a typed path.
+    Raises UserError if there is none.
     """
     listed = find_checkpoints(workspace)
     wanted = re.sub(r"\s*\[[0-9a-f]{8,12}\]$", "", choice.strip()) or choice
@@ -161,7 +165,7 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
 
 
 def find_usable_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
-    """`find_checkpoint`, for one that can be trained and painted with; a VAE may still be missing. Raises UserError."""
+    """`find_checkpoint`, for one that can train and sample; its VAE may be missing. Raises UserError."""
     checkpoint = find_checkpoint(choice, workspace)
     checkpoint.facts.check(other_vae=True)
     return checkpoint
@@ -185,8 +189,8 @@ def _is_name_without_suffix(checkpoint: CheckpointFile, wanted: str) -> bool:
 
 
 def find_vaes(workspace: Workspace) -> list[VaeFile]:
-    """The files below the VAE folders and those called `<name>.vae.<suffix>` beside checkpoints, by name; titles
-    are unique.
+    """All files below the VAE folders, and those called `<name>.vae.<suffix>` beside checkpoints, sorted by path;
+    titles are unique.
     """
     found: dict[str, VaeFile] = {}
     for place, only_named in [(place, False) for place in workspace.vae_folders] + [
@@ -206,10 +210,11 @@ def _vaes_below(place: Path, only_named: bool) -> Iterator[Path]:
 
 
 def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> Path | None:
-    """The file of a separate VAE; None for the checkpoint's own. Raises UserError if the choice is not there or is
+    """The file of a separate VAE; None for the checkpoint's own. Raises UserError if there is no such file, or if it is
     no VAE.
 
-    "Automatic" takes a VAE that is called as the checkpoint is, beside it or in the VAE folders, as A1111 does.
+    "Automatic" takes a VAE with the checkpoint's name, beside it or in the VAE folders, as in A1111 1.10.1
+    (modules/sd_vae.py: resolve_vae).
     """
     wanted = choice.strip()
     if wanted == OWN:
@@ -241,9 +246,8 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
             facts.problem if facts.kind == "damaged" else f"'{path.name}' is no VAE.",
             facts.hint if facts.kind == "damaged" else "Choose another VAE.",
         )
-    if foreign := read_header(
-        path
-    ).foreign_classes:  # torch's reader would run some of them, such as bytearray with any length
+    # torch's weights_only reader allows some classes that can do harm, such as a bytearray of any length.
+    if foreign := read_header(path).foreign_classes:
         raise UserError(
             f"'{path.name}' asks for the Python code '{foreign[0]}', which a VAE does not need.", "Choose another VAE."
         )

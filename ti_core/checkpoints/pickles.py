@@ -85,12 +85,15 @@ class LimitedReader:
         self.file, self.left = file, most_bytes
 
     def read(self, count: int) -> bytes:
+        """At most `count` bytes, fewer at the end of the file or of the limit."""
         return self._counted(self.file.read(min(count, self.left)))
 
     def readline(self) -> bytes:
+        """The bytes up to the next line break, or up to the limit."""
         return self._counted(self.file.readline(self.left))
 
     def readinto(self, buffer: bytearray) -> int:
+        """Fill the buffer; gives the number of bytes read."""
         block = self.read(len(buffer))
         buffer[: len(block)] = block
         return len(block)
@@ -101,12 +104,12 @@ class LimitedReader:
 
 
 class PickleReader(pickle._Unpickler):
-    """Gives a pickle stand-ins for every class and function that it names, so that there is nothing it could run.
+    """Python's unpickler with stand-ins for every class and function that a pickle names, so that none is run.
 
-    It is Python's own reader in Python, because the one in C makes a table as long as any number in the file says.
-    The stand-ins are made anew for each pickle, because a pickle may set attributes on what it is given. What
-    passes here is safe for torch's reader too, which does the same things with torch's classes: so keys that Python
-    hashes are plain, and nothing is made as long as a number in the file says.
+    It is the unpickler in Python, because the one in C allocates a table as long as any number in the file says. The
+    stand-ins are made anew for each pickle, because a pickle may set attributes on them. A pickle that passes here is
+    safe for torch's weights_only reader too: the keys that Python hashes are not nested tuples, and nothing is
+    allocated by a length in the file.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
@@ -122,6 +125,7 @@ class PickleReader(pickle._Unpickler):
         self.stands = _make_stand_ins()
 
     def find_class(self, module: str, name: str) -> Any:
+        """The stand-in for a class or function; for torch's number formats their short name ("F16")."""
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
             return self.stands.ordered
@@ -138,32 +142,39 @@ class PickleReader(pickle._Unpickler):
         self.classes.add(full)
         return self.stands.inert
 
+    # ---- opcodes that hash keys: a nested tuple as a key would end the process (_check_key)
+
     def load_setitems(self) -> None:
+        """Opcode SETITEMS: a dict's items."""
         for key in self.stack[::2]:
             _check_key(key)
         super().load_setitems()  # type: ignore[misc]
 
     def load_setitem(self) -> None:
+        """Opcode SETITEM: one item of a dict."""
         _check_key(self.stack[-2])
         super().load_setitem()  # type: ignore[misc]
 
     def load_dict(self) -> None:
+        """Opcode DICT: a new dict with items."""
         for key in self.stack[::2]:
             _check_key(key)
         super().load_dict()  # type: ignore[misc]
 
     def load_additems(self) -> None:
+        """Opcode ADDITEMS: a set's elements."""
         for key in self.stack:
             _check_key(key)
         super().load_additems()  # type: ignore[misc]
 
     def load_frozenset(self) -> None:
+        """Opcode FROZENSET."""
         for key in self.stack:
             _check_key(key)
         super().load_frozenset()  # type: ignore[misc]
 
     def load_bytearray8(self) -> None:
-        """Python's makes the whole array first, as long as the file says."""
+        """Opcode BYTEARRAY8. Python's own allocates the whole array first, as long as the file says."""
         (length,) = struct.unpack("<Q", self._unframer.read(8))
         self.append(bytearray(self._unframer.read(length)))
 
@@ -178,7 +189,7 @@ class PickleReader(pickle._Unpickler):
         dispatch[_code[0]] = _load
 
     def persistent_load(self, pid: Any) -> str:
-        """("storage", class, key, device, numbers): gives the number format, and notes the size."""
+        """The number format of a storage, `("storage", format, key, device, count)`, which is kept in `storages`."""
         _, dtype, key, _, count = pid[:5]
         _check_key(key)
         dtype = dtype if isinstance(dtype, str) else "U8"
@@ -200,8 +211,8 @@ class PickleReader(pickle._Unpickler):
 
 
 def _check_key(key: Any) -> None:
-    """Python's hash of a tuple goes as deep as tuples lie in each other, without a limit: a small file would end
-    the process. Raises ValueError.
+    """Raises ValueError for a key of nested tuples: Python hashes them recursively without a limit, so that a small
+    file could overflow the stack and end the process.
     """
     parts = key if isinstance(key, tuple) else (key,)
     if any(isinstance(part, tuple) for part in parts):
@@ -209,8 +220,8 @@ def _check_key(key: Any) -> None:
 
 
 def stand_ins(classes: Iterable[str]) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """For `torch.serialization.safe_globals`, so that torch loads the weights of a file that asks for these
-    `trainer_classes`.
+    """Classes that do nothing, for `torch.serialization.safe_globals`: with them torch loads the weights of a file that
+    asks for these `trainer_classes`.
     """
     inert = _make_stand_ins().inert
     return [(inert, name) for name in classes]
@@ -275,8 +286,8 @@ def _make_stand_ins() -> _StandIns:
 
 
 def tensors_in(content: dict[Any, Any]) -> Iterator[tuple[str, PickledTensor]]:
-    """All tensors in nested dicts and lists, under their joined names; what refers to itself is looked at once.
-    Raises ValueError for far too many parts.
+    """All tensors in nested dicts and lists, named by their path ("state_dict.a.weight"); an object that refers to
+    itself is visited once. Raises ValueError for more parts than any model has.
     """
     waiting: list[tuple[str, Any]] = [("", content)]
     seen: set[int] = set()

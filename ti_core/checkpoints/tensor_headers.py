@@ -28,13 +28,13 @@ _BYTES_OF = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16":
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """`shapes` and `dtypes` ("F16", "BF16", "F32" ...) have the same keys, the names in the file; of a .ckpt those
-    inside its `state_dict`.
+    """What a file of weights contains. `shapes` and `dtypes` ("F16", "BF16", "F32" ...) have the same keys, the
+    tensors' names in the file; of a .ckpt those inside its `state_dict`.
 
-    `metadata` are the texts beside the tensors (safetensors' `__metadata__`; whole numbers and texts at the top of
-    a .ckpt). `trainer_classes` and `foreign_classes` are the classes that a pickle asks for beside torch's own:
-    bookkeeping of known trainers, which a stand-in can replace, and all others. `code` are all classes and
-    functions that it asks for, but formats and storages of torch.
+    `metadata` are the texts beside the tensors: safetensors' `__metadata__`, or the whole numbers and texts at the
+    top of a .ckpt. `trainer_classes` and `foreign_classes` are the classes that a pickle asks for beside torch's own:
+    bookkeeping of known trainers, which stand-ins can replace, and all others. `code` has all classes and functions
+    that it asks for, without torch's number formats and storages.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -46,10 +46,10 @@ class TensorHeader:
 
 
 def read_header(path: Path, most_bytes: int = MAX_HEADER_BYTES) -> TensorHeader:
-    """The header of a .safetensors, or of torch's .ckpt, .pt and .bin; what the bytes say counts, not the suffix.
+    """The header of a .safetensors, or of torch's .ckpt, .pt and .bin; the first bytes decide, not the suffix.
 
-    Raises UserError, also for a header of more than `most_bytes`, because Python takes up to a hundred times as
-    much for one.
+    Raises UserError for a file that cannot be read, is damaged, or has a header of more than `most_bytes`: parsed, it
+    takes up to a hundred times as much memory.
     """
     try:
         size = path.stat().st_size
@@ -85,7 +85,7 @@ def _check_is_no_text(path: Path, start: bytes) -> None:
 
 
 def _read_safetensors(file: IO[bytes], path: Path, size: int, most_bytes: int) -> TensorHeader:
-    """The format: 8 bytes with the header's length, JSON, then the numbers (huggingface/safetensors, README
+    """8 bytes with the header's length, a header of JSON, then the numbers (huggingface/safetensors, README, section
     "Format").
     """
     length = int.from_bytes(file.read(8), "little")
@@ -101,22 +101,22 @@ def _read_safetensors(file: IO[bytes], path: Path, size: int, most_bytes: int) -
         metadata = {str(key): str(text) for key, text in (entries.pop("__metadata__", None) or {}).items()}
         shapes = {name: tuple(int(n) for n in entry["shape"]) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
-        places = {
+        offsets = {
             name: (int(entry["data_offsets"][0]), int(entry["data_offsets"][1])) for name, entry in entries.items()
         }
-        lies = any(not _fits(shapes[name], dtypes[name], *places[name]) for name in entries)
-        end = 8 + length + max((last for _, last in places.values()), default=0)
+        wrong_sizes = any(not _fits(shapes[name], dtypes[name], *offsets[name]) for name in entries)
+        end = 8 + length + max((last for _, last in offsets.values()), default=0)
     except BROKEN as error:
         _damaged(path, error)
     if end > size:
         _cut_off(path, size, end)
-    if end < size or lies:
+    if end < size or wrong_sizes:
         _damaged(path)
     return TensorHeader(shapes, dtypes, metadata)
 
 
 def _fits(shape: tuple[int, ...], dtype: str, first: int, last: int) -> bool:
-    """Whether the tensor takes as many bytes as it says."""
+    """Whether a tensor of that shape and number format takes the bytes from `first` to `last`."""
     count = _BYTES_OF.get(dtype)
     return (
         0 <= first <= last
@@ -155,8 +155,8 @@ def _read_zip(path: Path, most_bytes: int) -> TensorHeader:
 
 
 def _read_stream(file: IO[bytes], path: Path, size: int, most_bytes: int) -> TensorHeader:
-    """torch before 1.6: pickles of a magic number, a version, the system, the content and the storages' keys; then
-    the numbers.
+    """torch before 1.6: five pickles (a magic number, a version, the system, the content, the storages' keys), then the
+    numbers.
     """
     limited = LimitedReader(file, most_bytes)
     for _ in range(3):  # the magic number, the version and the system

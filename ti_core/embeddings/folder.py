@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredEmbedding:
-    """A file of embeddings/ and what it holds; `problem` says why it cannot be read."""
+    """A file of embeddings/ and the embedding in it, None if it cannot be read: `problem` says why. `name` is its word
+    in prompts.
+    """
 
     path: Path
     name: str
@@ -39,7 +41,7 @@ class StoredEmbedding:
 
     @property
     def content(self) -> Embedding:
-        """What it holds. Raises UserError if it cannot be read."""
+        """The embedding in it. Raises UserError if it cannot be read."""
         if self.embedding is None:
             raise UserError(self.problem)
         return self.embedding
@@ -53,8 +55,8 @@ class StoredEmbedding:
 
 
 def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
-    """Every embedding file below embeddings/, by name. A picture that carries no embedding is none, nor is A1111's
-    `<name>.preview.png`; other unreadable files are listed.
+    """Every embedding file below embeddings/, sorted by name. Unreadable files are listed too, but no pictures that
+    carry no embedding, and no thumbnails, which A1111 calls `<name>.preview.png`.
     """
     found = []
     for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
@@ -88,8 +90,8 @@ def _load(path: Path, modified_ns: int, size: int) -> tuple[Embedding | None, st
 
 
 def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
-    """The embedding of a path below embeddings/, or of a name. Raises UserError if there is none, or if it cannot
-    be read.
+    """The stored embedding of a path below embeddings/, or of a name. Raises UserError if there is none, or if it
+    cannot be read.
     """
     listed = stored_embeddings(workspace)
     exact = [stored for stored in listed if stored.path.relative_to(workspace.embeddings).as_posix() == file]

@@ -38,7 +38,7 @@ def _keystream(count: int) -> Array:
 
 
 def _ciphered(block: Array) -> Array:
-    """Each block restarts the stream; applying it twice gives the block back."""
+    """The block, xor the keystream, which starts anew for each block; doing it twice gives the block back."""
     return block ^ _keystream(-(-block.size // 4096) * 4096)[: block.size].reshape(block.shape)
 
 
@@ -46,9 +46,7 @@ def _ciphered(block: Array) -> Array:
 
 
 def _dots(levels: Array, height: int, width: int) -> Array:
-    """uint8 [height, width, 1]: the pattern of grey dots that makes the data columns pleasant to look at; upper
-    four bits only.
-    """
+    """uint8 [height, width, 1], upper four bits only: a pattern of grey dots, which hides that the columns are data."""
     image = Image.new("L", (width, height))
     pen, number = ImageDraw.Draw(image), 0
     for x in range(-6, width, _DOT_PITCH_PX):
@@ -85,6 +83,7 @@ def hide(picture: Image.Image, data: bytes, levels: Array) -> Image.Image:
 
 
 def _without_black_border(pixels: Array) -> Array:
+    """The pixels [height, width, 3] without outer rows and columns that have no lit pixel; empty if none is lit."""
     lit: Array = np.min(pixels, axis=2) > 0
     rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else pixels[:0]

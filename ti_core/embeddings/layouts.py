@@ -45,7 +45,7 @@ def embeddings_in(content: Any, path: Path, facts: Mapping[str, Any] | None = No
 
 
 def safe_name(value: Any, path: Path) -> str:
-    """A name found inside a file, made safe: it becomes a file name. The stem of `path` if it is none."""
+    """A name that was found inside a file, made safe as a file name; if it is no name, the stem of `path`."""
     try:
         return clean_name(value if isinstance(value, str) else path.stem)
     except UserError:
@@ -53,14 +53,14 @@ def safe_name(value: Any, path: Path) -> str:
 
 
 def _name_of(content: Mapping[Any, Any], path: Path) -> str:
-    """The stem, as A1111 has it; but diffusers calls every file learned_embeds, so there the token says more."""
+    """The file's stem, as in A1111; but diffusers calls every file learned_embeds, so there the token is the name."""
     if path.stem.startswith("learned_embeds") and len(content) == 1:
         return safe_name(next(iter(content)), path)
     return path.stem
 
 
 def _bundled(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
-    """Entries of each bundled embedding by its name; empty if there is none."""
+    """Name -> entries of each embedding that a LoRA bundles; empty if there are none."""
     found: dict[str, dict[str, Any]] = {}
     for key, value in content.items():
         if not isinstance(key, str) or not key.startswith(BUNDLE):

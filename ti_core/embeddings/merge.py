@@ -48,8 +48,8 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
 
 
 def join(first: Embedding, second: Embedding) -> Embedding:
-    """One SDXL embedding out of diffusers' two files, given in any order; name and step are the first one's. Raises
-    UserError.
+    """One SDXL embedding out of diffusers' two files, given in any order; name, step and checkpoint are the first
+    one's. Raises UserError if they are no such pair.
     """
     vectors = {**first.vectors, **second.vectors}
     if set(vectors) != set(SDXL_ENCODERS) or len(first.vectors) != 1 or len(second.vectors) != 1:
@@ -128,7 +128,7 @@ def _check_widths(embeddings: Sequence[Embedding]) -> None:
 
 
 def parse_weights(text: str) -> list[float]:
-    """Numbers with commas between them. Raises UserError."""
+    """The numbers of a text such as "0.7, 0.3". Raises UserError."""
     try:
         return [float(piece) for piece in text.split(",")]
     except ValueError:

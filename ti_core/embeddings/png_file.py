@@ -55,7 +55,7 @@ def from_payload(payload: Any, where: str = "embedding") -> Embedding:
 
 
 def _tensor(value: Any, where: str) -> Any:
-    """Nested lists under TENSOR_KEY become a tensor; every other value stays."""
+    """The tensor of nested lists under TENSOR_KEY, float64; every other value as it is. Raises UserError."""
     import torch
 
     if not isinstance(value, dict) or TENSOR_KEY not in value:

@@ -26,8 +26,8 @@ _DAMAGED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, Overf
 
 
 def save_safetensors(path: Path, embedding: Embedding) -> Path:
-    """Write atomically: one tensor `emb_params`, or `clip_l` and `clip_g` for SDXL, and nothing else; the rest as
-    metadata.
+    """Write atomically: one tensor [vectors, width] `emb_params`, or `clip_l` and `clip_g` for SDXL, and no other;
+    name, step and checkpoint are metadata.
 
     A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is
     full.
@@ -68,8 +68,8 @@ def load_safetensors(path: Path) -> list[Embedding]:
 
 
 def _check_header(path: Path) -> None:
-    """The first 8 bytes are the header's length, and the header is JSON; checked before anything of that length is
-    read.
+    """Raises UserError if the header's length, the first 8 bytes, cannot be true. Checked before anything of that
+    length is read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -85,8 +85,8 @@ def _check_header(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Only tensors that can be vectors; cloned, because the library maps the file into memory and Windows then
-    locks it.
+    """The tensors that can be vectors, and the metadata. Tensors are cloned, because the library maps the file into
+    memory, which locks it on Windows.
     """
     from safetensors import safe_open
 
