@@ -20,6 +20,9 @@ class Event:
         return json.dumps({"event": type(self).__name__, **asdict(self)})
 
 
+# ---- the work
+
+
 @dataclass(frozen=True)
 class Started(Event):
     """The job's work begins. `total` is the number of its last step, `first_step` how many were done before; `plan` is
@@ -93,6 +96,9 @@ class Evaluated(Event):
     inputs: str = ""
 
 
+# ---- the process
+
+
 @dataclass(frozen=True)
 class Alive(Event):
     """A sign of life of a working process; `rank` is its number among those that train together. It is not stored.
@@ -111,6 +117,9 @@ class Notice(Event):
     text: str
 
 
+# ---- the end
+
+
 @dataclass(frozen=True)
 class Finished(Event):
     """The job is complete, or was interrupted and saved. `files` are its results."""
@@ -125,6 +134,9 @@ class Failed(Event):
     """The job ended without its result."""
 
     text: str
+
+
+# ---- lines of JSON
 
 
 Emit = Callable[[Event], None]

@@ -54,6 +54,9 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+# ---- text and JSON
+
+
 def save_text(path: Path, text: str) -> Path:
     """Write atomically as UTF-8; a lone surrogate, which UTF-8 cannot encode, becomes a question mark. Raises
     UserError.
@@ -68,6 +71,9 @@ def load_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):  # the last for brackets nested too deep
         return {}
     return content if isinstance(content, dict) else {}
+
+
+# ---- what is on disk
 
 
 def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:

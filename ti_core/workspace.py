@@ -91,6 +91,8 @@ class Workspace:
     def _of_a1111(self, place: str) -> tuple[Path, ...]:
         return (self.a1111_dir / place,) if self.a1111_dir else ()
 
+    # ---- to another process and back
+
     def to_dict(self) -> dict[str, Any]:
         """The values as JSON, for another process."""
         a1111_dir = str(self.a1111_dir) if self.a1111_dir else ""
@@ -106,6 +108,8 @@ class Workspace:
         """The workspace of what `to_dict` gave."""
         a1111_dir = Path(kept["a1111_dir"]) if kept["a1111_dir"] else None
         return cls(Path(kept["root"]), kept["confined"], tuple(Path(folder) for folder in kept["ckpt_dirs"]), a1111_dir)
+
+    # ---- typed paths
 
     def path(self, text: str, what: str) -> Path:
         """The absolute path of a typed one, which may be relative to the root. `what` names the field in the error.
@@ -164,6 +168,8 @@ class Workspace:
             )
         return path
 
+    # ---- paths for users
+
     def shown(self, path: Path) -> str:
         """The path as users should see it: relative to the root if it lies inside; else whole, or in a confined
         workspace its name only.
@@ -199,6 +205,9 @@ def _is_plainly_relative(typed: str) -> bool:
 def _names_a_hidden_part(typed: str) -> bool:
     """Whether a part of the path begins with a dot, such as .git or .cache: programs keep these for themselves."""
     return any(piece.strip().startswith(".") and piece.strip() != "." for piece in re.split(r"[\\/]", typed))
+
+
+# ---- flags
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +258,9 @@ def _given_folder(flag: str, typed: str) -> Path:
     return folder
 
 
+# ---- names
+
+
 _RESERVED = {
     "con",
     "prn",
@@ -267,6 +279,7 @@ def clean_name(text: str) -> str:
 
     Raises UserError if nothing is left, and for a name that Windows reserves.
     """
+    # 100 letters, and 180 bytes of UTF-8; a letter that is cut in half is left out.
     name = (
         re.sub(r"[^\w.\- ]", "", text)
         .strip(" .")[:100]

@@ -21,7 +21,8 @@ from ti_core.files import load_json
 SIZES_PX = {"sd1": 512, "sd2": 768, "sdxl": 1024, "": 512}
 _PRECISIONS = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 _WEIGHTS_NAME = re.compile(
-    r"(diffusion_pytorch_model|pytorch_model|model)(?P<fp16>\.fp16)?(-\d+-of-(?P<parts>\d+))?(\.fp16)?\.(safetensors|bin)"
+    r"(diffusion_pytorch_model|pytorch_model|model)"
+    r"(?P<fp16>\.fp16)?(-\d+-of-(?P<parts>\d+))?(\.fp16)?\.(safetensors|bin)"
 )
 _CONVERT = "Download its .safetensors version, or convert it to .safetensors with a program that you trust."
 
@@ -93,10 +94,12 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
             " which could do anything here; it was not run."
         )
         hint = _CONVERT
+    # The UNet's input channels: 4, or 9 for inpainting (4 of noise, 4 of the masked picture, 1 of the mask).
     channels = (*header.shapes.get(FIRST_CONVOLUTION, ()), 0, 0)[1]
     noise, kind = noise_of_file(path, header, found.family, channels == 9), found.kind
     if noise.problem and kind == "checkpoint":
         kind, problem, hint = "other", f"'{path.name}' {noise.problem}.", NOISE_HINT
+    # Without the EMA copy of the UNet, which some files carry beside it.
     shapes = {name: shape for name, shape in header.shapes.items() if not name.startswith("model_ema.")}
     return dataclasses.replace(
         facts,

@@ -44,6 +44,7 @@ def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = No
             f"'{path.name}' cannot be read: {error.strerror or error}.", "Check the file and the disk."
         ) from error
     short = digest.hexdigest()[:DIGITS]
+    # Entries of files that are gone are dropped, so that the cache does not grow for ever.
     cache = {key: entry for key, entry in load_json(cache_file).items() if Path(key).exists()}
     cache[str(path.absolute())] = {"state": list(state_of(files)), "sha256": digest.hexdigest()}
     with contextlib.suppress(UserError):

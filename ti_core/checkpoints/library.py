@@ -140,11 +140,13 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
     """The checkpoint of a title, with or without suffix or folder, of A1111's `title [hash]`, or of a typed path.
     Raises UserError if there is none.
     """
+    # First what is listed, the exact title before shorter forms of it.
     listed = find_checkpoints(workspace)
     wanted = re.sub(r"\s*\[[0-9a-f]{8,12}\]$", "", choice.strip()) or choice
     for same in (_is_choice, _is_title_without_suffix, _is_name_without_suffix):
         if found := next((checkpoint for checkpoint in listed if same(checkpoint, wanted)), None):
             return found
+    # Then a typed path.
     path = workspace.path(choice, "Checkpoint")
     is_folder = (path / "model_index.json").is_file()
     if not is_folder and not (path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES):
@@ -240,6 +242,7 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
                 f"VAE '{choice}' is not there.",
                 f"Choose one of: {', '.join([AUTOMATIC, OWN, *(vae.title for vae in listed)])}.",
             )
+    # Whatever way it was found, it must be a VAE.
     facts = _facts(path, *state_of_model(path))
     if facts.kind != "vae":
         raise UserError(

@@ -80,10 +80,12 @@ def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: boo
     except OSError:
         config = ""
     scaling = re.search(r"denoiser_scaling\.(\w+)", config)
+    # What cannot be trained.
     if "flow" in said or said in ("sample", "edm"):
         return _not_trainable(f"its metadata say that it predicts {said}")
     if scaling and scaling[1] not in _SCALINGS:
         return _not_trainable(f"{path.with_suffix('.yaml').name} beside it names {scaling[1]}")
+    # What says it, the plainest first.
     zero = "ztsnr" in header.shapes or bool(_ZERO_SNR.search(config))
     if "v_pred" in header.shapes:
         return NoiseFacts("v_prediction", zero)
@@ -112,6 +114,7 @@ def noise_of_folder(index: dict[str, Any], scheduler: dict[str, Any], vae: dict[
     for name in named:
         if isinstance(name, str) and name.removeprefix("Flax") not in _DDPM_LIKE:
             return _not_trainable(name)
+    # Options of the scheduler by which its betas do not describe the noise.
     for option in ("use_flow_sigmas", "snr_shift_scale"):
         if scheduler.get(option):
             return _not_trainable(f"its scheduler has {option}")

@@ -59,11 +59,13 @@ _SHORT = {
     "float8_e5m2": "F8_E5M2",
 }
 _HARMLESS = re.compile(
-    r"(torch\.(\w+Storage|[a-z]+\d\w*|Size|device|storage\.\w+|_tensor\._rebuild\w+|nn\.modules\.container\.ParameterDict)"
+    r"(torch\.(\w+Storage|[a-z]+\d\w*|Size|device|storage\.\w+|_tensor\._rebuild\w+"
+    r"|nn\.modules\.container\.ParameterDict)"
     r"|collections\.defaultdict|_codecs\.encode|(builtins|__builtin__)\.(set|dict|list|tuple|int|float|str|bool))"
 )
 _OF_TRAINERS = re.compile(
-    r"(pytorch_lightning|lightning|lightning_fabric|omegaconf)\..*|numpy\.(dtype|ndarray|_?core\.multiarray\.\w+|dtypes\.\w+)|typing\.Any"
+    r"(pytorch_lightning|lightning|lightning_fabric|omegaconf)\..*"
+    r"|numpy\.(dtype|ndarray|_?core\.multiarray\.\w+|dtypes\.\w+)|typing\.Any"
 )
 """Bookkeeping of a training beside the weights. The first checkpoints of Stable Diffusion have it, and A1111 reads
 them.
@@ -76,6 +78,9 @@ class PickledTensor:
 
     dtype: str
     shape: tuple[int, ...]
+
+
+# ---- the unpickler
 
 
 class LimitedReader:
@@ -208,6 +213,9 @@ class PickleReader(pickle._Unpickler):
             tuple(name for name in others if _OF_TRAINERS.fullmatch(name)),
             tuple(name for name in others if not _OF_TRAINERS.fullmatch(name)),
         )
+
+
+# ---- stand-ins
 
 
 def _check_key(key: Any) -> None:

@@ -84,6 +84,9 @@ def _check_is_no_text(path: Path, start: bytes) -> None:
         )
 
 
+# ---- the three containers
+
+
 def _read_safetensors(file: IO[bytes], path: Path, size: int, most_bytes: int) -> TensorHeader:
     """8 bytes with the header's length, a header of JSON, then the numbers (huggingface/safetensors, README, section
     "Format").
@@ -147,6 +150,7 @@ def _read_zip(path: Path, most_bytes: int) -> TensorHeader:
         if "not a zip file" in str(error):  # the list of its members is at its end
             raise UserError(f"'{path.name}' is cut off: the end of the file is missing.", LOAD_ANEW) from error
         _damaged(path, error)
+    # Each storage that the pickle names must be in the archive, and large enough.
     root = index.removesuffix("data.pkl")
     for key, dtype, count in reader.storages.values():
         if sizes.get(f"{root}data/{key}", -1) < count * _BYTES_OF.get(dtype, 1):
@@ -168,6 +172,9 @@ def _read_stream(file: IO[bytes], path: Path, size: int, most_bytes: int) -> Ten
     if end > size:
         _cut_off(path, size, end)
     return _header(reader, content, path)
+
+
+# ---- pickles
 
 
 def _load(reader: PickleReader, path: Path) -> Any:
@@ -198,6 +205,9 @@ def _header(reader: PickleReader, content: Any, path: Path) -> TensorHeader:
         foreign_classes,
         reader.code,
     )
+
+
+# ---- errors
 
 
 def _cut_off(path: Path, size: int, wanted: int) -> NoReturn:

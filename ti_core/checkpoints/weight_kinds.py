@@ -99,6 +99,7 @@ _CONVOLUTION_OF = {
 
 def kind_of(header: TensorHeader) -> WeightKind:
     """What a file with this header is."""
+    # All names in one text, so that "\n" in a mark stands for the beginning or the end of a name.
     text = "\n".join(["", *header.shapes, ""])
     for known, marks in _KNOWN:
         if any(mark in text for mark in marks):
@@ -127,6 +128,7 @@ def kind_of(header: TensorHeader) -> WeightKind:
         return _not_a_checkpoint(
             "text encoder", "a text encoder alone", "Choose a complete checkpoint, with UNet and VAE inside."
         )
+    # One to four lists of numbers and nothing else: an embedding under a trainer's own keys.
     if 0 < len(header.shapes) <= 4 and all(
         len(shape) in (1, 2) and shape[-1] >= 32 for shape in header.shapes.values()
     ):

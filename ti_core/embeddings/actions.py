@@ -43,6 +43,7 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
             f"'{stored.path.name}' is a picture that shows the name '{stored.name}'.",
             "Convert it to .pt, put that into embeddings/, and rename it.",
         )
+    # The embedding first: if that fails, its optimizer's state still has its old name.
     target = stored.path.with_name(name + stored.path.suffix)
     if form.holds_name:
         save_as(target, stored.content, name)

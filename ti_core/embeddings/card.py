@@ -26,6 +26,7 @@ def render_card(preview: Image.Image, title: str, footer: tuple[str, str, str]) 
     pen.text(
         (PADDING_PX, PADDING_PX), title, WHITE, _font(_fitting_size(title, width * 0.75 - 4 * PADDING_PX)), anchor="lt"
     )
+    # One size for all three texts of the footer, so the longest decides.
     font = _font(min(_fitting_size(text, width / 3 - PADDING_PX) for text in footer))
     for text, x, anchor in zip(footer, (PADDING_PX, width / 2, width - PADDING_PX), ("ls", "ms", "rs"), strict=True):
         pen.text((x, height - PADDING_PX), text, WHITE, font, anchor=anchor)

@@ -64,6 +64,7 @@ def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
         is_thumbnail = suffix in PICTURES and path.stem.lower().endswith(".preview")
         if suffix not in SUFFIXES or is_thumbnail or not path.is_file() or not (state := path.stat()).st_size:
             continue
+        # A picture's word is the name inside it, which it shows; every other file's word is its file name, as in A1111.
         embedding, problem = _load(path, state.st_mtime_ns, state.st_size)
         if embedding is not None or suffix not in PICTURES:
             name = embedding.name if embedding is not None and suffix in PICTURES else path.stem
@@ -94,6 +95,7 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     cannot be read.
     """
     listed = stored_embeddings(workspace)
+    # A path is exact. A name may have several files; the first that can be read counts.
     exact = [stored for stored in listed if stored.path.relative_to(workspace.embeddings).as_posix() == file]
     named = exact or [stored for stored in listed if stored.name == file]
     if found := next((stored for stored in named if stored.embedding is not None), None):

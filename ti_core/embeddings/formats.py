@@ -47,6 +47,7 @@ def format_of(path: Path) -> EmbeddingFormat:
             begin = file.read(12)
     except OSError:
         begin, size = b"", 0
+    # The suffix's own format first, because .pt and .bin begin alike and differ in what is done with them.
     by_suffix = FORMAT_OF_SUFFIX[path.suffix.lower()]
     return next((each for each in (by_suffix, *FORMATS) if each.begins(begin, size)), by_suffix)
 
@@ -61,6 +62,9 @@ def suffix_of_training(encoders: Sequence[str]) -> str:
 def written_in_words() -> str:
     """For help texts: ".pt, .safetensors or .png"."""
     return f"{', '.join(WRITABLE[:-1])} or {WRITABLE[-1]}"
+
+
+# ---- reading
 
 
 def load_embedding(path: Path, second: Path | None = None, *, name: str = "") -> Embedding:
@@ -87,6 +91,9 @@ def load_embeddings(path: Path) -> list[Embedding]:
     if not path.is_file():
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
     return [_with_encoder_named(embedding) for embedding in format_of(path).load(path)]
+
+
+# ---- writing
 
 
 def save_embedding(path: Path, embedding: Embedding) -> Path:

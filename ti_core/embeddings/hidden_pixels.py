@@ -91,6 +91,7 @@ def _without_black_border(pixels: Array) -> Array:
 
 def find_hidden(picture: Image.Image, most_bytes: int) -> tuple[bytes, bool] | None:
     """The bytes in the pixels, at most `most_bytes` of them, and whether these are all; None if there are none."""
+    # The data blocks are parted from the picture by columns whose low four bits are all 0: the first and the last such.
     nibbles: Array = _without_black_border(np.asarray(picture.convert("RGB"))) & 15
     borders = np.flatnonzero(~nibbles.any(axis=(0, 2)))
     if len(borders) < 2:
@@ -99,6 +100,7 @@ def find_hidden(picture: Image.Image, most_bytes: int) -> tuple[bytes, bool] | N
     if low.shape != high.shape or not low.size:
         return None
     packed = (_ciphered(high) << 4 | _ciphered(low)).tobytes()
+    # Unpacked up to a limit, because a small picture can hold gigabytes of zeros.
     reader = zlib.decompressobj()
     try:
         data = reader.decompress(packed, most_bytes)

@@ -38,6 +38,7 @@ def embeddings_in(content: Any, path: Path, facts: Mapping[str, Any] | None = No
         content = {"": content}
     if not isinstance(content, dict) or not content:
         raise UserError(f"'{path.name}' is not a Textual Inversion embedding.", _ANOTHER)
+    # A LoRA with embeddings in it holds thousands of other tensors, so its prefix is looked for first.
     bundled = _bundled(content)
     if bundled:
         return [_embedding(entries, {}, safe_name(found, path), path.name) for found, entries in bundled.items()]
@@ -87,6 +88,9 @@ def _embedding(entries: Mapping[Any, Any], facts: Mapping[str, Any], name: str, 
     )
 
 
+# ---- vectors
+
+
 def _vectors(entries: Mapping[Any, Any], where: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Vectors by encoder in the first layout that fits, and notes about what is left out. Raises UserError."""
     inputs = {key: value for key, value in entries.items() if key not in OUTPUT_KEYS}
@@ -94,6 +98,7 @@ def _vectors(entries: Mapping[Any, Any], where: str) -> tuple[dict[str, Tensor],
     for layout in LAYOUTS:
         if (vectors := layout(inputs, where)) is not None:
             return vectors, _notes(outputs)
+    # No layout fits: say the nearest reason.
     tensors = _tensors(inputs)
     if outputs and not tensors:
         raise UserError(
@@ -166,10 +171,14 @@ LAYOUTS: tuple[Layout, ...] = (string_to_param, single_tensor, clip_l_and_clip_g
 """Tried in this order; a new layout is a function of the above kind and its place here."""
 
 
+# ---- checks
+
+
 def checked_vectors(rows: Tensor, where: str) -> Tensor:
     """The tensor of a file, [vectors, width] or [width], as float32 [vectors, width] on the CPU. Raises UserError if it
     is no list of finite vectors of a possible size; `where` names the file.
     """
+    # Kinds of tensors whose shape or values cannot be asked for like those of a plain one.
     if rows.is_nested or rows.is_meta or rows.layout is not torch.strided:
         raise UserError(f"'{where}' holds a tensor that is no plain table of numbers.", "Choose another file.")
     if rows.ndim == 1:

@@ -26,6 +26,7 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
     """
     import torch
 
+    # What can be known without a tensor is checked first, so that the errors name numbers and not shapes.
     _check_mode(len(embeddings), mode, weights)
     _check_widths(embeddings)
     if mode == "concatenate":
@@ -84,6 +85,7 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
     for encoder, rows in embedding.vectors.items():
         if not (math.isfinite(targets[encoder]) and targets[encoder] > 0):
             raise UserError(f"Norm is {targets[encoder]}.", "Give a number above 0, such as 0.4.")
+        # In float64, so that the result has the target norm to the last digit of float32.
         norms = rows.double().norm(dim=1, keepdim=True)
         if not bool(norms.all()):
             number = int((norms == 0).flatten().nonzero()[0]) + 1
@@ -95,6 +97,9 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
     return Embedding(
         embedding.name, scaled, embedding.step, embedding.checkpoint_hash, embedding.checkpoint_name, embedding.notes
     )
+
+
+# ---- checks
 
 
 def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:

@@ -48,6 +48,7 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
 
     `own` is the word that is being trained: its name is none of the files.
     """
+    # All embeddings by name: those that fit the model, and why the others do not.
     usable: dict[str, StoredEmbedding] = {}
     problems: dict[str, str] = {}
     for stored in stored_embeddings(workspace):
@@ -64,6 +65,7 @@ def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, in
             problems.setdefault(stored.name, problem)
         else:
             usable[stored.name] = stored
+    # `own` takes part in the split, because the longest name wins: in "anna-01" the word is not "anna".
     names = dict.fromkeys(
         name for name, _ in split_at_names("\n".join(dict.fromkeys(texts)), [own, *usable, *problems])
     )

@@ -33,6 +33,9 @@ _ANOTHER = "Choose a picture that was saved with an embedding, and that was not 
 _PLAIN_COLOUR, _PLAIN_SIZE_PX = (96, 104, 120), (512, 512)
 
 
+# ---- A1111's JSON
+
+
 def to_payload(embedding: Embedding) -> dict[str, Any]:
     """A1111's dict with tensors as nested lists, for JSON (A1111 1.10.1, image_embedding.py: EmbeddingEncoder);
     float32 values become exact doubles, so nothing is lost.
@@ -76,6 +79,9 @@ def _parsed(data: bytes, where: str) -> Embedding:
     return from_payload(payload, where)
 
 
+# ---- pictures
+
+
 def hide_in_pixels(picture: Image.Image, embedding: Embedding) -> Image.Image:
     """The picture with the embedding's JSON in columns on either side; the first vector's values, as sizes from 0 to
     255, are the grey dots over them (A1111 1.10.1, image_embedding.py: insert_image_data_embed).
@@ -85,9 +91,6 @@ def hide_in_pixels(picture: Image.Image, embedding: Embedding) -> Image.Image:
     first = next(iter(embedding.vectors.values()))[0, :1024].detach().float().abs().cpu().numpy()
     levels = first / max(float(first.max()), 1e-12) * 255
     return hide(picture, json.dumps(to_payload(embedding)).encode(), levels)
-
-
-# ---- files
 
 
 def save_card(path: Path, picture: Image.Image, embedding: Embedding) -> Path:
@@ -116,6 +119,7 @@ def load_picture(path: Path) -> Embedding:
                     f"'{path.name}' is too large a picture ({picture.width} x {picture.height} pixels).", _ANOTHER
                 )
             picture.load()
+            # The text chunk comes first: it is exact, and found without decoding the hidden pixels.
             text = picture.info.get(CARD_KEY)
             if isinstance(text, str):
                 return _parsed(_from_base64(text, path.name), path.name)

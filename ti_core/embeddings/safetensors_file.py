@@ -34,6 +34,7 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
     """
     from safetensors.torch import save
 
+    # A1111 takes a file of one tensor under any key for an embedding; kohya's trainers call it emb_params.
     rows = embedding.plain
     if len(rows) == 1:
         rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
@@ -45,6 +46,9 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
     }
     data = save(rows, {key: str(value) for key, value in facts.items() if value is not None})
     return save_atomically(path, lambda part: part.write_bytes(data))
+
+
+# ---- reading
 
 
 def load_safetensors(path: Path) -> list[Embedding]:
@@ -103,6 +107,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _keys_of_vectors(keys: list[str], where: str) -> list[str]:
+    # Of a LoRA that bundles embeddings only these are read; its other tensors may be hundreds of megabytes.
     bundled = [key for key in keys if key.startswith(BUNDLE)]
     if bundled or len(keys) <= MAX_TENSORS:
         return bundled or keys

@@ -26,6 +26,7 @@ def table_rows(workspace: Workspace, word_norms: Mapping[str, tuple[float, int]]
             continue
         facts: Mapping[str, Any] = describe(stored.embedding)
         norms = facts["norms"]
+        # Norms that differ by less than 0.5% are shown as one.
         spread = (
             f"{min(norms):.3g}"
             if max(norms) - min(norms) <= 0.005 * max(norms)

@@ -111,17 +111,20 @@ def load_torch_file(path: Path) -> Any:
 
 def _checked(path: Path) -> bytes:
     """The file as torch may read it. Raises UserError for one that is too large, damaged, or asks for code."""
+    # Sizes first: nothing is read or unpacked that could fill the memory.
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         _too_large(path, size)
     data = path.read_bytes()
     is_zip = data.startswith(b"PK\x03\x04")
-    if is_zip and data.count(b"PK\x01\x02") > MAX_MEMBERS:  # each line of its list becomes an object of half a kilobyte
+    # Each entry of an archive's list becomes an object of half a kilobyte, so they are counted before it is opened.
+    if is_zip and data.count(b"PK\x01\x02") > MAX_MEMBERS:
         raise UserError(f"'{path.name}' holds more parts than any embedding.", "Choose another file.")
     if is_zip:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if (unpacked := sum(member.file_size for member in archive.infolist())) > MAX_FILE_BYTES:
                 _too_large(path, unpacked)
+    # Then what the pickle asks for: more than vectors need is refused, also what torch's own reader would take.
     try:
         header = read_header(path, MAX_PICKLE_BYTES)
     except UserError as error:

@@ -48,6 +48,7 @@ def load_history(events_file: Path, inputs: str | None = None) -> dict[int, list
     events = list(read_events(events_file, "Evaluated"))
     last = events[-1] if events else {}
     wanted = (last.get("inputs") if inputs is None else inputs, len(last.get("losses", ())))
+    # Of two evaluations of one step, as after a resume, the later one counts.
     return {event["step"]: event["losses"] for event in events if (event.get("inputs"), len(event["losses"])) == wanted}
 
 

@@ -76,6 +76,8 @@ class RunFolder:
             root, number = day / f"{name}-{number}", number + 1
         return cls(ended_there or root, name, suffix)
 
+    # ---- paths
+
     def copy(self, step: int) -> Path:
         """The embedding as it was after `step` updates."""
         return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
@@ -112,6 +114,8 @@ class RunFolder:
     def events_file(self) -> Path:
         """All events of the run, one JSON object a line."""
         return self.root / EVENTS
+
+    # ---- writing
 
     def save_settings(self, values: dict[str, Any]) -> Path:
         """Write `settings-<date>-<time>.json` beside those of earlier starts of the run. Raises UserError."""
@@ -198,6 +202,9 @@ def _cut_lines(path: Path, stays: Callable[[str], bool]) -> None:
                 kept.append(line)
     if len(kept) < len(lines):
         save_text(path, "".join(kept))
+
+
+# ---- reading
 
 
 def read_events(file: Path, kind: str) -> Iterator[dict[str, Any]]:

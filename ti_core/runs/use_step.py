@@ -29,6 +29,7 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
         there = ", ".join(map(str, copies)) or "none"
         raise UserError(f"{workspace.shown(run)} holds no copy of step {step}.", f"Choose one of its steps: {there}.")
     copy = copies[step]
+    # The former file is copied away before anything is written over it.
     target = workspace.embeddings / f"{embedding_name(copy)}{copy.suffix}"
     if target.exists():
         _back_up(target)
