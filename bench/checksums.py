@@ -1,8 +1,8 @@
 """Short trainings of every family with fixed seeds, and the SHA-256 of the vectors they end with: what a rebuild of
 the code must not change.
 
-python -m bench.checksums                  prints them beside the committed ones (bench/checksums.json), and fails
-if one differs python -m bench.checksums --write          writes that file anew
+    python -m bench.checksums            prints them beside those of bench/checksums.json, and fails if one differs
+    python -m bench.checksums --write    writes that file anew
 
 The sums hold for one build of torch and one kind of processor, which the file names; elsewhere compare two
 checkouts on the same machine.

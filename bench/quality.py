@@ -1,8 +1,8 @@
 """Measures how many image passes Textual Inversion needs for a likeness, and how well the result still follows the
 prompt.
 
-    nice -n 19 python bench/quality.py [--rows known,a1111,ours] [--people 8] [--seeds 3] [--people-seed 1] [--hours
-    2] [--json]
+    nice -n 19 python bench/quality.py [--rows known,a1111,ours] [--people 8] [--seeds 3] [--people-seed 1]
+                                       [--hours 2] [--json]
 
 People without names are drawn from the Portraits model's world, photographed, preprocessed and trained on as a user
 would. Every run is kept as a line of build/quality/runs.jsonl, so that the command may be stopped and given again;

@@ -1,21 +1,19 @@
 """Times a training step against the least it could cost, and against what other trainers do, in one run on this
 machine.
 
-    python bench/speed.py [--family sd1|sdxl] [--size PX] [--batch N] [--repeats N] [--parts steps previews page]
-    [--tiny] [--json]
+    python bench/speed.py [--family sd1|sdxl] [--size PX] [--batch N] [--repeats N]
+                          [--parts steps previews page] [--tiny] [--json]
 
 Real architecture, random weights, so that no checkpoint is needed. Every variant takes the same number of images
 through the same UNet; variants take turns, and ratios are those of one turn, because machines are noisy. What the
 variants do:
 
-  floor      forward and backward of the UNet to the conditioning alone, with as many images together as ours, and
-  nothing else ours       ti_core's own update: draws, prompts, text encoder, UNet, loss, backward, clipping, AdamW,
-  checks a1111      as AUTOMATIC1111 1.10.1: gradient checkpointing always on, UNet not frozen, so that weight
-  gradients are computed too, prompts
-             encoded with every micro-batch of `--batch` images, latents cached
+  floor      forward and backward of the UNet to the conditioning alone, with the same batch as ours
+  ours       ti_core's own update: draws, prompts, text encoder, UNet, loss, backward, clipping, AdamW, checks
+  a1111      as AUTOMATIC1111 1.10.1: gradient checkpointing always on, UNet not frozen, so that weight gradients
+             are computed too, prompts encoded with every micro-batch of `--batch` images, latents cached
   diffusers  as the textual_inversion.py example in bf16: the picture through the VAE at every pass, the whole token
-  table in AdamW with
-             weight decay, its other rows restored after every pass
+             table in AdamW with weight decay, its other rows restored after every pass
 
 The last two are written here anew from what the programs were read to do; they were not run.
 """

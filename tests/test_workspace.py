@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ti_core import webui as app
-from ti_core.cli.main import main as cli
+from ti_core.cli import main as cli
 from ti_core.errors import UserError
 from ti_core.files import save_atomically, save_text
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace, add_place_flags, clean_name, open_workspace

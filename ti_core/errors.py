@@ -1,4 +1,4 @@
-"""Errors that are meant for the person at the screen. Every other exception is a fault of ours."""
+"""Errors that are meant for the user. Every other exception is a bug of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 
 class UserError(Exception):
-    """What happened, with the value (`problem`), and what to do next (`hint`); each one clear sentence."""
+    """`problem` says what happened, with which value; `hint` says what to do next. Each is one clear sentence."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(f"{problem} {hint}".strip())
@@ -32,5 +32,5 @@ def shown_number(value: float) -> str:
 
 
 def unexpected(error: Exception) -> str:
-    """The sentence for what nobody foresaw."""
+    """The sentence that users see for an exception that is a bug of ours."""
     return f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."

@@ -1,5 +1,5 @@
-"""What a job tells those who watch it. Events are the only thing that passes from a job to the page, the terminal
-and tests.
+"""What a job reports to its viewers. Events are the only thing that passes from a job to the page, the terminal and
+tests.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ class Event:
     """Base of all events; one JSON line each in events.jsonl."""
 
     def to_json(self) -> str:
-        """ASCII alone: names of files may hold half a surrogate, and captions what some readers take for the end of
-        a line.
+        """One line of ASCII JSON: file names may hold a lone surrogate, and captions characters that some readers
+        take for the end of a line.
         """
         return json.dumps({"event": type(self).__name__, **asdict(self)})
 
 
+# ---- the work
+
+
 @dataclass(frozen=True)
 class Started(Event):
-    """The job's work begins. `total` counts its steps, `first_step` those already done before; `plan` is a sentence
-    for the user.
+    """The job's work begins. `total` is the number of its last step, `first_step` how many were done before; `plan` is
+    a sentence for the user, `folder` the run's folder if it trains.
     """
 
     title: str
@@ -35,7 +38,7 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Something that takes time and is not a training step: loading, encoding, cropping."""
+    """Progress of something else than training steps: loading, encoding, cropping. `done` of `total` parts."""
 
     text: str
     done: int
@@ -44,8 +47,8 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class StepDone(Event):
-    """One update of the vectors. `loss` is its mean over all its pictures, `rate` the learning rate, `prompt` one
-    of its prompts.
+    """One update of the vectors. `step` is counted from 1, `loss` is the mean over the update's images, `rate` the
+    learning rate, `prompt` one of its prompts, `elapsed_s` how long the update took.
     """
 
     step: int
@@ -57,7 +60,9 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class PreviewSaved(Event):
-    """`card` is empty where no card was asked for."""
+    """The preview of a step was painted. `card` is the same picture with the embedding inside, empty if cards are
+    off.
+    """
 
     step: int
     path: str
@@ -67,16 +72,19 @@ class PreviewSaved(Event):
 
 @dataclass(frozen=True)
 class EmbeddingSaved(Event):
+    """A step's copy of the embedding, or the final file, was saved."""
+
     step: int
     path: str
 
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """The loss of a step on fixed inputs, and which evaluated step is the best so far.
+    """The mean loss of a step on fixed inputs, and the best evaluated step so far.
 
-    `losses` are those of each input, and `inputs` is a sign of what these are: others cannot be compared. `norm` is
-    the length of the longest vector, `usual_norms` the range of nine of ten of the checkpoint's words.
+    `losses` has the loss on each input; `inputs` is a hash of these inputs, because losses on others cannot be
+    compared. `norm` is the largest L2 norm among the vectors, `usual_norms` the 5th and 95th percentile of the norms
+    of the checkpoint's words.
     """
 
     step: int
@@ -88,12 +96,14 @@ class Evaluated(Event):
     inputs: str = ""
 
 
+# ---- the process
+
+
 @dataclass(frozen=True)
 class Alive(Event):
-    """A working process is heard, though it may have nothing to say; `rank` is its number among those that train
-    together. Kept nowhere.
+    """A sign of life of a working process; `rank` is its number among those that train together. It is not stored.
 
-    One that `ends` will be heard no more, and is not missed.
+    With `ends` it is the process's last one, and its silence afterwards is expected.
     """
 
     rank: int = 0
@@ -107,9 +117,12 @@ class Notice(Event):
     text: str
 
 
+# ---- the end
+
+
 @dataclass(frozen=True)
 class Finished(Event):
-    """The job ended well, or was interrupted and saved. `files` are its results."""
+    """The job is complete, or was interrupted and saved. `files` are its results."""
 
     text: str
     interrupted: bool = False
@@ -123,6 +136,9 @@ class Failed(Event):
     text: str
 
 
+# ---- lines of JSON
+
+
 Emit = Callable[[Event], None]
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
@@ -131,7 +147,7 @@ _KINDS: dict[str, type[Event]] = {
 
 
 def parse_event(line: str) -> Event:
-    """What `to_json` wrote. Raises ValueError for anything else."""
+    """The event of a line that `to_json` wrote. Raises ValueError for anything else."""
     values = json.loads(line)
     try:
         kind = _KINDS[values.pop("event")]

@@ -1,4 +1,6 @@
-"""Writing files so that a crash or a full disk never leaves half of one: beside its place, synced, then renamed."""
+"""Atomic writes, so that a crash or a full disk never leaves half a file: written under a temporary name, synced, then
+renamed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ TRIES = 15 if os.name == "nt" else 1
 
 
 def _put_in_place(part: Path, path: Path) -> None:
-    """Windows refuses for the moment in which a virus scanner or another reader has the old file open."""
+    """Rename, with retries: Windows refuses while a virus scanner or another reader has the old file open."""
     for _ in range(TRIES - 1):
         try:
             os.replace(part, path)
@@ -30,7 +32,7 @@ def _put_in_place(part: Path, path: Path) -> None:
 
 
 def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` with a temporary path beside `path`, then put the result in its place; makes missing folders.
+    """Call `write` with a temporary path beside `path`, then rename that to `path`; missing folders are made.
 
     Raises UserError, with the old file untouched, when the disk is full or the folder may not be written.
     """
@@ -47,23 +49,31 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             "Make room or choose another folder, then try again.",
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # where it could not be made, it need not be there
+        with contextlib.suppress(OSError):  # the folder itself may not be there
             part.unlink(missing_ok=True)
     return path
 
 
+# ---- text and JSON
+
+
 def save_text(path: Path, text: str) -> Path:
-    """As UTF-8; half a surrogate, which no UTF-8 has, becomes a question mark."""
+    """Write atomically as UTF-8; a lone surrogate, which UTF-8 cannot encode, becomes a question mark. Raises
+    UserError.
+    """
     return save_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="replace"))
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """The object in a small JSON file; empty if there is none, or if it cannot be read."""
+    """The object in a small JSON file; an empty dict if there is no such file, or if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # the last for brackets within brackets
+    except (OSError, ValueError, RecursionError):  # the last for brackets nested too deep
         return {}
     return content if isinstance(content, dict) else {}
+
+
+# ---- what is on disk
 
 
 def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:
@@ -72,8 +82,8 @@ def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:
 
 
 def state_of(files: Iterable[Path]) -> tuple[int, int]:
-    """Size of the files together in bytes, and their newest change in ns, by which a cache knows them again; zeros
-    if one is not there.
+    """Total size in bytes and latest modification time in ns, by which caches notice a change; zeros if a file is
+    missing.
     """
     try:
         states = [file.stat() for file in files]
@@ -83,7 +93,7 @@ def state_of(files: Iterable[Path]) -> tuple[int, int]:
 
 
 def reason(error: OSError) -> str:
-    """The error in plain words."""
+    """Why the system refused, in plain words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,4 +1,4 @@
-"""The one root folder that holds embeddings, templates, datasets and runs, and how a typed path becomes a real one."""
+"""The root folder of embeddings, templates, datasets and runs, and how a typed path becomes a real one."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ READ_ONLY = tuple(REPOSITORY / part for part in ("assets", "bench", "docs", "tes
 
 @dataclass(frozen=True)
 class Workspace:
-    """`confined` is set when the page is shared: then typed paths must be relative and stay inside `root` (or among
-    the sample photos).
+    """Where everything is. `confined` is set when the page has a login: then typed paths must be relative and stay
+    inside `root` (or among the sample photos).
 
     `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and
-    embeddings are used in place: what is trained is at once in its list.
+    embeddings are used where they are, so what is trained appears in its list at once.
     """
 
     root: Path
@@ -45,18 +45,22 @@ class Workspace:
 
     @property
     def embeddings(self) -> Path:
+        """Where embeddings are saved and found: A1111's folder if `a1111_dir` is given."""
         return (self.a1111_dir or self.root) / "embeddings"
 
     @property
     def templates(self) -> Path:
+        """The user's own prompt templates."""
         return self.root / "templates"
 
     @property
     def datasets(self) -> Path:
+        """Where the page suggests to put preprocessed pictures."""
         return self.root / "datasets"
 
     @property
     def checkpoints(self) -> Path:
+        """The workspace's own folder of checkpoints, where downloads go."""
         return self.root / "models" / "Stable-diffusion"
 
     @property
@@ -66,6 +70,7 @@ class Workspace:
 
     @property
     def vae_folders(self) -> tuple[Path, ...]:
+        """Where separate VAEs are looked for, in this order."""
         return (self.root / "models" / "VAE", *self._of_a1111("models/VAE"))
 
     @property
@@ -86,8 +91,10 @@ class Workspace:
     def _of_a1111(self, place: str) -> tuple[Path, ...]:
         return (self.a1111_dir / place,) if self.a1111_dir else ()
 
+    # ---- to another process and back
+
     def to_dict(self) -> dict[str, Any]:
-        """For another process, as JSON."""
+        """The values as JSON, for another process."""
         a1111_dir = str(self.a1111_dir) if self.a1111_dir else ""
         return {
             "root": str(self.root),
@@ -98,14 +105,17 @@ class Workspace:
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Workspace:
+        """The workspace of what `to_dict` gave."""
         a1111_dir = Path(kept["a1111_dir"]) if kept["a1111_dir"] else None
         return cls(Path(kept["root"]), kept["confined"], tuple(Path(folder) for folder in kept["ckpt_dirs"]), a1111_dir)
 
-    def path(self, text: str, what: str) -> Path:
-        """The absolute path of a typed one, relative to the root. `what` names the field in the error.
+    # ---- typed paths
 
-        Raises UserError for an empty or forbidden path. What is no plain relative path is refused before it is
-        resolved, because resolving alone already contacts the other computer on Windows.
+    def path(self, text: str, what: str) -> Path:
+        """The absolute path of a typed one, which may be relative to the root. `what` names the field in the error.
+
+        Raises UserError for an empty or forbidden path. In a confined workspace what is no plain relative path is
+        refused before it is resolved, because on Windows resolving a network path already contacts that computer.
         """
         typed = text.strip().strip('"')
         if not typed or "\0" in typed:
@@ -120,11 +130,7 @@ class Workspace:
         try:
             path = (path if path.is_absolute() else (SHIPPED if in_samples else self.root) / path).resolve()
             path.exists()
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # a circle of links, a name longer than the system takes, half a surrogate
+        except (OSError, RuntimeError, ValueError) as error:  # circular links, too long a name, a lone surrogate
             raise UserError(f"{what} is no path that can be used.", "Check the spelling.") from error
         if self.confined and not any(path.is_relative_to(place) for place in (self.root.resolve(), SAMPLE_PHOTOS)):
             raise UserError(
@@ -134,8 +140,8 @@ class Workspace:
         return path
 
     def writable(self, text: str, what: str) -> Path:
-        """Like `path`, for a place that something is to be written to. Raises UserError for one among the project's
-        own files too.
+        """Like `path`, for something that will be written. Raises UserError for one among the program's own files
+        too.
         """
         path = self.path(text, what)
         if any(path.is_relative_to(place) for place in READ_ONLY):
@@ -146,12 +152,12 @@ class Workspace:
         return path
 
     def writable_folder(self, text: str, what: str) -> Path:
-        """Like `writable`, for a folder that must be there."""
+        """Like `writable`, for an existing folder."""
         self.writable(text, what)
         return self.folder(text, what)
 
     def folder(self, text: str, what: str) -> Path:
-        """Like `path`, for a folder that must be there."""
+        """Like `path`, for an existing folder."""
         path = self.path(text, what)
         if path.is_file():
             raise UserError(f"{what} '{text}' is a file.", "Type the folder that it lies in.")
@@ -162,15 +168,19 @@ class Workspace:
             )
         return path
 
+    # ---- paths for users
+
     def shown(self, path: Path) -> str:
-        """The path as people should see it: relative to the root where it lies inside."""
+        """The path as users should see it: relative to the root if it lies inside; else whole, or in a confined
+        workspace its name only.
+        """
         path = path.resolve()
         if path.is_relative_to(self.root.resolve()):
             return path.relative_to(self.root.resolve()).as_posix()
         return path.name if self.confined else str(path)
 
     def without_paths(self, text: str) -> str:
-        """A sentence for strangers: on a shared page it names no folder of this computer."""
+        """The text without folders of this computer, which a confined page must not reveal."""
         for place in _places(self.root) if self.confined and text else ():
             text = text.replace(f"{place}{os.sep}", "").replace(place, "the workspace")
         return text
@@ -182,7 +192,7 @@ def _places(root: Path) -> list[str]:
 
 
 def _is_plainly_relative(typed: str) -> bool:
-    """No root, drive, stream, share or home, and no step upwards, by the rules of any system."""
+    """Whether the path has no root, drive, NTFS stream, network share or home in it, and no `..`, on any system."""
     pieces = re.split(r"[\\/]", typed)
     return not (
         typed.startswith(("~", "/", "\\"))
@@ -193,12 +203,15 @@ def _is_plainly_relative(typed: str) -> bool:
 
 
 def _names_a_hidden_part(typed: str) -> bool:
-    """.git, .venv, .gradio, .cache: what programs keep for themselves."""
+    """Whether a part of the path begins with a dot, such as .git or .cache: programs keep these for themselves."""
     return any(piece.strip().startswith(".") and piece.strip() != "." for piece in re.split(r"[\\/]", typed))
 
 
+# ---- flags
+
+
 def add_place_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that say where things are; `open_workspace` reads them. The page and the command line have the same."""
+    """Add the flags for the workspace's folders, which `open_workspace` reads; page and command line share them."""
     parser.add_argument(
         "--workspace",
         metavar="DIR",
@@ -224,7 +237,7 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def open_workspace(options: argparse.Namespace, confined: bool = False) -> Workspace:
-    """The workspace of the flags of `add_place_flags`. Raises UserError for a folder that is not there."""
+    """The workspace by the flags of `add_place_flags`. Raises UserError for a folder that does not exist."""
     ckpt_dirs = tuple(_given_folder("--ckpt-dir", typed) for typed in options.ckpt_dir)
     a1111_dir = _given_folder("--a1111-dir", options.a1111_dir) if options.a1111_dir else None
     if a1111_dir and not (a1111_dir / "models" / "Stable-diffusion").is_dir():
@@ -245,6 +258,9 @@ def _given_folder(flag: str, typed: str) -> Path:
     return folder
 
 
+# ---- names
+
+
 _RESERVED = {
     "con",
     "prn",
@@ -252,18 +268,18 @@ _RESERVED = {
     "nul",
     *(f"{port}{i}" for port in ("com", "lpt") for i in "123456789\u00b9\u00b2\u00b3"),
 }
-_OF_RUNS = re.compile(r"(state|events|settings-.*|textual_inversion_(loss|evaluation))", re.IGNORECASE)
-"""Stems of the files that a run's folder gives a meaning to (run_folder.py)."""
 MOST_NAME_BYTES = 200
 """File systems end a name at 255 bytes; the rest is for a step's number, a suffix and the mark of a temporary file."""
 
 
 def clean_name(text: str) -> str:
-    """An embedding's name made safe as a file name on every system (A1111 1.10.1, textual_inversion.py:
-    create_embedding; plus trimming).
+    """A typed name made safe as a file name on every system: letters and digits of any script, dot, underscore, dash
+    and space stay, as in A1111 1.10.1 (textual_inversion.py: create_embedding); dots and spaces at its ends, and
+    what is longer than 100 letters or 180 bytes, are cut off.
 
-    Letters and digits of any script, dot, underscore, dash and space stay. Raises UserError if nothing is left.
+    Raises UserError if nothing is left, and for a name that Windows reserves.
     """
+    # 100 letters, and 180 bytes of UTF-8; a letter that is cut in half is left out.
     name = (
         re.sub(r"[^\w.\- ]", "", text)
         .strip(" .")[:100]
@@ -281,20 +297,10 @@ def clean_name(text: str) -> str:
     return name
 
 
-def clean_embedding_name(text: str) -> str:
-    """`clean_name`, for an embedding: raises UserError too for a name by which its file could be taken for a part
-    of a run.
-    """
-    name = clean_name(text)
-    if _OF_RUNS.fullmatch(name):
-        raise UserError(f"Name '{name}' is kept for the files of a training.", "Choose another one, such as anna-01.")
-    return name
-
-
 def is_file_name(name: str) -> bool:
-    """Whether a name that a file tells is that of one file, and no path, by the rules of any system.
+    """Whether a name out of a file can be a file name on every system, and is no path.
 
-    Other programs give embeddings names that `clean_name` would change; these may stay as they are.
+    It is weaker than `clean_name`, whose result may differ from the names that other programs give to embeddings.
     """
     is_short = len(name.encode(errors="replace")) <= MOST_NAME_BYTES
     return (

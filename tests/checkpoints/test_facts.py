@@ -189,7 +189,7 @@ def test_a_folder_with_another_noise_is_refused_by_its_name(tmp_path: Path, with
     before = config.read_text()
     if without_vae:
         shutil.rmtree(folder / "vae")
-    for values, told in (
+    for values, reason in (
         *(
             ({"_class_name": name}, name)
             for name in (
@@ -210,7 +210,7 @@ def test_a_folder_with_another_noise_is_refused_by_its_name(tmp_path: Path, with
         assert facts.kind == "other" and facts.hint
         with pytest.raises(UserError) as error:
             facts.check(other_vae=True)
-        assert error.value.problem == f"'xl' was trained with another noise ({told}), so it cannot be trained here."
+        assert error.value.problem == f"'xl' was trained with another noise ({reason}), so it cannot be trained here."
 
 
 def test_a_folder_whose_index_alone_names_another_scheduler_or_whose_vae_shifts_its_latents_is_refused(

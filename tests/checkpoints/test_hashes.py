@@ -21,11 +21,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_it_is_the_first_ten_digits_of_the_sha_256_and_is_kept(file: Path, tmp_path: Path) -> None:
-    cache, told = tmp_path / "models" / "hashes.json", []
+    cache, progress = tmp_path / "models" / "hashes.json", []
     assert known_hash(file, cache) == ""
     expected = hashlib.sha256(b"weights").hexdigest()[:10]
-    assert short_hash(file, cache, lambda done, total: told.append((done, total))) == expected
-    assert told == [(7, 7)]
+    assert short_hash(file, cache, lambda done, total: progress.append((done, total))) == expected
+    assert progress == [(7, 7)]
     assert known_hash(file, cache) == expected
     assert short_hash(file, cache, lambda done, total: pytest.fail("read again")) == expected
 

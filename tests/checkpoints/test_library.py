@@ -11,15 +11,8 @@ import pytest
 from tests.conftest import TINY
 from tests.models.damaged_files import save_vae
 from tests.models.tiny_families import save_single_file
-from ti_core.checkpoints.library import (
-    AUTOMATIC,
-    OWN,
-    find_checkpoint,
-    find_checkpoints,
-    find_embeddings,
-    find_vae,
-    find_vaes,
-)
+from ti_core.checkpoints.library import AUTOMATIC, OWN, find_checkpoint, find_checkpoints, find_vae, find_vaes
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.settings import PORTRAITS
 from ti_core.settings.prompts import find_template, list_templates
@@ -39,11 +32,11 @@ def titles(workspace: Workspace) -> list[str]:
 @pytest.fixture
 def a1111(tmp_path: Path, workspace: Workspace) -> Workspace:
     """The workspace beside an install of A1111."""
-    place = tmp_path / "stable-diffusion-webui"
-    touch(place / "models" / "Stable-diffusion" / "v1-5.safetensors")
-    touch(place / "textual_inversion_templates" / "mine.txt", b"[name]")
-    touch(place / "textual_inversion_templates" / "style.txt", b"my style of [name]")
-    return dataclasses.replace(workspace, a1111_dir=place)
+    install = tmp_path / "stable-diffusion-webui"
+    touch(install / "models" / "Stable-diffusion" / "v1-5.safetensors")
+    touch(install / "textual_inversion_templates" / "mine.txt", b"[name]")
+    touch(install / "textual_inversion_templates" / "style.txt", b"my style of [name]")
+    return dataclasses.replace(workspace, a1111_dir=install)
 
 
 def test_files_and_folders_are_listed_by_name_after_the_built_in_model(workspace: Workspace) -> None:

@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ti_core.checkpoints.tensor_headers import TensorHeader, read_header, stand_ins
+from ti_core.checkpoints.pickles import stand_ins
+from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
 from ti_core.errors import UserError
 
 TENSORS = {

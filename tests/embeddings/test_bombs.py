@@ -31,7 +31,7 @@ from ti_core.errors import UserError
 from ti_core.checkpoints.tensor_headers import read_header
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-told = {}
+results = {}
 for path in map(Path, sys.argv[1:]):
     begun, sentences = peak_mb(), []
     for read in (read_header, load_embeddings):
@@ -40,9 +40,9 @@ for path in map(Path, sys.argv[1:]):
             sentences.append("")
         except UserError as error:
             sentences.append(str(error))
-    told[path.name] = [peak_mb() - begun, *sentences]
-    print(json.dumps(told[path.name]), file=sys.stderr)
-print(json.dumps(told))
+    results[path.name] = [peak_mb() - begun, *sentences]
+    print(json.dumps(results[path.name]), file=sys.stderr)
+print(json.dumps(results))
 """
 
 
@@ -164,11 +164,11 @@ def test_no_small_file_takes_gigabytes_or_the_server_with_it(tmp_path: Path) -> 
         [sys.executable, "-c", READ_ALL, *map(str, files)], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert {name: growth for name, (growth, *_) in told.items() if growth > MOST_GROWTH_MB} == {}
-    fine = {name for name, (_, _, sentence) in told.items() if not sentence}
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert {name: growth for name, (growth, *_) in results.items() if growth > MOST_GROWTH_MB} == {}
+    fine = {name for name, (_, _, sentence) in results.items() if not sentence}
     assert fine == {"step.safetensors"}
-    assert all(sentence.startswith(f"'{name}'") for name, (_, _, sentence) in told.items() if sentence)
+    assert all(sentence.startswith(f"'{name}'") for name, (_, _, sentence) in results.items() if sentence)
 
 
 def test_the_code_that_a_bomb_asks_for_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_small_preview_is_enlarged_and_a_large_one_keeps_its_size(
     assert render_card(grey(*given), "<a>", FOOTER).size == expected
 
 
-def test_the_gradient_follows_the_reference() -> None:
+def test_the_gradient_is_a1111s() -> None:
     card = np.asarray(render_card(grey(512, 512), "", ("", "", "")))
     for y in (0, 100, 256, 400, 511):
         opacity = min(1.0, max(1 - math.cos(1.5 * y / 512), 1 - math.cos(1.65 * (512 - y) / 512)))

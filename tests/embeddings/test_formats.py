@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,11 +17,22 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from ti_core.checkpoints.library import WRITABLE
 from ti_core.embeddings.describe import describe
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.formats import load_embedding, save_embedding
+from ti_core.embeddings.formats import (
+    PICKLE_BEARING,
+    PICTURES,
+    SAVED_BY_TRAINING,
+    SUFFIXES,
+    TRAINABLE,
+    WRITABLE,
+    load_embedding,
+    save_embedding,
+    suffix_of_training,
+    written_in_words,
+)
 from ti_core.errors import UserError
+from ti_core.workspace import REPOSITORY
 
 NUMBERS = torch.Generator().manual_seed(0)
 XL = Embedding(
@@ -91,9 +104,7 @@ def test_any_numbers_and_texts_survive_any_format(
 ) -> None:
     given_one = Embedding("anna", {"clip_l": torch.tensor(table)}, step, checkpoint, checkpoint)
     with tempfile.TemporaryDirectory() as folder:
-        found = load_embedding(
-            save_embedding(Path(folder) / f"anna{suffix}", given_one, Image.new("RGB", (16, 16), "red"))
-        )
+        found = load_embedding(save_embedding(Path(folder) / f"anna{suffix}", given_one))
     assert same(found, given_one)
     assert (found.step, found.checkpoint_hash, found.checkpoint_name) == (step, checkpoint, checkpoint)
 
@@ -113,6 +124,22 @@ def test_a_card_without_a_picture_is_plain_and_named(tmp_path: Path) -> None:
         middle = np.asarray(card.convert("RGB"))[:, card.width // 2 - 256 : card.width // 2 + 256]
     assert middle.shape[0] == 512 and middle[:60].max() > 200, "the name is drawn at the top"
     assert np.ptp(middle[200:210], axis=1).max() == 0, "the middle is plain"
+
+
+def test_the_lists_of_formats_and_files_need_no_torch() -> None:
+    lists = "formats", "folder", "names", "named_in", "actions", "merge", "table"
+    script = "import sys\n" + "\n".join(f"import ti_core.embeddings.{module}" for module in lists)
+    script += "\nprint({'torch', 'numpy', 'PIL', 'safetensors'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_format_says_all_that_lists_of_suffixes_need() -> None:
+    assert SUFFIXES == (".pt", ".safetensors", ".bin", ".png", ".webp")
+    assert (WRITABLE, TRAINABLE) == ((".pt", ".safetensors", ".png"), (".pt", ".safetensors", ".bin", ".png"))
+    assert (PICTURES, PICKLE_BEARING) == ((".png", ".webp"), (".pt", ".bin"))
+    assert (suffix_of_training(["clip_l"]), suffix_of_training(["clip_l", "clip_g"])) == (".pt", ".safetensors")
+    assert SAVED_BY_TRAINING == (".pt", ".safetensors") and written_in_words() == ".pt, .safetensors or .png"
 
 
 def test_an_unknown_suffix_is_neither_written_nor_read(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.formats import load_embedding, load_embeddings
-from ti_core.embeddings.png_file import TENSOR_KEY
+from ti_core.embeddings.png_file import CARD_KEY, TENSOR_KEY
 from ti_core.errors import UserError
 
 NUMBERS = torch.Generator().manual_seed(0)

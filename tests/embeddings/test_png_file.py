@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.png_file import (
+    CARD_KEY,
     MAX_JSON_BYTES,
     from_payload,
     hide_in_pixels,
@@ -38,8 +38,8 @@ def a_picture(width: int = 200, height: int = 160) -> Image.Image:
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8))
 
 
-def keystream_by_the_reference(count: int) -> list[int]:
-    """Reference 3.5, step 5, one state after the other."""
+def keystream_as_in_a1111(count: int) -> list[int]:
+    """The states of A1111's cipher (1.10.1, image_embedding.py: lcg), one state after the other."""
     state, keys = 0, []
     for _ in range(count):
         state = (1664525 * state + 1013904223) % 2**32
@@ -47,11 +47,11 @@ def keystream_by_the_reference(count: int) -> list[int]:
     return keys
 
 
-def read_by_the_reference(pixels: np.ndarray, width: int) -> bytes:
+def read_as_in_a1111(pixels: np.ndarray, width: int) -> bytes:
     """The hidden bytes, nibble by nibble with the positions of A1111's image_embedding.py, of a card whose blocks
     are `width` columns wide.
     """
-    height, keys = len(pixels), keystream_by_the_reference(len(pixels) * width * 3)
+    height, keys = len(pixels), keystream_as_in_a1111(len(pixels) * width * 3)
 
     def nibble(k: int, left: int) -> int:
         value = int(pixels[k // (3 * width), left + (k // 3) % width, k % 3])
@@ -61,12 +61,12 @@ def read_by_the_reference(pixels: np.ndarray, width: int) -> bytes:
     return bytes(nibble(k, high_left) << 4 | nibble(k, 0) for k in range(height * width * 3))
 
 
-def card_by_the_reference(data: bytes, picture: Image.Image) -> Image.Image:
+def card_as_in_a1111(data: bytes, picture: Image.Image) -> Image.Image:
     """A card with the smallest blocks, zeros as filler and no decoration."""
     height = picture.height
     width = -(-len(data) // (3 * height))
     padded = data + bytes(3 * height * width - len(data))
-    keys = keystream_by_the_reference(len(padded))
+    keys = keystream_as_in_a1111(len(padded))
     blocks = [
         np.array([(shifted & 15) ^ (k & 15) for shifted, k in zip(values, keys, strict=True)], np.uint8).reshape(
             height, width, 3
@@ -77,11 +77,11 @@ def card_by_the_reference(data: bytes, picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.concatenate([blocks[0], black, np.asarray(picture), black, blocks[1]], axis=1))
 
 
-def test_the_keystream_begins_as_the_reference_says() -> None:
-    from ti_core.embeddings.png_file import _keystream
+def test_the_keystream_begins_as_a1111s() -> None:
+    from ti_core.embeddings.hidden_pixels import _keystream
 
-    assert keystream_by_the_reference(13) == FIRST_STATES_MOD_255
-    assert _keystream(5000).tolist() == [k & 15 for k in keystream_by_the_reference(5000)]
+    assert keystream_as_in_a1111(13) == FIRST_STATES_MOD_255
+    assert _keystream(5000).tolist() == [k & 15 for k in keystream_as_in_a1111(5000)]
 
 
 def test_the_payload_has_a1111s_keys_in_a1111s_order() -> None:
@@ -127,7 +127,7 @@ def test_the_embedding_survives_without_the_text_chunk(tmp_path: Path) -> None:
         assert torch.equal(load_picture(tmp_path / name).vectors["clip_l"], given.vectors["clip_l"])
 
 
-def test_the_hidden_bytes_lie_where_the_reference_puts_them() -> None:
+def test_the_hidden_bytes_lie_where_a1111_puts_them() -> None:
     given, picture = an_embedding(1, 40), a_picture(70, 64)
     pixels = np.asarray(hide_in_pixels(picture, given))
     width = (pixels.shape[1] - picture.width - 2) // 2
@@ -136,15 +136,13 @@ def test_the_hidden_bytes_lie_where_the_reference_puts_them() -> None:
     assert width == (padded + 3 * 64 - padded % (3 * 64)) // (3 * 64)
     assert not pixels[:, width].any() and not pixels[:, -width - 1].any()
     assert np.array_equal(pixels[:, width + 1 : -width - 1], np.asarray(picture))
-    data = zlib.decompressobj().decompress(read_by_the_reference(pixels, width))
+    data = zlib.decompressobj().decompress(read_as_in_a1111(pixels, width))
     assert json.loads(data) == to_payload(given)
 
 
 def test_a_card_of_the_smallest_kind_without_decoration_is_read(tmp_path: Path) -> None:
     given = an_embedding(1, 192)
-    card_by_the_reference(zlib.compress(json.dumps(to_payload(given)).encode()), a_picture()).save(
-        tmp_path / "plain.png"
-    )
+    card_as_in_a1111(zlib.compress(json.dumps(to_payload(given)).encode()), a_picture()).save(tmp_path / "plain.png")
     assert torch.equal(load_picture(tmp_path / "plain.png").vectors["clip_l"], given.vectors["clip_l"])
 
 
@@ -227,14 +225,14 @@ def test_a_damaged_text_chunk_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_data_that_unpacks_to_far_too_much_is_refused_at_once(tmp_path: Path) -> None:
-    card_by_the_reference(zlib.compress(b" " * (4 * MAX_JSON_BYTES), 9), a_picture()).save(tmp_path / "bomb.png")
+    card_as_in_a1111(zlib.compress(b" " * (4 * MAX_JSON_BYTES), 9), a_picture()).save(tmp_path / "bomb.png")
     with pytest.raises(UserError, match="more data than any embedding"):
         load_picture(tmp_path / "bomb.png")
 
 
 def test_a_picture_whose_data_is_cut_off_says_so(tmp_path: Path) -> None:
     data = zlib.compress(json.dumps(to_payload(an_embedding())).encode())
-    card_by_the_reference(data[: 3 * 160], a_picture()).save(tmp_path / "cut.png")
+    card_as_in_a1111(data[: 3 * 160], a_picture()).save(tmp_path / "cut.png")
     with pytest.raises(UserError, match="cut off"):
         load_picture(tmp_path / "cut.png")
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.models.tiny_families import save_folder
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.models.checkpoint import load_checkpoint, load_token_tables
@@ -46,7 +46,7 @@ def test_more_tokens_than_vectors_use_the_first_ones_and_empty_text_gives_zeros(
 
 def test_sd2_spreads_all_tokens_over_the_vectors(workspace: Workspace, tiny_families: object) -> None:
     """A1111 cuts the text for CLIP-L alone: 8 tokens and 3 vectors are tokens 0, 2 and 5 (A1111 1.10.1,
-    textual_inversion.py: Embedding, create_embedding).
+    textual_inversion.py: create_embedding).
     """
     save_folder("sd2_eps", workspace.checkpoints / "sd2")
     tokenizer, table = load_token_tables("sd2", workspace)["clip_h"]

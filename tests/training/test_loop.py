@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY, Recorder
-from ti_core.checkpoints.library import find_embeddings
 from ti_core.data.images import find_images
 from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.png_file import load_picture
 from ti_core.errors import SettingsError, UserError

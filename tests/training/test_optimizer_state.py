@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for, train
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.events import Notice
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding

@@ -21,17 +21,19 @@ from ti_core.files import load_json
 SIZES_PX = {"sd1": 512, "sd2": 768, "sdxl": 1024, "": 512}
 _PRECISIONS = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 _WEIGHTS_NAME = re.compile(
-    r"(diffusion_pytorch_model|pytorch_model|model)(?P<fp16>\.fp16)?(-\d+-of-(?P<parts>\d+))?(\.fp16)?\.(safetensors|bin)"
+    r"(diffusion_pytorch_model|pytorch_model|model)"
+    r"(?P<fp16>\.fp16)?(-\d+-of-(?P<parts>\d+))?(\.fp16)?\.(safetensors|bin)"
 )
 _CONVERT = "Download its .safetensors version, or convert it to .safetensors with a program that you trust."
 
 
 @dataclass(frozen=True)
 class CheckpointFacts:
-    """`kind`: checkpoint, lora, vae, embedding, text encoder, other, unknown or damaged. `form`: file or folder.
+    """What is known of a file by its headers. `kind`: checkpoint, lora, vae, embedding, text encoder, other, unknown or
+    damaged. `form`: file or folder.
 
     `family`: a key of models/families.py, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8.
-    `prediction_type`: epsilon or v_prediction, empty where nothing in the file tells; with `zero_terminal_snr` the
+    `prediction_type`: epsilon or v_prediction, empty if the file does not say; with `zero_terminal_snr` the
     last timestep is pure noise (Lin et al. 2023). `latent_factor` is how many times the sides of a picture are
     those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can
@@ -70,7 +72,7 @@ class CheckpointFacts:
 
 
 def facts_of(path: Path) -> CheckpointFacts:
-    """The facts of a single file or of a diffusers folder. Never raises for what is in it: `problem` tells."""
+    """The facts of a single file or of a diffusers folder. Never raises for what is in it: `problem` says it."""
     facts = CheckpointFacts(form="folder" if path.is_dir() else "file")
     try:
         return _of_folder(path, facts) if path.is_dir() else _of_file(path, facts)
@@ -92,10 +94,12 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
             " which could do anything here; it was not run."
         )
         hint = _CONVERT
+    # The UNet's input channels: 4, or 9 for inpainting (4 of noise, 4 of the masked picture, 1 of the mask).
     channels = (*header.shapes.get(FIRST_CONVOLUTION, ()), 0, 0)[1]
     noise, kind = noise_of_file(path, header, found.family, channels == 9), found.kind
     if noise.problem and kind == "checkpoint":
         kind, problem, hint = "other", f"'{path.name}' {noise.problem}.", NOISE_HINT
+    # Without the EMA copy of the UNet, which some files carry beside it.
     shapes = {name: shape for name, shape in header.shapes.items() if not name.startswith("model_ema.")}
     return dataclasses.replace(
         facts,
@@ -116,7 +120,7 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
 
 
 def _precision(header: TensorHeader) -> str:
-    """The number format that most of the UNet's numbers have; of all numbers where there is no UNet."""
+    """The number format of most of the UNet's weights; of all weights if there is no UNet."""
     counts: Counter[str] = Counter()
     names = [name for name in header.shapes if name.startswith(UNET)] or header.shapes
     for name in names:
@@ -206,13 +210,13 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
 
 
 def _is_part(index: dict[str, Any], part: str) -> bool:
-    """A part that a pipeline leaves out stands in the index as [null, null]."""
+    """Whether the pipeline has this part; one that it leaves out is [null, null] in model_index.json."""
     value = index.get(part)
     return isinstance(value, list) and bool(value) and value[0] is not None
 
 
 def _missing_parts(folder: Path, parts: list[str]) -> tuple[str, ...]:
-    """Files that a complete folder of these parts has, as far as they are not there."""
+    """Files that a complete folder of these parts would have and this one lacks."""
     missing = [part for part in ("unet", "vae", "text_encoder") if part not in parts]
     for part in parts:
         files = weights_of(folder / part)
@@ -230,7 +234,7 @@ def _missing_parts(folder: Path, parts: list[str]) -> tuple[str, ...]:
 
 
 def _latent_factor(folder: Path) -> int:
-    """Each part of the autoencoder but the last halves the sides."""
+    """Pixels per latent pixel along one side: each block of the autoencoder but the last halves the side."""
     blocks = load_json(folder / "vae" / "config.json").get("block_out_channels")
     return (
         2 ** (len(blocks) - 1) if isinstance(blocks, list) and 1 <= len(blocks) <= 8 else CheckpointFacts.latent_factor
@@ -238,6 +242,6 @@ def _latent_factor(folder: Path) -> int:
 
 
 def _size_of_folder(folder: Path, unet: dict[str, Any], family: str) -> int:
-    """Latent size times the autoencoder's factor, from the config files; the family's size if they do not say."""
+    """Side in pixels by the config files: the UNet's sample_size times the latent factor; else the family's size."""
     size = unet.get("sample_size")
     return size * _latent_factor(folder) if isinstance(size, int) else SIZES_PX[family]

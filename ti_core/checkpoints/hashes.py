@@ -1,5 +1,6 @@
-"""A1111's short hash of a checkpoint: the first 10 hex digits of the file's SHA-256, kept by path, size and time of
-change.
+"""A1111's short hash of a checkpoint: the first 10 hex digits of the file's SHA-256 (A1111 1.10.1,
+modules/sd_models.py: CheckpointInfo.calculate_shorthash).
+Hashes are cached by path, size and time of change.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ OnProgress = Callable[[int, int], None]
 
 
 def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = None) -> str:
-    """The hash of a single file, or of the UNet's weights of a diffusers folder; a 7 GB file takes about 15 s, once.
+    """The hash of a single file, or of the UNet's weights in a diffusers folder; 7 GB take about 15 s, once.
 
-    What cannot be written into the cache is computed again next time. Raises UserError if a file cannot be read.
+    If the cache cannot be written, the hash is computed again next time. Raises UserError if a file cannot be read.
     """
     if known := known_hash(path, cache_file):
         return known
@@ -43,6 +44,7 @@ def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = No
             f"'{path.name}' cannot be read: {error.strerror or error}.", "Check the file and the disk."
         ) from error
     short = digest.hexdigest()[:DIGITS]
+    # Entries of files that are gone are dropped, so that the cache does not grow for ever.
     cache = {key: entry for key, entry in load_json(cache_file).items() if Path(key).exists()}
     cache[str(path.absolute())] = {"state": list(state_of(files)), "sha256": digest.hexdigest()}
     with contextlib.suppress(UserError):
@@ -51,7 +53,7 @@ def short_hash(path: Path, cache_file: Path, on_progress: OnProgress | None = No
 
 
 def known_hash(path: Path, cache_file: Path) -> str:
-    """The hash if it was computed since the file last changed, else empty."""
+    """The cached hash, empty if the file was never hashed or has changed since."""
     entry = load_json(cache_file).get(str(path.absolute()))
     if not isinstance(entry, dict) or entry.get("state") != list(state_of(_hashed_files(path))):
         return ""

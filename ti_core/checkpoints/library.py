@@ -1,5 +1,5 @@
-"""What is on disk: checkpoints, VAEs, embeddings. Lists go by names alone; what is inside is looked at when it is
-asked for, never the weights.
+"""The checkpoints and VAEs on disk. Lists go by names alone; a file's header is read when its facts are asked for, its
+weights never.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ti_core.errors import UserError
 from ti_core.files import state_of
 from ti_core.program.child import shown_command
 from ti_core.settings import AUTOMATIC, PORTRAITS
-from ti_core.workspace import PORTRAITS_FOLDER, Workspace, clean_name
+from ti_core.workspace import PORTRAITS_FOLDER, Workspace
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 VAE_SUFFIXES = (".safetensors", ".ckpt", ".pt")
@@ -27,8 +27,8 @@ OWN = "None"
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A single file or a diffusers folder. `title` is what the page lists, `inside` the folders that it lies in,
-    below the one that was looked through.
+    """A checkpoint: a single file or a diffusers folder. `title` is how the page lists it; `inside` are the folders
+    between it and the checkpoint folder.
     """
 
     title: str
@@ -37,24 +37,26 @@ class CheckpointFile:
 
     @property
     def facts(self) -> CheckpointFacts:
-        """Read once for each state of the file: 40 ms for a .safetensors of SDXL, 0.2 s for a .ckpt; so a list of
-        titles does not ask for them.
+        """What its headers say, cached until it changes. Reading takes 40 ms for a .safetensors of SDXL and 0.2 s for a
+        .ckpt, so lists of titles do without.
         """
         return _facts(self.path, *state_of_model(self.path))
 
     @property
     def size_px(self) -> int:
-        """Size of the pictures that it was trained with."""
+        """Side of the pictures that it was trained on, in pixels."""
         return self.facts.size_px
 
     @property
     def is_portraits(self) -> bool:
-        """Whether it is the built-in model, however it was named."""
+        """Whether it is the built-in model, under whatever title."""
         return self.path.resolve() == PORTRAITS_FOLDER
 
 
 @dataclass(frozen=True)
 class VaeFile:
+    """A separate VAE. `title` is how the page lists it."""
+
     title: str
     path: Path
 
@@ -65,7 +67,9 @@ def _facts(path: Path, bytes: int, changed_ns: int) -> CheckpointFacts:
 
 
 def state_of_model(path: Path) -> tuple[int, int]:
-    """Of a folder all its files count; of a file also the .yaml beside it, which says what it predicts."""
+    """Size in bytes and latest change in ns of all that the facts depend on: of a folder all files; of a single file
+    also the .yaml beside it, which may say what it predicts.
+    """
     files = [path, *([path.with_suffix(".yaml")] if path.with_suffix(".yaml").is_file() else [])]
     return state_of(files if path.is_file() else [file for file in path.rglob("*") if file.is_file()])
 
@@ -76,8 +80,8 @@ def state_of_model(path: Path) -> tuple[int, int]:
 def find_checkpoints(workspace: Workspace) -> list[CheckpointFile]:
     """The built-in model, then all files and diffusers folders below the workspace's checkpoint folders, by name.
 
-    Titles are paths relative to their folder, with suffix, as in A1111; where two are the same the later one has
-    its place behind it.
+    Titles are paths relative to the checkpoint folder, with suffix, as in A1111 1.10.1 (modules/sd_models.py:
+    CheckpointInfo); of two equal titles the later one has its folder's name behind it.
     """
     found = {PORTRAITS: CheckpointFile(PORTRAITS, PORTRAITS_FOLDER)}
     seen: set[str] = set()
@@ -102,10 +106,10 @@ def _checkpoints_below(place: Path, seen: set[str]) -> Iterator[Path]:
 
 
 def folders_below(place: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
-    """`place` and the folders in it with the names of their files, without hidden ones; a diffusers folder is not
-    entered.
+    """`place` and the folders below it, each with the names of its files; hidden ones are left out, and diffusers
+    folders are not entered.
 
-    Links are followed, as A1111 does; a folder that was `seen` under another name is left out, so circles end.
+    Links are followed, as in A1111; a folder that was `seen` under another path is left out, so that circles end.
     """
     for folder, folders, files in os.walk(place, followlinks=True):
         real = os.path.realpath(folder)
@@ -122,7 +126,7 @@ def _is_named_vae(name: str) -> bool:
 
 
 def _unique(title: str, place: Path, taken: set[str]) -> str:
-    """`title`, or with the folders' names behind it, the nearest first, until it is the only one."""
+    """`title`, with as many of its parent folders' names behind it as it takes to be unique."""
     if title not in taken:
         return title
     for count in range(1, len(place.parts)):
@@ -133,14 +137,16 @@ def _unique(title: str, place: Path, taken: set[str]) -> str:
 
 
 def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
-    """The checkpoint of a title, of a title without suffix or folder, of A1111's `title [hash]`, or of a typed
-    path. Raises UserError.
+    """The checkpoint of a title, with or without suffix or folder, of A1111's `title [hash]`, or of a typed path.
+    Raises UserError if there is none.
     """
+    # First what is listed, the exact title before shorter forms of it.
     listed = find_checkpoints(workspace)
     wanted = re.sub(r"\s*\[[0-9a-f]{8,12}\]$", "", choice.strip()) or choice
     for same in (_is_choice, _is_title_without_suffix, _is_name_without_suffix):
         if found := next((checkpoint for checkpoint in listed if same(checkpoint, wanted)), None):
             return found
+    # Then a typed path.
     path = workspace.path(choice, "Checkpoint")
     is_folder = (path / "model_index.json").is_file()
     if not is_folder and not (path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES):
@@ -161,7 +167,7 @@ def find_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
 
 
 def find_usable_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
-    """`find_checkpoint`, for one that can be trained and painted with; a VAE may still be missing. Raises UserError."""
+    """`find_checkpoint`, for one that can train and sample; its VAE may be missing. Raises UserError."""
     checkpoint = find_checkpoint(choice, workspace)
     checkpoint.facts.check(other_vae=True)
     return checkpoint
@@ -185,8 +191,8 @@ def _is_name_without_suffix(checkpoint: CheckpointFile, wanted: str) -> bool:
 
 
 def find_vaes(workspace: Workspace) -> list[VaeFile]:
-    """The files below the VAE folders and those called `<name>.vae.<suffix>` beside checkpoints, by name; titles
-    are unique.
+    """All files below the VAE folders, and those called `<name>.vae.<suffix>` beside checkpoints, sorted by path;
+    titles are unique.
     """
     found: dict[str, VaeFile] = {}
     for place, only_named in [(place, False) for place in workspace.vae_folders] + [
@@ -206,10 +212,11 @@ def _vaes_below(place: Path, only_named: bool) -> Iterator[Path]:
 
 
 def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> Path | None:
-    """The file of a separate VAE; None for the checkpoint's own. Raises UserError if the choice is not there or is
+    """The file of a separate VAE; None for the checkpoint's own. Raises UserError if there is no such file, or if it is
     no VAE.
 
-    "Automatic" takes a VAE that is called as the checkpoint is, beside it or in the VAE folders, as A1111 does.
+    "Automatic" takes a VAE with the checkpoint's name, beside it or in the VAE folders, as in A1111 1.10.1
+    (modules/sd_vae.py: resolve_vae).
     """
     wanted = choice.strip()
     if wanted == OWN:
@@ -235,71 +242,16 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
                 f"VAE '{choice}' is not there.",
                 f"Choose one of: {', '.join([AUTOMATIC, OWN, *(vae.title for vae in listed)])}.",
             )
+    # Whatever way it was found, it must be a VAE.
     facts = _facts(path, *state_of_model(path))
     if facts.kind != "vae":
         raise UserError(
             facts.problem if facts.kind == "damaged" else f"'{path.name}' is no VAE.",
             facts.hint if facts.kind == "damaged" else "Choose another VAE.",
         )
-    if foreign := read_header(
-        path
-    ).foreign_classes:  # torch's reader would run some of them, such as bytearray with any length
+    # torch's weights_only reader allows some classes that can do harm, such as a bytearray of any length.
+    if foreign := read_header(path).foreign_classes:
         raise UserError(
             f"'{path.name}' asks for the Python code '{foreign[0]}', which a VAE does not need.", "Choose another VAE."
         )
     return path
-
-
-# ---- embeddings
-
-TRAINABLE = (".pt", ".safetensors", ".bin", ".png")
-"""Formats that can be trained on, in order of preference where a name has several."""
-WRITABLE = (".pt", ".safetensors", ".png")
-"""Formats that embeddings are written in."""
-MERGE_MODES = ("concatenate", "average", "weighted")
-CARD_KEY = "sd-ti-embedding"
-"""The text chunk of a picture in which A1111 keeps an embedding."""
-
-
-def find_embeddings(workspace: Workspace) -> list[str]:
-    """Names of the embeddings right inside embeddings/ that can be trained, sorted; of pictures, those that carry
-    one.
-    """
-    if not workspace.embeddings.is_dir():
-        return []
-    return sorted({path.stem for path in workspace.embeddings.iterdir() if is_embedding(path)})
-
-
-def known_name(typed: str, workspace: Workspace) -> str:
-    """The name of an embedding that is there, whatever program gave it; anything else made safe. Raises UserError
-    if nothing is left.
-    """
-    return typed if typed in find_embeddings(workspace) else clean_name(typed)
-
-
-def embedding_suffix(encoders: Sequence[str]) -> str:
-    """The format in which embeddings are trained: A1111's .pt, but .safetensors for SDXL, which all programs read."""
-    return ".pt" if len(encoders) == 1 else ".safetensors"
-
-
-def optimizer_file(embedding: Path) -> Path:
-    """A1111's place of the optimizer's state: `<name>.pt.optim`, beside the embedding."""
-    return embedding.with_name(embedding.name + ".optim")
-
-
-def find_embedding(name: str, workspace: Workspace, first: str = ".pt") -> Path | None:
-    """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
-    return next((path for path in files if is_embedding(path)), None)
-
-
-def is_embedding(path: Path) -> bool:
-    """Whether a file of embeddings/ can be trained: of pictures, only one that carries an embedding; another is
-    somebody's thumbnail.
-    """
-    if path.suffix not in TRAINABLE or path.name.startswith(".") or not path.is_file() or not path.stat().st_size:
-        return False
-    if path.suffix != ".png":
-        return True
-    with path.open("rb") as file:  # the text chunk stands before the pixels
-        return CARD_KEY.encode() in file.read(512)

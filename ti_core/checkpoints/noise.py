@@ -1,8 +1,8 @@
-"""What a checkpoint predicts and with which noise it was trained: by a file's header and the .yaml beside it, or by
-a folder's configuration.
+"""What a checkpoint predicts, and the noise schedule it was trained with: by a file's header and the .yaml beside it,
+or by a folder's configuration.
 
-Only the noise of DDPM (Ho et al. 2020), given by betas, can be trained here: EDM's (Karras et al. 2022) and flow
-matching are named and refused.
+Only DDPM's noise (Ho et al. 2020, eq. 2), given by betas, can be trained here; EDM (Karras et al. 2022) and flow
+matching are refused, with the reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ti_core.checkpoints.tensor_headers import TensorHeader
 
 NOISE_HINT = "Choose a checkpoint of Stable Diffusion 1, 2 or XL that was trained with the noise of its family."
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
-"""Those that every sampler here knows; `trained_betas` may stand in their place."""
+"""Those that every sampler here knows; `trained_betas` may replace them."""
 _DDPM_LIKE = {
     f"{name}Scheduler"
     for name in (
@@ -46,7 +46,7 @@ _DDPM_LIKE = {
 """diffusers' solvers of the one process that betas describe: a model saved with any of them was trained alike."""
 _STEPS_OF_SD2_BASE = "875000"
 """`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise; their 768 px models predict v."""
-_TOLD = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
+_PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
 _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction"}
 """Classes of `denoiser_scaling` in the .yaml of SDXL; A1111's sd_xl_v.yaml has VScaling. The others are EDM's."""
 _ZERO_SNR = re.compile(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s*true\b", re.MULTILINE | re.IGNORECASE)
@@ -54,8 +54,8 @@ _ZERO_SNR = re.compile(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s
 
 @dataclass(frozen=True)
 class NoiseFacts:
-    """`prediction_type`: epsilon or v_prediction, empty where nothing tells. `problem` follows the name in a
-    sentence.
+    """`prediction_type`: epsilon or v_prediction, empty if the file does not say. `problem` is the end of a sentence
+    that begins with the checkpoint's name.
     """
 
     prediction_type: str = ""
@@ -71,24 +71,26 @@ def _not_trainable(what: str) -> NoiseFacts:
 
 
 def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: bool) -> NoiseFacts:
-    """By the empty tensors `v_pred` and `ztsnr`, as A1111 and ComfyUI read them; the metadata; a .yaml beside the
-    file; what the first files of the family had.
+    """Of a single file, by its empty tensors `v_pred` and `ztsnr` (as A1111 and ComfyUI read them), its metadata, the
+    .yaml beside it, and what the first files of the family had, in this order.
     """
-    told = header.metadata.get("modelspec.prediction_type", "").lower()
+    said = header.metadata.get("modelspec.prediction_type", "").lower()
     try:
         config = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         config = ""
     scaling = re.search(r"denoiser_scaling\.(\w+)", config)
-    if "flow" in told or told in ("sample", "edm"):
-        return _not_trainable(f"its metadata say that it predicts {told}")
+    # What cannot be trained.
+    if "flow" in said or said in ("sample", "edm"):
+        return _not_trainable(f"its metadata say that it predicts {said}")
     if scaling and scaling[1] not in _SCALINGS:
         return _not_trainable(f"{path.with_suffix('.yaml').name} beside it names {scaling[1]}")
+    # What says it, the plainest first.
     zero = "ztsnr" in header.shapes or bool(_ZERO_SNR.search(config))
     if "v_pred" in header.shapes:
         return NoiseFacts("v_prediction", zero)
-    if told in _TOLD:
-        return NoiseFacts(_TOLD[told], zero)
+    if said in _PREDICTIONS:
+        return NoiseFacts(_PREDICTIONS[said], zero)
     if scaling:
         return NoiseFacts(_SCALINGS[scaling[1]], zero)
     if re.search(r"""^\s*parameterization:\s*["']?v["']?\s*(#.*)?$""", config, re.MULTILINE):
@@ -106,12 +108,13 @@ def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: boo
 
 
 def noise_of_folder(index: dict[str, Any], scheduler: dict[str, Any], vae: dict[str, Any]) -> NoiseFacts:
-    """By what model_index.json, scheduler/scheduler_config.json and vae/config.json say."""
+    """Of a diffusers folder, by its model_index.json, scheduler/scheduler_config.json and vae/config.json."""
     entry = index.get("scheduler")
     named = [entry[1] if isinstance(entry, list) and len(entry) == 2 else None, scheduler.get("_class_name")]
     for name in named:
         if isinstance(name, str) and name.removeprefix("Flax") not in _DDPM_LIKE:
             return _not_trainable(name)
+    # Options of the scheduler by which its betas do not describe the noise.
     for option in ("use_flow_sigmas", "snr_shift_scale"):
         if scheduler.get(option):
             return _not_trainable(f"its scheduler has {option}")

@@ -1,5 +1,5 @@
-"""What a list of tensor names is: a checkpoint of which family, or a LoRA, a VAE, another model. Names decide,
-never the widths.
+"""What kind of weights a file holds, by the names of its tensors, never by their widths: a checkpoint of some family, a
+LoRA, a VAE, another model.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ FAMILY_HINT = "Choose a checkpoint of Stable Diffusion 1, 2 or XL."
 
 @dataclass(frozen=True)
 class WeightKind:
-    """`kind` is checkpoint, lora, vae, embedding, text encoder, other or unknown; `problem` follows the file's name
-    in a sentence.
+    """`kind` is checkpoint, lora, vae, embedding, text encoder, other or unknown; `problem` is the end of a sentence
+    that begins with the file's name.
 
     `missing` names the parts that a checkpoint lacks; `family` is a key of models/families.py or empty.
     """
@@ -98,7 +98,8 @@ _CONVOLUTION_OF = {
 
 
 def kind_of(header: TensorHeader) -> WeightKind:
-    """What the file is. Sentences are without the file's name, so that they can follow it."""
+    """What a file with this header is."""
+    # All names in one text, so that "\n" in a mark stands for the beginning or the end of a name.
     text = "\n".join(["", *header.shapes, ""])
     for known, marks in _KNOWN:
         if any(mark in text for mark in marks):
@@ -127,6 +128,7 @@ def kind_of(header: TensorHeader) -> WeightKind:
         return _not_a_checkpoint(
             "text encoder", "a text encoder alone", "Choose a complete checkpoint, with UNet and VAE inside."
         )
+    # One to four lists of numbers and nothing else: an embedding under a trainer's own keys.
     if 0 < len(header.shapes) <= 4 and all(
         len(shape) in (1, 2) and shape[-1] >= 32 for shape in header.shapes.values()
     ):
@@ -135,7 +137,7 @@ def kind_of(header: TensorHeader) -> WeightKind:
 
 
 def channels_problem(channels: int) -> str:
-    """What a UNet with so many input channels is, for a sentence; empty for 4 and 9."""
+    """Why a UNet with so many input channels cannot be trained, as the end of a sentence; empty for 4 and 9."""
     if channels in (0, 4, 9):
         return ""
     return (
@@ -145,7 +147,7 @@ def channels_problem(channels: int) -> str:
 
 
 def _of_checkpoint(header: TensorHeader, text: str) -> WeightKind:
-    """A file with a UNet in Stability AI's layout: its family, and what it lacks."""
+    """The kind of a file with a UNet in Stability AI's layout: its family, and the parts that it lacks."""
     shape = header.shapes.get(FIRST_CONVOLUTION, (0, 0))
     if problem := channels_problem(shape[1] if len(shape) > 1 else 0):
         return WeightKind("other", problem=problem, hint=FAMILY_HINT)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ti_core.cli.models import add_model_commands
 from ti_core.data.preprocess import check_preprocess
+from ti_core.embeddings.formats import written_in_words
 from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import EmbeddingSaved, Evaluated, Event, Finished, Notice, PreviewSaved, Progress, Started, StepDone
 from ti_core.jobs.kinds import KINDS
@@ -105,11 +106,11 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="IN",
         help=".pt, .bin, .safetensors, .png or .webp; or the two files of an SDXL embedding of diffusers",
     )
-    convert.add_argument("out", metavar="OUT", help=".pt, .safetensors or .png")
+    convert.add_argument("out", metavar="OUT", help=written_in_words())
     convert.add_argument("--name", default="", metavar="NAME", help="which embedding, for a LoRA that bundles several")
     convert.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     merge = command("merge", _merge, "make one embedding out of several")
-    merge.add_argument("out", metavar="OUT", help=".pt, .safetensors or .png")
+    merge.add_argument("out", metavar="OUT", help=written_in_words())
     merge.add_argument("inputs", nargs="+", metavar="IN")
     merge.add_argument(
         "--mode", default="concatenate", metavar="MODE", help="concatenate (the default), average, or weighted"

@@ -1,4 +1,4 @@
-"""What is inside an embedding file, for people and programs (`inspect`)."""
+"""What is inside an embedding file, for users and programs (the command `inspect`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FAMILY_OF_WIDTH = {
 
 
 def describe(embedding: Embedding) -> dict[str, Any]:
-    """Plain values for JSON: name, family, vectors, width (of all encoders together), encoders, step, norms,
-    checkpoint, notes.
+    """The embedding's facts as values for JSON. `width` is the sum over all encoders, `encoders` the width of each,
+    `norms` the L2 norm of each vector, those of the first encoder first.
     """
     width = sum(embedding.widths.values())
     return {

@@ -1,33 +1,70 @@
-"""Any embedding file in, any format out. Content decides how a file is read, the suffix how it is written."""
+"""Any embedding file in, any format out. Content decides how a file is read, the suffix how it is written.
+
+The one list of formats, without torch; every list of suffixes in the program follows from it. A new format is a file
+with an `EmbeddingFormat` in it, and its line in FORMATS.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from ti_core.checkpoints.library import WRITABLE
-from ti_core.embeddings.card import render_card
-from ti_core.embeddings.embedding import ENCODER_OF_FIRST_FORMAT, Embedding
-from ti_core.embeddings.layouts import embeddings_in
-from ti_core.embeddings.merge import join
-from ti_core.embeddings.png_file import load_picture, save_card
-from ti_core.embeddings.pt_file import save_pt
-from ti_core.embeddings.safetensors_file import load_safetensors, save_safetensors
-from ti_core.embeddings.torch_file import load_torch_file
+from ti_core.embeddings.embedding_format import EmbeddingFormat
+from ti_core.embeddings.png_file import PNG, WEBP
+from ti_core.embeddings.pt_file import BIN, PT
+from ti_core.embeddings.safetensors_file import SAFETENSORS
 from ti_core.errors import UserError
 
-CONTAINER_OF_SUFFIX = {
-    ".pt": "torch",
-    ".bin": "torch",
-    ".safetensors": "safetensors",
-    ".png": "picture",
-    ".webp": "picture",
-}
+if TYPE_CHECKING:
+    from ti_core.embeddings.embedding import Embedding
+
+FORMATS = (PT, SAFETENSORS, BIN, PNG, WEBP)
+"""In the order of preference where embeddings/ has several files of one name."""
+FORMAT_OF_SUFFIX = {each.suffix: each for each in FORMATS}
+SUFFIXES = tuple(FORMAT_OF_SUFFIX)
+WRITABLE = tuple(each.suffix for each in FORMATS if each.save)
+TRAINABLE = tuple(each.suffix for each in FORMATS if each.can_train)
+PICTURES = tuple(each.suffix for each in FORMATS if each.is_picture)
+PICKLE_BEARING = tuple(each.suffix for each in FORMATS if each.may_hold_pickles)
+SAVED_BY_TRAINING = tuple(each.suffix for each in FORMATS if each.trained_encoders)
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}
 """Text encoders of Stable Diffusion 1, of Stable Diffusion 2, and the second one of SDXL."""
-_CARD_COLOUR, _CARD_SIZE = (96, 104, 120), (512, 512)
+
+
+def format_of(path: Path) -> EmbeddingFormat:
+    """The format of a file by its first bytes, because files get renamed; by its suffix where these tell nothing.
+    Raises UserError for a suffix that no format has.
+    """
+    if path.suffix.lower() not in FORMAT_OF_SUFFIX:
+        raise UserError(
+            f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(SUFFIXES)}."
+        )
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            begin = file.read(12)
+    except OSError:
+        begin, size = b"", 0
+    # The suffix's own format first, because .pt and .bin begin alike and differ in what is done with them.
+    by_suffix = FORMAT_OF_SUFFIX[path.suffix.lower()]
+    return next((each for each in (by_suffix, *FORMATS) if each.begins(begin, size)), by_suffix)
+
+
+def suffix_of_training(encoders: Sequence[str]) -> str:
+    """The format in which a training saves, by the model's text encoders: A1111's .pt for one; for SDXL's two
+    .safetensors, which all programs read.
+    """
+    return next(each.suffix for each in FORMATS if len(encoders) in each.trained_encoders)
+
+
+def written_in_words() -> str:
+    """For help texts: ".pt, .safetensors or .png"."""
+    return f"{', '.join(WRITABLE[:-1])} or {WRITABLE[-1]}"
+
+
+# ---- reading
 
 
 def load_embedding(path: Path, second: Path | None = None, *, name: str = "") -> Embedding:
@@ -36,6 +73,8 @@ def load_embedding(path: Path, second: Path | None = None, *, name: str = "") ->
     `second` is the other file of an SDXL embedding that diffusers saved as two. `name` chooses among those that a
     LoRA bundles.
     """
+    from ti_core.embeddings.merge import join
+
     if second is not None:
         return join(load_embedding(path, name=name), load_embedding(second, name=name))
     found = load_embeddings(path)
@@ -51,33 +90,21 @@ def load_embeddings(path: Path) -> list[Embedding]:
     """All embeddings in a file: one, but for a LoRA that bundles several. Raises UserError."""
     if not path.is_file():
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
-    if path.suffix.lower() not in CONTAINER_OF_SUFFIX:
-        raise UserError(
-            f"'{path.name}' is no embedding file that can be read.", f"Choose one of: {', '.join(CONTAINER_OF_SUFFIX)}."
-        )
-    match container_of(path):
-        case "safetensors":
-            found = load_safetensors(path)
-        case "picture":
-            found = [load_picture(path)]
-        case _:
-            found = embeddings_in(load_torch_file(path), path)
-    return [_with_encoder_named(embedding) for embedding in found]
+    return [_with_encoder_named(embedding) for embedding in format_of(path).load(path)]
 
 
-def save_embedding(path: Path, embedding: Embedding, picture: Image.Image | None = None) -> Path:
-    """Write in the format of the suffix; a `.png` becomes a card, of `picture` or of a plain area with the name on it.
+# ---- writing
+
+
+def save_embedding(path: Path, embedding: Embedding) -> Path:
+    """Write in the format of the suffix; a `.png` becomes a plain card with the word on it.
 
     SDXL leaves no room for step and checkpoint in `.pt` and `.png`. Raises UserError for another suffix or a full disk.
     """
     check_writable(path)
-    match path.suffix.lower():
-        case ".safetensors":
-            return save_safetensors(path, embedding)
-        case ".png":
-            return save_card(path, picture or _plain_card(embedding), embedding)
-        case _:
-            return save_pt(path, embedding)
+    save = FORMAT_OF_SUFFIX[path.suffix.lower()].save
+    assert save, f"{path.suffix} is not written"
+    return save(path, embedding)
 
 
 def check_writable(path: Path) -> None:
@@ -88,38 +115,9 @@ def check_writable(path: Path) -> None:
         )
 
 
-def container_of(path: Path) -> str:
-    """How the file begins decides, because files get renamed; what begins like none of them is left to the reader
-    of its suffix.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            begin = file.read(12)
-    except OSError:
-        begin, size = b"", 0
-    if begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= size:
-        return "safetensors"
-    if begin.startswith(b"\x89PNG") or (begin.startswith(b"RIFF") and begin.endswith(b"WEBP")):
-        return "picture"
-    if begin.startswith((b"PK\x03\x04", b"\x80\x02")):
-        return "torch"
-    return CONTAINER_OF_SUFFIX[path.suffix.lower()]
-
-
 def _with_encoder_named(embedding: Embedding) -> Embedding:
     """No format says whose the vectors of a single encoder are, so the width has to."""
     if len(embedding.vectors) > 1:
         return embedding
-    (rows,) = embedding.vectors.values()
-    return replace(embedding, vectors={ENCODER_OF_WIDTH.get(rows.shape[1], ENCODER_OF_FIRST_FORMAT): rows})
-
-
-def _plain_card(embedding: Embedding) -> Image.Image:
-    known = f"[{embedding.checkpoint_hash}]" if embedding.checkpoint_hash else ""
-    steps = "" if embedding.step is None else f" {embedding.step}s"
-    return render_card(
-        Image.new("RGB", _CARD_SIZE, _CARD_COLOUR),
-        f"<{embedding.name}>",
-        (embedding.checkpoint_name or "", known, f"{embedding.count}v{steps}"),
-    )
+    ((encoder, rows),) = embedding.vectors.items()
+    return replace(embedding, vectors={ENCODER_OF_WIDTH.get(rows.shape[1], encoder): rows})

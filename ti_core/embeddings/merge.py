@@ -6,22 +6,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from ti_core.checkpoints.library import MERGE_MODES
 from ti_core.embeddings.embedding import CHUNK, SDXL_ENCODERS, Embedding, shown_widths
 from ti_core.errors import UserError, shown_number
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MERGE_MODES = ("concatenate", "average", "weighted")
+
 
 def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] = (), name: str = "merged") -> Embedding:
-    """`concatenate` appends the vectors of all; `average` and `weighted` add vector i of each to one, so all need
-    the same number.
+    """One embedding out of several. `concatenate` appends the vectors of all; `average` and `weighted` sum vector i
+    of each, so all need the same number of vectors.
 
-    `weights`, one for each, are used as given: their sum may be anything. The step is None, and the checkpoint
-    stays if all have the same. Raises UserError with the numbers when they do not fit together.
+    `weights`, one for each embedding, are used as given and need not sum to 1. The merged step is None; the
+    checkpoint is kept if all have the same. Raises UserError with the numbers when they do not fit together.
     """
+    import torch
+
+    # What can be known without a tensor is checked first, so that the errors name numbers and not shapes.
     _check_mode(len(embeddings), mode, weights)
     _check_widths(embeddings)
     if mode == "concatenate":
@@ -44,8 +49,8 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
 
 
 def join(first: Embedding, second: Embedding) -> Embedding:
-    """One SDXL embedding out of diffusers' two files, given in any order; name and step are the first one's. Raises
-    UserError.
+    """One SDXL embedding out of diffusers' two files, given in any order; name, step and checkpoint are the first
+    one's. Raises UserError if they are no such pair.
     """
     vectors = {**first.vectors, **second.vectors}
     if set(vectors) != set(SDXL_ENCODERS) or len(first.vectors) != 1 or len(second.vectors) != 1:
@@ -66,8 +71,8 @@ def join(first: Embedding, second: Embedding) -> Embedding:
 
 
 def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) -> Embedding:
-    """Every vector rescaled to that length, which repairs a word that drowns the rest of the prompt; by encoder if
-    a mapping is given.
+    """The embedding with every vector rescaled to the L2 norm `target_norm`, or to that of its encoder where a mapping
+    is given. This repairs a word that is too strong for the rest of the prompt to count.
 
     The mean norm of a model's own vocabulary is a good target (about 0.3 to 0.4 in Stable Diffusion 1). Raises
     UserError for a vector of zeros, which points nowhere.
@@ -80,6 +85,7 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
     for encoder, rows in embedding.vectors.items():
         if not (math.isfinite(targets[encoder]) and targets[encoder] > 0):
             raise UserError(f"Norm is {targets[encoder]}.", "Give a number above 0, such as 0.4.")
+        # In float64, so that the result has the target norm to the last digit of float32.
         norms = rows.double().norm(dim=1, keepdim=True)
         if not bool(norms.all()):
             number = int((norms == 0).flatten().nonzero()[0]) + 1
@@ -91,6 +97,9 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
     return Embedding(
         embedding.name, scaled, embedding.step, embedding.checkpoint_hash, embedding.checkpoint_name, embedding.notes
     )
+
+
+# ---- checks
 
 
 def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
@@ -124,7 +133,7 @@ def _check_widths(embeddings: Sequence[Embedding]) -> None:
 
 
 def parse_weights(text: str) -> list[float]:
-    """Numbers with commas between them. Raises UserError."""
+    """The numbers of a text such as "0.7, 0.3". Raises UserError."""
     try:
         return [float(piece) for piece in text.split(",")]
     except ValueError:
@@ -152,7 +161,11 @@ def _check_total(embeddings: Sequence[Embedding]) -> None:
 
 
 def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """In float64, so that the order and the number of the embeddings do not show."""
+    """Sum of rows[i] * weights[i], each [vectors, width]; in float64, so that rounding does not depend on the order
+    or the number of the embeddings.
+    """
+    import torch
+
     total = torch.stack([r.double() * weight for r, weight in zip(rows, weights, strict=True)]).sum(dim=0).float()
     if not bool(total.isfinite().all()):
         raise UserError(

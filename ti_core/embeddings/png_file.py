@@ -1,5 +1,5 @@
-"""Embeddings inside pictures (A1111 1.10.1, textual_inversion/image_embedding.py): a text chunk, and pixel columns
-beside the picture that survive sites which strip chunks.
+"""Cards, pictures that carry an embedding (A1111 1.10.1, textual_inversion/image_embedding.py): as a text chunk, and
+in pixel columns beside the picture (hidden_pixels.py). `.png` is written, `.png` and lossless `.webp` are read.
 
 Both hold A1111's JSON. A picture may come from anybody, so sizes, shapes and numbers are checked before they are
 used.
@@ -10,35 +10,34 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import zlib
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from PIL import Image, ImageDraw, PngImagePlugin, UnidentifiedImageError
-
-from ti_core.checkpoints.library import CARD_KEY
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.layouts import embeddings_in, safe_name
+from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.embeddings.pt_file import content_of
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+CARD_KEY = "sd-ti-embedding"
+"""The text chunk of a picture in which A1111 keeps an embedding."""
 TENSOR_KEY = "TORCHTENSOR"
 MAX_JSON_BYTES = 16 * 2**20
 """A hundred vectors of SDXL come to about 5 MB; parsed JSON takes some twenty times its size in memory."""
 MAX_PIXELS = 16 * 10**6
 _ANOTHER = "Choose a picture that was saved with an embedding, and that was not resized or saved as JPEG since."
-_DOT_PITCH_PX = 8
-Array = npt.NDArray[Any]
-"""uint8; numpy's types lose track of that at the first operator."""
+_PLAIN_COLOUR, _PLAIN_SIZE_PX = (96, 104, 120), (512, 512)
+
+
+# ---- A1111's JSON
 
 
 def to_payload(embedding: Embedding) -> dict[str, Any]:
-    """A1111's dict (A1111 1.10.1, textual_inversion.py: Embedding, create_embedding) with tensors as nested lists;
+    """A1111's dict with tensors as nested lists, for JSON (A1111 1.10.1, image_embedding.py: EmbeddingEncoder);
     float32 values become exact doubles, so nothing is lost.
     """
     return content_of(embedding, {encoder: {TENSOR_KEY: rows.tolist()} for encoder, rows in embedding.plain.items()})
@@ -46,8 +45,10 @@ def to_payload(embedding: Embedding) -> dict[str, Any]:
 
 def from_payload(payload: Any, where: str = "embedding") -> Embedding:
     """The embedding of a parsed JSON dict. `where` names the picture in errors, and gives the name where the data
-    has none.
+    has none. Raises UserError.
     """
+    from ti_core.embeddings.layouts import embeddings_in, safe_name
+
     if not isinstance(payload, dict):
         raise UserError(f"'{where}' holds data, but no Textual Inversion embedding.", _ANOTHER)
     content = {key: _tensor(value, where) for key, value in payload.items()}
@@ -57,7 +58,9 @@ def from_payload(payload: Any, where: str = "embedding") -> Embedding:
 
 
 def _tensor(value: Any, where: str) -> Any:
-    """Nested lists under TENSOR_KEY become a tensor; every other value stays."""
+    """The tensor of nested lists under TENSOR_KEY, float64; every other value as it is. Raises UserError."""
+    import torch
+
     if not isinstance(value, dict) or TENSOR_KEY not in value:
         return value
     try:
@@ -76,102 +79,26 @@ def _parsed(data: bytes, where: str) -> Embedding:
     return from_payload(payload, where)
 
 
-# ------------------------------------------------------------------------------------------------ the cipher of A1111
-# 1.10.1, image_embedding.py: insert_image_data_embed
-
-
-@lru_cache(maxsize=4)
-def _keystream(count: int) -> Array:
-    """uint8 [count]: state <- 1664525 state + 1013904223 mod 2**32 from 0; the low four bits of (state mod 255)."""
-    states = np.array([1013904223], np.uint32)
-    factor, offset = 1664525, 1013904223
-    while len(states) < count:  # with n states known, state[i + n] = factor**n state[i] + offset_n: the list doubles
-        states = np.concatenate([states, states * np.uint32(factor) + np.uint32(offset)])
-        offset = (offset * factor + offset) % 2**32
-        factor = factor * factor % 2**32
-    stream = (states[:count] % 255).astype(np.uint8) & 15
-    stream.setflags(write=False)
-    return stream
-
-
-def _ciphered(block: Array) -> Array:
-    """Each block restarts the stream; applying it twice gives the block back."""
-    return block ^ _keystream(-(-block.size // 4096) * 4096)[: block.size].reshape(block.shape)
-
-
-# ------------------------------------------------------------------------------------------------ hidden pixels
-
-
-def _dots(levels: Array, height: int, width: int) -> Array:
-    """uint8 [height, width, 1]: the pattern of grey dots that makes the data columns pleasant to look at; upper
-    four bits only.
-    """
-    image = Image.new("L", (width, height))
-    pen, number = ImageDraw.Draw(image), 0
-    for x in range(-6, width, _DOT_PITCH_PX):
-        for row, y in enumerate(range(-6, height, _DOT_PITCH_PX)):
-            left = x + (4 if row % 2 == 0 else 0)
-            pen.ellipse([left, y, left + 6, y + 6], fill=int(levels[number % len(levels)]))
-            number += 1
-    return np.asarray(image)[:, :, None] & 0xF0
+# ---- pictures
 
 
 def hide_in_pixels(picture: Image.Image, embedding: Embedding) -> Image.Image:
-    """The picture with a block of data columns on either side (A1111 1.10.1, image_embedding.py:
-    insert_image_data_embed), RGB, of the same height.
+    """The picture with the embedding's JSON in columns on either side; the first vector's values, as sizes from 0 to
+    255, are the grey dots over them (A1111 1.10.1, image_embedding.py: insert_image_data_embed).
     """
-    height = picture.height
-    data = np.frombuffer(zlib.compress(json.dumps(to_payload(embedding)).encode(), 9), np.uint8)
-    padded = len(data) + height - len(data) % height
-    padded += 3 * height - padded % (3 * height)
-    width = padded // (3 * height)
-    repeated = np.resize(data, padded).reshape(height, width, 3)
+    from ti_core.embeddings.hidden_pixels import hide
+
     first = next(iter(embedding.vectors.values()))[0, :1024].detach().float().abs().cpu().numpy()
     levels = first / max(float(first.max()), 1e-12) * 255
-    low = _ciphered(repeated & 15) | _dots(levels, height, width)
-    high = _ciphered(repeated >> 4) | _dots(levels[::-1], height, width)
-    # The reader cuts off outer black rows and columns. A lit pixel in two corners keeps ours, however dark the picture
-    # is.
-    low[0, 0] |= 16
-    high[-1, -1] |= 16
-    black = np.zeros((height, 1, 3), np.uint8)
-    return Image.fromarray(np.concatenate([low, black, np.asarray(picture.convert("RGB")), black, high], axis=1))
-
-
-def _without_black_border(pixels: Array) -> Array:
-    lit: Array = np.min(pixels, axis=2) > 0
-    rows, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else pixels[:0]
-
-
-def _hidden_data(picture: Image.Image, where: str) -> bytes | None:
-    """The JSON in the pixels, or None if there is none. Raises UserError for data that is too large."""
-    nibbles: Array = _without_black_border(np.asarray(picture.convert("RGB"))) & 15
-    borders = np.flatnonzero(~nibbles.any(axis=(0, 2)))
-    if len(borders) < 2:
-        return None
-    low, high = nibbles[:, : borders[0]], nibbles[:, borders[-1] + 1 :]
-    if low.shape != high.shape or not low.size:
-        return None
-    packed = (_ciphered(high) << 4 | _ciphered(low)).tobytes()
-    reader = zlib.decompressobj()
-    try:
-        data = reader.decompress(packed, MAX_JSON_BYTES)
-    except zlib.error:
-        return None
-    if not reader.eof:
-        too_large = len(data) >= MAX_JSON_BYTES
-        raise UserError(
-            f"'{where}' holds {'more data than any embedding has' if too_large else 'data that is cut off'}.", _ANOTHER
-        )
-    return data
-
-
-# ------------------------------------------------------------------------------------------------ files
+    return hide(picture, json.dumps(to_payload(embedding)).encode(), levels)
 
 
 def save_card(path: Path, picture: Image.Image, embedding: Embedding) -> Path:
-    """Write a PNG that looks like `picture` and carries the embedding twice: as a text chunk and in its pixels."""
+    """Write a PNG that looks like `picture` and carries the embedding twice: as a text chunk and in its pixels.
+    Raises UserError if the disk is full.
+    """
+    from PIL import PngImagePlugin
+
     info = PngImagePlugin.PngInfo()
     info.add_text(CARD_KEY, base64.b64encode(json.dumps(to_payload(embedding)).encode()).decode("ascii"))
     card = hide_in_pixels(picture, embedding)
@@ -183,6 +110,8 @@ def load_picture(path: Path) -> Embedding:
 
     Raises UserError that says why if it has neither, or if what it has cannot be used.
     """
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(path, formats=("PNG", "WEBP")) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -190,6 +119,7 @@ def load_picture(path: Path) -> Embedding:
                     f"'{path.name}' is too large a picture ({picture.width} x {picture.height} pixels).", _ANOTHER
                 )
             picture.load()
+            # The text chunk comes first: it is exact, and found without decoding the hidden pixels.
             text = picture.info.get(CARD_KEY)
             if isinstance(text, str):
                 return _parsed(_from_base64(text, path.name), path.name)
@@ -203,8 +133,62 @@ def load_picture(path: Path) -> Embedding:
     return _parsed(data, path.name)
 
 
+def _hidden_data(picture: Image.Image, where: str) -> bytes | None:
+    """The JSON in the pixels, or None if there is none. Raises UserError for data that is too large or cut off."""
+    from ti_core.embeddings.hidden_pixels import find_hidden
+
+    found = find_hidden(picture, MAX_JSON_BYTES)
+    if found is None:
+        return None
+    data, is_whole = found
+    if not is_whole:
+        too_large = len(data) >= MAX_JSON_BYTES
+        raise UserError(
+            f"'{where}' holds {'more data than any embedding has' if too_large else 'data that is cut off'}.", _ANOTHER
+        )
+    return data
+
+
 def _from_base64(text: str, where: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise UserError(f"'{where}' holds data that is damaged.", _ANOTHER) from None
+
+
+def save_plain_card(path: Path, embedding: Embedding) -> Path:
+    """A card without a preview: a plain area with word, checkpoint, vectors and step. Raises UserError if the disk is
+    full.
+    """
+    from PIL import Image
+
+    from ti_core.embeddings.card import render_card
+
+    known = f"[{embedding.checkpoint_hash}]" if embedding.checkpoint_hash else ""
+    steps = "" if embedding.step is None else f" {embedding.step}s"
+    card = render_card(
+        Image.new("RGB", _PLAIN_SIZE_PX, _PLAIN_COLOUR),
+        f"<{embedding.name}>",
+        (embedding.checkpoint_name or "", known, f"{embedding.count}v{steps}"),
+    )
+    return save_card(path, card, embedding)
+
+
+def has_card_key(path: Path) -> bool:
+    """Whether the picture says in its first bytes that it carries an embedding: the text chunk stands before the
+    pixels.
+    """
+    with path.open("rb") as file:
+        return CARD_KEY.encode() in file.read(512)
+
+
+PNG = EmbeddingFormat(
+    suffix=".png",
+    description="is a picture that carries the embedding",
+    begins=lambda begin, size: begin.startswith(b"\x89PNG") or (begin.startswith(b"RIFF") and begin.endswith(b"WEBP")),
+    load=lambda path: [load_picture(path)],
+    save=save_plain_card,
+    is_picture=True,
+    holds_embedding=has_card_key,
+)
+WEBP = replace(PNG, suffix=".webp", save=None, can_train=False)

@@ -6,32 +6,35 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
-
-from ti_core.embeddings.embedding import MAX_VECTORS, MAX_WIDTH, Embedding
-from ti_core.embeddings.layouts import BUNDLE, embeddings_in
+from ti_core.embeddings.embedding import BUNDLE, MAX_VECTORS, MAX_WIDTH, Embedding
+from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.errors import UserError
 from ti_core.files import reason, save_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEY_OF_ONE_ENCODER = "emb_params"
 MAX_HEADER_BYTES = 16 * 2**20
 """A LoRA's header, with all that its trainer noted down, stays below 2 MB."""
 MAX_TENSORS = 16
 _ANOTHER = "Choose an embedding file."
-_DAMAGED = (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
+_DAMAGED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
+"""What the safetensors library raises for a damaged file, beside its own SafetensorError."""
 
 
 def save_safetensors(path: Path, embedding: Embedding) -> Path:
-    """Write atomically: one tensor `emb_params`, or `clip_l` and `clip_g` for SDXL, and nothing else; the rest as
-    metadata.
+    """Write atomically: one tensor [vectors, width] `emb_params`, or `clip_l` and `clip_g` for SDXL, and no other;
+    name, step and checkpoint are metadata.
 
     A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is
     full.
     """
+    from safetensors.torch import save
+
+    # A1111 takes a file of one tensor under any key for an embedding; kohya's trainers call it emb_params.
     rows = embedding.plain
     if len(rows) == 1:
         rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
@@ -45,8 +48,15 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
     return save_atomically(path, lambda part: part.write_bytes(data))
 
 
+# ---- reading
+
+
 def load_safetensors(path: Path) -> list[Embedding]:
     """The embedding of the file, or all that a LoRA bundles. Raises UserError that says why it cannot be read."""
+    from safetensors import SafetensorError
+
+    from ti_core.embeddings.layouts import embeddings_in
+
     try:
         _check_header(path)
         tensors, metadata = _read(path)
@@ -54,7 +64,7 @@ def load_safetensors(path: Path) -> list[Embedding]:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.") from None
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
-    except _DAMAGED as error:
+    except (SafetensorError, *_DAMAGED) as error:
         raise UserError(
             f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file."
         ) from error
@@ -62,8 +72,8 @@ def load_safetensors(path: Path) -> list[Embedding]:
 
 
 def _check_header(path: Path) -> None:
-    """The first 8 bytes are the header's length, and the header is JSON; checked before anything of that length is
-    read.
+    """Raises UserError if the header's length, the first 8 bytes, cannot be true. Checked before anything of that
+    length is read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -79,9 +89,11 @@ def _check_header(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Only tensors that can be vectors; cloned, because the library maps the file into memory and Windows then
-    locks it.
+    """The tensors that can be vectors, and the metadata. Tensors are cloned, because the library maps the file into
+    memory, which locks it on Windows.
     """
+    from safetensors import safe_open
+
     with safe_open(path, framework="pt", device="cpu") as file:
         found = {}
         for key in _keys_of_vectors(list(file.keys()), path.name):
@@ -95,6 +107,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _keys_of_vectors(keys: list[str], where: str) -> list[str]:
+    # Of a LoRA that bundles embeddings only these are read; its other tensors may be hundreds of megabytes.
     bundled = [key for key in keys if key.startswith(BUNDLE)]
     if bundled or len(keys) <= MAX_TENSORS:
         return bundled or keys
@@ -109,3 +122,13 @@ def _keys_of_vectors(keys: list[str], where: str) -> list[str]:
 def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     step = metadata.get("step", "")
     return {**metadata, "step": int(step) if step.isascii() and step.isdecimal() and len(step) < 10 else None}
+
+
+SAFETENSORS = EmbeddingFormat(
+    suffix=".safetensors",
+    description="is read by all programs",
+    begins=lambda begin, size: begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= size,
+    load=load_safetensors,
+    save=save_safetensors,
+    trained_encoders=(2,),
+)

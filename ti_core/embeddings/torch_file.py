@@ -1,8 +1,8 @@
 """Files of torch.save (`.pt`, `.bin`), zip or the older stream of pickles, read without running any code in them.
 
-They may come from anybody, so our own reader goes through the pickle first (tensor_headers.py), and torch gets only
-what is known to be harmless: its own reader would make an array as long as a number in the file says, and end the
-process at a key of nested tuples.
+They may come from anybody, so our own reader goes through the pickle first (checkpoints/pickles.py), and torch gets
+only what is known to be harmless: its own reader would make an array as long as a number in the file says, and end
+the process at a key of nested tuples.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ away.
 
 
 class _Parameters:
-    """Stands in for torch's ParameterDict, which the first trainers saved: takes its numbers, and none of a
-    Module's machinery.
+    """Stands in for torch's ParameterDict, which the first trainers saved: keeps its tensors, and none of what a
+    torch Module runs when it is unpickled.
     """
 
     def __init__(self, parameters: Any = None) -> None:
@@ -75,7 +75,9 @@ class _Parameters:
 
 @contextmanager
 def allowing(classes: Sequence[Any]) -> Iterator[None]:
-    """Let torch's reader take these classes for a while, by one thread at a time; none need no waiting."""
+    """Let torch's weights_only reader take these classes inside the block, one thread at a time. Without classes there
+    is nothing to wait for.
+    """
     if not classes:
         yield
         return
@@ -84,15 +86,14 @@ def allowing(classes: Sequence[Any]) -> Iterator[None]:
 
 
 def load_torch_file(path: Path) -> Any:
-    """The dicts, lists, texts, numbers and tensors in the file. Raises UserError that says why it cannot be read."""
+    """The file's content: dicts, lists, texts, numbers and tensors on the CPU. Raises UserError that says why it cannot
+    be read.
+    """
     try:
         data = _checked(path)
         allowed: list[Any] = [(_Parameters, "torch.nn.modules.container.ParameterDict")]
-        with allowing(
-            allowed
-            # of bytes, because torch.load of a file also tries whether it is a tar archive, and of a path goes by the
-            # suffix
-        ):
+        with allowing(allowed):
+            # Of bytes: torch.load of a file tries whether it is a tar archive, and of a path goes by its suffix.
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Create it first.") from None
@@ -110,17 +111,20 @@ def load_torch_file(path: Path) -> Any:
 
 def _checked(path: Path) -> bytes:
     """The file as torch may read it. Raises UserError for one that is too large, damaged, or asks for code."""
+    # Sizes first: nothing is read or unpacked that could fill the memory.
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         _too_large(path, size)
     data = path.read_bytes()
     is_zip = data.startswith(b"PK\x03\x04")
-    if is_zip and data.count(b"PK\x01\x02") > MAX_MEMBERS:  # each line of its list becomes an object of half a kilobyte
+    # Each entry of an archive's list becomes an object of half a kilobyte, so they are counted before it is opened.
+    if is_zip and data.count(b"PK\x01\x02") > MAX_MEMBERS:
         raise UserError(f"'{path.name}' holds more parts than any embedding.", "Choose another file.")
     if is_zip:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if (unpacked := sum(member.file_size for member in archive.infolist())) > MAX_FILE_BYTES:
                 _too_large(path, unpacked)
+    # Then what the pickle asks for: more than vectors need is refused, also what torch's own reader would take.
     try:
         header = read_header(path, MAX_PICKLE_BYTES)
     except UserError as error:
@@ -145,8 +149,8 @@ def _too_large(path: Path, size: int) -> NoReturn:
 
 
 def repacked(source: zipfile.ZipFile) -> bytes:
-    """An archive of torch with its pickle, version and numbers alone, uncompressed: what Python's reader of
-    archives has seen, and nothing that torch's might find besides.
+    """The bytes of an archive with nothing but torch's pickle, version and numbers, uncompressed: so torch's reader
+    finds only members that Python's zipfile has checked. Raises ValueError for big-endian numbers.
     """
     kept = io.BytesIO()
     with zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as target:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ti_core.checkpoints.library import known_name
 from ti_core.data.preprocess import check_preprocess, preprocess
+from ti_core.embeddings.names import known_name
 from ti_core.events import Emit, Finished, Progress
 from ti_core.painting.compare import check_compare, compare
 from ti_core.painting.txt2img import check_txt2img, txt2img

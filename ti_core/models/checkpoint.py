@@ -30,7 +30,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from ti_core.checkpoints.facts import facts_of, weights_of
 from ti_core.checkpoints.hashes import short_hash
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint, find_vae
-from ti_core.checkpoints.tensor_headers import stand_ins
+from ti_core.checkpoints.pickles import stand_ins
 from ti_core.checkpoints.weight_kinds import TEXT_ENCODERS
 from ti_core.embeddings.torch_file import allowing
 from ti_core.errors import UserError

@@ -131,8 +131,8 @@ class StableDiffusion:
 
     @property
     def stored_name(self) -> str:
-        """As A1111 writes it into embeddings: with the folders that it lies in, such as anime_model (A1111 1.10.1,
-        textual_inversion.py: Embedding, create_embedding).
+        """As A1111 writes it into embeddings, with the folders that it lies in, such as anime_model for anime/model
+        (A1111 1.10.1, modules/sd_models.py: CheckpointInfo.model_name).
         """
         return "_".join([*self.file.inside, self.name])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PIL import Image, ImageDraw, ImageFont
 
 from ti_core.checkpoints.library import find_usable_checkpoint
-from ti_core.embeddings.folder import named_in
+from ti_core.embeddings.named_in import named_in
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.files import first_free, load_json, save_atomically, save_text

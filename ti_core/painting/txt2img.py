@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
-from ti_core.embeddings.folder import named_in
+from ti_core.embeddings.named_in import named_in
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
 from ti_core.painting.infotext import infotext, save_png

@@ -16,16 +16,16 @@ Losses = Mapping[int, Sequence[float]]
 
 
 def noise_of(losses: Sequence[float], best: Sequence[float]) -> float:
-    """Standard error of the mean difference: the inputs are the same, so only what differs between the two steps
-    counts.
+    """Standard error of the mean of the paired differences. Both steps are evaluated on the same inputs, so what makes
+    one input harder than another cancels.
     """
     differences = [a - b for a, b in zip(losses, best, strict=True)]
     return stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
 
 
 def best_step(history: Losses) -> int:
-    """The earliest step whose loss is within noise (one standard error) of the lowest: later ones are no better and
-    more worn.
+    """The earliest step whose mean loss is within one standard error of the lowest: later steps are no better on these
+    inputs, and more overtrained.
     """
     lowest = min(history, key=lambda step: (fmean(history[step]), step))
     return min(
@@ -36,22 +36,23 @@ def best_step(history: Losses) -> int:
 
 
 def evaluations_without_gain(history: Losses) -> int:
-    """How many evaluations came after the best step."""
+    """Number of evaluations after the best step, for early stopping."""
     best = best_step(history)
     return sum(step > best for step in history)
 
 
 def load_history(events_file: Path, inputs: str | None = None) -> dict[int, list[float]]:
-    """The evaluations that a run's events.jsonl tells of, those of the same `inputs`, None for those of the last
-    one: others cannot be compared.
+    """The evaluations in a run's events.jsonl: step -> loss on each input. Only those with the given `inputs` (None:
+    those of the last evaluation), because losses on other inputs cannot be compared.
     """
     events = list(read_events(events_file, "Evaluated"))
     last = events[-1] if events else {}
     wanted = (last.get("inputs") if inputs is None else inputs, len(last.get("losses", ())))
+    # Of two evaluations of one step, as after a resume, the later one counts.
     return {event["step"]: event["losses"] for event in events if (event.get("inputs"), len(event["losses"])) == wanted}
 
 
 def best_of(run: Path) -> int:
-    """The best step that the evaluations of the run in this folder tell of; 0 if it was not evaluated."""
+    """The best step by the evaluations of the run in this folder; 0 if it was not evaluated."""
     history = load_history(run / EVENTS)
     return best_step(history) if history else 0

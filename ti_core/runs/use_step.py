@@ -1,11 +1,11 @@
-"""Puts a step of a finished run in the place of its embedding; the former file stays beside it as a numbered backup."""
+"""Puts a step's copy out of a run into embeddings/; the former file stays beside it as a numbered backup."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.runs.folder import COPIES, embedding_name, saved_steps
@@ -13,15 +13,14 @@ from ti_core.workspace import Workspace
 
 
 def use_step(run: Path, step: int, workspace: Workspace) -> Path:
-    """Copy that step to embeddings/<name>.pt (.safetensors for SDXL), with its optimizer's state, so that training
-    on goes on from there.
+    """Copy that step to embeddings/<name>.pt (.safetensors for SDXL), with its optimizer's state, so that further
+    training continues from there.
 
     What was there is kept as <name>.pt.backup-1, -2, ... with its state. Raises UserError, with nothing changed, if
     there is no copy of that step.
     """
-    if (
-        run / COPIES
-    ).resolve() == workspace.embeddings.resolve():  # anybody's upload called <name>-10 would be taken for a step
+    # In embeddings/ itself an upload called <name>-10 would be taken for step 10 of a run.
+    if (run / COPIES).resolve() == workspace.embeddings.resolve():
         raise UserError(
             f"'{workspace.shown(run)}' is no run.", "Choose the folder of a training, inside the log directory."
         )
@@ -30,6 +29,7 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
         there = ", ".join(map(str, copies)) or "none"
         raise UserError(f"{workspace.shown(run)} holds no copy of step {step}.", f"Choose one of its steps: {there}.")
     copy = copies[step]
+    # The former file is copied away before anything is written over it.
     target = workspace.embeddings / f"{embedding_name(copy)}{copy.suffix}"
     if target.exists():
         _back_up(target)
@@ -43,12 +43,12 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
 
 
 def _back_up(target: Path) -> Path:
-    """Copy the file that is there, and its state, under the first free number."""
+    """Copy the file and its optimizer's state to the first free number."""
     number = 1
     while True:
         backup = target.with_name(f"{target.name}.backup-{number}")
         try:
-            with backup.open("xb"):  # takes the number, also from another process
+            with backup.open("xb"):  # created exclusively, so that no other process gets the same number
                 break
         except FileExistsError:
             number += 1

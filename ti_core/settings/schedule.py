@@ -37,8 +37,9 @@ class Schedule:
 def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedule:
     """Parse the text; raises SettingsError that names every piece it cannot read, and the field by its `label`.
 
-    Reference 2.1. Mended: all pieces are checked, a rate must be above 0, boundaries must rise, and a last piece
-    with a boundary goes on at its rate, where A1111 ends the training.
+    The grammar is that of A1111 1.10.1 (textual_inversion/learn_schedule.py). What differs is row T2 of docs/parity.md:
+    all pieces are checked, a rate must be above 0, boundaries must rise, and a last piece with a boundary goes on at
+    its rate, where A1111 ends the training.
     """
     pieces: list[tuple[float, float]] = []
     problems: list[str] = []

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ti_core.checkpoints.library import find_embedding, find_embeddings, find_usable_checkpoint, known_name
+from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.images import find_images
+from ti_core.embeddings.folder import find_embedding, find_embeddings
+from ti_core.embeddings.names import known_name
 from ti_core.errors import SettingsError, UserError
 from ti_core.models.device import told_device
 from ti_core.runs.folder import RunFolder, saved_facts

@@ -1,23 +1,19 @@
-"""Makes a new embedding from the words that describe it (the Create embedding tab, A1111 1.10.1,
-textual_inversion.py: Embedding, create_embedding).
+"""Makes a new embedding from the words that describe it (the Create embedding tab; A1111 1.10.1,
+textual_inversion.py: create_embedding).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ti_core.checkpoints.library import (
-    TRAINABLE,
-    embedding_suffix,
-    find_embeddings,
-    find_usable_checkpoint,
-    is_embedding,
-    optimizer_file,
-)
+from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.embeddings.folder import find_embeddings, is_embedding, optimizer_file
+from ti_core.embeddings.formats import TRAINABLE, suffix_of_training
+from ti_core.embeddings.names import clean_embedding_name
 from ti_core.errors import UserError
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
-from ti_core.workspace import Workspace, clean_embedding_name
+from ti_core.workspace import Workspace
 
 
 def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
@@ -34,7 +30,7 @@ def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
             else "; prompts make no difference between capital and small letters"
         )
         raise UserError(f"An embedding called '{there}' exists already.", f"Choose another name{or_else}.")
-    return workspace.embeddings / f"{name}{embedding_suffix(family.encoders)}"
+    return workspace.embeddings / f"{name}{suffix_of_training(family.encoders)}"
 
 
 def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:

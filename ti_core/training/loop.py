@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import find_usable_checkpoint
-from ti_core.embeddings.folder import named_in
 from ti_core.embeddings.formats import save_embedding
+from ti_core.embeddings.named_in import named_in
 from ti_core.errors import Interrupted, shown_number
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
 from ti_core.models.checkpoint import LoadOptions

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ti_core.checkpoints.library import optimizer_file
+from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.pt_file import plain_zip
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
@@ -26,7 +26,7 @@ Rows = Mapping[str, Tensor]
 
 def checksum(vectors: Rows) -> str:
     """A1111's 4 hex digits of an embedding's values, by which a state file is known to belong to it (A1111 1.10.1,
-    textual_inversion.py: Embedding, create_embedding).
+    textual_inversion.py: Embedding.checksum).
     """
     result = 0
     values = torch.cat([rows.detach().float().cpu().flatten() for rows in vectors.values()])

@@ -7,12 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ti_core.checkpoints.library import find_checkpoint, optimizer_file
+from ti_core.checkpoints.library import find_checkpoint
 from ti_core.data.captions import caption_notes
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
 from ti_core.data.preprocess import with_own_sizes
+from ti_core.embeddings.folder import optimizer_file
+from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
 from ti_core.models.device import told_device
 from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
@@ -194,8 +196,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
     if any(
-        optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file()
-        for suffix in (".pt", ".safetensors")
+        optimizer_file(workspace.embeddings / f"{settings.embedding}{suffix}").is_file() for suffix in SAVED_BY_TRAINING
     ):
         text += (
             " This embedding was trained before: steps that it has already are not done again, so Max steps must be"

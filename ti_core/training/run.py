@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.embeddings.embedding import Embedding, shown_widths
-from ti_core.embeddings.folder import NamedIn
+from ti_core.embeddings.named_in import NamedIn
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Started
 from ti_core.models.device import device_state

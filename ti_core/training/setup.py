@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ti_core.checkpoints.library import (
-    CheckpointFile,
-    embedding_suffix,
-    find_embedding,
-    find_usable_checkpoint,
-    known_name,
-)
+from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.captions import file_names_note
 from ti_core.data.dataset import Example, hold_out, scan_dataset
 from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.formats import load_embedding
+from ti_core.embeddings.folder import find_embedding
+from ti_core.embeddings.formats import load_embedding, suffix_of_training
+from ti_core.embeddings.names import known_name
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
 from ti_core.models.families import FAMILIES, Family
@@ -49,7 +45,7 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
     """The embedding of that name from a file of any format, its vectors under the names of the family's text
     encoders.
     """
-    path = find_embedding(name, workspace, first=embedding_suffix(family.encoders))
+    path = find_embedding(name, workspace, first=suffix_of_training(family.encoders))
     assert path is not None, "check_train looks for the file"
     found = load_embedding(path)
     if len(found.vectors) != len(family.encoders):
@@ -177,6 +173,6 @@ def prepare(
         parse_schedule(settings.learning_rate),
         workspace.writable(settings.log_directory, "Log directory"),
         plan,
-        embedding_suffix(family.encoders),
+        suffix_of_training(family.encoders),
         workspace.latent_cache,
     )

@@ -19,10 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ti_core.embeddings.folder import stored_embeddings, vocabulary_norms
+from ti_core.embeddings.folder import stored_embeddings
 from ti_core.errors import UserError
 from ti_core.jobs.job import Job
 from ti_core.jobs.kinds import KINDS
+from ti_core.models.vocabulary import norms_if_known
 from ti_core.settings import SAMPLERS
 from ti_core.settings.shared import MAX_SIZE_PX
 from ti_core.ui.desk import Desk
@@ -169,10 +170,7 @@ def _settings(kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def _embeddings(desk: Desk, checkpoint: str) -> dict[str, Any]:
     """By name: those that fit the server's checkpoint, and those that do not."""
-    try:
-        widths = {encoder: width for encoder, (_, width) in vocabulary_norms(checkpoint, desk.workspace).items()}
-    except UserError:
-        widths = {}
+    widths = {encoder: width for encoder, (_, width) in norms_if_known(checkpoint, desk.workspace).items()}
     told: dict[str, Any] = {"loaded": {}, "skipped": {}}
     for stored in stored_embeddings(desk.workspace):
         found = stored.embedding

@@ -12,7 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.checkpoints.library import find_checkpoints, find_embeddings
+from ti_core.checkpoints.library import find_checkpoints
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.jobs.kinds import KINDS
 from ti_core.runs.folder import find_runs

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from ti_core.embeddings.formats import WRITABLE
 from ti_core.errors import UserError
 from ti_core.jobs.job import Work
 from ti_core.jobs.kinds import trained_by
@@ -20,7 +21,7 @@ from ti_core.settings.option import Settings
 from ti_core.ui.server.roles import who
 from ti_core.workspace import Workspace
 
-FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
+FETCHABLE = (*WRITABLE, ".webp", ".jpg", ".csv", ".json")
 MAX_PUBLISHED = 20_000
 """The oldest ones can no more be fetched, so that memory stays flat however long the server runs."""
 

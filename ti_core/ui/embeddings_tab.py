@@ -11,13 +11,18 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.checkpoints.library import MERGE_MODES, WRITABLE
-from ti_core.embeddings import folder as embedding_files
+from ti_core.embeddings import actions
+from ti_core.embeddings.folder import find_stored
+from ti_core.embeddings.formats import FORMATS, PICKLE_BEARING, SUFFIXES, WRITABLE
+from ti_core.embeddings.merge import MERGE_MODES
+from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
 from ti_core.ui.desk import Desk
 from ti_core.ui.server.roles import looks
-from ti_core.ui.server.uploads import PICKLE_BEARING, keep_embedding
+from ti_core.ui.server.uploads import keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
@@ -84,16 +89,11 @@ class EmbeddingsTab:
                 value=".safetensors",
                 label="Format",
                 elem_id="embeddings_format",
-                info=(
-                    ".pt is A1111's own, .safetensors is read by all programs, .png is a picture that carries the"
-                    " embedding."
-                ),
+                info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
             )
             convert = gr.Button("Convert", elem_id="embeddings_convert")
         with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
-            kinds = [
-                suffix for suffix in embedding_files.SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING
-            ]
+            kinds = [suffix for suffix in SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING]
             self.drop = gr.File(
                 label=f"Drop an embedding here ({', '.join(kinds)})",
                 file_types=kinds,
@@ -160,7 +160,7 @@ class EmbeddingsTab:
     @looks
     def enter(self, chosen: str | None, checkpoint: str) -> Updates:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
-        rows = embedding_files.table_rows(self.desk.workspace, checkpoint)
+        rows = table_rows(self.desk.workspace, norms_if_known(checkpoint, self.desk.workspace))
         files = [row[0] for row in rows]
         chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
@@ -179,8 +179,8 @@ class EmbeddingsTab:
     def look(self, chosen: str | None, checkpoint: str) -> Updates:
         """The nearest words of each vector, or why there are none."""
         try:
-            stored = embedding_files.find_stored(chosen or "", self.desk.workspace)
-            nearest = embedding_files.nearest_words(chosen or "", checkpoint, self.desk.workspace)
+            stored = find_stored(chosen or "", self.desk.workspace)
+            nearest = nearest_words(chosen or "", checkpoint, self.desk.workspace)
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
         numbers = [
@@ -215,14 +215,14 @@ class EmbeddingsTab:
         return self._start(
             f"Convert {chosen} to {suffix}",
             chosen,
-            lambda: embedding_files.convert(chosen or "", suffix, self.desk.workspace),
+            lambda: actions.convert(chosen or "", suffix, self.desk.workspace),
         )
 
     def rename(self, chosen: str | None, new_name: str) -> Updates:
         return self._start(
             f"Rename {chosen}",
             chosen,
-            lambda: embedding_files.rename(chosen or "", new_name, self.desk.workspace),
+            lambda: actions.rename(chosen or "", new_name, self.desk.workspace),
             new_name,
         )
 
@@ -230,13 +230,13 @@ class EmbeddingsTab:
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
 
         def work() -> Path:
-            return embedding_files.repair_norm(chosen or "", name, checkpoint, self.desk.workspace)
+            return repair_norm(chosen or "", name, checkpoint, self.desk.workspace)
 
         return self._start(f"Repair the norm of {chosen}", chosen, work, name)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
         files = chosen or []
-        work = lambda: embedding_files.merge_stored(files, mode, weights, new_name, self.desk.workspace)  # noqa: E731
+        work = lambda: actions.merge_stored(files, mode, weights, new_name, self.desk.workspace)  # noqa: E731
         return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
 
     def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
@@ -253,7 +253,7 @@ class EmbeddingsTab:
         def order() -> str:
             if not chosen:
                 raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = embedding_files.new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
+            made = new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
             return self.desk.submit("embeddings", title, job, result=made)
 
         return submitted(order, self.my_job, self.message)

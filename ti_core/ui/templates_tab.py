@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from ti_core.checkpoints.library import find_embeddings
 from ti_core.data.caption_edits import dataset_folders
 from ti_core.data.template_edits import captions_of, is_shipped, preview_prompts, read_template, save_template
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates

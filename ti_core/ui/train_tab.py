@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.checkpoints.library import find_embeddings
+from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.models.device import told_device
 from ti_core.painting.txt2img import preview_values

@@ -18,8 +18,9 @@ from tests.training.test_loop import anna, settings_for, train
 from ti_core.checkpoints.hashes import short_hash
 from ti_core.checkpoints.library import find_checkpoint
 from ti_core.data.caption_edits import dataset_folders
+from ti_core.embeddings.actions import convert, rename
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.folder import convert, find_stored, rename
+from ti_core.embeddings.folder import find_stored
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.embeddings.png_file import save_card
 from ti_core.errors import UserError

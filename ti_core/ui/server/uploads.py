@@ -14,14 +14,14 @@ from starlette.responses import PlainTextResponse, Response
 
 from ti_core.data.captions import CAPTION_SUFFIXES
 from ti_core.data.images import PHONE_SUFFIXES, pixels_of
-from ti_core.embeddings.folder import PICTURES, SUFFIXES, new_embedding_name
+from ti_core.embeddings.formats import PICKLE_BEARING, PICTURES, SUFFIXES, format_of, load_embedding
+from ti_core.embeddings.names import new_embedding_name
 from ti_core.errors import UserError
 from ti_core.files import first_free, reason, save_atomically
 from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
 MAX_CAPTION_BYTES = 64 * 2**10
-PICKLE_BEARING = (".pt", ".bin")
 TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", *CAPTION_SUFFIXES}
 
 
@@ -118,12 +118,10 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
     """Put a dropped embedding into embeddings/ if it can be read. Raises UserError; a name that exists is never
     replaced.
     """
-    from ti_core.embeddings.formats import container_of, load_embedding
-
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES or file.is_symlink():
         raise UserError(f"'{_names([file])}' is no embedding file.", f"Choose one of: {', '.join(SUFFIXES)}.")
-    if not allow_pickle and (suffix in PICKLE_BEARING or container_of(file) == "torch"):  # whatever it is called
+    if not allow_pickle and (suffix in PICKLE_BEARING or format_of(file).may_hold_pickles):  # whatever it is called
         raise UserError(
             f"'{file.name}' is of a format that can hold code, which this shared page does not take.",
             "Convert it to .safetensors, or ask the owner to start with --allow-pickle.",
