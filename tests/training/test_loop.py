@@ -133,7 +133,7 @@ def test_gradients_whose_squares_are_too_large_are_refused(
 
     def large(run: Run, step: int) -> tuple[float, str]:
         told = gradient(run, step)
-        for rows in run.vectors.values():
+        for rows in run.state.vectors.values():
             rows.grad = torch.full_like(rows, 1e25)
         return told
 
@@ -404,9 +404,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     noise_of_step = update.noise_of_step
 
     def poisoned(
-        clean: list[torch.Tensor], seed: int, step: int, *spread: str
+        clean: list[torch.Tensor], seed: int, step: int, timestep_count: int
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        noise, timesteps = noise_of_step(clean, seed, step, *spread)
+        noise, timesteps = noise_of_step(clean, seed, step, timestep_count)
         return [one * (float("nan") if step in steps else 1) for one in noise], timesteps
 
     monkeypatch.setattr(update, "noise_of_step", poisoned)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from ti_core.data.crops import Size
 from ti_core.data.images import OPENED
 from ti_core.workspace import SAMPLE_PHOTOS
 
+OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
+"""Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 KEY = "ti-photo"
 """Keyword of the text chunk. A1111 and its kin read `parameters` and `sd-ti-embedding` alone."""
 MOST_PX = 10**6

@@ -5,7 +5,6 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
-from ti_core.data.origin import look_at, origin_of
+from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
@@ -29,9 +28,6 @@ from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
-
-OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
-"""Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 
 DEBUG_FOLDER = "debug"
 """Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are

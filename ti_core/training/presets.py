@@ -92,7 +92,6 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
         "evaluate_every",
         "held_out",
         "average_decay",
-        "noise_spread",
     }
     reset = {
         name: value

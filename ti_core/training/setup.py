@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from ti_core.checkpoints.library import (
     known_name,
 )
 from ti_core.data.captions import file_names_note
-from ti_core.data.dataset import Example, hold_out, scan_dataset
+from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
+from ti_core.data.images import Problem
 from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding
@@ -166,10 +167,7 @@ def prepare(
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     if told := _told_of_file_names(examples, lines):
         emit(Notice(told))
-    examples, held_out = hold_out(examples, settings.held_out)
-    plan = plan_run(
-        len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
-    )
+    examples, plan = _plan(examples, settings, first_step)
     return Prepared(
         embedding,
         examples,
@@ -179,4 +177,24 @@ def prepare(
         plan,
         embedding_suffix(family.encoders),
         workspace.latent_cache,
+    )
+
+
+def leave_out(problems: Mapping[Path, Problem], inputs: Prepared, settings: TrainSettings) -> Prepared:
+    """The inputs without the pictures that could not be decoded; which photos are held out, and how many images make a
+    step, is decided anew. Raises UserError if no picture is left.
+    """
+    usable = sorted((e for e in inputs.examples if e.path not in problems), key=lambda example: example.path)
+    if not usable:
+        raise nothing_usable(inputs.examples[0].path.parent, list(problems.values()))
+    examples, plan = _plan(usable, settings, inputs.plan.first_step)
+    return replace(inputs, examples=examples, plan=plan)
+
+
+def _plan(examples: list[Example], settings: TrainSettings, first_step: int) -> tuple[list[Example], RunPlan]:
+    """The examples, held-out ones last, and the numbers of the run."""
+    examples, held_out = hold_out(examples, settings.held_out)
+    images = len(examples) - held_out
+    return examples, plan_run(
+        images, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
     )
