@@ -104,6 +104,7 @@ class Problem(NamedTuple):
     reason: str
 
     def sentence(self) -> str:
+        """For the user."""
         return f"{self.file} was skipped: {self.reason}."
 
 

@@ -33,8 +33,8 @@ from ti_core.models.stable_diffusion import StableDiffusion, size_of
 @dataclass
 class Latents:
     """For each image, in order: float32 [channels, height, width] mean and deviation, already times the
-    autoencoder's scaling factor, its loss weight [1, height, width] with mean 1, what SDXL is told of its size, and
-    the SHA-256 of its file in hex. Sizes may differ from image to image.
+    autoencoder's scaling factor, its loss weight [1, height, width] with mean 1, SDXL's size conditioning (six
+    numbers, `size_conditioning`), and the SHA-256 of its file in hex. Sizes may differ from image to image.
 
     `problems` says which pictures are not among them because they could not be decoded.
     """
@@ -114,7 +114,7 @@ def encode_images(
                 save_latents(picture.file, found)
             for name in ("mean", "deviation", "weight"):
                 getattr(latents, name).append(found[name].to(sd.device))
-            latents.sizes.append(found["told"].tolist())
+            latents.sizes.append(found["sizes"].tolist())
             latents.digests.append(picture.digest)
             cropped += bool(found["cropped"])
         emit(Progress("Preparing the pictures", done + 1, len(paths)))
@@ -134,7 +134,7 @@ class _Picture(NamedTuple):
     """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `digest` is the SHA-256 of its
     file in hex, `file` where its latents lie in the cache.
 
-    `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut.
+    `sizes` is SDXL's size conditioning (`size_conditioning`); `cropped` where a kept size had to be cut.
     """
 
     digest: str
@@ -142,7 +142,7 @@ class _Picture(NamedTuple):
     latents: dict[str, Tensor] | None
     pixels: np.ndarray | None = None
     alpha: np.ndarray | None = None
-    told: list[int] | None = None
+    sizes: list[int] | None = None
     cropped: bool = False
 
 
@@ -162,7 +162,7 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
         None,
         np.array(cover(image, width, height)),
         None if alpha is None else np.array(cover(alpha, width, height)),
-        told_of(origin_of(path, image.size), image.size, (width, height)),
+        size_conditioning(origin_of(path, image.size), image.size, (width, height)),
         size.keep and (width, height) != image.size,
     )
 
@@ -175,10 +175,10 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
-    """What SDXL is told of a picture that is cropped to `trained` size, as it was trained itself (Podell et al.
-    2023, sections 2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was
-    resized, and where the crop begins in the resized photo.
+def size_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]:
+    """SDXL's size and crop conditioning of a picture that is cropped to `trained` size (Podell et al. 2023, sections
+    2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was resized, where the crop
+    begins in the resized photo, and the trained size, in px, each height first.
 
     Preprocess has resized and cropped before, so both steps are taken together.
     """
@@ -189,16 +189,16 @@ def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
 
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
-    assert picture.pixels is not None and picture.told is not None
+    assert picture.pixels is not None and picture.sizes is not None
     with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
         image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
         mean, deviation = sd.encode(image.float() / 127.5 - 1)
-    told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
+    sizes, cropped = torch.tensor(picture.sizes), torch.tensor(picture.cropped)
     return {
         "mean": mean[0],
         "deviation": deviation[0],
         "weight": loss_weight(picture.alpha, mean.shape[-2:]),
-        "told": told,
+        "sizes": sizes,
         "cropped": cropped,
     }
 

@@ -48,6 +48,7 @@ class Origin:
 
     @classmethod
     def whole(cls, size: Size, drawn: bool = False) -> Origin:
+        """Of a picture that shows all of a photo of `size` px."""
         return cls(size, (0, 0, *size), drawn)
 
     def part(self, left: float, upper: float, width: float, height: float, of: Size) -> Origin:
@@ -62,6 +63,7 @@ class Origin:
         return self.part((of[0] - width) / 2, (of[1] - height) / 2, width, height, of)
 
     def mirrored(self) -> Origin:
+        """Of a picture flipped left to right: the same part of the photo, counted from its other side."""
         left, upper, width, height = self.box
         return replace(self, box=(self.size[0] - left - width, upper, width, height))
 

@@ -77,6 +77,7 @@ class PreprocessResult:
                 self.to_check.setdefault(piece.note, {}).setdefault(saved.photo.path.name, path)
 
     def check_sentences(self) -> list[str]:
+        """One for each reason why a person should look, naming the photos."""
         return [f"{note}: {', '.join(photos)}." for note, photos in self.to_check.items()]
 
     def shown_files(self) -> tuple[str, ...]:
@@ -284,9 +285,9 @@ class _Work:
         return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
-        stem = "".join(
-            c for c in photo.path.stem if c.isprintable()
-        )  # no lines, and no signs that turn the writing direction
+        """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
+        # no lines in the name, and no signs that turn the writing direction
+        stem = "".join(c for c in photo.path.stem if c.isprintable())
         short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
@@ -301,9 +302,8 @@ class _Work:
                 )
             )
             saved.sizes.append(piece.image.size)
-        saved.photo = photo._replace(
-            pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces]
-        )  # the files are there
+        # the files are there, so nothing needs the pictures any more
+        saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])
         return saved
 
 

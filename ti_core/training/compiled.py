@@ -41,11 +41,10 @@ def try_compiled(run: Run, seconds_left: float) -> None:
         sd.compiled_unet = torch.compile(sd.unet)
         alike = float(torch.nn.functional.cosine_similarity(_gradient(run), plain, dim=0))
         problem = "" if alike > ALIKE else f"its gradient is not that of the plain one (cosine {alike:.4f})"
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from being compiled, the plain UNet can still be trained with
-        problem = (
-            f"{type(error).__name__}:"
-            f" {str(error).strip().splitlines()[0][:120] if str(error).strip() else 'no reason given'}"
-        )
+    # whatever keeps it from being compiled, the plain UNet can still be trained with
+    except Exception as error:  # noqa: BLE001
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "no reason given"
+        problem = f"{type(error).__name__}: {reason}"
     if problem:
         sd.compiled_unet = None
         save_memory(sd.unet)

@@ -49,6 +49,7 @@ class Evaluation:
     history: dict[int, list[float]] = field(default_factory=dict)
 
     def is_due(self, step: int) -> bool:
+        """Whether the step is evaluated."""
         return bool(self.every) and step % self.every == 0
 
     def sentence(self) -> str:
@@ -56,6 +57,7 @@ class Evaluation:
         return f" Best step by the evaluation: {best_step(self.history)}." if self.history else ""
 
     def should_stop(self, patience: int) -> bool:
+        """Whether the last `patience` evaluations were no better than the best; 0 never stops."""
         return bool(patience and self.history) and evaluations_without_gain(self.history) >= patience
 
 

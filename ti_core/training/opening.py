@@ -56,13 +56,8 @@ def open_run(
         settings, inputs = ranks.as_worker(settings, inputs)
 
     # The checkpoint, and the other embeddings that prompts name
-    emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    _check_widths(inputs, sd)
-    if saved:
-        _check_same_checkpoint(saved, sd, emit)
-    others = _others_named(settings, inputs, sd, workspace, saved)
-    _tell_of_model(sd, others, emit)
+    sd = _load_model(settings, inputs, workspace, saved, emit)
+    others = _others_named(settings, inputs, sd, workspace, saved, emit)
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
@@ -82,8 +77,7 @@ def open_run(
     # Vectors, average, optimizer
     norms = norm_control(settings.norm_control, sd)
     state = _initial_state(settings, inputs, sd, norms, saved)
-    if saved:
-        folder.cut_back_to(state.step)
+
     run = Run(
         settings=settings,
         inputs=inputs,
@@ -103,13 +97,23 @@ def open_run(
     return run
 
 
-def _check_widths(inputs: Prepared, sd: StableDiffusion) -> None:
+def _load_model(
+    settings: TrainSettings, inputs: Prepared, workspace: Workspace, saved: RunState | None, emit: Emit
+) -> StableDiffusion:
+    """The checkpoint. Raises UserError if the embedding is for another kind, or the saved run began with another."""
+    emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
+    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     if inputs.embedding.widths != sd.widths:
         raise UserError(
             f"Embedding '{inputs.embedding.name}' was made for another kind of checkpoint than {sd.file.title}: its"
             f" vectors have {shown_widths(inputs.embedding.widths)} numbers, not {shown_widths(sd.widths)}.",
             "Create a new embedding with this checkpoint selected.",
         )
+    if saved:
+        _check_same_checkpoint(saved, sd, emit)
+    for note in sd.notes:
+        emit(Notice(note))
+    return sd
 
 
 def _check_same_checkpoint(saved: RunState, sd: StableDiffusion, emit: Emit) -> None:
@@ -144,9 +148,14 @@ def _tell_of_changed_inputs(saved: RunState, inputs: Prepared, others: NamedIn, 
 
 
 def _others_named(
-    settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, workspace: Workspace, saved: RunState | None
+    settings: TrainSettings,
+    inputs: Prepared,
+    sd: StableDiffusion,
+    workspace: Workspace,
+    saved: RunState | None,
+    emit: Emit,
 ) -> NamedIn:
-    """The other embeddings that a prompt of this run may name."""
+    """The other embeddings that a prompt of this run may name. Notices name them, and those that cannot be used."""
     texts = [
         settings.preview_prompt,
         settings.preview_negative_prompt,
@@ -154,11 +163,8 @@ def _others_named(
         *inputs.lines,
         *(example.caption for example in inputs.examples),
     ]
-    return named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
-
-
-def _tell_of_model(sd: StableDiffusion, others: NamedIn, emit: Emit) -> None:
-    for note in (*sd.notes, *others.left_out):
+    others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
+    for note in others.left_out:
         emit(Notice(note))
     if others.vectors:
         emit(
@@ -167,6 +173,7 @@ def _tell_of_model(sd: StableDiffusion, others: NamedIn, emit: Emit) -> None:
                 " stay as they are."
             )
         )
+    return others
 
 
 def _encode_pictures(
@@ -215,7 +222,7 @@ def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
 def _open_folder(
     settings: TrainSettings, inputs: Prepared, sd: StableDiffusion, saved: RunState | None, emit: Emit
 ) -> RunFolder:
-    """The folder of the saved run, else one of today, with the settings in it."""
+    """The folder of the saved run, cut back to its state, else one of today; with the settings in it."""
     plan = inputs.plan
     fresh = RunFolder.for_today(inputs.log_directory, inputs.embedding.name, plan.first_step, inputs.suffix)
     folder = saved.folder if saved else fresh
@@ -237,6 +244,8 @@ def _open_folder(
         "zero_terminal_snr": sd.zero_terminal_snr,
     }
     folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
+    if saved:
+        folder.cut_back_to(plan.first_step)
     return folder
 
 

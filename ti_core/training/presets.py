@@ -75,6 +75,7 @@ def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def check_preset(preset: str) -> None:
+    """Raises UserError, naming the presets, if there is none of that name."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
 

@@ -88,6 +88,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Of the embedding that is trained."""
         return self.inputs.embedding.name
 
     @property

@@ -137,21 +137,21 @@ def load_run_state(folder: RunFolder) -> RunState:
 
 def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple[str, ...]:
     lacking = [name for name in ("refusals", "checkpoint_hash", "inputs") if name not in facts]
-    told = kept.sentences()
+    notes = kept.sentences()
     if lacking:
-        told.append(
+        notes.append(
             f"The state of this run was written by another version of this program, which kept no {', '.join(lacking)};"
             " that is not compared."
         )
-    return (*told, "So the run goes on, but perhaps not exactly as it would have.") if told else ()
+    return (*notes, "So the run goes on, but perhaps not exactly as it would have.") if notes else ()
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
     """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that
     are named, by which what was changed in between is noticed.
     """
-    told = [
+    pictures = [
         [example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])]
         for example in examples
     ]
-    return json.dumps([told, dict(hashes)], ensure_ascii=True)
+    return json.dumps([pictures, dict(hashes)], ensure_ascii=True)

@@ -98,7 +98,7 @@ def _teaching_lines(
     return teaching
 
 
-def _told_of_file_names(examples: Sequence[Example], lines: Sequence[str]) -> str:
+def _file_names_sentence(examples: Sequence[Example], lines: Sequence[str]) -> str:
     """A sentence where file names are trained on as captions, as A1111 does; else nothing."""
     without = [example for example in examples if example.is_file_name]
     if not without or not any("[filewords]" in line for line in lines):
@@ -162,11 +162,11 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
-    for told in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
-        emit(Notice(told))
+    for sentence in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
+        emit(Notice(sentence))
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
-    if told := _told_of_file_names(examples, lines):
-        emit(Notice(told))
+    if sentence := _file_names_sentence(examples, lines):
+        emit(Notice(sentence))
     examples, plan = _plan(examples, settings, first_step)
     return Prepared(
         embedding,

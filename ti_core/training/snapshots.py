@@ -72,15 +72,13 @@ def save_preview(run: Run, step_prompt: str) -> None:
             )
         )
         return
-    embedding, told = (
-        run.embedding(f"{run.name}-{step}"),
-        infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt)),
-    )
+    embedding = run.embedding(f"{run.name}-{step}")
+    parameters = infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt))
 
     def write() -> None:
         run.folder.check_there()
         path, card = run.folder.preview(step), run.folder.card(step)
-        save_png(path, picture, told)
+        save_png(path, picture, parameters)
         if settings.cards:
             footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
             save_card(card, render_card(picture, f"<{embedding.name}>", footer), embedding)

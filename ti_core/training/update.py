@@ -51,7 +51,7 @@ def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
 
 
 def _make_room(run: Run) -> None:
-    """Halve what is on the device together, down to one image; then recompute instead of keeping. The user is told."""
+    """Halve what is on the device together, down to one image; then recompute instead of keeping. A Notice says so."""
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in run.latents.mean)
     at_once = min(run.inputs.plan.images_per_step, run.memory.pixels_at_once // largest)
     if at_once > 1:

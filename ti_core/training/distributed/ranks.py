@@ -39,6 +39,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
+        """Whether it is the one process that writes and reports."""
         return self.rank == 0
 
     def shard(self, images: int) -> list[int]:
