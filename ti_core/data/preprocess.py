@@ -50,7 +50,7 @@ class PreprocessResult:
     say which caption files of the source were not used.
     """
 
-    place: str
+    folder: str
     target: Size
     written: list[Path] = field(default_factory=list)
     originals: int = 0
@@ -89,7 +89,7 @@ class PreprocessResult:
         """One paragraph for the user."""
         size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
         made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
-        became = f"{_count(self.originals, 'photo')} became {made}, in {self.place}."
+        became = f"{_count(self.originals, 'photo')} became {made}, in {self.folder}."
         enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
         return " ".join(
             [
@@ -111,6 +111,7 @@ def preprocess(
     anything is written if the folders or values cannot be used, UserError if no photo could be read, and
     Interrupted between two photos; what is written by then stays.
     """
+    # What can be said before the first photo is opened
     photos, destination = check_preprocess(settings, workspace)
     settings = with_own_sizes(settings, workspace)
     for sentence in photo_sentences(settings, photos, workspace):
@@ -120,9 +121,13 @@ def preprocess(
     result.notes += _unused_captions(captions)
     for note in result.notes:
         emit(Notice(note))
+
+    # Each photo: decoded, cut and written by several threads, captioned by this one
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
+
+    # What came of it
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(

@@ -74,9 +74,13 @@ def plan_evaluation(run: Run) -> Evaluation:
     asked = settings.image_every if settings.evaluate_every == WITH_EACH_PREVIEW else settings.evaluate_every
     if not asked:
         return _no_evaluation(run, "nothing is evaluated") if settings.early_stop else NO_EVALUATION
+
+    # How often, and how many inputs, for SHARE_OF_TIME of the training
     affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
+
+    # Which pictures: the held-out ones, else evenly chosen ones of the training
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
     images = (
@@ -89,6 +93,8 @@ def plan_evaluation(run: Run) -> Evaluation:
         if held_out
         else f"{len(set(images))} of the training pictures with fixed noise"
     )
+
+    # What an earlier part of the run has measured on the same inputs
     evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
     if run.state.step:
         evaluation.history = {

@@ -140,6 +140,7 @@ def prepare(
 
     `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
     """
+    # The embedding, and whether it has steps to go
     check_train(settings, workspace, coming=[settings.embedding] if resumed else ())
     checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
@@ -152,6 +153,8 @@ def prepare(
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",
         )
+
+    # Pictures and captions, by headers and text files alone
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"),
         emit,
@@ -164,9 +167,13 @@ def prepare(
     )
     for sentence in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
         emit(Notice(sentence))
+
+    # The template
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
     if sentence := _file_names_sentence(examples, lines):
         emit(Notice(sentence))
+
+    # How many images make a step, and which photos are held out
     examples, plan = _plan(examples, settings, first_step)
     return Prepared(
         embedding,
