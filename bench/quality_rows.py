@@ -100,8 +100,6 @@ _ALL = (
     ),
     _alone("soft", "soft pull of the norm", norm_control="soft pull"),
     _alone("direction", "direction only", norm_control="direction only"),
-    _alone("even", "even timesteps", noise_spread="even"),
-    _alone("paired", "even timesteps, paired noise", noise_spread="even, paired noise"),
     _alone("ema", "average of the vectors (0.9)", average_decay=0.9),
     Row("word", "A1111's recipe, begun with the class word", initialization=CLASS_WORD),
     Row(
@@ -112,7 +110,5 @@ _ALL = (
         evaluate_every=20,
     ),
     _ours("ours", "Fast and faithful (ours)"),
-    _ours("ours_even", "Fast and faithful, even timesteps", noise_spread="even"),
-    _ours("coarse", "the same, coarse to fine for half of the steps", noise_spread="even", coarse_share=0.5),
 )
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}

@@ -44,6 +44,7 @@ from ti_core.checkpoints.facts import SIZES_PX
 from ti_core.data.dataset import Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.folder import NamedIn
 from ti_core.embeddings.formats import save_embedding
 from ti_core.models.device import device_state
 from ti_core.models.families import FAMILIES
@@ -55,11 +56,12 @@ from ti_core.models.stable_diffusion import StableDiffusion, size_of
 from ti_core.runs.plan import plan_run
 from ti_core.settings import TrainSettings
 from ti_core.settings.schedule import parse_schedule
-from ti_core.training.distributed.ranks import Together
+from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.norms import norm_control
-from ti_core.training.run import Run
+from ti_core.training.run import MemoryUse, Run, TrainState
 from ti_core.training.setup import Prepared
 from ti_core.training.update import check_moved, clip_gradient, copy_of, take_gradient, take_step
+from ti_core.training.writer import Writer
 
 VARIANTS = ("floor", "ours", "a1111", "diffusers")
 RECIPE_PASSES, RECIPE_PREVIEWS = 6000, 15
@@ -103,25 +105,25 @@ class Bench:
 
     def floor(self) -> None:
         keep_all(self.sd.unet)
-        together = min(self.images, self.run.micro_batch(self.run.latents.mean[0]))
+        at_once = min(self.images, self.run.memory.micro_batch(self.run.latents.mean[0]))
         with torch.no_grad():
-            told = PromptEncoder(self.sd).encode(self.prompts(together), {NAME: self.run.vectors})
+            told = PromptEncoder(self.sd).encode(self.prompts(at_once), {NAME: self.run.state.vectors})
         self.begin()
-        for _ in range(self.images // together):
-            x, noise, t, sizes = self.draw(together)
+        for _ in range(self.images // at_once):
+            x, noise, t, sizes = self.draw(at_once)
             loss = (self.sd.predict(x, t, told.leaf(), sizes).float() - noise).square().mean()
             loss.backward()
 
     def ours(self) -> None:
         save_memory(self.sd.unet)
         self.begin()
-        run, before = self.run, copy_of(self.run.vectors)
-        step, rate = run.step + 1, 0.005
+        run, before = self.run, copy_of(self.run.state.vectors)
+        step, rate = run.state.step + 1, 0.005
         loss, _ = take_gradient(run, step)
         clip_gradient(run, step)
-        run.norms.turn_only(run.vectors)
+        run.norms.turn_only(run.state.vectors)
         take_step(run, step, loss, rate)
-        run.step = step
+        run.state.step = step
         check_moved(run, before, rate)
 
     def a1111(self) -> None:
@@ -133,11 +135,11 @@ class Bench:
         for _ in range(self.images // self.batch):
             x, noise, t, sizes = self.draw(self.batch)
             with self.sd.autocast():
-                told = encoder.encode(self.prompts(self.batch), {NAME: self.run.vectors})
+                told = encoder.encode(self.prompts(self.batch), {NAME: self.run.state.vectors})
             loss = (self.sd.predict(x, t, told, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
-        self.run.optimizer.step()
-        self.run.optimizer.zero_grad()
+        self.run.state.optimizer.step()
+        self.run.state.optimizer.zero_grad()
         unet.disable_gradient_checkpointing()
         unet.requires_grad_(False)
         for weight in unet.parameters():
@@ -208,17 +210,15 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
         inputs=inputs,
         sd=sd,
         latents=latents,
-        folder=nothing,
-        vectors=vectors,
-        optimizer=optimizer,
-        step=0,
-        log=lambda event: None,  # type: ignore[arg-type]
-        stop=threading.Event(),
-        fit=fit,
-        pixels_at_once=fit.micro_batch * side * side,
+        others=NamedIn(),
+        state=TrainState(vectors, optimizer, average={}),
         norms=norm_control(settings.norm_control, sd),
-        average={},
-        together=Together(),
+        memory=MemoryUse(fit, fit.micro_batch * side * side),
+        folder=nothing,
+        log=lambda event: None,  # type: ignore[arg-type]
+        writer=Writer(),
+        ranks=Ranks(),
+        stop=threading.Event(),
     )
     return Bench(sd, run, size_px, batch, images)
 
@@ -245,7 +245,7 @@ def time_steps(bench: Bench, repeats: int) -> dict[str, Any]:
 @torch.no_grad()
 def _forward(bench: Bench, count: int) -> None:
     x, _, t, sizes = bench.draw(count)
-    bench.sd.predict(x, t, PromptEncoder(bench.sd).encode(bench.prompts(count), {NAME: bench.run.vectors}), sizes)
+    bench.sd.predict(x, t, PromptEncoder(bench.sd).encode(bench.prompts(count), {NAME: bench.run.state.vectors}), sizes)
 
 
 def time_of(action: Callable[[], Any], bench: Bench, repeats: int = 2) -> float:
@@ -260,7 +260,7 @@ def time_of(action: Callable[[], Any], bench: Bench, repeats: int = 2) -> float:
 
 def time_previews(bench: Bench) -> dict[str, Any]:
     """A preview is so many steps of guidance and one decoding: both measured, the rest is multiplication."""
-    vectors = {NAME: {name: rows.detach() for name, rows in bench.run.vectors.items()}}
+    vectors = {NAME: {name: rows.detach() for name, rows in bench.run.state.vectors.items()}}
 
     def paint(steps: int) -> float:
         request = SampleRequest(bench.prompts(1)[0], steps=steps, width=bench.size_px, height=bench.size_px)

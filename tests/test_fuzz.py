@@ -26,7 +26,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
 from ti_core.data.captions import read_caption
-from ti_core.data.images import open_alpha, open_rgb
+from ti_core.data.images import open_rgb, open_rgb_and_alpha
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, load_embeddings, save_embedding
 from ti_core.errors import UserError
@@ -167,7 +167,7 @@ def read_state(path: Path) -> None:
 FILES: dict[str, tuple[str, list[Callable[[Path], object]]]] = {
     "embedding": ("embedding", [load_embeddings, load_embedding]),
     "embedding under another name": ("embedding", [load_embeddings]),
-    "picture": ("picture", [open_rgb, open_alpha]),
+    "picture": ("picture", [open_rgb, open_rgb_and_alpha]),
     "picture as embedding": ("picture", [load_embeddings]),
     "state of a run": ("state", [read_state]),
     "caption": ("text", [read_caption]),

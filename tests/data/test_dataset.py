@@ -48,11 +48,9 @@ def test_an_empty_text_is_an_empty_caption_and_the_file_name_is_not_used(tmp_pat
 
 
 def test_corrupt_pictures_are_named_and_skipped(tmp_path: Path) -> None:
+    """By their headers; tests/training/test_opening.py has those that are found broken when they are decoded."""
     add(tmp_path, "a.png")
-    cut = add(tmp_path, "b.png")
-    cut.write_bytes(cut.read_bytes()[:1500])
-    with Image.open(cut) as header_is_good:
-        assert header_is_good.size == (32, 32)
+    (tmp_path / "b.png").write_bytes(b"not a picture")
     (tmp_path / "c.jpg").write_bytes(b"")
     events: list[Event] = []
     assert [example.path.name for example in scan_dataset(tmp_path, events.append)] == ["a.png"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ti_core.data.images import cover, find_images, find_problem, open_rgb
+from ti_core.data.images import cover, find_images, find_problem, open_rgb, problem_of
 from ti_core.errors import UserError
 
 
@@ -138,10 +138,11 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> N
 def test_a_picture_cut_short_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
-    assert find_problem(path) is None
+    assert find_problem(path) is None and open_rgb(path).size == (64, 64)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    problem = find_problem(path)
-    assert problem is not None and problem.sentence() == f"a.{suffix} was skipped: it is not a readable picture."
+    with pytest.raises(UserError, match=rf"'a\.{suffix}' cannot be used: it is not a readable picture") as error:
+        open_rgb(path)
+    assert problem_of(path, error.value).sentence() == f"a.{suffix} was skipped: it is not a readable picture."
 
 
 def test_a_picture_of_absurd_size_is_refused_as_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from PIL import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from tests.conftest import TINY, Recorder
+from ti_core.data.dataset import scan_dataset
 from ti_core.data.images import find_images
 from ti_core.data.latent_cache import keep_below, save_latents
 from ti_core.data.latents import Latents, PictureSize, encode_images
-from ti_core.errors import UserError
-from ti_core.events import Progress
+from ti_core.events import Notice, Progress
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.workspace import Workspace
@@ -36,12 +38,12 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return passes
 
 
-def encode(sd: StableDiffusion, dataset: Path, workspace: Workspace, share: float = 1.0) -> Latents:
+def encode(sd: StableDiffusion, dataset: Path, workspace: Workspace, side_px: int = 16) -> Latents:
     recorder = Recorder()
     latents = encode_images(
         sd,
         find_images(dataset),
-        PictureSize(16, 16, sd.latent_factor, share=share),
+        PictureSize(side_px, side_px, sd.latent_factor),
         False,
         recorder,
         recorder.stop,
@@ -58,7 +60,23 @@ def test_a_second_training_encodes_nothing_and_has_the_same_latents(
     assert len(encoded) == 4
     for name in ("mean", "deviation", "weight"):
         assert all(torch.equal(a, b) for a, b in zip(getattr(first, name), getattr(second, name), strict=True))
-    assert first.sizes == second.sizes
+    assert first.sizes == second.sizes and first.digests == second.digests
+
+
+def test_cached_latents_need_no_decoding_and_others_one(
+    workspace: Workspace, dataset: Path, sd: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[object] = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(PngImageFile, "load", lambda self: decoded.append(self) or load(self))
+    scan_dataset(dataset)
+    assert not decoded
+    encode(sd, dataset, workspace)
+    assert len({id(image) for image in decoded}) == 4
+    decoded.clear()
+    scan_dataset(dataset)
+    encode(sd, dataset, workspace)
+    assert not decoded
 
 
 def test_a_renamed_picture_is_found_and_an_edited_one_or_another_size_is_encoded(
@@ -73,7 +91,7 @@ def test_a_renamed_picture_is_found_and_an_edited_one_or_another_size_is_encoded
     (dataset / "zzz.png").write_bytes((dataset / "zzz.png").read_bytes() + b" ")
     encode(sd, dataset, workspace)
     assert len(encoded) == 5
-    assert encode(sd, dataset, workspace, share=0.5).mean[0].shape[-1] == 4
+    assert encode(sd, dataset, workspace, side_px=8).mean[0].shape[-1] == 4
     assert len(encoded) > 5
 
 
@@ -108,10 +126,12 @@ def test_a_cache_that_takes_nothing_and_a_photo_that_is_gone_are_no_crash(
     assert len(encode(sd, dataset, workspace).mean) == len(encoded) > 0
     photos, recorder = find_images(dataset), Recorder()
     photos[0].unlink()
-    with pytest.raises(UserError, match=photos[0].name):
-        encode_images(
-            sd, photos, PictureSize(16, 16, sd.latent_factor), False, recorder, recorder.stop, workspace.latent_cache
-        )
+    size = PictureSize(16, 16, sd.latent_factor)
+    latents = encode_images(sd, photos, size, False, recorder, recorder.stop, workspace.latent_cache)
+    assert len(latents.mean) == 3 and list(latents.problems) == photos[:1]
+    assert [notice.text for notice in recorder.of(Notice)] == [
+        f"{photos[0].name} was skipped: it is not there any more."
+    ]
 
 
 def test_a_full_disk_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tests.conftest import TINY, Recorder
 from ti_core.data.latents import PictureSize, encode_images, loss_weight
 from ti_core.events import Notice
 from ti_core.models.checkpoint import load_checkpoint
-from ti_core.training.diffusion import parts_of_one_shape, squared_error
+from ti_core.training.noise_loss import parts_of_one_shape, squared_error
 from ti_core.workspace import Workspace
 
 

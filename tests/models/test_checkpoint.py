@@ -15,7 +15,8 @@ from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.runs.plan import plan_run
 from ti_core.settings import PORTRAITS
-from ti_core.training.diffusion import add_noise, generator_for, images_of_step, noise_of_step, target_of
+from ti_core.training.noise_loss import add_noise, target_of
+from ti_core.training.step_inputs import generator_for, images_of_step, noise_of_step
 from ti_core.workspace import Workspace
 
 

@@ -266,10 +266,10 @@ def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Works
 
 
 def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gradient of the vectors in fp16, with the constant loss scale of training/update.py, beside that in
+    """The gradient of the vectors in fp16, with the constant loss scale of training/noise_loss.py, beside that in
     float32.
     """
-    from ti_core.training.update import FP16_LOSS_SCALE
+    from ti_core.training.noise_loss import FP16_LOSS_SCALE
 
     title = put("sd1", workspace)
     gradients = {}

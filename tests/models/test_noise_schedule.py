@@ -25,7 +25,7 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import SAMPLERS, CreateSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.diffusion import add_noise, target_of
+from ti_core.training.noise_loss import add_noise, target_of
 from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_families")

@@ -191,6 +191,13 @@ def test_what_another_version_wrote_is_used_and_told() -> None:
     assert TrainSettings.from_kept(TrainSettings(**GOOD).to_dict()).sentences() == []
 
 
+def test_options_that_were_removed_are_told_and_the_rest_used() -> None:
+    written = {**TrainSettings(**GOOD, steps=7).to_dict(), "noise_spread": "even", "coarse_share": 0.5}
+    kept = TrainSettings.from_kept(written)
+    assert kept.settings == TrainSettings(**GOOD, steps=7) and not kept.wrong
+    assert kept.sentences() == ["Settings of another version of this program are left out: noise_spread, coarse_share."]
+
+
 @pytest.mark.parametrize("written", [5, None, [], "x", {"steps": "many", "shuffle_tags": "no"}])
 def test_damaged_settings_are_told_and_the_rest_used(written: object) -> None:
     kept = TrainSettings.from_kept(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from ti_core.errors import SettingsError, UserError
 from ti_core.events import EmbeddingSaved, Finished, Notice, PreviewSaved, Started, StepDone
 from ti_core.models import checkpoint
 from ti_core.settings import CreateSettings, TrainSettings
-from ti_core.training import loop, snapshots, update
+from ti_core.training import loop, opening, snapshots, update
 from ti_core.training.create import create_embedding
 from ti_core.training.run import Run
 from ti_core.workspace import Workspace
@@ -133,7 +134,7 @@ def test_gradients_whose_squares_are_too_large_are_refused(
 
     def large(run: Run, step: int) -> tuple[float, str]:
         told = gradient(run, step)
-        for rows in run.vectors.values():
+        for rows in run.state.vectors.values():
             rows.grad = torch.full_like(rows, 1e25)
         return told
 
@@ -244,7 +245,7 @@ def test_training_refuses_an_embedding_of_sdxl_in_a_pt(workspace: Workspace, ann
 def test_only_the_vectors_change(workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(
-        loop, "warm_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0]
+        opening, "warm_checkpoint", lambda *args: loaded.append(checkpoint.load_checkpoint(*args)) or loaded[0]
     )
     train(workspace)
     fresh = checkpoint.load_checkpoint(TINY, workspace)
@@ -312,15 +313,15 @@ def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(
 def test_interrupt_acts_within_one_micro_batch_and_leaves_the_half_step_out(
     workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder, calls, squared_error = Recorder(), [], update.squared_error
+    recorder, calls, noise_predict_loss = Recorder(), [], update.noise_predict_loss
 
-    def counted(*given: torch.Tensor) -> torch.Tensor:
+    def counted(*given: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 6:  # the second of four micro-batches of step 2
             recorder.stop.set()
-        return squared_error(*given)
+        return noise_predict_loss(*given)
 
-    monkeypatch.setattr(update, "squared_error", counted)
+    monkeypatch.setattr(update, "noise_predict_loss", counted)
     train(workspace, recorder, steps=50, micro_batch=1, image_every=0, save_every=0)
     assert len(calls) == 6
     assert load_embedding(anna).step == 1
@@ -404,9 +405,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     noise_of_step = update.noise_of_step
 
     def poisoned(
-        clean: list[torch.Tensor], seed: int, step: int, *spread: str
+        clean: list[torch.Tensor], seed: int, step: int, timestep_count: int
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        noise, timesteps = noise_of_step(clean, seed, step, *spread)
+        noise, timesteps = noise_of_step(clean, seed, step, timestep_count)
         return [one * (float("nan") if step in steps else 1) for one in noise], timesteps
 
     monkeypatch.setattr(update, "noise_of_step", poisoned)

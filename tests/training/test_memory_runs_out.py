@@ -18,7 +18,7 @@ from ti_core.events import Notice, PreviewSaved, Started, StepDone
 from ti_core.models.device import DeviceState
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import CreateSettings
-from ti_core.training import run
+from ti_core.training import opening
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -105,8 +105,8 @@ def test_prompts_whose_graphs_do_not_fit_together_are_encoded_once_more_in_parts
     train(workspace, steps=2, precision="float32")
     whole = rows_of(anna)
     create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
-    plan_fit = run.plan_fit
-    monkeypatch.setattr(run, "plan_fit", lambda *given: replace(plan_fit(*given), prompts_at_once=3))
+    plan_fit = opening.plan_fit
+    monkeypatch.setattr(opening, "plan_fit", lambda *given: replace(plan_fit(*given), prompts_at_once=3))
     train(workspace, steps=2, precision="float32")
     assert torch.allclose(rows_of(anna), whole, atol=1e-5)
 
@@ -115,7 +115,7 @@ def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(
     workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "GB of the device's memory" in train(workspace, steps=1).of(Started)[0].plan
-    monkeypatch.setattr(run, "device_state", lambda device: DeviceState("cpu", "CPU", 100 * 2**20))
+    monkeypatch.setattr(opening, "device_state", lambda device: DeviceState("cpu", "CPU", 100 * 2**20))
     notices = [event.text for event in train(workspace, steps=2).of(Notice)]
     assert any("more than is free" in text and "smaller Width and Height" in text for text in notices)
 
@@ -123,13 +123,13 @@ def test_the_plan_names_the_memory_and_a_training_that_will_hardly_fit_is_told(
 def test_of_pictures_that_keep_their_size_the_largest_decides(
     workspace: Workspace, anna: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sides, plan_fit = list[object](), run.plan_fit
+    sides, plan_fit = list[object](), opening.plan_fit
 
     def noting(*given: object) -> object:
         sides.append(given[3:5])
         return plan_fit(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "plan_fit", noting)
+    monkeypatch.setattr(opening, "plan_fit", noting)
     Image.new("RGB", (40, 24)).save(dataset / "large.png")
     train(workspace, steps=1, image_every=0, keep_size=True)
     assert sides == [(40, 24)]

@@ -68,7 +68,6 @@ def test_a_run_of_direction_only_stays_among_the_words_and_training_on_is_exact(
 ) -> None:
     changes = {
         "norm_control": "direction only",
-        "noise_spread": "even, paired noise",
         "average_decay": 0.9,
         "image_every": 0,
     }

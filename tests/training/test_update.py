@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bench.speed import Bench, prepare, random_checkpoint
-from ti_core.data.latents import Latents
 from ti_core.training.update import take_gradient
 
 
@@ -23,20 +22,14 @@ def bench() -> Bench:
 
 
 def gradient_of(bench: Bench, prompts_at_once: int) -> list[Tensor]:
-    bench.run.fit = replace(bench.run.fit, prompts_at_once=prompts_at_once)
+    bench.run.memory.fit = replace(bench.run.memory.fit, prompts_at_once=prompts_at_once)
     take_gradient(bench.run, 1)
-    return [rows.grad.clone() for rows in bench.run.vectors.values() if rows.grad is not None]
+    return [rows.grad.clone() for rows in bench.run.state.vectors.values() if rows.grad is not None]
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_prompts_that_are_encoded_twice_a_few_at_a_time_give_the_same_gradient(bench: Bench, at_once: int) -> None:
-    together, cut = gradient_of(bench, 4), gradient_of(bench, at_once)
-    assert len(together) == 2 and all(float(g.norm()) > 0 for g in together)
-    for a, b in zip(together, cut, strict=True):
+    whole, cut = gradient_of(bench, 4), gradient_of(bench, at_once)
+    assert len(whole) == 2 and all(float(g.norm()) > 0 for g in whole)
+    for a, b in zip(whole, cut, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max()))
-
-
-def test_the_first_steps_are_coarse_by_the_step_alone(bench: Bench) -> None:
-    run = replace(bench.run, settings=replace(bench.run.settings, coarse_share=0.5, steps=7), coarse=Latents())
-    assert [run.latents_at(step) is run.coarse for step in range(1, 8)] == [True] * 3 + [False] * 4
-    assert replace(run, coarse=None).latents_at(1) is run.latents

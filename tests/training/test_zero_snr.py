@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,13 +25,14 @@ from tests.models.tiny_families import (
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Notice, PreviewSaved, Started
+from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.painting.compare import compare
 from ti_core.painting.txt2img import txt2img
 from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import CompareSettings, CreateSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.training import evaluate, loop, update
 from ti_core.training.create import create_embedding
-from ti_core.training.diffusion import add_noise
+from ti_core.training.noise_loss import noise_predict_loss
 from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_families", "dataset")
@@ -100,11 +102,11 @@ def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_
     last: dict[str, set[float]] = {"update": set(), "evaluate": set()}
     for module in (update, evaluate):
 
-        def watched(*tensors: torch.Tensor, name: str = module.__name__.rpartition(".")[2]) -> torch.Tensor:
-            last[name].add(float(tensors[-1][-1]))
-            return add_noise(*tensors)
+        def watched(sd: StableDiffusion, *given: Any, name: str = module.__name__.rpartition(".")[2]) -> torch.Tensor:
+            last[name].add(float(sd.signal[-1]))
+            return noise_predict_loss(sd, *given)
 
-        monkeypatch.setattr(module, "add_noise", watched)
+        monkeypatch.setattr(module, "noise_predict_loss", watched)
     save_zero_snr_file(workspace.checkpoints / "file.safetensors")
     save_zero_snr_folder(workspace.checkpoints / "folder")
     monkeypatch.setattr(evaluate, "SHARE_OF_TIME", 1.0)  # else so short a training has no evaluation
@@ -249,7 +251,6 @@ def test_a_folder_with_fewer_timesteps_is_trained_and_evaluated_on_its_own(
 ) -> None:
     copy_tiny(workspace, tiny_checkpoint, num_train_timesteps=100)
     monkeypatch.setattr(evaluate, "SHARE_OF_TIME", 1.0)
-    for spread in ("independent", "even"):
-        recorder = Recorder()
-        train(workspace, "folder", recorder, evaluate_every=5, noise_spread=spread)
-        assert recorder.of(Evaluated)
+    recorder = Recorder()
+    train(workspace, "folder", recorder, evaluate_every=5)
+    assert recorder.of(Evaluated)

@@ -28,6 +28,7 @@ _STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def blip_files(name: str, workspace: Workspace) -> ModelFiles:
+    """What a BLIP model of the hub needs, and where it lies in the workspace."""
     return ModelFiles(
         f"The BLIP model {name}",
         f"Salesforce/{name}",
@@ -68,6 +69,7 @@ class Blip:
         }
 
     def describe(self, image: Image.Image) -> str:
+        """One sentence in lower case, by beam search within the lengths of the settings."""
         prompt = self.tokenizer(PROMPT.strip(), return_tensors="pt").input_ids.to(self.device)
         with torch.inference_mode():
             written = self.model.generate(self._pixels(image), input_ids=prompt, do_sample=False, **self.lengths)

@@ -19,7 +19,10 @@ from ti_core.workspace import Workspace
 
 
 class Captioner(Protocol):
-    def describe(self, image: Image.Image) -> str: ...
+    """A model that writes a caption."""
+
+    def describe(self, image: Image.Image) -> str:
+        """The caption of an upright RGB picture of any size."""
 
 
 @dataclass

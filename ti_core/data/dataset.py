@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.data.captions import CaptionFiles, orphans_note, other_files_note, words_of_file_name
-from ti_core.data.images import Problem, find_problem, pixels_of
-from ti_core.data.origin import Origin, look_at
-from ti_core.data.preprocess import OUTPUT_NAME
+from ti_core.data.images import Problem, find_problem
+from ti_core.data.origin import OUTPUT_NAME, Origin, look_at
 from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
@@ -32,7 +31,8 @@ class Example:
 def scan_dataset(
     folder: Path, emit: Emit | None = None, stop: threading.Event | None = None, word_regex: str = "", join: str = " "
 ) -> list[Example]:
-    """Every usable picture of `folder`, sorted by name. Each is decoded once, because a broken one shows only then.
+    """The pictures of `folder` whose headers can be read, sorted by name. None is decoded: a picture that is cut
+    short shows when it is encoded (`encode_images`), and is left out then.
 
     Pictures without a caption file take the words of their file name (`words_of_file_name`). With `emit`, tells its
     progress and a Notice for each file that is left out. Raises UserError if no picture can be used, and
@@ -46,9 +46,7 @@ def scan_dataset(
     problems: list[Problem] = []
     files = CaptionFiles.of(folder)
     paths = files.pictures
-    for number, (path, found) in enumerate(
-        zip(paths, read_ahead(find_problem, paths, stop, weigh=pixels_of), strict=True)
-    ):
+    for number, (path, found) in enumerate(zip(paths, read_ahead(find_problem, paths, stop), strict=True)):
         if emit is not None:
             emit(Progress(f"Checking {path.name}", number, len(paths)))
         if found is None:
@@ -59,19 +57,21 @@ def scan_dataset(
             if emit is not None:
                 emit(Notice(found.sentence()))
     if not examples:
-        what = (
-            "None of its pictures can be used: " + " ".join(p.sentence() for p in problems)
-            if problems
-            else "It holds no pictures."
-        )
-        raise UserError(
-            f"Dataset directory '{folder.name}' cannot be trained on. {what}", "Preprocess your photos into it first."
-        )
+        raise nothing_usable(folder, problems)
     captions = {path: files.all_of(path) for path in paths}
     for note in (other_files_note(captions), orphans_note(files, captions)):
         if note and emit is not None:
             emit(Notice(note))
     return examples
+
+
+def nothing_usable(folder: Path, problems: Sequence[Problem]) -> UserError:
+    """The error for a dataset of which no picture can be used."""
+    what = "None of its pictures can be used: " + " ".join(problem.sentence() for problem in problems)
+    return UserError(
+        f"Dataset directory '{folder.name}' cannot be trained on. {what if problems else 'It holds no pictures.'}",
+        "Preprocess your photos into it first.",
+    )
 
 
 def hold_out(examples: list[Example], photos: int) -> tuple[list[Example], int]:

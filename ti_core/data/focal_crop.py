@@ -47,6 +47,7 @@ class FocalCrop:
 
     @property
     def image(self) -> Image.Image:
+        """The crop itself."""
         return self.scaled.crop(self.box)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,7 @@ class Problem(NamedTuple):
     reason: str
 
     def sentence(self) -> str:
+        """For the user."""
         return f"{self.file} was skipped: {self.reason}."
 
 
@@ -138,24 +140,33 @@ def open_rgb(path: Path, enough_px: int = 0) -> Image.Image:
     return _as_rgb(_open_upright(path, enough_px))
 
 
-def open_alpha(path: Path) -> Image.Image | None:
-    """The transparency of the picture, upright, as greyscale (white is opaque); None where it has none. Raises
-    UserError like `open_rgb`.
+def open_rgb_and_alpha(path: Path) -> tuple[Image.Image, Image.Image | None]:
+    """What `open_rgb` gives, and the picture's transparency as greyscale (white is opaque), None where it has none;
+    decoded once for both.
     """
     image = _open_upright(path)
-    return image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    return _as_rgb(image), image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
 
 
 def _open_upright(path: Path, enough_px: int = 0) -> Image.Image:
+    with _opened(path) as image:
+        if enough_px and image.width * image.height > LARGE_PIXELS:
+            image.draft(None, (enough_px, enough_px))  # of a JPEG; nothing happens to others
+        image.load()
+        return _upright(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture by its header, not decoded yet. Raises UserError for what is wrong with it, and for what is found
+    wrong while it is decoded.
+    """
     try:
+        # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
         with path.open("rb") as file, Image.open(file, formats=OPENED) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height}")
-            if enough_px and image.width * image.height > LARGE_PIXELS:
-                image.draft(None, (enough_px, enough_px))  # of a JPEG; nothing happens to others
-            # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
-            image.load()
-            return _upright(image)
+            yield image
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
         raise UserError(
             f"Picture '{path.name}' cannot be used: {_reason(path, error)}.",
@@ -173,12 +184,14 @@ def pixels_of(path: Path) -> int:
 
 
 def find_problem(path: Path) -> Problem | None:
-    """Decode the picture once, only to know whether it can be used."""
+    """Why a picture cannot be used, as far as its header says it: it is no picture, of a kind that is not read, or
+    too large. Whether it is cut short shows only when it is decoded.
+    """
     try:
-        open_rgb(path)
+        with _opened(path):
+            return None
     except UserError as error:
         return problem_of(path, error)
-    return None
 
 
 def problem_of(path: Path, error: UserError) -> Problem:

@@ -33,11 +33,11 @@ class LatentCache:
     folder: Path
     how: str
 
-    def file(self, picture: Path) -> Path:
-        """Named by the content, so that a renamed picture is found again and an edited one is not."""
-        return self.folder / (
-            hashlib.sha256(self.how.encode() + picture.read_bytes()).hexdigest()[:32] + ".safetensors"
-        )
+    def file(self, digest: str) -> Path:
+        """Where the latents of a picture lie, by the SHA-256 of its file in hex, so that a renamed picture is found
+        again and an edited one is not.
+        """
+        return self.folder / f"{hashlib.sha256(f'{self.how} {digest}'.encode()).hexdigest()[:32]}.safetensors"
 
 
 def load_latents(file: Path) -> dict[str, Tensor] | None:

@@ -4,6 +4,7 @@ device.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from ti_core.data.crops import Size
-from ti_core.data.images import cover, open_alpha, open_rgb, pixels_of
+from ti_core.data.images import Problem, cover, open_rgb, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
 from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
@@ -32,39 +33,54 @@ from ti_core.models.stable_diffusion import StableDiffusion, size_of
 @dataclass
 class Latents:
     """For each image, in order: float32 [channels, height, width] mean and deviation, already times the
-    autoencoder's scaling factor, its loss weight [1, height, width] with mean 1, and what SDXL is told of its size.
-    Sizes may differ from image to image.
+    autoencoder's scaling factor, its loss weight [1, height, width] with mean 1, SDXL's size conditioning (six
+    numbers, `size_conditioning`), and the SHA-256 of its file in hex. Sizes may differ from image to image.
+
+    `problems` says which pictures are not among them because they could not be decoded.
     """
 
     mean: list[Tensor] = field(default_factory=list)
     deviation: list[Tensor] = field(default_factory=list)
     weight: list[Tensor] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    problems: dict[Path, Problem] = field(default_factory=dict)
 
     def draw(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """A sample of the posterior of some images."""
+        """A sample of the posterior of some images, each [channels, height, width]."""
         return [
             self.mean[i]
             + self.deviation[i] * torch.randn(self.mean[i].shape, generator=generator).to(self.mean[i].device)
             for i in images
         ]
 
+    def in_order(self, images: Sequence[int]) -> Latents:
+        """Those of some images, in that order."""
+        return Latents(
+            mean=[self.mean[i] for i in images],
+            deviation=[self.deviation[i] for i in images],
+            weight=[self.weight[i] for i in images],
+            sizes=[self.sizes[i] for i in images],
+            digests=[self.digests[i] for i in images],
+            problems=self.problems,
+        )
+
 
 @dataclass(frozen=True)
 class PictureSize:
-    """How pictures are brought to size: covered to width x height, or kept; then that times `share`, cropped to
-    multiples of `factor`.
+    """How pictures are brought to size, in px: covered to width x height, or kept; then cropped to multiples of
+    `factor`.
     """
 
     width: int
     height: int
     factor: int
     keep: bool = False
-    share: float = 1.0
 
-    def of(self, image: Image.Image) -> tuple[int, int]:
+    def of(self, image: Image.Image) -> Size:
+        """The width and height at which it is encoded."""
         wanted = image.size if self.keep else (self.width, self.height)
-        width, height = (max(self.factor, int(side * self.share) // self.factor * self.factor) for side in wanted)
+        width, height = (max(self.factor, side // self.factor * self.factor) for side in wanted)
         return width, height
 
 
@@ -77,24 +93,30 @@ def encode_images(
     stop: threading.Event,
     cache_folder: Path | None = None,
 ) -> Latents:
-    """Latents of the pictures; files are read ahead by all cores, off the training thread. Raises Interrupted
-    between pictures.
+    """Latents of the pictures; files are read ahead by all cores, off the training thread. Each is hashed and decoded
+    once. Those that cannot be decoded are left out with a Notice. Raises Interrupted between pictures.
 
-    With `cache_folder`, those that were encoded before in the same way are read from there, and the others are kept
-    there.
+    With `cache_folder`, those that were encoded before in the same way are read from there without being decoded, and
+    the others are kept there.
     """
     latents, cropped = Latents(), 0
-    how = f"1 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
+    how = f"2 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
     cache = LatentCache(cache_folder, how) if cache_folder else None
     read = partial(_read, size=size, alpha_as_weight=alpha_as_weight, cache=cache)
-    for done, picture in enumerate(read_ahead(read, paths, stop, weigh=pixels_of)):
-        found = picture.latents or _encode(sd, picture, size.keep)
-        if picture.file and not picture.latents:
-            save_latents(picture.file, found)
-        for name in ("mean", "deviation", "weight"):
-            getattr(latents, name).append(found[name].to(sd.device))
-        latents.sizes.append(found["told"].tolist())
-        cropped += bool(found["cropped"])
+    pictures = read_ahead(read, paths, stop, weigh=pixels_of)
+    for done, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
+        if isinstance(picture, Problem):
+            latents.problems[path] = picture
+            emit(Notice(picture.sentence()))
+        else:
+            found = picture.latents or _encode(sd, picture, size.keep)
+            if picture.file and not picture.latents:
+                save_latents(picture.file, found)
+            for name in ("mean", "deviation", "weight"):
+                getattr(latents, name).append(found[name].to(sd.device))
+            latents.sizes.append(found["sizes"].tolist())
+            latents.digests.append(picture.digest)
+            cropped += bool(found["cropped"])
         emit(Progress("Preparing the pictures", done + 1, len(paths)))
     if cache_folder:
         keep_below(LIMIT_BYTES, cache_folder)
@@ -109,45 +131,54 @@ def encode_images(
 
 
 class _Picture(NamedTuple):
-    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `file` is its place in the
-    cache.
+    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `digest` is the SHA-256 of its
+    file in hex, `file` where its latents lie in the cache.
 
-    `told` is what SDXL is told of its size; `cropped` where a kept size had to be cut.
+    `sizes` is SDXL's size conditioning (`size_conditioning`); `cropped` where a kept size had to be cut.
     """
 
+    digest: str
     file: Path | None
     latents: dict[str, Tensor] | None
     pixels: np.ndarray | None = None
     alpha: np.ndarray | None = None
-    told: list[int] | None = None
+    sizes: list[int] | None = None
     cropped: bool = False
 
 
-def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCache | None) -> _Picture:
+def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCache | None) -> _Picture | Problem:
     try:
-        file = cache.file(path) if cache else None
-    except OSError:  # open_rgb says what is the matter with it
-        file = None
-    if file and (found := load_latents(file)):
-        return _Picture(file, found)
-    image = open_rgb(path)
+        digest = _digest(path)
+        file = cache.file(digest) if cache and digest else None
+        if file and (found := load_latents(file)):
+            return _Picture(digest, file, found)
+        image, alpha = open_rgb_and_alpha(path) if alpha_as_weight else (open_rgb(path), None)
+    except UserError as error:
+        return problem_of(path, error)
     width, height = size.of(image)
-    alpha = open_alpha(path) if alpha_as_weight else None
-    told = told_of(origin_of(path, image.size), image.size, (width, height))
     return _Picture(
+        digest,
         file,
         None,
         np.array(cover(image, width, height)),
         None if alpha is None else np.array(cover(alpha, width, height)),
-        told,
-        size.keep and size.share == 1 and (width, height) != image.size,
+        size_conditioning(origin_of(path, image.size), image.size, (width, height)),
+        size.keep and (width, height) != image.size,
     )
 
 
-def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
-    """What SDXL is told of a picture that is cropped to `trained` size, as it was trained itself (Podell et al.
-    2023, sections 2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was
-    resized, and where the crop begins in the resized photo.
+def _digest(path: Path) -> str:
+    """Of a file that cannot be read it is empty: whoever opens the picture says what is the matter."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def size_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]:
+    """SDXL's size and crop conditioning of a picture that is cropped to `trained` size (Podell et al. 2023, sections
+    2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was resized, where the crop
+    begins in the resized photo, and the trained size, in px, each height first.
 
     Preprocess has resized and cropped before, so both steps are taken together.
     """
@@ -158,16 +189,16 @@ def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
 
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
-    assert picture.pixels is not None and picture.told is not None
+    assert picture.pixels is not None and picture.sizes is not None
     with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
         image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
         mean, deviation = sd.encode(image.float() / 127.5 - 1)
-    told, cropped = torch.tensor(picture.told), torch.tensor(picture.cropped)
+    sizes, cropped = torch.tensor(picture.sizes), torch.tensor(picture.cropped)
     return {
         "mean": mean[0],
         "deviation": deviation[0],
         "weight": loss_weight(picture.alpha, mean.shape[-2:]),
-        "told": told,
+        "sizes": sizes,
         "cropped": cropped,
     }
 
@@ -191,7 +222,7 @@ def _room_for(pixels: np.ndarray, keeps_size: bool) -> Iterator[None]:
 
 
 def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:
-    """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque places count,
+    """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque pixels count,
     transparent ones do not.
 
     As in A1111 1.10.1 (textual_inversion/dataset.py: PersonalizedBase), the least opaque pixel has weight 0. What

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import struct
 import zlib
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from ti_core.data.crops import Size
 from ti_core.data.images import OPENED
 from ti_core.workspace import SAMPLE_PHOTOS
 
+OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
+"""Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 KEY = "ti-photo"
 """Keyword of the text chunk. A1111 and its kin read `parameters` and `sd-ti-embedding` alone."""
 MOST_PX = 10**6
@@ -45,6 +48,7 @@ class Origin:
 
     @classmethod
     def whole(cls, size: Size, drawn: bool = False) -> Origin:
+        """Of a picture that shows all of a photo of `size` px."""
         return cls(size, (0, 0, *size), drawn)
 
     def part(self, left: float, upper: float, width: float, height: float, of: Size) -> Origin:
@@ -59,6 +63,7 @@ class Origin:
         return self.part((of[0] - width) / 2, (of[1] - height) / 2, width, height, of)
 
     def mirrored(self) -> Origin:
+        """Of a picture flipped left to right: the same part of the photo, counted from its other side."""
         left, upper, width, height = self.box
         return replace(self, box=(self.size[0] - left - width, upper, width, height))
 

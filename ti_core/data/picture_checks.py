@@ -98,6 +98,7 @@ def scale_to(target: Size, size: Size) -> float:
 
 
 def shown(size: Size) -> str:
+    """Width x height, as a sentence shows them."""
     return f"{size[0]} x {size[1]}"
 
 

@@ -5,7 +5,6 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
-from ti_core.data.origin import look_at, origin_of
+from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
@@ -29,9 +28,6 @@ from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
-
-OUTPUT_NAME = re.compile(r"^(\d{5})-(\d+)-(.*)$", re.DOTALL)
-"""Stem of a finished picture: number of the photo, number of the piece, stem of the photo."""
 
 DEBUG_FOLDER = "debug"
 """Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are
@@ -54,7 +50,7 @@ class PreprocessResult:
     say which caption files of the source were not used.
     """
 
-    place: str
+    folder: str
     target: Size
     written: list[Path] = field(default_factory=list)
     originals: int = 0
@@ -81,6 +77,7 @@ class PreprocessResult:
                 self.to_check.setdefault(piece.note, {}).setdefault(saved.photo.path.name, path)
 
     def check_sentences(self) -> list[str]:
+        """One for each reason why a person should look, naming the photos."""
         return [f"{note}: {', '.join(photos)}." for note, photos in self.to_check.items()]
 
     def shown_files(self) -> tuple[str, ...]:
@@ -92,7 +89,7 @@ class PreprocessResult:
         """One paragraph for the user."""
         size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
         made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
-        became = f"{_count(self.originals, 'photo')} became {made}, in {self.place}."
+        became = f"{_count(self.originals, 'photo')} became {made}, in {self.folder}."
         enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
         return " ".join(
             [
@@ -114,6 +111,7 @@ def preprocess(
     anything is written if the folders or values cannot be used, UserError if no photo could be read, and
     Interrupted between two photos; what is written by then stays.
     """
+    # What can be said before the first photo is opened
     photos, destination = check_preprocess(settings, workspace)
     settings = with_own_sizes(settings, workspace)
     for sentence in photo_sentences(settings, photos, workspace):
@@ -123,9 +121,13 @@ def preprocess(
     result.notes += _unused_captions(captions)
     for note in result.notes:
         emit(Notice(note))
+
+    # Each photo: decoded, cut and written by several threads, captioned by this one
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
+
+    # What came of it
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
@@ -288,9 +290,9 @@ class _Work:
         return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:
-        stem = "".join(
-            c for c in photo.path.stem if c.isprintable()
-        )  # no lines, and no signs that turn the writing direction
+        """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
+        # no lines in the name, and no signs that turn the writing direction
+        stem = "".join(c for c in photo.path.stem if c.isprintable())
         short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
@@ -305,9 +307,8 @@ class _Work:
                 )
             )
             saved.sizes.append(piece.image.size)
-        saved.photo = photo._replace(
-            pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces]
-        )  # the files are there
+        # the files are there, so nothing needs the pictures any more
+        saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])
         return saved
 
 

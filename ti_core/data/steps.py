@@ -75,9 +75,8 @@ class Steps:
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
             from ti_core.data.faces import load_face_finder  # loads OpenCV, which a plain crop does not need
 
-            self.find_faces = _one_at_a_time(
-                load_face_finder(workspace, emit)
-            )  # OpenCV's detectors are not for several threads
+            # OpenCV's detectors are not for several threads
+            self.find_faces = _one_at_a_time(load_face_finder(workspace, emit))
         else:
             self.find_faces = lambda image: []
 

@@ -38,6 +38,7 @@ class Tag(NamedTuple):
 
 
 def tagger_files(workspace: Workspace) -> ModelFiles:
+    """What the tagger needs, and where it lies in the workspace."""
     wanted = ("config.json", "model.safetensors", "selected_tags.csv")
     return ModelFiles(
         f"The tagger {TAGGER}", f"SmilingWolf/{TAGGER}", workspace.root / "models" / "tagger" / TAGGER, wanted
@@ -73,6 +74,7 @@ class Tagger:
         self.threshold = settings.booru_threshold
 
     def describe(self, image: Image.Image) -> str:
+        """The tags whose probability is above the threshold, with commas between."""
         with torch.inference_mode():
             scores = torch.sigmoid(self.model(self._pixels(image)))[0].tolist()
         return tag_caption(zip(self.tags, scores, strict=True), self.threshold)

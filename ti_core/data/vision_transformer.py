@@ -70,6 +70,7 @@ class VisionTransformer(nn.Module):
         self.head = nn.Linear(shape.width, shape.classes)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits [n, classes] of pixels [n, 3, height, width]."""
         tokens = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
         if self.shape.class_token:
             tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
@@ -93,6 +94,7 @@ class _Block(nn.Module):
         self.gelu = "tanh" if shape.tanh_gelu else "none"
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """[n, tokens, width] to the same."""
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(tokens)), approximate=self.gelu))
 

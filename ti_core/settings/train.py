@@ -27,7 +27,6 @@ from ti_core.settings.shared import (
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
 NORM_CONTROLS = ("none", "soft pull", "direction only")
-NOISE_SPREADS = ("independent", "even", "even, paired noise")
 WITH_EACH_PREVIEW = -1
 OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
@@ -329,15 +328,6 @@ class TrainSettings(Settings):
         " each step.",
         choices=NORM_CONTROLS,
     )
-    noise_spread: str = option(
-        "independent",
-        "Timesteps and noise",
-        "dropdown",
-        "How much noise each picture gets. Keep independent, as A1111 does. even gives a step's pictures amounts that"
-        " are spread evenly, and paired noise also gives two of them opposite noise; neither helped where it was"
-        " measured.",
-        choices=NOISE_SPREADS,
-    )
     average_decay: float = option(
         0.0,
         "Average of the vectors (EMA)",
@@ -395,17 +385,6 @@ class TrainSettings(Settings):
     encoders_to_ram: str = switch(
         "Move CLIP to RAM when training. Saves VRAM.",
         "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer.",
-    )
-    coarse_share: float = option(
-        0.0,
-        "Coarse to fine",
-        "slider",
-        "Which share of the steps, from the first, looks at pictures of three quarters of the size, which takes about"
-        " half the time. Keep 0, as A1111 does: on the built-in model it cost likeness. Try 0.5 only with a large"
-        " checkpoint, if a training takes hours.",
-        minimum=0,
-        maximum=0.9,
-        step=0.05,
     )
     compile_unet: str = switch(
         "Compile the UNet",

@@ -87,13 +87,14 @@ def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
 
 
 def _check_devices(settings: TrainSettings, workspace: Workspace) -> None:
-    """As far as somebody has told what there is; where the training begins, it is counted."""
+    """As far as the number of devices is known; it is counted where the training begins."""
     state = told_device()
     if state:
         check_count(settings.gpus, state.count)
 
 
 def check_count(wanted: int, there: int) -> None:
+    """Raises UserError if fewer devices are there than wanted."""
     if wanted > there:
         raise UserError(
             f"GPUs is {wanted}, but this computer has {there}.",

@@ -11,6 +11,7 @@ from ti_core.events import Notice, Progress
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.settings import AUTOMATIC, SWITCHES
+from ti_core.training.noise_loss import MicroBatch, NoisyImages, loss_scale, noise_predict_loss
 from ti_core.training.run import Run
 
 _, ON, OFF = SWITCHES
@@ -40,11 +41,10 @@ def try_compiled(run: Run, seconds_left: float) -> None:
         sd.compiled_unet = torch.compile(sd.unet)
         alike = float(torch.nn.functional.cosine_similarity(_gradient(run), plain, dim=0))
         problem = "" if alike > ALIKE else f"its gradient is not that of the plain one (cosine {alike:.4f})"
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from being compiled, the plain UNet can still be trained with
-        problem = (
-            f"{type(error).__name__}:"
-            f" {str(error).strip().splitlines()[0][:120] if str(error).strip() else 'no reason given'}"
-        )
+    # whatever keeps it from being compiled, the plain UNet can still be trained with
+    except Exception as error:  # noqa: BLE001
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "no reason given"
+        problem = f"{type(error).__name__}: {reason}"
     if problem:
         sd.compiled_unet = None
         save_memory(sd.unet)
@@ -54,13 +54,18 @@ def try_compiled(run: Run, seconds_left: float) -> None:
 def _gradient(run: Run) -> Tensor:
     """Gradient of the conditioning, float32 [numbers], for one micro-batch of the run's own size, flattened."""
     sd, clean = run.sd, run.latents.mean[0]
-    count = min(run.micro_batch(clean), run.inputs.plan.images_per_step)
+    count = min(run.memory.micro_batch(clean), run.inputs.plan.images_per_step)
     draw = torch.Generator().manual_seed(0)
-    noise = torch.randn(count, *clean.shape, generator=draw).to(sd.device)
-    timesteps = torch.randint(0, len(sd.signal), (count,), generator=draw).to(sd.device)
+    images = NoisyImages(
+        clean=[clean] * count,
+        noise=list(torch.randn(count, *clean.shape, generator=draw).to(sd.device)),
+        timesteps=torch.randint(0, len(sd.signal), (count,), generator=draw).to(sd.device),
+        sizes=torch.tensor(run.latents.sizes[:1] * count, device=sd.device),
+        weight=run.latents.weight[:1] * count,
+    )
+    all_of_them = MicroBatch(list(range(count)), torch.arange(count, device=sd.device))
     with torch.no_grad():
-        leaf = PromptEncoder(sd).encode([f"a photo of {run.name}"] * count, run.words(run.vectors)).leaf()
-    sizes = torch.tensor(run.latents.sizes[:1] * count, device=sd.device)
-    predicted = sd.predict(noise, timesteps, leaf, sizes)
-    (predicted.float() - noise).square().sum().backward()
+        prompts = [f"a photo of {run.name}"] * count
+        leaf = PromptEncoder(sd).encode(prompts, run.prompt_vectors(run.state.vectors)).leaf()
+    (noise_predict_loss(sd, images, all_of_them, leaf).sum() * loss_scale(sd)).backward()
     return torch.cat([tensor.grad.float().flatten() for tensor in leaf.tensors if tensor.grad is not None])

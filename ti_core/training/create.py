@@ -48,9 +48,8 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     vectors, text = {}, settings.initialization_text
     for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():
         ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
-        read = (
-            ids if encoder == "clip_h" else ids[: settings.vectors]
-        )  # A1111 cuts the text for CLIP-L, and not for SD2's
+        # A1111 cuts the text for CLIP-L, and not for the text encoder of Stable Diffusion 2
+        read = ids if encoder == "clip_h" else ids[: settings.vectors]
         vectors[encoder] = initial_rows(table[read], settings.vectors, table.shape[1])
     save_embedding(path, Embedding(path.stem, vectors))
     for file in (path.with_suffix(suffix) for suffix in TRAINABLE):

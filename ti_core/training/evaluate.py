@@ -20,17 +20,11 @@ from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.runs.best_step import best_step, evaluations_without_gain, load_history
 from ti_core.settings import WITH_EACH_PREVIEW
 from ti_core.settings.prompts import build_prompt
-from ti_core.training.diffusion import (
-    add_noise,
-    generator_for,
-    parts_of_one_shape,
-    prompt_random,
-    squared_error,
-    target_of,
-)
+from ti_core.training.noise_loss import NoisyImages, micro_batches, noise_predict_loss
 from ti_core.training.norms import usual_lengths
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
+from ti_core.training.step_inputs import generator_for, prompt_random
 
 SHARE_OF_TIME = 0.08
 FORWARD_COST = 0.55
@@ -55,6 +49,7 @@ class Evaluation:
     history: dict[int, list[float]] = field(default_factory=dict)
 
     def is_due(self, step: int) -> bool:
+        """Whether the step is evaluated."""
         return bool(self.every) and step % self.every == 0
 
     def sentence(self) -> str:
@@ -62,6 +57,7 @@ class Evaluation:
         return f" Best step by the evaluation: {best_step(self.history)}." if self.history else ""
 
     def should_stop(self, patience: int) -> bool:
+        """Whether the last `patience` evaluations were no better than the best; 0 never stops."""
         return bool(patience and self.history) and evaluations_without_gain(self.history) >= patience
 
 
@@ -78,9 +74,13 @@ def plan_evaluation(run: Run) -> Evaluation:
     asked = settings.image_every if settings.evaluate_every == WITH_EACH_PREVIEW else settings.evaluate_every
     if not asked:
         return _no_evaluation(run, "nothing is evaluated") if settings.early_stop else NO_EVALUATION
+
+    # How often, and how many inputs, for SHARE_OF_TIME of the training
     affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
     count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
+
+    # Which pictures: the held-out ones, else evenly chosen ones of the training
     held_out = list(range(plan.images, len(run.inputs.examples)))
     pictures = held_out or list(range(plan.images))
     images = (
@@ -93,12 +93,14 @@ def plan_evaluation(run: Run) -> Evaluation:
         if held_out
         else f"{len(set(images))} of the training pictures with fixed noise"
     )
+
+    # What an earlier part of the run has measured on the same inputs
     evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
-    if run.step:
+    if run.state.step:
         evaluation.history = {
             step: losses
             for step, losses in load_history(run.folder.events_file, evaluation.inputs).items()
-            if step <= run.step
+            if step <= run.state.step
         }
     if (plan.first_step // every + 1) * every > plan.steps and not evaluation.history:
         return _no_evaluation(
@@ -123,10 +125,10 @@ def _no_evaluation(run: Run, why: str) -> Evaluation:
 
 
 def _sign_of(run: Run, images: list[int]) -> str:
+    """12 hex digits that change with everything that decides about the losses but the vectors."""
     settings, examples = run.settings, [run.inputs.examples[i] for i in images]
-    contents = [hashlib.sha256(example.path.read_bytes()).hexdigest() for example in examples]
-    told = [
-        contents,
+    measured = [
+        [run.latents.digests[i] for i in images],
         describe_inputs(examples, run.others.hashes),
         run.inputs.lines,
         [list(run.latents.mean[i].shape) for i in images],
@@ -138,60 +140,52 @@ def _sign_of(run: Run, images: list[int]) -> str:
         settings.alpha_as_weight,
         settings.precision,
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:12]
 
 
 def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
-    losses = [
-        round(loss, 6) for loss in losses_of(run, evaluation.images)
-    ]  # as they are kept, so that a resumed run compares the same numbers
+    step = run.state.step
+    # rounded as they are kept, so that a resumed run compares the same numbers
+    losses = [round(loss, 6) for loss in losses_of(run, evaluation.images)]
     if not all(math.isfinite(loss) for loss in losses):
-        run.log(Notice(f"The evaluation of step {run.step} broke down (a number grew too large), so it is left out."))
+        run.log(Notice(f"The evaluation of step {step} broke down (a number grew too large), so it is left out."))
         return
-    evaluation.history[run.step] = losses
+    evaluation.history[step] = losses
     best = best_step(evaluation.history)
-    norm = float(
-        next(iter(run.shown.values())).norm(dim=1).max()
-    )  # of the first text encoder: its words are those of `usual_lengths`
-    run.log(
-        Evaluated(run.step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs)
-    )
+    # of the first text encoder: `usual_lengths` are those of its words
+    norm = float(next(iter(run.state.output_vectors.values())).norm(dim=1).max())
+    run.log(Evaluated(step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs))
 
 
 @torch.no_grad()
 def losses_of(run: Run, images: list[int]) -> list[float]:
-    """The loss on each input; raises Interrupted between two micro-batches. Image i with the i-th of evenly spread
-    timesteps, in mixed order, and noise of its own.
+    """The loss on each input; raises Interrupted between two micro-batches. Image i has the i-th of evenly spread
+    timesteps, in mixed order, and noise of its own, the same at every evaluation.
     """
-    sd, count = run.sd, len(images)
+    sd, latents, count = run.sd, run.latents, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
-    timesteps = (
-        ((torch.arange(count) + 0.5) / count * len(sd.signal))
-        .long()[torch.randperm(count, generator=generator)]
-        .to(sd.device)
+    evenly_spread = ((torch.arange(count) + 0.5) / count * len(sd.signal)).long()
+    timesteps = evenly_spread[torch.randperm(count, generator=generator)].to(sd.device)
+    clean = [latents.mean[i] for i in images]
+    noisy = NoisyImages(
+        clean=clean,
+        noise=[torch.randn(one.shape, generator=generator).to(sd.device) for one in clean],
+        timesteps=timesteps,
+        sizes=torch.tensor([latents.sizes[i] for i in images], device=sd.device),
+        weight=[latents.weight[i] for i in images],
     )
-    clean = [run.latents.mean[i] for i in images]
-    noise = [torch.randn(one.shape, generator=generator).to(sd.device) for one in clean]
-    prompts = [
-        build_prompt(
-            run.inputs.lines[i % len(run.inputs.lines)],
-            run.inputs.examples[image].caption,
-            run.name,
-            prompt_random(0, 0, i),
-            False,
-            0.0,
-        )
-        for i, image in enumerate(images)
-    ]
-    told = PromptEncoder(sd).encode(prompts, run.words(run.shown))
+    prompts = [_prompt_of(run, index, image) for index, image in enumerate(images)]
+    conditioning = PromptEncoder(sd).encode(prompts, run.prompt_vectors(run.state.output_vectors))
     losses = torch.zeros(count)
-    for part in parts_of_one_shape(clean, run.micro_batch):
+    for batch in micro_batches(noisy, run.memory.micro_batch):
         if run.stop.is_set():
             raise Interrupted
-        x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
-        sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, told[part], sizes)
-        weight = torch.stack([run.latents.weight[images[i]] for i in part])
-        losses[part] = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).cpu()
+        losses[batch.indices] = noise_predict_loss(sd, noisy, batch, conditioning).cpu()
     return losses.tolist()
+
+
+def _prompt_of(run: Run, index: int, image: int) -> str:
+    """The template's lines in turn, each with the image's whole caption."""
+    lines, caption = run.inputs.lines, run.inputs.examples[image].caption
+    return build_prompt(lines[index % len(lines)], caption, run.name, prompt_random(0, 0, index), False, 0.0)

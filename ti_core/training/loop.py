@@ -9,26 +9,22 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.embeddings.formats import save_embedding
-from ti_core.embeddings.named_in import named_in
 from ti_core.errors import Interrupted, shown_number
-from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, Progress, StepDone
-from ti_core.models.checkpoint import LoadOptions
+from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, StepDone
 from ti_core.models.device import count_devices
-from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
 from ti_core.training.compiled import try_compiled
 from ti_core.training.distributed.launcher import is_launched, train_on_several
-from ti_core.training.distributed.ranks import Together
+from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
+from ti_core.training.opening import open_run
 from ti_core.training.optimizer_state import load_state, save_state, state_of
-from ti_core.training.run import Run, begin_run
+from ti_core.training.run import Run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
-from ti_core.training.setup import as_begun, prepare
-from ti_core.training.snapshots import advise_interval, prompt_of_run, save_preview
+from ti_core.training.snapshots import advise_interval, save_preview
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
 
@@ -57,9 +53,8 @@ def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: thread
     Raises like `train`.
     """
     saved = load_run_state(check_resume(asked, workspace))
-    saved = replace(
-        saved, settings=replace(saved.settings, gpus=min(saved.settings.gpus, count_devices()))
-    )  # it may be another computer
+    # it may be another computer
+    saved = replace(saved, settings=replace(saved.settings, gpus=min(saved.settings.gpus, count_devices())))
     if saved.settings.gpus > 1 and not is_launched():
         train_on_several(saved.settings, workspace, emit, stop, asked.run_folder)
     else:
@@ -69,24 +64,20 @@ def resume(asked: ResumeSettings, workspace: Workspace, emit: Emit, stop: thread
 def _train(
     settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, saved: RunState | None = None
 ) -> None:
-    together = Together()
-    if not together.is_first:
+    ranks = Ranks()
+    if not ranks.is_first:
         emit = _tell_nobody
     try:
-        run = _begin(settings, workspace, emit, stop, saved, together)
+        run = open_run(settings, workspace, ranks, emit, stop, saved)
     except Interrupted:
-        together.meet(stopped=True)
+        ranks.sync_stop(stopped=True)
         raise
-    together.meet(stopped=False)
-    settings, target = run.settings, workspace.embeddings / f"{run.name}{run.inputs.suffix}"
+    ranks.sync_stop(stopped=False)
+    target = workspace.embeddings / f"{run.name}{run.inputs.suffix}"
     with run.log, run.writer:
         run.log(run.started)
-        if (
-            run.step
-            and settings.save_optimizer_state
-            and not saved
-            and not load_state(target, run.vectors, run.optimizer)
-        ):
+        state, is_trained_on = run.state, run.state.step and run.settings.save_optimizer_state and not saved
+        if is_trained_on and not load_state(target, state.vectors, state.optimizer):
             run.log(
                 Notice(
                     f"The .optim file that lets {target.name} go on exactly is missing or belongs to another state of"
@@ -94,36 +85,6 @@ def _train(
                 )
             )
         _train_and_save(run, target, workspace)
-
-
-def _begin(
-    settings: TrainSettings,
-    workspace: Workspace,
-    emit: Emit,
-    stop: threading.Event,
-    saved: RunState | None,
-    together: Together,
-) -> Run:
-    emit(Progress("Checking the settings and the pictures", 0, 1))
-    if saved:
-        settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
-    inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
-    if not together.is_first:
-        settings, inputs = together.silent(settings, inputs)
-    emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
-    sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    kept_prompt = saved.preview_prompt if saved else ""
-    texts = [
-        settings.preview_prompt,
-        settings.preview_negative_prompt,
-        kept_prompt,
-        *inputs.lines,
-        *(example.caption for example in inputs.examples),
-    ]
-    others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
-    run = begin_run(settings, inputs, sd, together, others, emit, stop, saved)
-    run.preview_prompt = kept_prompt or prompt_of_run(run)
-    return run
 
 
 def _tell_nobody(event: Event) -> None:
@@ -146,16 +107,16 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
         interrupted = True
     except NotFinite:
         _save(run, target)
-        run.together.wait()
+        run.ranks.wait()
         raise
-    if run.step < run.settings.steps:
-        run.together.leave(run.vectors)
+    if run.state.step < run.settings.steps:
+        run.ranks.stop_all(run.state.vectors)
     _save(run, target)
-    run.log(EmbeddingSaved(run.step, str(target)))
+    run.log(EmbeddingSaved(run.state.step, str(target)))
     verb = "interrupted" if interrupted else "finished"
     run.log(
         Finished(
-            f"Training {verb} at {run.step} steps. Embedding saved to"
+            f"Training {verb} at {run.state.step} steps. Embedding saved to"
             f" {workspace.shown(target)}.{evaluation.sentence()}",
             interrupted,
             (str(target),),
@@ -164,58 +125,66 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
 
 
 def _save(run: Run, target: Path) -> None:
-    if not run.together.is_first:
+    if not run.ranks.is_first:
         return
     save_run_state(run)
     run.writer.finish()
     save_embedding(target, run.embedding())
     if run.settings.save_optimizer_state:
-        save_state(target, state_of(run.vectors, run.optimizer, run.average))
+        save_state(target, state_of(run.state.vectors, run.state.optimizer, run.state.average))
 
 
 def _train_steps(run: Run, evaluation: Evaluation) -> None:
-    settings, plan = run.settings, run.inputs.plan
-    at_first = copy_of(run.vectors)
-    if (
-        evaluation.history and evaluation.is_due(run.step) and run.step not in evaluation.history
-    ):  # Interrupt came while it was done
+    settings, plan, state = run.settings, run.inputs.plan, run.state
+    vectors_before = copy_of(state.vectors)
+    # Interrupt may have come while the last step was evaluated
+    if evaluation.history and evaluation.is_due(state.step) and state.step not in evaluation.history:
         evaluate(run, evaluation)
-    saving, saved_step, saved_s = save_run_state(run), run.step, time.monotonic()
+    saving, saved_step, saved_s = save_run_state(run), state.step, time.monotonic()
+
     for step in range(plan.first_step + 1, plan.steps + 1):
         began = time.perf_counter()
-        rate = run.inputs.schedule.rate_at(step) * run.rate_factor
-        for group in run.optimizer.param_groups:
+        # The rate of this step
+        rate = run.inputs.schedule.rate_at(step) * state.rate_factor
+        for group in state.optimizer.param_groups:
             group["lr"] = rate
+
+        # Gradient and update
         loss, prompt = take_gradient(run, step)
         clip_gradient(run, step)
-        run.norms.turn_only(run.vectors)
-        is_good = take_step(run, step, loss, rate)
-        run.step = step
-        if is_good:
-            check_moved(run, at_first, rate)
-            run.norms.hold(run.vectors)
-            move_average(run.average, run.vectors, settings.average_decay, step)
+        run.norms.turn_only(state.vectors)
+        stepped = take_step(run, step, loss, rate)
+        state.step = step
+        if stepped:
+            check_moved(run, vectors_before, rate)
+            run.norms.hold(state.vectors)
+            move_average(state.average, state.vectors, settings.average_decay, step)
             elapsed_s = time.perf_counter() - began
             run.log(StepDone(step, loss, rate, prompt, elapsed_s))
             if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
                 try_compiled(run, elapsed_s * (plan.steps - step))
-        copies, paints = (every and step % every == 0 for every in (settings.save_every, settings.image_every))
-        if copies:
+
+        # Copy, evaluation, preview
+        copy_due, preview_due = (every and step % every == 0 for every in (settings.save_every, settings.image_every))
+        if copy_due:
             _save_copy(run)
         if evaluation.is_due(step):
             evaluate(run, evaluation)
-        if paints:
-            painting = time.perf_counter()
+        if preview_due:
+            preview_began = time.perf_counter()
             save_preview(run, prompt)
-            if is_good and step - plan.first_step <= settings.image_every:  # the first one tells how long they take
-                advice = advise_interval(
-                    time.perf_counter() - painting, elapsed_s, settings.image_every, plan.steps - step
-                )
-                if advice:
+            if stepped and step - plan.first_step <= settings.image_every:  # the first one tells how long they take
+                preview_s = time.perf_counter() - preview_began
+                if advice := advise_interval(preview_s, elapsed_s, settings.image_every, plan.steps - step):
                     run.log(Notice(advice))
-        if copies or paints or step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S:
+
+        # The state to resume from, after all that it counts
+        is_long_ago = step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S
+        if copy_due or preview_due or is_long_ago:
             saving.result()
             saving, saved_step, saved_s = save_run_state(run), step, time.monotonic()
+
+        # Early stop
         if step < plan.steps and evaluation.is_due(step) and evaluation.should_stop(settings.early_stop):
             run.log(
                 Notice(f"Stopped early at step {step}: nothing has improved for {settings.early_stop} evaluations.")
@@ -224,11 +193,10 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
 
 
 def _save_copy(run: Run) -> None:
-    copy, step = run.folder.copy(run.step), run.step
-    embedding, optimizer_state = (
-        run.embedding(copy.stem),
-        state_of(run.vectors, run.optimizer, run.average) if run.settings.save_optimizer_state else None,
-    )
+    copy, step, state = run.folder.copy(run.state.step), run.state.step, run.state
+    embedding = run.embedding(copy.stem)
+    keeps_optimizer = run.settings.save_optimizer_state
+    optimizer_state = state_of(state.vectors, state.optimizer, state.average) if keeps_optimizer else None
 
     def write() -> None:
         run.folder.check_there()

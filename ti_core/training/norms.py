@@ -61,6 +61,7 @@ class NormControl:
 
 
 def norm_control(mode: str, sd: StableDiffusion) -> NormControl:
+    """The control of that mode, with the mean lengths of the checkpoint's own words."""
     return NormControl(mode, {name: float(lengths.mean()) for name, lengths in word_lengths(sd).items()})
 
 
@@ -79,8 +80,8 @@ def usual_lengths(sd: StableDiffusion) -> tuple[float, float]:
 
 @torch.no_grad()
 def move_average(average: Mapping[str, Tensor], vectors: Mapping[str, Tensor], decay: float, step: int) -> None:
-    """The running average (EMA) after update `step`, in place; the first ones count less, so that the start is soon
-    forgotten.
+    """The running average (EMA) after update `step`, in place; the first ones count less, so that the start soon
+    counts for nothing.
     """
     kept = min(decay, (1 + step) / (10 + step))
     for encoder, rows in average.items():

@@ -77,6 +77,7 @@ def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def check_preset(preset: str) -> None:
+    """Raises UserError, naming the presets, if there is none of that name."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
 
@@ -94,7 +95,6 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
         "evaluate_every",
         "held_out",
         "average_decay",
-        "noise_spread",
     }
     reset = {
         name: value

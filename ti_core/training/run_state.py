@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -23,9 +22,7 @@ from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import TrainSettings
 from ti_core.settings.option import KeptSettings
 from ti_core.training.optimizer_state import AVERAGES
-
-if TYPE_CHECKING:
-    from ti_core.training.run import Run
+from ti_core.training.run import Run
 
 VECTORS, AVERAGE, OPTIMIZER = "vectors.", "average.", "optimizer."
 
@@ -63,26 +60,27 @@ class RunState:
 
 def save_run_state(run: Run) -> Future[None]:
     """Copy the state now, and have it written after all that the run has written before it, so that what it counts
-    is on the disk too.
+    is on the disk too. The returned future completes when the file is on disk.
 
-    `result()` of what it gives waits until it is there. The run's writer raises UserError, with the state before it
+    The run's writer raises UserError, with the state before it
     intact, if the disk is full or the folder may not be written.
     """
-    kept = ((VECTORS, run.vectors), (AVERAGE, run.average))
+    state = run.state
+    kept = ((VECTORS, state.vectors), (AVERAGE, state.average))
     tensors = {
         prefix + encoder: rows.detach().cpu().clone().contiguous()
         for prefix, vectors in kept
         for encoder, rows in vectors.items()
     }
-    for index, averages in run.optimizer.state_dict()["state"].items():
+    for index, averages in state.optimizer.state_dict()["state"].items():
         for name in AVERAGES:
             tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
     facts = {
-        "step": str(run.step),
+        "step": str(state.step),
         "name": run.name,
         "suffix": run.folder.suffix,
         "settings": json.dumps(run.settings.to_dict()),
-        "refusals": str(run.refusals),
+        "refusals": str(state.refusals),
         "checkpoint_hash": run.sd.hash or "",
         "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
         "preview_prompt": run.preview_prompt,
@@ -103,9 +101,8 @@ def load_run_state(folder: RunFolder) -> RunState:
     facts = saved_facts(folder.root)
     try:
         assert facts is not None, "there is no state, or one that no run wrote"
-        tensors = {
-            key: tensor.clone() for key, tensor in load_file(folder.state).items()
-        }  # the file itself stays mapped, and Windows then locks it
+        # copies, because the file itself stays mapped, and Windows then locks it
+        tensors = {key: tensor.clone() for key, tensor in load_file(folder.state).items()}
         kept = TrainSettings.from_kept(json.loads(facts["settings"]))
         if kept.wrong:
             raise UserError(
@@ -140,21 +137,21 @@ def load_run_state(folder: RunFolder) -> RunState:
 
 def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple[str, ...]:
     lacking = [name for name in ("refusals", "checkpoint_hash", "inputs") if name not in facts]
-    told = kept.sentences()
+    notes = kept.sentences()
     if lacking:
-        told.append(
+        notes.append(
             f"The state of this run was written by another version of this program, which kept no {', '.join(lacking)};"
             " that is not compared."
         )
-    return (*told, "So the run goes on, but perhaps not exactly as it would have.") if told else ()
+    return (*notes, "So the run goes on, but perhaps not exactly as it would have.") if notes else ()
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
     """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that
     are named, by which what was changed in between is noticed.
     """
-    told = [
+    pictures = [
         [example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])]
         for example in examples
     ]
-    return json.dumps([told, dict(hashes)], ensure_ascii=True)
+    return json.dumps([pictures, dict(hashes)], ensure_ascii=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.captions import file_names_note
-from ti_core.data.dataset import Example, hold_out, scan_dataset
+from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
+from ti_core.data.images import Problem
 from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.folder import find_embedding
@@ -93,7 +94,7 @@ def _teaching_lines(
     return teaching
 
 
-def _told_of_file_names(examples: Sequence[Example], lines: Sequence[str]) -> str:
+def _file_names_sentence(examples: Sequence[Example], lines: Sequence[str]) -> str:
     """A sentence where file names are trained on as captions, as A1111 does; else nothing."""
     without = [example for example in examples if example.is_file_name]
     if not without or not any("[filewords]" in line for line in lines):
@@ -135,6 +136,7 @@ def prepare(
 
     `resumed` is the embedding of a run that goes on, instead of the one in embeddings/.
     """
+    # The embedding, and whether it has steps to go
     check_train(settings, workspace, coming=[settings.embedding] if resumed else ())
     checkpoint = find_usable_checkpoint(settings.checkpoint, workspace)
     family = FAMILIES[checkpoint.facts.family]
@@ -147,6 +149,8 @@ def prepare(
             f"Embedding '{embedding.name}' has {first_step} steps already, and Max steps is {settings.steps}.",
             "Set Max steps higher to train on, or create a new embedding.",
         )
+
+    # Pictures and captions, by headers and text files alone
     examples = scan_dataset(
         workspace.folder(settings.dataset_directory, "Dataset directory"),
         emit,
@@ -157,15 +161,16 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
-    for told in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
-        emit(Notice(told))
+    for sentence in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
+        emit(Notice(sentence))
+
+    # The template
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
-    if told := _told_of_file_names(examples, lines):
-        emit(Notice(told))
-    examples, held_out = hold_out(examples, settings.held_out)
-    plan = plan_run(
-        len(examples) - held_out, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
-    )
+    if sentence := _file_names_sentence(examples, lines):
+        emit(Notice(sentence))
+
+    # How many images make a step, and which photos are held out
+    examples, plan = _plan(examples, settings, first_step)
     return Prepared(
         embedding,
         examples,
@@ -175,4 +180,24 @@ def prepare(
         plan,
         suffix_of_training(family.encoders),
         workspace.latent_cache,
+    )
+
+
+def leave_out(problems: Mapping[Path, Problem], inputs: Prepared, settings: TrainSettings) -> Prepared:
+    """The inputs without the pictures that could not be decoded; which photos are held out, and how many images make a
+    step, is decided anew. Raises UserError if no picture is left.
+    """
+    usable = sorted((e for e in inputs.examples if e.path not in problems), key=lambda example: example.path)
+    if not usable:
+        raise nothing_usable(inputs.examples[0].path.parent, list(problems.values()))
+    examples, plan = _plan(usable, settings, inputs.plan.first_step)
+    return replace(inputs, examples=examples, plan=plan)
+
+
+def _plan(examples: list[Example], settings: TrainSettings, first_step: int) -> tuple[list[Example], RunPlan]:
+    """The examples, held-out ones last, and the numbers of the run."""
+    examples, held_out = hold_out(examples, settings.held_out)
+    images = len(examples) - held_out
+    return examples, plan_run(
+        images, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING
 
 from accelerate.utils.memory import clear_device_cache
 from PIL import Image
@@ -16,12 +15,9 @@ from ti_core.models.device import is_out_of_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP
-from ti_core.training.diffusion import images_of_step
+from ti_core.training.run import Run
+from ti_core.training.step_inputs import images_of_step
 from ti_core.training.update import prompts_of_step
-
-if TYPE_CHECKING:
-    from ti_core.training.run import Run
-
 
 MOST_OF_THE_TIME, WORTH_A_WORD_S = 0.1, 60
 
@@ -54,7 +50,7 @@ def save_preview(run: Run, step_prompt: str) -> None:
 
     The live vectors are used, and no random state of the training is touched.
     """
-    settings, step = run.settings, run.step
+    settings, step = run.settings, run.state.step
     request = SampleRequest(
         prompt=settings.preview_prompt.strip()
         or (step_prompt if settings.preview_prompts == OF_EACH_STEP else run.preview_prompt),
@@ -76,15 +72,13 @@ def save_preview(run: Run, step_prompt: str) -> None:
             )
         )
         return
-    embedding, told = (
-        run.embedding(f"{run.name}-{step}"),
-        infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt)),
-    )
+    embedding = run.embedding(f"{run.name}-{step}")
+    parameters = infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt))
 
     def write() -> None:
         run.folder.check_there()
         path, card = run.folder.preview(step), run.folder.card(step)
-        save_png(path, picture, told)
+        save_png(path, picture, parameters)
         if settings.cards:
             footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
             save_card(card, render_card(picture, f"<{embedding.name}>", footer), embedding)
@@ -96,7 +90,7 @@ def save_preview(run: Run, step_prompt: str) -> None:
 def _paint(run: Run, request: SampleRequest) -> Image.Image | None:
     """None where memory ran out: that is no reason to end a training."""
     try:
-        return sample_images(run.sd, [request], run.words(run.shown), run.stop)[0]
+        return sample_images(run.sd, [request], run.prompt_vectors(run.state.output_vectors), run.stop)[0]
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

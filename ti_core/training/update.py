@@ -16,21 +16,11 @@ from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
-from ti_core.training.diffusion import (
-    add_noise,
-    clean_latents,
-    images_of_step,
-    noise_of_step,
-    parts_of_one_shape,
-    prompt_random,
-    squared_error,
-    target_of,
-)
+from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, noise_predict_loss
 from ti_core.training.run import Run
+from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, prompt_random
 
 MAX_REFUSALS = 3
-FP16_LOSS_SCALE = 1024.0
-"""Constant: the gradient of a mean loss is subnormal in fp16 without it (docs/performance.md)."""
 
 
 def take_gradient(run: Run, step: int) -> tuple[float, str]:
@@ -45,7 +35,7 @@ def take_gradient(run: Run, step: int) -> tuple[float, str]:
         loss, prompt = _take_own_gradient(run, step)
     except Interrupted:
         stopped = True
-    return run.together.sum(run.vectors, loss, stopped), prompt
+    return run.ranks.sum(run.state.vectors, loss, stopped), prompt
 
 
 def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
@@ -55,18 +45,17 @@ def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        clear_device_cache(
-            garbage_collection=True
-        )  # outside of the handler, where the error no longer holds the tensors
+        # outside of the handler, where the error no longer holds the tensors
+        clear_device_cache(garbage_collection=True)
         _make_room(run)
 
 
 def _make_room(run: Run) -> None:
-    """Halve what is on the device together, down to one image; then recompute instead of keeping. The user is told."""
+    """Halve what is on the device together, down to one image; then recompute instead of keeping. A Notice says so."""
     largest = max(mean.shape[-1] * mean.shape[-2] for mean in run.latents.mean)
-    at_once = min(run.inputs.plan.images_per_step, run.pixels_at_once // largest)
+    at_once = min(run.inputs.plan.images_per_step, run.memory.pixels_at_once // largest)
     if at_once > 1:
-        run.pixels_at_once = at_once // 2 * largest
+        run.memory.pixels_at_once = at_once // 2 * largest
         run.log(
             Notice(
                 f"The device's memory ran out with {at_once} pictures at once. The step is done again with"
@@ -90,44 +79,40 @@ def _make_room(run: Run) -> None:
 
 
 def _accumulate(run: Run, step: int) -> tuple[float, str]:
-    """The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward
-    pass of the text encoders takes the sum to the vectors. That is the same gradient as encoding with every
-    micro-batch.
+    """The gradient of this process's images on the vectors; their share of the mean loss, and one of the prompts.
+
+    The prompts are encoded once; the micro-batches leave their gradient on the conditioning, and one backward pass
+    of the text encoders takes the sum to the vectors. That is the same gradient as encoding with every micro-batch.
 
     Nothing between the first micro-batch and the last waits for the device: what they need is there before, and the
     loss is read at the end.
     """
-    sd, settings = run.sd, run.settings
-    images = images_of_step(run.inputs.plan, settings.seed, step)
-    prompts = prompts_of_step(run, images, step)
-    latents = run.latents_at(step)
-    clean = clean_latents(latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread, len(sd.signal))
-    own = run.together.own(len(images))
-    total_images, images, prompts = len(images), [images[i] for i in own], [prompts[i] for i in own]
-    clean, noise, timesteps = [clean[i] for i in own], [noise[i] for i in own], timesteps[own]
-    run.optimizer.zero_grad()
-    if not own:
+    sd, settings, memory = run.sd, run.settings, run.memory
+    # The images of the update, and this process's share of them
+    of_step = images_of_step(run.inputs.plan, settings.seed, step)
+    images, prompts = _own_images(run, of_step, step)
+    run.state.optimizer.zero_grad()
+    if not prompts:
         return 0.0, ""
-    sizes = torch.tensor([latents.sizes[image] for image in images], device=sd.device)
-    parts = [(places, torch.tensor(places, device=sd.device)) for places in parts_of_one_shape(clean, run.micro_batch)]
-    scale = FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
+    batches = micro_batches(images, memory.micro_batch)
 
-    encoder, vectors = PromptEncoder(sd), run.words(run.vectors)
-    at_once = run.fit.prompts_at_once
+    # Prompts to conditioning, in one pass
+    encoder, vectors = PromptEncoder(sd), run.prompt_vectors(run.state.vectors)
+    at_once = memory.fit.prompts_at_once
     with torch.set_grad_enabled(len(prompts) <= at_once):
         conditioning = encoder.encode(prompts, vectors)
     leaf = conditioning.leaf()
-    total = torch.zeros((), device=sd.device)
-    for places, part in parts:
+
+    # Micro-batches: loss, and its gradient on the conditioning
+    scale, total = loss_scale(sd), torch.zeros((), device=sd.device)
+    for batch in batches:
         if run.stop.is_set():
             raise Interrupted
-        x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes[part])
-        weight = torch.stack([latents.weight[images[i]] for i in places])
-        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / total_images
+        loss = noise_predict_loss(sd, images, batch, leaf).sum() / len(of_step)
         (loss * scale).backward()
         total += loss.detach()
+
+    # From the conditioning through the text encoders to the vectors
     if len(prompts) <= at_once:
         conditioning.backward(leaf, scale)
     else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts
@@ -137,13 +122,32 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     return float(total), prompts[0]
 
 
+def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, list[str]]:
+    """This process's share of an update's images and their prompts. Noise is drawn for all of them, so that it does
+    not depend on the number of processes.
+    """
+    sd, settings, latents = run.sd, run.settings, run.latents
+    prompts = prompts_of_step(run, of_step, step)
+    clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
+    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.signal))
+    own = run.ranks.shard(len(of_step))
+    images = [of_step[i] for i in own]
+    return NoisyImages(
+        clean=[clean[i] for i in own],
+        noise=[noise[i] for i in own],
+        timesteps=timesteps[own],
+        sizes=torch.tensor([latents.sizes[image] for image in images], device=sd.device),
+        weight=[latents.weight[image] for image in images],
+    ), [prompts[i] for i in own]
+
+
 def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
     """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the
     embedding's name.
     """
     prompts = []
-    for place, image in enumerate(images):
-        rng = prompt_random(run.settings.seed, step, place)
+    for index, image in enumerate(images):
+        rng = prompt_random(run.settings.seed, step, index)
         line = rng.choice(run.inputs.lines)
         caption = run.inputs.examples[image].caption
         prompts.append(build_prompt(line, caption, run.name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
@@ -159,12 +163,13 @@ def clip_gradient(run: Run, step: int) -> None:
         return
     limit = parse_schedule(run.settings.clip_grad_value).rate_at(step)
     if mode == "value":
-        torch.nn.utils.clip_grad_value_(run.vectors.values(), limit)
+        torch.nn.utils.clip_grad_value_(run.state.vectors.values(), limit)
     else:
-        torch.nn.utils.clip_grad_norm_(run.vectors.values(), limit)
+        torch.nn.utils.clip_grad_norm_(run.state.vectors.values(), limit)
 
 
 def copy_of(vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A detached copy of the vectors, [n, width] for each text encoder."""
     return {encoder: rows.detach().clone() for encoder, rows in vectors.items()}
 
 
@@ -178,19 +183,18 @@ def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
 
     Raises NotFinite after MAX_REFUSALS of them.
     """
-    gradients = [rows.grad for rows in run.vectors.values() if rows.grad is not None]
-    if math.isfinite(loss) and all(
-        bool(gradient.square().sum().isfinite()) for gradient in gradients
-    ):  # AdamW keeps the squares
-        run.optimizer.step()
+    gradients = [rows.grad for rows in run.state.vectors.values() if rows.grad is not None]
+    # AdamW keeps the squares of the gradient, so they must be finite too
+    if math.isfinite(loss) and all(bool(gradient.square().sum().isfinite()) for gradient in gradients):
+        run.state.optimizer.step()
         return True
-    if run.refusals == MAX_REFUSALS:
+    if run.state.refusals == MAX_REFUSALS:
         raise NotFinite(
             f"At step {step} the calculation broke down (a number grew too large) for the {MAX_REFUSALS + 1}th time;"
             f" the learning rate was {shown_number(rate)}. The last good vectors are saved.",
             "Train again with a lower Embedding Learning rate, or with Precision float32.",
         )
-    run.refusals += 1
+    run.state.refusals += 1
     run.log(
         Notice(
             f"At step {step} the calculation broke down (a number grew too large), so this step was left out. From here"
@@ -200,10 +204,10 @@ def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
     return False
 
 
-def check_moved(run: Run, before: dict[str, Tensor], rate: float) -> None:
+def check_moved(run: Run, vectors_before: dict[str, Tensor], rate: float) -> None:
     """After the first update the vectors must have moved. Raises UserError."""
-    if run.step == run.inputs.plan.first_step + 1 and all(
-        torch.equal(rows.detach(), before[encoder]) for encoder, rows in run.vectors.items()
+    if run.state.step == run.inputs.plan.first_step + 1 and all(
+        torch.equal(rows.detach(), vectors_before[encoder]) for encoder, rows in run.state.vectors.items()
     ):
         raise UserError(
             "The first update did not change the embedding, so training would learn nothing.",

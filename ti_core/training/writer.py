@@ -24,7 +24,7 @@ class Writer:
         self._failed = False
 
     def put(self, write: Callable[[], object]) -> Future[None]:
-        """Have it done after all that was put before; `result()` of what it gives waits for that. Raises what an
+        """Have it done after all that was put before; the returned future completes when it is done. Raises what an
         earlier one raised.
         """
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= MOST_WAITING):

@@ -18,7 +18,7 @@ from tests.training.test_loop import anna, rows_of
 from ti_core.embeddings.formats import load_embedding
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.distributed.ranks import Together
+from ti_core.training.distributed.ranks import Ranks
 from ti_core.workspace import REPOSITORY, Workspace
 
 FLAGS = (
@@ -66,17 +66,17 @@ def trained(workspace: Workspace, *processes_and_steps: tuple[int, int]) -> torc
     for processes, steps in processes_and_steps:
         ended = finish(start(workspace, processes, "--steps", str(steps), "--image-every", "0"))
         assert [(code, "Training finished" in output) for code, output in ended] == [
-            (0, place == 0) for place in range(processes)
+            (0, rank == 0) for rank in range(processes)
         ], ended
     return rows_of(path)
 
 
 def test_each_process_takes_its_share_of_an_update() -> None:
     shares = []
-    for place in range(3):
-        together = Together()
-        together.place, together.count = place, 3
-        shares.append(together.own(5))
+    for rank in range(3):
+        ranks = Ranks()
+        ranks.rank, ranks.count = rank, 3
+        shares.append(ranks.shard(5))
     assert shares == [[0, 3], [1, 4], [2]]
 
 

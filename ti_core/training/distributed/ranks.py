@@ -1,7 +1,7 @@
 """Several processes, one for each GPU, train one embedding: `accelerate launch -m ti_core train ...` or torchrun.
 
 Each takes its share of an update's images, and the gradients are summed; the update that follows is the same in all
-of them, and only the first process writes. As images, prompts and noise are functions of (seed, step, place), the
+of them, and only the first process writes. As images, prompts and noise are functions of (seed, step, index), the
 number of processes changes nothing else.
 """
 
@@ -21,27 +21,30 @@ from ti_core.settings import TrainSettings
 from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
-SILENT = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
+WORKER_VALUES = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
+"""What all processes but the first have in place of the settings of the run."""
 
 
-class Together:
-    """This process among those of the training. Where it is the only one, nothing is sent and nothing differs."""
+class Ranks:
+    """This process, by its `rank` from 0 to below `count`, among those of the training. Where it is the only one,
+    nothing is sent and nothing differs.
+    """
 
     def __init__(self) -> None:
         alone = not is_launched()
-        state = (
-            PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())
-        )  # several on CPUs only if it is told so
-        self.place, self.count = state.process_index, state.num_processes
+        # several processes are on CPUs only if accelerate is told so
+        state = PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())
+        self.rank, self.count = state.process_index, state.num_processes
         self._parted = self.count == 1
 
     @property
     def is_first(self) -> bool:
-        return self.place == 0
+        """Whether it is the one process that writes and reports."""
+        return self.rank == 0
 
-    def own(self, images: int) -> list[int]:
-        """Places of an update's images that this process takes."""
-        return list(range(self.place, images, self.count))
+    def shard(self, images: int) -> list[int]:
+        """Indices of an update's images that this process takes."""
+        return list(range(self.rank, images, self.count))
 
     def sum(self, vectors: dict[str, Tensor], loss: float, stopped: bool = False) -> float:
         """Put the sum of all processes' gradients on the vectors and return the sum of their losses. Raises
@@ -63,9 +66,9 @@ class Together:
             rows.grad = piece.view_as(rows).clone()
         return float(everything[-2])
 
-    def meet(self, stopped: bool) -> None:
-        """Before the first step: one that was stopped while it prepared takes the others along. Raises Interrupted
-        in all.
+    def sync_stop(self, stopped: bool) -> None:
+        """Wait for all processes before the first step. If one was stopped while it prepared, raises Interrupted in
+        all of them.
         """
         if self.count > 1:
             flag = torch.tensor([float(stopped)], device=PartialState().device)
@@ -76,23 +79,25 @@ class Together:
             raise Interrupted
 
     def wait(self) -> None:
-        """Until all have come this far: a process that fails makes the launcher end the others, who may still be
-        saving.
+        """Wait until all have come this far: a process that fails makes the launcher end the others, which may still
+        be saving.
         """
         if not self._parted:
             PartialState().wait_for_everyone()
 
-    def leave(self, vectors: dict[str, Tensor]) -> None:
-        """Before the last step: take the others along, who wait for this process's gradient."""
+    def stop_all(self, vectors: dict[str, Tensor]) -> None:
+        """End the training before its last step in the other processes too, which wait for this one's gradient."""
         if not self._parted:
             try:
                 self.sum(vectors, 0.0, stopped=True)
             except Interrupted:
                 return
 
-    def silent(self, settings: TrainSettings, inputs: Prepared) -> tuple[TrainSettings, Prepared]:
-        """What all but the first train with: no previews, no copies, and a folder that goes with the process."""
+    def as_worker(self, settings: TrainSettings, inputs: Prepared) -> tuple[TrainSettings, Prepared]:
+        """What all but the first process train with: no previews, no copies, and a run folder that is removed when
+        the process ends.
+        """
         held = ExitStack()
         atexit.register(held.close)
         folder = held.enter_context(temporary_folder("helper"))
-        return replace(settings, **SILENT), replace(inputs, log_directory=folder)  # type: ignore[arg-type]
+        return replace(settings, **WORKER_VALUES), replace(inputs, log_directory=folder)  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""Noise, predict, loss: the one function that training, evaluation and the check of the compiled UNet share, and its
+mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+
+FP16_LOSS_SCALE = 1024.0
+"""Constant: the gradient of a mean loss is subnormal in fp16 without it (docs/performance.md)."""
+
+
+@dataclass(frozen=True)
+class NoisyImages:
+    """The n images of an update or of an evaluation, and what is done to each. Sizes may differ between images.
+
+    For each image, `clean` and `noise` hold float32 [c, h, w] latents and standard normal noise, and `weight`
+    float32 [1, h, w], how much each latent pixel counts. `timesteps` is int64 [n], `sizes` int64 [n, 6] what SDXL is
+    told of each picture (Podell et al. 2023, section 2.2). All lie on the device.
+    """
+
+    clean: Sequence[Tensor]
+    noise: Sequence[Tensor]
+    timesteps: Tensor
+    sizes: Tensor
+    weight: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Which images go through the UNet together; all have one size. `on_device` holds the indices as int64 [k]."""
+
+    indices: list[int]
+    on_device: Tensor
+
+
+def micro_batches(images: NoisyImages, limit: Callable[[Tensor], int]) -> list[MicroBatch]:
+    """Every image once. The indices are on the device before the first pass, so that none waits for them."""
+    return [
+        MicroBatch(indices, torch.tensor(indices, device=images.timesteps.device))
+        for indices in parts_of_one_shape(images.clean, limit)
+    ]
+
+
+def noise_predict_loss(
+    sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditioning: Conditioning
+) -> Tensor:
+    """The loss of each image of a micro-batch, float32 [k]: noise is added to its latents, the UNet predicts, and
+    the squared error to the target is weighted and averaged over the image.
+
+    `conditioning` is that of all n images. The gradient flows to it where it is enabled.
+    """
+    clean = torch.stack([images.clean[i] for i in batch.indices])
+    noise = torch.stack([images.noise[i] for i in batch.indices])
+    weight = torch.stack([images.weight[i] for i in batch.indices])
+    timesteps = images.timesteps[batch.on_device]
+    noisy = add_noise(clean, noise, timesteps, sd.signal)
+    prediction = sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
+    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.signal)
+    return squared_error(prediction, target, weight)
+
+
+def loss_scale(sd: StableDiffusion) -> float:
+    """What a loss is multiplied by before its backward pass, and the gradient divided by after it."""
+    return FP16_LOSS_SCALE if sd.autocast_dtype is torch.float16 else 1.0
+
+
+def parts_of_one_shape(clean: Sequence[Tensor], limit: Callable[[Tensor], int]) -> list[list[int]]:
+    """Indices of the images in groups of one size, each of at most `limit(one of them)` images."""
+    groups: dict[torch.Size, list[int]] = {}
+    for index, one in enumerate(clean):
+        groups.setdefault(one.shape, []).append(index)
+    return [
+        indices[i : i + size]
+        for indices in groups.values()
+        if (size := limit(clean[indices[0]]))
+        for i in range(0, len(indices), size)
+    ]
+
+
+def add_noise(clean: Tensor, noise: Tensor, timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """Noisy latents [n, c, h, w] at timesteps int64 [n], from clean ones and standard normal noise of the same shape
+    (Ho et al. 2020, eq. 4). `alphas_cumprod` is float32 [timesteps].
+    """
+    kept = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    return kept.sqrt() * clean + (1 - kept).sqrt() * noise
+
+
+def target_of(prediction_type: str, clean: Tensor, noise: Tensor, timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """What the UNet should predict, [n, c, h, w]: the noise for "epsilon", else v (Salimans & Ho 2022, eq. 13).
+    Parameters as in `add_noise`.
+    """
+    if prediction_type == "epsilon":
+        return noise
+    kept = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    return kept.sqrt() * noise - (1 - kept).sqrt() * clean
+
+
+def squared_error(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error of each image, float32 [n], from [n, c, h, w]; `weight` [n, 1, h, w] says how much each
+    latent pixel counts.
+    """
+    return ((prediction.float() - target.float()).square() * weight).mean((1, 2, 3))

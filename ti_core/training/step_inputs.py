@@ -1,0 +1,61 @@
+"""What an update sees, as pure functions of (seed, step): which images, which of their latents, which noise and
+which timesteps.
+
+So a resumed run sees exactly what an unbroken one would have seen, and previews cannot disturb it.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ti_core.data.latents import Latents
+from ti_core.runs.plan import RunPlan
+
+
+def generator_for(seed: int, purpose: str, step: int) -> torch.Generator:
+    """A CPU generator of its own for each (seed, purpose, step), so that every device draws the same numbers."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {purpose} {step}".encode()) | (seed & 0x7FFFFFFF) << 32)
+
+
+def prompt_random(seed: int, step: int, index: int) -> random.Random:
+    """The generator that draws template line, tag order and tag drop-out for the image at `index` of an update."""
+    return random.Random(f"{seed} prompt {step} {index}")
+
+
+def images_of_step(plan: RunPlan, seed: int, step: int) -> list[int]:
+    """Indices of the images of update `step` (from 1), all different.
+
+    Each pass over the data is shuffled anew; images that do not fill a last step are left out of that pass (A1111
+    1.10.1, textual_inversion.py: train_embedding).
+    """
+    epoch, step_of_epoch = divmod(step - 1, plan.steps_per_epoch)
+    order = torch.randperm(plan.images, generator=generator_for(seed, "order", epoch))
+    return order[step_of_epoch * plan.images_per_step : (step_of_epoch + 1) * plan.images_per_step].tolist()
+
+
+def clean_latents(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
+    """The latents to put noise on, each [c, h, w], by A1111's three methods (A1111 1.10.1,
+    textual_inversion/dataset.py: PersonalizedBase).
+    """
+    if method == "deterministic":
+        return [latents.mean[i] for i in images]
+    if method == "random":
+        return latents.draw(images, generator_for(seed, "posterior", step))
+    return [latents.draw([i], generator_for(seed, f"posterior of image {i}", 0))[0] for i in images]
+
+
+def noise_of_step(
+    clean: Sequence[Tensor], seed: int, step: int, timestep_count: int = 1000
+) -> tuple[list[Tensor], Tensor]:
+    """Standard normal noise like each of `clean` [c, h, w], and timesteps int64 [n] from 0 to below
+    `timestep_count`, on their device. Each timestep is drawn by itself, as in A1111.
+    """
+    generator = generator_for(seed, "noise", step)
+    timesteps = torch.randint(0, timestep_count, (len(clean),), generator=generator)
+    noise = [torch.randn(one.shape, generator=generator).to(one.device) for one in clean]
+    return noise, timesteps.to(clean[0].device)
