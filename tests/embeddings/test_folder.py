@@ -27,7 +27,7 @@ from ti_core.embeddings.folder import (
 )
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import load_token_tables
+from ti_core.models.token_tables import load_token_tables
 from ti_core.workspace import Workspace
 
 

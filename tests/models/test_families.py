@@ -9,7 +9,9 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from ti_core.models.families import CONFIGS, FAMILIES, load_tokenizers
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import CONFIGS
+from ti_core.models.tokenizers import load_tokenizers
 
 UNET = {"sd1": 859_520_964, "sd2": 865_910_724, "sdxl": 2_567_463_684}
 VAE = 83_653_863

@@ -26,7 +26,8 @@ from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.device import is_out_of_memory
-from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.stable_diffusion import StableDiffusion
 
 
 @dataclass
@@ -153,7 +154,7 @@ def told_of(origin: Origin, picture: Size, trained: Size) -> list[int]:
     """
     cut = origin.covering(trained, picture)
     crop = round(cut.box[0] * trained[0] / cut.box[2]), round(cut.box[1] * trained[1] / cut.box[3])
-    return size_of(*trained, cut.size, crop)
+    return size_conditioning(*trained, cut.size, crop)
 
 
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:

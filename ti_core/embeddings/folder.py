@@ -267,7 +267,7 @@ def vocabulary_norms(checkpoint: str, workspace: Workspace) -> dict[str, tuple[f
 
 @functools.lru_cache(maxsize=16)
 def _vocabulary_norms(checkpoint: str, workspace: Workspace, modified_ns: int) -> dict[str, tuple[float, int]]:
-    from ti_core.models.checkpoint import load_token_tables
+    from ti_core.models.token_tables import load_token_tables
 
     tables = load_token_tables(checkpoint, workspace)
     return {encoder: (float(table.norm(dim=1).mean()), table.shape[1]) for encoder, (_, table) in tables.items()}
@@ -293,7 +293,7 @@ def nearest_words(file: str, checkpoint: str, workspace: Workspace, count: int =
 
     Raises UserError if the checkpoint's vectors have another length.
     """
-    from ti_core.models.checkpoint import load_token_tables
+    from ti_core.models.token_tables import load_token_tables
 
     stored = find_stored(file, workspace)
     _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)

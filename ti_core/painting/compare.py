@@ -102,7 +102,7 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     copies = saved_steps(run)
     name = embedding_name(copies[steps[0]])
     sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
-    sd.place()
+    sd.move_to_device()
     vectors = {}
     for step in steps:
         rows = load_embedding(copies[step]).vectors_for(sd.widths)

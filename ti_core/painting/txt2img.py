@@ -56,7 +56,7 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     from ti_core.models.warm import warm_checkpoint
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    sd.place()
+    sd.move_to_device()
     named = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
     first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px

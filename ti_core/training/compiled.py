@@ -57,7 +57,7 @@ def _gradient(run: Run) -> Tensor:
     count = min(run.micro_batch(clean), run.inputs.plan.images_per_step)
     draw = torch.Generator().manual_seed(0)
     noise = torch.randn(count, *clean.shape, generator=draw).to(sd.device)
-    timesteps = torch.randint(0, len(sd.signal), (count,), generator=draw).to(sd.device)
+    timesteps = torch.randint(0, len(sd.alphas_cumprod), (count,), generator=draw).to(sd.device)
     with torch.no_grad():
         leaf = PromptEncoder(sd).encode([f"a photo of {run.name}"] * count, run.words(run.vectors)).leaf()
     sizes = torch.tensor(run.latents.sizes[:1] * count, device=sd.device)

@@ -167,7 +167,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     sd, count = run.sd, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
     timesteps = (
-        ((torch.arange(count) + 0.5) / count * len(sd.signal))
+        ((torch.arange(count) + 0.5) / count * len(sd.alphas_cumprod))
         .long()[torch.randperm(count, generator=generator)]
         .to(sd.device)
     )
@@ -191,7 +191,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
             raise Interrupted
         x, e, t = torch.stack([clean[i] for i in part]), torch.stack([noise[i] for i in part]), timesteps[part]
         sizes = torch.tensor([run.latents.sizes[images[i]] for i in part], device=sd.device)
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, told[part], sizes)
+        predicted = sd.predict(add_noise(x, e, t, sd.alphas_cumprod), t, told[part], sizes)
         weight = torch.stack([run.latents.weight[images[i]] for i in part])
-        losses[part] = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).cpu()
+        losses[part] = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.alphas_cumprod), weight).cpu()
     return losses.tolist()

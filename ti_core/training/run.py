@@ -271,7 +271,7 @@ def _check_unchanged(saved: RunState, inputs: Prepared, others: NamedIn, sd: Sta
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
-    sd.place(fit.vae_off_device, fit.encoders_off_device)
+    sd.move_to_device(fit.vae_off_device, fit.encoders_off_device)
     if fit.gradient_checkpointing:
         sd.unet.enable_gradient_checkpointing()
     if fit.vae_slicing:

@@ -102,7 +102,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     prompts = prompts_of_step(run, images, step)
     latents = run.latents_at(step)
     clean = clean_latents(latents, images, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread, len(sd.signal))
+    noise, timesteps = noise_of_step(clean, settings.seed, step, settings.noise_spread, len(sd.alphas_cumprod))
     own = run.together.own(len(images))
     total_images, images, prompts = len(images), [images[i] for i in own], [prompts[i] for i in own]
     clean, noise, timesteps = [clean[i] for i in own], [noise[i] for i in own], timesteps[own]
@@ -123,9 +123,12 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
         if run.stop.is_set():
             raise Interrupted
         x, e, t = torch.stack([clean[i] for i in places]), torch.stack([noise[i] for i in places]), timesteps[part]
-        predicted = sd.predict(add_noise(x, e, t, sd.signal), t, leaf[part], sizes[part])
+        predicted = sd.predict(add_noise(x, e, t, sd.alphas_cumprod), t, leaf[part], sizes[part])
         weight = torch.stack([latents.weight[images[i]] for i in places])
-        loss = squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.signal), weight).sum() / total_images
+        loss = (
+            squared_error(predicted, target_of(sd.prediction_type, x, e, t, sd.alphas_cumprod), weight).sum()
+            / total_images
+        )
         (loss * scale).backward()
         total += loss.detach()
     if len(prompts) <= at_once:
