@@ -373,6 +373,7 @@ class _Meter:
         self.began, self.told = time.monotonic(), 0.0
 
     def add(self, bytes: int, text: str) -> None:
+        """Count `bytes` more; `text` says what is being done."""
         self.done += bytes
         now = time.monotonic()
         if now - self.told < 0.2 and (self.done < self.total or not bytes):

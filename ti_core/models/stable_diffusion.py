@@ -38,6 +38,7 @@ class Conditioning:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
+        """The hidden states, then the pooled outputs."""
         return self.hidden_states, *self.pooled
 
     def leaf(self) -> Conditioning:

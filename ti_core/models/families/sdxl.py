@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 class StableDiffusionXL(Family):
+    """What differs from a family of one text encoder."""
+
     def encode(self, encoder: Any, ids: Tensor, clip_skip: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The last layer but one, without a norm, whatever the clip skip; the second encoder also has a projection,
         whose output is its pooled one (Podell et al. 2023, section 2.1).
@@ -21,6 +23,7 @@ class StableDiffusionXL(Family):
         return out.hidden_states[-2], (out.text_embeds,) if "text_embeds" in out else ()
 
     def added_conditioning(self, pooled: tuple[Tensor, ...], size_conditioning: Tensor) -> dict[str, Tensor]:
+        """The pooled output of the second encoder, [n, width], and the sizes, [n, 6]."""
         (text_embeds,) = pooled
         return {"text_embeds": text_embeds, "time_ids": size_conditioning}
 
