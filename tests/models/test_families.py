@@ -90,9 +90,8 @@ def test_every_family_that_files_are_recognised_as_can_be_loaded() -> None:
 
 
 def test_only_the_families_own_files_ask_which_family_it_is() -> None:
-    asks = re.compile(
-        r"""is_sdxl|pooled is (not )?None|encoders\) [=!]= 2|[=!]= ?["'](sd1|sd2|sdxl)["']|in \(["'](sd1|sd2|sdxl)["']"""
-    )
+    name = r"""["'](sd1|sd2|sdxl)["']"""
+    asks = re.compile(rf"is_sdxl|pooled is (not )?None|encoders\) [=!]= 2|[=!]= {name}|in \({name}")
     own = {REPOSITORY / "ti_core" / "checkpoints" / "families.py"}
     own |= set((REPOSITORY / "ti_core" / "models" / "families").glob("*.py"))
     found = [

@@ -11,7 +11,9 @@ from diffusers.loaders import single_file_utils
 from ti_core.models.private_torch import cpu_multiplies_bf16
 
 SEEN_IN = {"torch": "2.13.0", "diffusers": "0.42.1"}
-"""With another version: read models/private_torch.py and private_diffusers.py beside it, then write it here."""
+"""With another version: read models/private_torch.py, private_diffusers.py and recompute.py (which computes diffusers'
+blocks in its place) beside it, then write it here.
+"""
 
 
 def test_the_versions_are_those_that_were_looked_at() -> None:

@@ -80,7 +80,7 @@ def load_checkpoint(
     dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
     try:
         schedule = noise_schedule(file, family, options.prediction_type)
-        signal = alphas_cumprod(schedule).to(device)
+        cumulative = alphas_cumprod(schedule).to(device)
         networks = _load_networks(file, own_vae, family, dtype or torch.float32)
     except DAMAGED as error:
         raise damaged_error(file, error) from error
@@ -94,7 +94,7 @@ def load_checkpoint(
         networks.unet,
         networks.vae,
         scheduler_config=schedule,
-        alphas_cumprod=signal,
+        alphas_cumprod=cumulative,
         prediction_type=schedule["prediction_type"],
         device=device,
         autocast_dtype=None if dtype is torch.float32 else dtype,
