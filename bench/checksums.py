@@ -27,7 +27,7 @@ from PIL import Image
 from tests.models.tiny_families import KINDS, SIZE_PX, save_single_file, tiny_configs
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.formats import load_embedding
-from ti_core.models import families
+from ti_core.models.families import family
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
@@ -110,7 +110,7 @@ def measure() -> dict[str, str]:
     """The sum of every training by its name."""
     sums = {}
     with tempfile.TemporaryDirectory() as folder:
-        families.CONFIGS = tiny_configs(Path(folder) / "families")
+        family.CONFIGS = tiny_configs(Path(folder) / "families")
         for kind in KINDS:
             workspace = Workspace(Path(folder) / kind)
             make_dataset(workspace.datasets / "anna")

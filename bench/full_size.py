@@ -21,7 +21,8 @@ from PIL import Image
 from bench.peak import Peak
 from bench.random_models import save_random_checkpoint
 from ti_core.events import Event, Finished, Started, StepDone
-from ti_core.models.families import FAMILIES, Family
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import Family
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train

@@ -27,11 +27,12 @@ if not __package__:  # started as a file: find ti_core all the same
 
 import torch
 import torch.nn.functional as F
+import transformers
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, PreTrainedModel
 
 from ti_core.models.families import FAMILIES
 from ti_core.models.recompute import save_memory
@@ -111,11 +112,7 @@ def built(kind: Any, config: dict[str, Any], dtype: torch.dtype) -> Any:
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        made = (
-            kind(CLIPTextConfig.from_dict(config))
-            if issubclass(kind, CLIPTextModel | CLIPTextModelWithProjection)
-            else kind.from_config(config)
-        )
+        made = kind(CLIPTextConfig.from_dict(config)) if issubclass(kind, PreTrainedModel) else kind.from_config(config)
     finally:
         torch.set_default_dtype(before)
     return made.requires_grad_(False).eval()
@@ -185,12 +182,12 @@ def autoencoder_pass(family: str, part: str, size_px: int) -> Row:
         return Row(family, f"VAE, {part}", size_px, 1, 0, live.peak / MIB, weight_bytes(vae) / MIB)
 
 
-def encoder_pass(family: str, place: int, prompts: int) -> Row:
+def encoder_pass(family: str, index: int, prompts: int) -> Row:
     """Prompts of 77 tokens through a text encoder in float32, forward and backward to the token embedding."""
-    folder = ("text_encoder", "text_encoder_2")[place]
+    chosen = FAMILIES[family]
+    folder = f"text_encoder{chosen.folder_suffixes[index]}"
     with FakeTensorMode():
-        kind = CLIPTextModelWithProjection if place else CLIPTextModel
-        encoder = built(kind, config_of(family, folder), torch.float32)
+        encoder = built(getattr(transformers, chosen.encoder_classes[index]), config_of(family, folder), torch.float32)
         vector = torch.zeros(prompts, 77, encoder.config.hidden_size, requires_grad=True)
         encoder.get_input_embeddings().register_forward_hook(lambda module, inputs, output: output + vector)
         ids = torch.zeros(prompts, 77, dtype=torch.long)
@@ -201,7 +198,7 @@ def encoder_pass(family: str, place: int, prompts: int) -> Row:
             hidden.sum().backward()
         return Row(
             family,
-            FAMILIES[family].encoders[place],
+            chosen.encoders[index],
             0,
             prompts,
             saved / MIB,
@@ -218,8 +215,8 @@ def measure(families: list[str], sizes: list[int], batches: list[int]) -> Iterat
                     yield unet_pass(family, way, size_px, batch)
             for part in ("encode", "decode"):
                 yield autoencoder_pass(family, part, size_px)
-        for place in range(len(FAMILIES[family].encoders)):
-            yield encoder_pass(family, place, 1)
+        for index in range(len(FAMILIES[family].encoders)):
+            yield encoder_pass(family, index, 1)
 
 
 def main() -> None:

@@ -16,10 +16,12 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from ti_core.checkpoints.library import CheckpointFile
 from ti_core.models.device import autocast_dtype
-from ti_core.models.families import FAMILIES, Family, load_tokenizers
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import Family
 from ti_core.models.noise_schedule import KEYS
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.tokenizers import load_tokenizers
 
 KINDS: dict[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -116,4 +118,4 @@ def save_random_checkpoint(family: Family, folder: Path, dtype: torch.dtype = to
 
 def text_encoders(family: Family) -> tuple[str, ...]:
     """Their folders."""
-    return ("text_encoder", "text_encoder_2")[: len(family.encoders)]
+    return tuple(f"text_encoder{suffix}" for suffix in family.folder_suffixes)

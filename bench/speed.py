@@ -52,7 +52,8 @@ from ti_core.models.memory import memory_facts, plan_fit
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.models.sampler import SampleRequest, sample_images
-from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.runs.plan import plan_run
 from ti_core.settings import TrainSettings
 from ti_core.settings.schedule import parse_schedule
@@ -95,7 +96,7 @@ class Bench:
             latents,
             noise,
             torch.randint(0, 1000, (count,), device=device),
-            torch.tensor([size_of(self.size_px, self.size_px)] * count, device=device),
+            torch.tensor([size_conditioning(self.size_px, self.size_px)] * count, device=device),
         )
 
     def prompts(self, count: int) -> list[str]:
@@ -199,7 +200,7 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     )
     latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
     latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
-    latents.sizes = [size_of(size_px, size_px)] * images
+    latents.sizes = [size_conditioning(size_px, size_px)] * images
     vectors = {name: rows.to(sd.device).requires_grad_(True) for name, rows in embedding.vectors.items()}
     optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)

@@ -191,7 +191,7 @@ def serve(options: argparse.Namespace) -> None:
         options.allow_pickle,
         token,
     )
-    blocks = start_page(workspace, door, jobs, checkpoint)
+    blocks = start_page(workspace, door, jobs, checkpoint, process.device)
     process.start()
     jobs.begin()
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)

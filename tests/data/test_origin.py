@@ -14,7 +14,7 @@ from tests.conftest import Recorder
 from tests.data.conftest import ASTRONAUT
 from tests.models.tiny_families import SIZE_PX, save_folder
 from ti_core.data.dataset import scan_dataset
-from ti_core.data.latents import PictureSize, encode_images, size_conditioning
+from ti_core.data.latents import PictureSize, encode_images, crop_conditioning
 from ti_core.data.origin import KEY, Origin, look_at, origin_of, parse_origin
 from ti_core.data.preprocess import preprocess
 from ti_core.models.checkpoint import load_checkpoint
@@ -84,13 +84,13 @@ def test_sdxl_is_told_the_photos_own_size_and_where_the_crop_begins_after_resizi
     size that is trained.
     """
     finished = Origin.whole((3000, 2000)).covering((1024, 1024), (3000, 2000))
-    assert size_conditioning(finished, (1024, 1024), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
-    assert size_conditioning(finished, (512, 512), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
-    assert size_conditioning(Origin.whole((600, 400)), (600, 400), (1024, 1024)) == [400, 600, 0, 256, 1024, 1024]
-    assert size_conditioning(Origin.whole((1024, 1024)), (1024, 1024), (1024, 1024)) == [1024, 1024, 0, 0, 1024, 1024]
+    assert crop_conditioning(finished, (1024, 1024), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
+    assert crop_conditioning(finished, (512, 512), (1024, 1024)) == [2000, 3000, 0, 256, 1024, 1024]
+    assert crop_conditioning(Origin.whole((600, 400)), (600, 400), (1024, 1024)) == [400, 600, 0, 256, 1024, 1024]
+    assert crop_conditioning(Origin.whole((1024, 1024)), (1024, 1024), (1024, 1024)) == [1024, 1024, 0, 0, 1024, 1024]
     right_half = Origin((2000, 1000), (1000, 0, 1000, 1000))
-    assert size_conditioning(right_half, (512, 512), (1024, 1024)) == [1000, 2000, 0, 1024, 1024, 1024]
-    assert size_conditioning(right_half, (512, 512), (768, 384)) == [1000, 2000, 192, 768, 384, 768]
+    assert crop_conditioning(right_half, (512, 512), (1024, 1024)) == [1000, 2000, 0, 1024, 1024, 1024]
+    assert crop_conditioning(right_half, (512, 512), (768, 384)) == [1000, 2000, 192, 768, 384, 768]
 
 
 def test_training_reads_it_from_the_picture_wherever_it_was_moved(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ti_core.embeddings.folder import find_stored, stored_embeddings
 from ti_core.embeddings.names import new_embedding_name
 from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError
+from ti_core.models.token_tables import load_token_tables
 from ti_core.models.vocabulary import vocabulary_norms
 from ti_core.workspace import Workspace
 

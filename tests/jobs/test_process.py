@@ -21,11 +21,11 @@ from tests.training.test_loop import anna, rows_of, settings_for
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import Interrupted
 from ti_core.events import Alive, Event, Finished, Notice, Progress, StepDone
+from ti_core.jobs import process as job_process
 from ti_core.jobs.job import Job
 from ti_core.jobs.process import DIED, NOT_ANSWERED, JobProcess
 from ti_core.jobs.queue import JobQueue
-from ti_core.jobs.queue import process as job_process
-from ti_core.models.device import told_device
+from ti_core.models.device import DeviceMonitor
 from ti_core.program.child import start_child
 from ti_core.settings import CreateSettings
 from ti_core.workspace import REPOSITORY, Workspace
@@ -78,7 +78,7 @@ def test_a_job_over_there_tells_and_leaves_what_it_does_here(
     assert job.text.startswith("Training finished at 4 steps") and len(job.curve) == 4
     assert [step for step, *_ in job.previews] == [2, 4] and all(Path(file).is_file() for file in job.files)
     assert load_embedding(workspace.embeddings / "anna.pt").step == 4
-    device = told_device()
+    device = process.device.latest()
     assert device is not None and device.kind == "cpu" and device.free_bytes > 0
 
 
@@ -158,7 +158,7 @@ def test_a_foreign_line_is_ignored_an_event_that_cannot_be_read_is_shown_and_bot
     monkeypatch.setattr(
         job_process, "start_child", lambda module: start_child("timeit", "-n1", "-r1", code)
     )  # a module that runs a line of code
-    told = job_process._Child().told
+    told = job_process._Child(DeviceMonitor()).told
     assert [told.get(timeout=60) for _ in range(3)] == [Notice("on"), "", DIED]
     shown = capsys.readouterr().err
     assert 'Not an event: {"event": "Unheard"}' in shown and "'color'" in shown and "no json" not in shown
@@ -233,7 +233,7 @@ def test_without_a_device_that_answers_the_work_that_needs_none_is_done(
     process = difficult("no device")
     jobs = [Watcher(process, "well", workspace).ended() for _ in range(2)]
     assert [job.error for job in jobs] == [None, None]
-    assert jobs[0].pid() == jobs[1].pid() and told_device() is None
+    assert jobs[0].pid() == jobs[1].pid() and process.device.latest() is None
 
 
 def test_a_device_that_stops_to_answer_gets_another_process(
@@ -315,7 +315,8 @@ def test_the_signals_of_a_shutdown_leave_the_saving_to_the_server(
 SERVER = """
 import sys, threading
 from pathlib import Path
-from ti_core.jobs.queue import process as job_process
+from ti_core.jobs import process as job_process
+from ti_core.models.device import DeviceMonitor
 from ti_core.program.child import start_child
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace

@@ -1,12 +1,15 @@
-"""What is said of a device that does not answer."""
+"""What is said of a device, and of one that does not answer."""
 
 from __future__ import annotations
+
+import threading
+import time
 
 import pytest
 import torch
 
 from ti_core.errors import UserError
-from ti_core.models.device import device_state
+from ti_core.models.device import DeviceMonitor, DeviceState, device_state
 
 
 def test_a_card_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +25,14 @@ def test_a_card_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPat
         match=r"^The graphics card does not answer: CUDA error: unspecified launch failure\. Start this program again",
     ):
         device_state(torch.device("cuda"))
+
+
+def test_a_monitor_waits_for_the_first_report_only_where_one_is_expected() -> None:
+    began = time.monotonic()
+    assert DeviceMonitor().latest(60) is None and time.monotonic() - began < 30
+    monitor, state = DeviceMonitor(is_expected=True), DeviceState("cpu", "CPU", 2**30)
+    assert monitor.latest() is None
+    threading.Timer(0.05, monitor.report, [state]).start()
+    assert monitor.latest(60) is state
+    monitor.report(None)
+    assert monitor.latest(60) is None, "it has stopped to answer"

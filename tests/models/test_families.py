@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from ti_core.models.families import CONFIGS, FAMILIES, load_tokenizers
+from ti_core.checkpoints.families import FAMILY_MARKS
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import CONFIGS
+from ti_core.models.tokenizers import load_tokenizers
+from ti_core.workspace import REPOSITORY
 
 UNET = {"sd1": 859_520_964, "sd2": 865_910_724, "sdxl": 2_567_463_684}
 VAE = 83_653_863
@@ -75,3 +80,25 @@ def test_all_configs_and_the_vocabulary_stay_small() -> None:
     files = [path for path in CONFIGS.rglob("*") if path.is_file()]
     assert len(files) > 20
     assert sum(path.stat().st_size for path in files) < 1_800_000
+
+
+def test_every_family_that_files_are_recognised_as_can_be_loaded() -> None:
+    assert FAMILIES.keys() == FAMILY_MARKS.keys()
+    for name, family in FAMILIES.items():
+        assert len(family.encoders) == len(family.encoder_classes) == len(FAMILY_MARKS[name].text_encoders)
+        assert family.configs.is_dir()
+
+
+def test_only_the_families_own_files_ask_which_family_it_is() -> None:
+    name = r"""["'](sd1|sd2|sdxl)["']"""
+    asks = re.compile(rf"is_sdxl|pooled is (not )?None|encoders\) [=!]= 2|[=!]= {name}|in \({name}")
+    own = {REPOSITORY / "ti_core" / "checkpoints" / "families.py"}
+    own |= set((REPOSITORY / "ti_core" / "models" / "families").glob("*.py"))
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {line.strip()}"
+        for path in (REPOSITORY / "ti_core").rglob("*.py")
+        if path not in own
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if asks.search(line)
+    ]
+    assert not found

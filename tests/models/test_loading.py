@@ -28,10 +28,12 @@ from tests.models.damaged_files import (
 from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import LoadOptions, load_checkpoint, load_token_tables
+from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.sampler import SampleRequest, sample_images
-from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.token_tables import load_token_tables
 from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("tiny_families")
@@ -87,14 +89,16 @@ def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: W
         one, two = (
             PromptEncoder(load_checkpoint(title, workspace, LoadOptions(clip_skip=n)))
             .encode(["a photo of a cat"], {})
-            .words
+            .hidden_states
             for n in (1, 2)
         )
         assert torch.equal(one, two) != changes
     sd = load_checkpoint("sd1.safetensors", workspace, LoadOptions(clip_skip=2))
     ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids
     layer = sd.text_encoders[0](ids, output_hidden_states=True).hidden_states[-2]
-    assert torch.equal(PromptEncoder(sd).encode(["a cat"], {}).words, sd.text_encoders[0].final_layer_norm(layer))
+    assert torch.equal(
+        PromptEncoder(sd).encode(["a cat"], {}).hidden_states, sd.text_encoders[0].final_layer_norm(layer)
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,12 +246,12 @@ def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace, mon
     monkeypatch.setattr(
         torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device)))
     )
-    sd.place(vae_off_device=True, encoders_off_device=True)
+    sd.move_to_device(vae_off_device=True, encoders_off_device=True)
     assert moves == [("AutoencoderKL", "cpu"), ("CLIPTextModel", "cpu"), ("UNet2DConditionModel", "meta")]
     with sd.vae_at_work():
         assert moves[3:] == [("AutoencoderKL", "meta")]
     assert moves[4:] == [("AutoencoderKL", "cpu")]
-    sd.place()
+    sd.move_to_device()
     assert moves[5:] == [("AutoencoderKL", "meta"), ("CLIPTextModel", "meta"), ("UNet2DConditionModel", "meta")]
 
 
@@ -262,7 +266,7 @@ def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Works
         sd, [tmp_path / "wide.png"], PictureSize(SIZE_PX, SIZE_PX, 8), False, lambda event: None, threading.Event()
     )
     assert latents.sizes == [[100, 200, 0, 32, SIZE_PX, SIZE_PX]]
-    assert size_of(64, 32) == [32, 64, 0, 0, 32, 64]
+    assert size_conditioning(64, 32) == [32, 64, 0, 0, 32, 64]
 
 
 def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

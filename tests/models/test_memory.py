@@ -9,12 +9,14 @@ import torch
 from ti_core.checkpoints.library import find_checkpoint
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.device import DeviceState
-from ti_core.models.memory import FACTS, MIB, choose_fit, estimate, facts_by_size, memory_facts, plan_fit
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import MIB
+from ti_core.models.memory import choose_fit, estimate, facts_by_size, memory_facts, plan_fit
 from ti_core.settings import PORTRAITS, TrainSettings
 from ti_core.workspace import Workspace
 
 GIB = 2**30
-SD1, SDXL = FACTS["sd1"], FACTS["sdxl"]
+SD1, SDXL = FAMILIES["sd1"].memory, FAMILIES["sdxl"].memory
 
 
 def test_the_estimate_is_the_sum_of_its_measured_parts() -> None:

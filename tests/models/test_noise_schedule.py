@@ -100,7 +100,7 @@ def test_the_model_that_is_kept_is_loaded_anew_for_another_choice(tmp_path: Path
     path, chosen = save_zero_snr_file(tmp_path / "xl.safetensors"), []
     for choice in ("Automatic", "v_prediction"):
         sd = warm_checkpoint(str(path), Workspace(tmp_path), LoadOptions(prediction_type=choice))
-        chosen.append((sd.prediction, sd.chosen_prediction, float(sd.signal[-1]) == 0))
+        chosen.append((sd.prediction, sd.chosen_prediction, float(sd.alphas_cumprod[-1]) == 0))
     assert chosen == [(V_ZERO, "", True), ("v_prediction", "v_prediction", False)]
 
 

@@ -18,7 +18,7 @@ def sd(workspace: Workspace) -> StableDiffusion:
 def test_without_embeddings_it_is_the_text_encoders_own_output(sd: StableDiffusion) -> None:
     prompts = ["a photo of a man, smiling", "red shirt", "a photo of a man, smiling"]
     ids = sd.tokenizers[0](prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids
-    assert torch.equal(PromptEncoder(sd).encode(prompts, {}).words, sd.text_encoders[0](ids)[0])
+    assert torch.equal(PromptEncoder(sd).encode(prompts, {}).hidden_states, sd.text_encoders[0](ids)[0])
 
 
 def test_the_name_takes_as_many_slots_as_vectors_in_any_case_and_only_as_a_whole_word(sd: StableDiffusion) -> None:
@@ -45,7 +45,9 @@ def test_brackets_are_text_and_not_emphasis(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
     assert encoder.tokenize(r"saber \(fate\)", {}) == encoder.tokenize("saber (fate)", {})
     assert encoder.tokenize("saber (fate)", {}) == sd.tokenizers[0]("saber (fate)", add_special_tokens=False).input_ids
-    assert not torch.equal(encoder.encode(["saber (fate)"], {}).words, encoder.encode(["saber fate"], {}).words)
+    assert not torch.equal(
+        encoder.encode(["saber (fate)"], {}).hidden_states, encoder.encode(["saber fate"], {}).hidden_states
+    )
 
 
 def test_a_vector_that_is_a_words_own_row_means_that_word(sd: StableDiffusion) -> None:
@@ -53,8 +55,8 @@ def test_a_vector_that_is_a_words_own_row_means_that_word(sd: StableDiffusion) -
     row = sd.text_encoders[0].get_input_embeddings().weight[token]
     encoder = PromptEncoder(sd)
     assert torch.allclose(
-        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).words,
-        encoder.encode(["photo of a, red"], {}).words,
+        encoder.encode(["photo of anna, red"], {"anna": {"clip_l": row[None]}}).hidden_states,
+        encoder.encode(["photo of a, red"], {}).hidden_states,
         atol=1e-6,
     )
 
@@ -63,16 +65,16 @@ def test_gradients_reach_the_vectors_used_and_nothing_else(sd: StableDiffusion) 
     vectors = torch.randn(2, sd.widths["clip_l"], requires_grad=True)
     PromptEncoder(sd).encode(
         ["a photo of anna", "a photo"], {"anna": {"clip_l": vectors}}
-    ).words.square().sum().backward()
+    ).hidden_states.square().sum().backward()
     assert vectors.grad is not None and bool((vectors.grad.abs().sum(1) > 0).all())
     assert all(p.grad is None for p in sd.text_encoders[0].parameters())
 
 
 def test_a_long_caption_becomes_chunks_and_short_ones_are_filled_up(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)
-    encoded = encoder.encode(["x" * 100, "x"], {}).words
+    encoded = encoder.encode(["x" * 100, "x"], {}).hidden_states
     assert encoded.shape == (2, 2 * 77, sd.widths["clip_l"])
-    assert torch.allclose(encoded[1, 77:], encoder.encode([""], {}).words[0], atol=1e-6)
+    assert torch.allclose(encoded[1, 77:], encoder.encode([""], {}).hidden_states[0], atol=1e-6)
 
 
 def test_an_embedding_is_never_cut_between_two_chunks(sd: StableDiffusion) -> None:

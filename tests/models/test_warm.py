@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import TINY, save_tiny_checkpoint
 from ti_core.models import warm
 from ti_core.models.checkpoint import LoadOptions
-from ti_core.models.warm import forget, warm_checkpoint
+from ti_core.models.warm import release_model, warm_checkpoint
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import Workspace
 
@@ -18,7 +18,7 @@ OPTIONS = LoadOptions()
 
 @pytest.fixture
 def own(tmp_path: Path) -> Workspace:
-    forget()
+    release_model()
     save_tiny_checkpoint(tmp_path / "models" / "Stable-diffusion" / TINY)
     return Workspace(tmp_path)
 
@@ -28,7 +28,7 @@ def test_the_same_choice_is_not_loaded_again_and_comes_as_if_it_were(own: Worksp
     first.unet.enable_gradient_checkpointing()
     first.vae.enable_tiling()
     first.compiled_unet = first.unet
-    first.place(vae_off_device=True)
+    first.move_to_device(vae_off_device=True)
     again = warm_checkpoint(TINY, own, OPTIONS)
     assert again is first
     assert (

@@ -30,13 +30,13 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from tests.models.ldm_layout import clip_to_ldm, open_clip_to_ldm, unet_to_ldm, vae_to_ldm
-from ti_core.models import families
-from ti_core.models.families import FAMILIES, load_tokenizers
+from ti_core.models.families import FAMILIES, family
+from ti_core.models.tokenizers import load_tokenizers
 
 KINDS = ("sd1", "sd2_eps", "sd2_v", "sdxl", "sd1_inpainting")
 """Family, and what is special."""
 SIZE_PX = 64
-SHIPPED = families.CONFIGS
+SHIPPED = family.CONFIGS
 ENCODER = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -90,7 +90,7 @@ def tiny_configs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_families(tiny_configs_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """For one test, single files are loaded with the tiny configs; gives their folder."""
-    monkeypatch.setattr(families, "CONFIGS", tiny_configs_folder)
+    monkeypatch.setattr(family, "CONFIGS", tiny_configs_folder)
     return tiny_configs_folder
 
 

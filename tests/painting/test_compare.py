@@ -20,7 +20,8 @@ from ti_core.models import sampler
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
-from ti_core.painting.compare import Comparison, chosen_steps, compare, newest_comparison
+from ti_core.painting.compare import chosen_steps, compare
+from ti_core.painting.comparison import Comparison, newest_comparison
 from ti_core.runs.best_step import best_of
 from ti_core.runs.folder import find_runs
 from ti_core.settings import CompareSettings
@@ -89,16 +90,16 @@ def test_the_networks_are_brought_to_the_device(
     workspace: Workspace, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that was loaded rests in the computer's memory; on a graphics card painting from there would fail."""
-    placed = list[StableDiffusion]()
-    place = StableDiffusion.place
+    moved = list[StableDiffusion]()
+    move_to_device = StableDiffusion.move_to_device
 
     def note(sd: StableDiffusion, *given: bool) -> None:
-        placed.append(sd)
-        place(sd, *given)
+        moved.append(sd)
+        move_to_device(sd, *given)
 
-    monkeypatch.setattr(StableDiffusion, "place", note)
+    monkeypatch.setattr(StableDiffusion, "move_to_device", note)
     grid_of(workspace, run, steps="every n-th", every_nth=6)
-    assert len(placed) == 1
+    assert len(moved) == 1
 
 
 def test_where_memory_runs_out_fewer_are_painted_together_and_the_pictures_are_the_same(

@@ -18,6 +18,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Finished, Notice, PreviewSaved, Progress
+from ti_core.models.families import FAMILIES
 from ti_core.models.sampler import SOLVERS, SampleRequest
 from ti_core.painting.infotext import infotext
 from ti_core.painting.txt2img import preview_values, txt2img
@@ -118,7 +119,12 @@ def test_a_form_that_cannot_be_painted_is_refused_with_every_problem(workspace: 
 
 def test_the_infotext_quotes_what_would_read_as_the_next_fact_and_tells_another_vae_and_clip_skip() -> None:
     sd: Any = SimpleNamespace(
-        name="v1, pruned", hash="abc", other_vae="", clip_skip=1, is_sdxl=False, file=SimpleNamespace(size_px=16)
+        name="v1, pruned",
+        hash="abc",
+        other_vae="",
+        clip_skip=1,
+        family=FAMILIES["sd1"],
+        file=SimpleNamespace(size_px=16),
     )
     sd.prediction_type, sd.chosen_prediction, sd.zero_terminal_snr = "epsilon", "", False
     text = infotext(SampleRequest("x"), sd, {"a": "1", "b": "2"})

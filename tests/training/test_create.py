@@ -9,7 +9,8 @@ from tests.models.tiny_families import save_folder
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import load_checkpoint, load_token_tables
+from ti_core.models.checkpoint import load_checkpoint
+from ti_core.models.token_tables import load_token_tables
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace

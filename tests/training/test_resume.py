@@ -138,7 +138,6 @@ def test_resume_needs_neither_the_embeddings_file_nor_as_many_cards(
     unbroken = rows_of(anna)
     anew(workspace)
     monkeypatch.setattr(loop, "is_launched", lambda: True)
-    monkeypatch.setattr("ti_core.training.checks.told_device", lambda: None)
     folder = cut_at(workspace, 3, steps=4, image_every=0, gpus=2)
     monkeypatch.setattr(loop, "is_launched", lambda: False)
     monkeypatch.setattr(loop, "count_devices", lambda: 1)

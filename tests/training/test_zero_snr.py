@@ -103,7 +103,7 @@ def test_training_on_a_marked_file_equals_training_on_a_folder_that_says_so_bit_
     for module in (update, evaluate):
 
         def watched(sd: StableDiffusion, *given: Any, name: str = module.__name__.rpartition(".")[2]) -> torch.Tensor:
-            last[name].add(float(sd.signal[-1]))
+            last[name].add(float(sd.alphas_cumprod[-1]))
             return noise_predict_loss(sd, *given)
 
         monkeypatch.setattr(module, "noise_predict_loss", watched)

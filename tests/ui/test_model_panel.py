@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import TINY
 from tests.models.tiny_families import save_single_file, save_zero_snr_file
 from ti_core.errors import UserError
+from ti_core.jobs.process import JobProcess
 from ti_core.jobs.queue import JobQueue
-from ti_core.models import device
 from ti_core.models.device import DeviceState
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
@@ -56,18 +56,17 @@ def test_refresh_lists_new_files_and_vaes(page: Page, workspace: Workspace) -> N
     assert updates[page.model.widgets["vae"]]["choices"] == ["Automatic", "None", "clear.safetensors"]
 
 
-def test_the_plan_says_what_memory_is_needed_and_free_once_torch_is_there(
-    workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_plan_says_what_memory_is_needed_and_free_once_the_device_is_known(
+    workspace: Workspace, dataset: Path
 ) -> None:
     settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", checkpoint=TINY)
-    monkeypatch.setattr(device, "_told", None)
     assert "GB" not in describe_plan(workspace, settings)
-    device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30))
-    assert "of the device's memory" in describe_plan(workspace, settings)
-    assert "8.0 GB are free (GeForce)." in describe_plan(workspace, settings)
+    plan = describe_plan(workspace, settings, DeviceState("cuda", "GeForce", 8 * 2**30))
+    assert "of the device's memory" in plan
+    assert "8.0 GB are free (GeForce)." in plan
 
 
-def test_every_field_that_the_plan_reads_makes_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_field_that_the_plan_reads_makes_it_anew() -> None:
     """By a form that writes down which of its fields are looked at."""
     names = set(TrainSettings.options())
     looked: set[str] = set()
@@ -78,8 +77,8 @@ def test_every_field_that_the_plan_reads_makes_it_anew(monkeypatch: pytest.Monke
                 looked.add(name)
             return super().__getattribute__(name)
 
-    monkeypatch.setattr(device, "_told", DeviceState("cuda", "GeForce", 8 * 2**30))
-    describe_plan(Workspace(REPOSITORY), Watched(embedding="anna", dataset_directory=SHOWN_SAMPLE_PHOTOS + "/anna"))
+    watched = Watched(embedding="anna", dataset_directory=SHOWN_SAMPLE_PHOTOS + "/anna")
+    describe_plan(Workspace(REPOSITORY), watched, DeviceState("cuda", "GeForce", 8 * 2**30))
     assert looked == set(PLAN_FIELDS)
 
 
@@ -90,25 +89,22 @@ def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_say
     assert "empty" in page.model.start_download(" ")[page.model.message]["value"]
 
 
-def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_told", None)
+def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page) -> None:
     for count, is_shown in ((1, False), (2, True)):
-        device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, count))
+        page.desk.device.report(DeviceState("cuda", "GeForce", 8 * 2**30, count))
         assert page.train.gpus_field()["visible"] is is_shown
 
 
-def test_more_gpus_than_there_are_are_refused_at_the_form(
-    workspace: Workspace, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_gpus_than_there_are_are_refused_at_the_form(workspace: Workspace, dataset: Path) -> None:
     create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
-    monkeypatch.setattr(device, "_told", None)
     settings = TrainSettings(
         embedding="anna", dataset_directory="datasets/anna", template_file="subject.txt", checkpoint=TINY, gpus=3
     )
     check_train(settings, workspace)
-    device.tell_device(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
+    process = JobProcess()
+    process.device.report(DeviceState("cuda", "GeForce", 8 * 2**30, 2))
     with pytest.raises(UserError, match="GPUs is 3, but this computer has 2"):
-        check_train(settings, workspace)
+        process.kinds()["train"].check(settings, workspace, ())
 
 
 def test_a_reload_keeps_a_typed_checkpoint_that_no_list_shows(page: Page, workspace: Workspace) -> None:

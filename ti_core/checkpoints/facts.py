@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ti_core.checkpoints.families import FAMILY_MARKS, UNKNOWN_SIZE_PX, family_of_folder
 from ti_core.checkpoints.noise import NOISE_HINT, noise_of_file, noise_of_folder
 from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
 from ti_core.checkpoints.weight_kinds import FAMILY_HINT, FIRST_CONVOLUTION, UNET, channels_problem, kind_of
 from ti_core.errors import UserError
 from ti_core.files import load_json
 
-SIZES_PX = {"sd1": 512, "sd2": 768, "sdxl": 1024, "": 512}
+SIZES_PX = {family: marks.size_px for family, marks in FAMILY_MARKS.items()} | {"": UNKNOWN_SIZE_PX}
 _PRECISIONS = {"F16": "fp16", "BF16": "bf16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 _WEIGHTS_NAME = re.compile(
     r"(diffusion_pytorch_model|pytorch_model|model)"
@@ -32,8 +33,8 @@ class CheckpointFacts:
     """What is known of a file by its headers. `kind`: checkpoint, lora, vae, embedding, text encoder, other, unknown or
     damaged. `form`: file or folder.
 
-    `family`: a key of models/families.py, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8.
-    `prediction_type`: epsilon or v_prediction, empty if the file does not say; with `zero_terminal_snr` the
+    `family`: a key of models/families/, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8.
+    `prediction_type`: epsilon or v_prediction, empty where nothing in the file tells; with `zero_terminal_snr` the
     last timestep is pure noise (Lin et al. 2023). `latent_factor` is how many times the sides of a picture are
     those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can
@@ -58,10 +59,11 @@ class CheckpointFacts:
 
     @property
     def prediction(self) -> str:
-        """What it is taken to predict: as told, else epsilon; empty for a single file of Stable Diffusion 2 that
-        does not tell, which is measured.
+        """What it is taken to predict: as its file says, else what its family predicts; empty where the models of
+        the family differ, so that it is measured.
         """
-        return self.prediction_type or ("epsilon" if self.family in ("sd1", "sdxl") else "")
+        marks = FAMILY_MARKS.get(self.family)
+        return self.prediction_type or (marks.unsaid_prediction if marks else "")
 
     def check(self, other_vae: bool = False) -> None:
         """Raises UserError if it cannot be trained. `other_vae` says that a separate VAE is chosen, so its own is
@@ -131,7 +133,10 @@ def _precision(header: TensorHeader) -> str:
 def _size_of_file(header: TensorHeader, family: str, prediction_type: str, inpainting: bool) -> int:
     if sides := re.fullmatch(r"(\d{2,4})x(\d{2,4})", header.metadata.get("modelspec.resolution", "")):
         return max(64, round(math.sqrt(int(sides[1]) * int(sides[2])) / 64) * 64)
-    return 512 if family == "sd2" and (prediction_type == "epsilon" or inpainting) else SIZES_PX[family]
+    marks = FAMILY_MARKS.get(family)
+    if marks and (prediction_type == "epsilon" or inpainting):
+        return marks.epsilon_size_px
+    return SIZES_PX[family]
 
 
 # ---- diffusers folders
@@ -164,10 +169,7 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
     )
     channels = unet.get("in_channels", 4)
     xl = "StableDiffusionXL" in pipeline
-    linear = bool(
-        unet.get("use_linear_projection")
-    )  # SD 1 projects with convolutions; so small models of SD 2 are known too
-    family = "sdxl" if xl else "sd2" if unet.get("cross_attention_dim") == 1024 or linear else "sd1"
+    family = family_of_folder(pipeline, unet)
     problem, hint, kind = "", "Choose another checkpoint, or put a complete copy in its place.", "checkpoint"
     missing = _missing_parts(folder, parts)
     if missing and all(lost == "vae" or "vae/" in lost for lost in missing):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ti_core.checkpoints.families import predicts_epsilon
 from ti_core.checkpoints.tensor_headers import TensorHeader
 
 NOISE_HINT = "Choose a checkpoint of Stable Diffusion 1, 2 or XL that was trained with the noise of its family."
@@ -44,8 +45,6 @@ _DDPM_LIKE = {
     )
 }
 """diffusers' solvers of the one process that betas describe: a model saved with any of them was trained alike."""
-_STEPS_OF_SD2_BASE = "875000"
-"""`global_step` of Stability AI's 512-base-ema.ckpt, which predicts the noise; their 768 px models predict v."""
 _PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
 _SCALINGS = {"EpsScaling": "epsilon", "VScaling": "v_prediction"}
 """Classes of `denoiser_scaling` in the .yaml of SDXL; A1111's sd_xl_v.yaml has VScaling. The others are EDM's."""
@@ -95,12 +94,9 @@ def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: boo
         return NoiseFacts(_SCALINGS[scaling[1]], zero)
     if re.search(r"""^\s*parameterization:\s*["']?v["']?\s*(#.*)?$""", config, re.MULTILINE):
         return NoiseFacts("v_prediction", zero)
-    if "model:" in config or (
-        family == "sd2" and (inpainting or header.metadata.get("global_step") == _STEPS_OF_SD2_BASE)
-    ):
-        return NoiseFacts(
-            "epsilon", zero
-        )  # what a config without the word means; and the only inpainting model of SD 2
+    # A config that does not name the parameterization means epsilon.
+    if "model:" in config or predicts_epsilon(family, inpainting, header.metadata.get("global_step")):
+        return NoiseFacts("epsilon", zero)
     return NoiseFacts("", zero)
 
 

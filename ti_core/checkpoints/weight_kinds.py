@@ -6,20 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ti_core.checkpoints.families import FAMILY_MARKS, family_of_tensors
 from ti_core.checkpoints.tensor_headers import TensorHeader
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 FIRST_CONVOLUTION = f"{UNET}input_blocks.0.0.weight"
-TEXT_ENCODERS = {
-    "sd1": {"text encoder": "cond_stage_model.transformer."},
-    "sd2": {"text encoder": "cond_stage_model.model."},
-    "sdxl": {
-        "first text encoder": "conditioner.embedders.0.transformer.",
-        "second text encoder": "conditioner.embedders.1.",
-    },
-}
-"""The text encoders' names in the layout of Stability AI's own files; the key that is in the file tells the family."""
 _SENTINELS = {
     "UNet": (FIRST_CONVOLUTION, f"{UNET}time_embed.0.weight", f"{UNET}out.2.weight"),
     "VAE": (f"{VAE}encoder.conv_in.weight", f"{VAE}decoder.conv_out.weight"),
@@ -33,7 +25,7 @@ class WeightKind:
     """`kind` is checkpoint, lora, vae, embedding, text encoder, other or unknown; `problem` is the end of a sentence
     that begins with the file's name.
 
-    `missing` names the parts that a checkpoint lacks; `family` is a key of models/families.py or empty.
+    `missing` names the parts that a checkpoint lacks; `family` is a key of models/families/ or empty.
     """
 
     kind: str
@@ -153,21 +145,13 @@ def _of_checkpoint(header: TensorHeader, text: str) -> WeightKind:
         return WeightKind("other", problem=problem, hint=FAMILY_HINT)
     if "\nconditioner.embedders.0.model." in text and "\nconditioner.embedders.1." not in text:
         return _other_family("Stable Diffusion XL's refiner")
-    family = next(
-        (
-            family
-            for family, parts in reversed(TEXT_ENCODERS.items())
-            if any(f"\n{key}" in text for key in parts.values())
-        ),
-        "",
-    )
-    if family != "sdxl" and f"\n{UNET}label_emb." in text:
+    family = family_of_tensors(text)
+    marks = FAMILY_MARKS.get(family)
+    if not (marks and marks.has_label_embedding) and f"\n{UNET}label_emb." in text:
         return _other_family("Stable unCLIP") if family else _missing("", ("text encoders",))
-    missing = (
-        tuple(part for part, key in TEXT_ENCODERS[family].items() if f"\n{key}" not in text)
-        if family
-        else ("text encoder",)
-    )
+    missing: tuple[str, ...] = ("text encoder",)
+    if marks:
+        missing = tuple(part for part, prefix in marks.text_encoders.items() if f"\n{prefix}" not in text)
     if f"\n{VAE}" not in text:
         missing += ("VAE",)
     if missing:

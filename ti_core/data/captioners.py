@@ -65,11 +65,11 @@ def make_caption_writer(
     def blip() -> Captioner:
         from ti_core.data.blip import Blip, blip_files
         from ti_core.models.device import device_state
-        from ti_core.models.warm import forget
+        from ti_core.models.warm import release_model
 
         fetch_model(blip_files(settings.blip_model, workspace), workspace, emit, stop)
         device_state()  # one that does not answer is a sentence
-        forget()  # the last training's model makes room
+        release_model()  # the last training's model makes room
         return Blip(settings, workspace)
 
     def tagger() -> Captioner:

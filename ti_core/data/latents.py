@@ -27,7 +27,8 @@ from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.device import is_out_of_memory
-from ti_core.models.stable_diffusion import StableDiffusion, size_of
+from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.stable_diffusion import StableDiffusion
 
 
 @dataclass
@@ -162,7 +163,7 @@ def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCac
         None,
         np.array(cover(image, width, height)),
         None if alpha is None else np.array(cover(alpha, width, height)),
-        size_conditioning(origin_of(path, image.size), image.size, (width, height)),
+        crop_conditioning(origin_of(path, image.size), image.size, (width, height)),
         size.keep and (width, height) != image.size,
     )
 
@@ -175,7 +176,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def size_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]:
+def crop_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]:
     """SDXL's size and crop conditioning of a picture that is cropped to `trained` size (Podell et al. 2023, sections
     2.2 and 2.3; diffusers' train_text_to_image_sdxl.py): the size of the photo before it was resized, where the crop
     begins in the resized photo, and the trained size, in px, each height first.
@@ -184,7 +185,7 @@ def size_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]
     """
     cut = origin.covering(trained, picture)
     crop = round(cut.box[0] * trained[0] / cut.box[2]), round(cut.box[1] * trained[1] / cut.box[3])
-    return size_of(*trained, cut.size, crop)
+    return size_conditioning(*trained, cut.size, crop)
 
 
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:

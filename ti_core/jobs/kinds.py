@@ -13,6 +13,7 @@ from typing import Any
 from ti_core.data.preprocess import check_preprocess, preprocess
 from ti_core.embeddings.names import known_name
 from ti_core.events import Emit, Finished, Progress
+from ti_core.models.device import DeviceMonitor
 from ti_core.painting.compare import check_compare, compare
 from ti_core.painting.txt2img import check_txt2img, txt2img
 from ti_core.runs.folder import saved_facts
@@ -36,13 +37,14 @@ class JobKind:
     `run` does the work.
 
     `check` is also told what the jobs before it in the line will have made. `uses` names the settings that say what
-    the work needs of that.
+    the work needs of that. `checks_device`: `check` also takes the `device` of the process that trains.
     """
 
     settings: type[Settings]
-    check: Callable[[Any, Workspace, Collection[str]], tuple[str, str]]
+    check: Callable[..., tuple[str, str]]
     run: Callable[[Any, Workspace, Emit, threading.Event], object]
     uses: tuple[str, ...] = ()
+    checks_device: bool = False
 
 
 def _check_create(settings: CreateSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
@@ -62,8 +64,10 @@ def _check_preprocess(settings: PreprocessSettings, workspace: Workspace, coming
     return f"Preprocess {photos[0].parent.name}", settings.destination_directory
 
 
-def _check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str]) -> tuple[str, str]:
-    check_train(settings, workspace, coming)
+def _check_train(
+    settings: TrainSettings, workspace: Workspace, coming: Collection[str], device: DeviceMonitor | None = None
+) -> tuple[str, str]:
+    check_train(settings, workspace, coming, device.latest() if device else None)
     return f"Train {known_name(settings.embedding, workspace)}", ""
 
 
@@ -96,7 +100,7 @@ def _check_compare(settings: CompareSettings, workspace: Workspace, coming: Coll
 KINDS: dict[str, JobKind] = {
     "create": JobKind(CreateSettings, _check_create, _create),
     "preprocess": JobKind(PreprocessSettings, _check_preprocess, preprocess),
-    "train": JobKind(TrainSettings, _check_train, _train, uses=("embedding", "dataset_directory")),
+    "train": JobKind(TrainSettings, _check_train, _train, uses=("embedding", "dataset_directory"), checks_device=True),
     "resume": JobKind(ResumeSettings, _check_resume, _resume),
     "compare": JobKind(CompareSettings, _check_compare, compare),
     "txt2img": JobKind(Txt2ImgSettings, _check_txt2img, txt2img),

@@ -29,7 +29,7 @@ from typing import Any
 from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Alive, Emit, Event, Finished, parse_event
 from ti_core.jobs.kinds import KINDS, JobKind
-from ti_core.models.device import DeviceState, device_state, expect_device, tell_device
+from ti_core.models.device import DeviceMonitor, DeviceState, device_state
 from ti_core.program.child import (
     ALIVE_EVERY_S,
     ANSWERS_WITHIN_S,
@@ -53,17 +53,23 @@ NOT_ANSWERED = (
 
 
 class JobProcess:
-    """The server's side. `kinds` are those of the line, but run over there; jobs come one after the other."""
+    """The server's side. `kinds` are those of the line, but run over there; jobs come one after the other. `device` is
+    what the process reports of its device.
+    """
 
     def __init__(self) -> None:
         self._number, self._told_nothing = 0, True
         self._child: _Child | None = None
         self._is_idle = threading.Event()
         self._is_idle.set()
-        expect_device()
+        self.device = DeviceMonitor(is_expected=True)
 
     def kinds(self, kinds: Mapping[str, JobKind] = KINDS) -> dict[str, JobKind]:
-        return {name: replace(kind, run=partial(self.run, name)) for name, kind in kinds.items()}
+        def over_there(name: str, kind: JobKind) -> JobKind:
+            check = partial(kind.check, device=self.device) if kind.checks_device else kind.check
+            return replace(kind, check=check, run=partial(self.run, name))
+
+        return {name: over_there(name, kind) for name, kind in kinds.items()}
 
     def run(self, kind: str, settings: Settings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
         """Do a job over there, and emit and raise here what it emits and raises there. Raises UserError if the
@@ -136,7 +142,7 @@ class JobProcess:
 
     def _started(self) -> _Child:
         if self._child is None or self._child.process.poll() is not None:
-            self._child = _Child()
+            self._child = _Child(self.device)
         return self._child
 
     def close(self) -> None:
@@ -152,7 +158,8 @@ class JobProcess:
 class _Child:
     """The process, what it has told, and when it was heard last."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: DeviceMonitor) -> None:
+        self._device = device
         self.process = start_child("ti_core.jobs.process")
         self.told: queue.Queue[Event | str] = queue.Queue()
         self.heard_at = time.monotonic()
@@ -174,7 +181,7 @@ class _Child:
             for line in self.process.stdout:
                 self.heard_at = time.monotonic()
                 try:
-                    _pass_on(line, self.told)
+                    _pass_on(line, self.told, self._device)
                 except (ValueError, TypeError):
                     traceback.print_exc()
         finally:
@@ -182,7 +189,7 @@ class _Child:
             self.told.put(DIED)
 
 
-def _pass_on(line: str, told: queue.Queue[Event | str]) -> None:
+def _pass_on(line: str, told: queue.Queue[Event | str], device: DeviceMonitor) -> None:
     """What is no JSON object was printed by something else, before the process took its output for itself. Raises
     ValueError or TypeError.
     """
@@ -193,7 +200,7 @@ def _pass_on(line: str, told: queue.Queue[Event | str]) -> None:
     if not isinstance(values, dict):
         return
     if "device" in values:
-        tell_device(DeviceState(**values["device"]) if values["device"] is not None else None)
+        device.report(DeviceState(**values["device"]) if values["device"] is not None else None)
     elif "ended" in values:
         told.put(values["ended"])
     elif not isinstance(event := parse_event(line), Alive):  # that it was heard is all that this one says

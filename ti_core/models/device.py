@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ti_core.errors import UserError
+from ti_core.models.private_torch import cpu_multiplies_bf16
 
 if TYPE_CHECKING:
     import torch
 
-_expected, _known = threading.Event(), threading.Event()
-_told: DeviceState | None = None
-
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`free_bytes` is what this program may take, with what it holds already, because a model makes room for the next.
-
-    `count` devices can train together; `half` says whether it computes in half precision of its own choice.
+    """`kind` is torch's type of the device: cuda, mps or cpu. `free_bytes` is what this program may take, with what it
+    holds already, because a model makes room for the next. `count` devices can train together; `half` says whether
+    the precision Automatic is half precision on it.
     """
 
     kind: str
@@ -32,25 +30,26 @@ class DeviceState:
     half: bool = True
 
 
-def expect_device() -> None:
-    """Somebody is loading torch, and will tell the device."""
-    _expected.set()
-
-
-def tell_device(state: DeviceState | None) -> None:
-    """What the process that trains found, for the page, which does not load torch for it; None where it does not
-    answer.
+class DeviceMonitor:
+    """The device of the process that trains, as that process reports it, for the page, which loads no torch to ask
+    for itself. Belongs to whoever starts the process (jobs/process.py), who hands it on.
     """
-    global _told
-    _told = state
-    _known.set()
 
+    def __init__(self, is_expected: bool = False) -> None:
+        """`is_expected`: somebody will report, so that it is worth waiting for."""
+        self._is_expected, self._reported = is_expected, threading.Event()
+        self._state: DeviceState | None = None
 
-def told_device(wait_s: float = 0) -> DeviceState | None:
-    """The device as it was told last; None while nobody has. Waits for the first time, if somebody is about to."""
-    if wait_s and _expected.is_set():
-        _known.wait(wait_s)
-    return _told
+    def report(self, state: DeviceState | None) -> None:
+        """Keep what was found; None where the device does not answer."""
+        self._state = state
+        self._reported.set()
+
+    def latest(self, wait_s: float = 0) -> DeviceState | None:
+        """What was reported last, None while nothing was; waits so long for the first report, if one is expected."""
+        if wait_s and self._is_expected:
+            self._reported.wait(wait_s)
+        return self._state
 
 
 def count_devices() -> int:
@@ -81,7 +80,7 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
-        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+        return torch.bfloat16 if cpu_multiplies_bf16() else None
     return torch.float16 if device.type == "mps" else None
 
 

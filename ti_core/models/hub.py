@@ -366,18 +366,19 @@ def _sha256(path: Path, meter: _Meter, stop: threading.Event) -> str:
 
 
 class _Meter:
-    """Counts what arrives and tells it five times a second, in MB, with the time that is left."""
+    """Counts the bytes that arrive and emits a Progress at most five times a second, in MB, with the seconds left."""
 
     def __init__(self, emit: Emit, total: int) -> None:
         self.emit, self.total, self.done = emit, total, 0
-        self.began, self.told = time.monotonic(), 0.0
+        self.began, self.emitted_at = time.monotonic(), 0.0
 
     def add(self, bytes: int, text: str) -> None:
+        """Count `bytes` more; `text` says what is being done."""
         self.done += bytes
         now = time.monotonic()
-        if now - self.told < 0.2 and (self.done < self.total or not bytes):
+        if now - self.emitted_at < 0.2 and (self.done < self.total or not bytes):
             return
-        self.told = now
+        self.emitted_at = now
         pace = self.done / max(now - self.began, 0.001)
         left_s = (self.total - self.done) / pace if pace > 0 else 0
         self.emit(

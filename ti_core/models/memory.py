@@ -9,6 +9,8 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import MIB, ModelFacts
 from ti_core.settings import AUTOMATIC, SWITCHES, TrainSettings
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from ti_core.models.stable_diffusion import StableDiffusion
 
 _, ON, OFF = SWITCHES
-MIB = 2**20
 TEXT_BYTES = 4
 """Text encoders are float32 whatever the precision."""
 TILE_PX = 512
@@ -34,36 +35,9 @@ the free memory.
 """
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """What of a model decides about memory.
-
-    `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward,
-    for each latent pixel, without and with gradient checkpointing; `vae_numbers` the same for decoding.
-    `prompt_bytes` is what one prompt of 77 tokens keeps.
-    """
-
-    unet_parameters: int
-    vae_parameters: int
-    encoder_parameters: int
-    kept_numbers: float
-    checkpointed_numbers: float
-    prompt_bytes: float
-    vae_numbers: float = 49_152
-    latent_factor: int = 8
-
-
-FACTS = {
-    "sd1": ModelFacts(859_520_964, 83_653_863, 123_060_480, 66_048, 25_088, 39 * MIB),
-    "sd2": ModelFacts(865_910_724, 83_653_863, 340_387_840, 66_048, 25_088, 70 * MIB),
-    "sdxl": ModelFacts(2_567_463_684, 83_653_863, 817_720_320, 128_256, 22_528, 160 * MIB),
-}
-"""Family -> facts of its full-size models (bench/memory.py, with the forwards of models/recompute.py)."""
-
-
 def memory_facts(sd: StableDiffusion) -> ModelFacts:
     """Facts of a loaded checkpoint: its own parameters, and the family's constants by the width of its networks."""
-    known = FACTS[sd.family.name]
+    known = sd.family.memory
     unet_width = sd.unet.config.block_out_channels[0] / 320
     vae_width = sd.vae.config.block_out_channels[0] / 128 * (sd.latent_factor / known.latent_factor) ** 2
     wide = sd.vae.dtype.itemsize / sd.unet.dtype.itemsize  # SDXL's autoencoder stays float32 beside a float16 UNet
@@ -85,7 +59,7 @@ def facts_by_size(checkpoint: CheckpointFacts) -> ModelFacts:
     """Facts of a checkpoint that is not loaded, by the number of its weights: those of its family, narrower by the
     root of the share.
     """
-    known = FACTS[checkpoint.family]
+    known = FAMILIES[checkpoint.family].memory
     share = checkpoint.parameters / (known.unet_parameters + known.vae_parameters + known.encoder_parameters) or 1.0
     width = share**0.5
     return ModelFacts(

@@ -47,15 +47,15 @@ def noise_schedule(file: CheckpointFile, family: Family, choice: str) -> dict[st
     Raises OSError or ValueError for a folder whose configuration cannot be read.
     """
     is_folder = file.path.is_dir()
-    said = _read(file.path if is_folder else family.configs)
-    named = str(said.get("_class_name", "")).removeprefix("Flax")
+    config = _scheduler_config(file.path if is_folder else family.configs)
+    named = str(config.get("_class_name", "")).removeprefix("Flax")
     schedule = (
         _defaults(DDPMScheduler)
         | _defaults(getattr(diffusers, named, DDPMScheduler))
-        | {key: said[key] for key in KEYS if key in said}
+        | {key: config[key] for key in KEYS if key in config}
     )
     predicts, zero = file.facts.prediction_type or "epsilon", file.facts.zero_terminal_snr
-    spaced = is_folder and zero and "timestep_spacing" in said  # for such noise, by whoever made the folder
+    spaced = is_folder and zero and "timestep_spacing" in config  # for such noise, by whoever made the folder
     if choice != AUTOMATIC:
         predicts, zero = parse_prediction(choice)
     if betas := schedule["trained_betas"]:
@@ -78,11 +78,11 @@ def trained_prediction(run: Path, sd: StableDiffusion) -> str:
     return prediction_label(predicts, zero)
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    said = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-    if not isinstance(said, dict):
+def _scheduler_config(folder: Path) -> dict[str, Any]:
+    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
         raise ValueError("its scheduler_config.json holds no settings")
-    return said
+    return config
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -92,5 +92,5 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 def alphas_cumprod(schedule: dict[str, Any]) -> Tensor:
     """float32 [timesteps] on the CPU, in 0..1 (Ho et al. 2020, eq. 4); the last is exactly 0 at zero terminal SNR."""
-    signal: Tensor = DDPMScheduler(**schedule).alphas_cumprod
-    return signal
+    cumulative: Tensor = DDPMScheduler(**schedule).alphas_cumprod
+    return cumulative

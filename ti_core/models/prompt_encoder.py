@@ -29,7 +29,7 @@ class Slot:
 
 Token = int | Slot
 Vectors = Mapping[str, Mapping[str, Tensor]]
-"""Embedding's name -> text encoder's name -> [n, width]; every text encoder of the checkpoint has its own rows."""
+"""Embedding's name -> text encoder's name -> float32 [n, width]; each text encoder of the checkpoint has its own."""
 
 
 class PromptEncoder:
@@ -68,46 +68,45 @@ class PromptEncoder:
         return pieces
 
     def encode(self, prompts: Sequence[str], vectors: Vectors, at_least: int = 1) -> Conditioning:
-        """Conditioning in one pass of each text encoder over the different prompts; shorter prompts are filled up
-        with empty chunks, and all to `at_least` so many.
+        """Conditioning of the prompts, in their order and on the model's device, in one pass of each text encoder over
+        the different ones; shorter prompts are filled up with empty chunks, and all to `at_least` so many.
 
-        Stable Diffusion 1 and 2 are told the last layer but `clip_skip` - 1, normalised. SDXL is told the last
-        layer but one of both encoders side by side, and the second encoder's own summary of the first chunk.
+        Hidden states of several text encoders lie side by side; the pooled outputs are those of the first chunk.
+        Which layer they come from is the family's (models/families/).
         """
         different = list(dict.fromkeys(prompts))
         counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
         pieces = [self.chunks(self.tokenize(prompt, counts)) for prompt in different]
         most = max(at_least, *(len(p) for p in pieces))
         chunks = [piece for p in pieces for piece in [*p, *([[]] * (most - len(p)))]]
-        hidden, pooled = [], None
-        for place, name in enumerate(self.sd.family.encoders):
+
+        hidden: list[Tensor] = []
+        pooled: list[Tensor] = []
+        for index, name in enumerate(self.sd.family.encoders):
             rows = {embedding: by_encoder[name] for embedding, by_encoder in vectors.items()}
-            words, summary = self._encode_with(place, chunks, rows)
-            hidden.append(words.reshape(len(different), -1, words.shape[-1]))
-            pooled = None if summary is None else summary.reshape(len(different), most, -1)[:, 0]
-        index = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
-        return Conditioning(torch.cat(hidden, dim=-1), pooled)[index]
+            states, outputs = self._encode_with(index, chunks, rows)
+            hidden.append(states.reshape(len(different), -1, states.shape[-1]))
+            pooled.extend(output.reshape(len(different), most, -1)[:, 0] for output in outputs)
+
+        order = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
+        return Conditioning(torch.cat(hidden, dim=-1), tuple(pooled))[order]
 
     def _encode_with(
-        self, place: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Float32 [chunks, 77, width] of one text encoder, and [chunks, width] of the one that summarises."""
-        encoder, device = self.sd.text_encoders[place], self.sd.encoder_device
-        rows = [self._row(piece, place) for piece in chunks]
+        self, index: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Of one text encoder, on the model's device: hidden states, float32 [chunks, 77, width], and pooled outputs,
+        [chunks, width] each.
+        """
+        encoder, device = self.sd.text_encoders[index], self.sd.encoder_device
+        rows = [self._row(piece, index) for piece in chunks]
         ids = torch.tensor([[token if isinstance(token, int) else 0 for token in row] for row in rows], device=device)
         with _inserted(encoder, rows, vectors):
-            out = encoder(ids, output_hidden_states=self.sd.is_sdxl or self.sd.clip_skip > 1)
-        if self.sd.is_sdxl:
-            summary = out.text_embeds.to(self.sd.device) if isinstance(encoder, CLIPTextModelWithProjection) else None
-            return out.hidden_states[-2].to(self.sd.device), summary
-        if self.sd.clip_skip == 1:
-            return out.last_hidden_state.to(self.sd.device), None
-        skipped = out.hidden_states[-min(self.sd.clip_skip, len(out.hidden_states) - 1)]
-        return encoder.final_layer_norm(skipped).to(self.sd.device), None
+            states, pooled = self.sd.family.encode(encoder, ids, self.sd.clip_skip)
+        return states.to(self.sd.device), tuple(output.to(self.sd.device) for output in pooled)
 
-    def _row(self, piece: Sequence[Token], place: int) -> list[Token]:
+    def _row(self, piece: Sequence[Token], index: int) -> list[Token]:
         """Start token, the piece, end token, padding: exactly 77."""
-        tokenizer = self.sd.tokenizers[place]
+        tokenizer = self.sd.tokenizers[index]
         row = [tokenizer.bos_token_id, *piece, tokenizer.eos_token_id]
         return row + [tokenizer.pad_token_id] * (self.chunk + 2 - len(row))
 
@@ -116,13 +115,15 @@ class PromptEncoder:
 def _inserted(
     encoder: CLIPTextModel | CLIPTextModelWithProjection, rows: list[list[Token]], vectors: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """For one pass, put the vectors at the slots of the token embedding's output."""
-    places = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
-    if not places:
+    """For one pass, put the vectors, [n, width] by embedding's name, at the slots of the token embedding's output,
+    [chunks, 77, width]; the gradient goes to them.
+    """
+    slots = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
+    if not slots:
         yield
         return
-    at = (torch.tensor([p[0] for p in places]), torch.tensor([p[1] for p in places]))
-    values = torch.stack([vectors[slot.name][slot.row] for _, _, slot in places])
+    at = (torch.tensor([i for i, _, _ in slots]), torch.tensor([j for _, j, _ in slots]))
+    values = torch.stack([vectors[slot.name][slot.row] for _, _, slot in slots])
 
     def replace_rows(module: Any, inputs: Any, output: Tensor) -> Tensor:
         return output.index_put(tuple(i.to(output.device) for i in at), values.to(output))

@@ -21,7 +21,8 @@ from PIL import Image
 from ti_core.errors import Interrupted
 from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
-from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion, size_of
+from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion
 from ti_core.settings import SAMPLERS
 
 SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -77,9 +78,8 @@ def sample_images(
         except RuntimeError as error:
             if len(part) == 1 or not is_out_of_memory(error):
                 raise
-        clear_device_cache(
-            garbage_collection=True
-        )  # outside of the handler, where the error no longer holds the tensors
+        # Outside of the handler, where the error no longer holds the tensors.
+        clear_device_cache(garbage_collection=True)
         batch = len(part) // 2
     return pictures
 
@@ -93,29 +93,36 @@ def _sample_batch(
 ) -> list[Image.Image]:
     first = requests[0]
     width, height = first.width or sd.file.size_px, first.height or sd.file.size_px
+
+    # Timesteps and noise levels of the solver.
     solver = solver_for(sd.scheduler_config, first.sampler)
     set_timesteps(solver, first.steps, sd.device)
+
+    # Noise to begin with: one generator a picture, so that a picture does not depend on how many are sampled.
     shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
-    more = (
-        {"generator": generators} if isinstance(solver, EulerAncestralDiscreteScheduler) else {}
-    )  # the only one that draws noise on its way
-    latents = (
-        torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device)
-        * solver.init_noise_sigma
-    )
-    told = _guidance(sd, requests, vectors)
-    sizes = torch.tensor([size_of(width, height)] * len(told.words), device=sd.device)
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device)
+    latents = noise * solver.init_noise_sigma
+    draws_noise = isinstance(solver, EulerAncestralDiscreteScheduler)  # the only one that does so at each step
+    more = {"generator": generators} if draws_noise else {}
+
+    # Conditioning: negative prompts, then prompts; the same size for all.
+    conditioning = _guidance(sd, requests, vectors)
+    sizes = torch.tensor([size_conditioning(width, height)] * (2 * len(requests)), device=sd.device)
+
+    # Denoise, with classifier-free guidance (Ho & Salimans 2022, eq. 6).
     for done, t in enumerate(solver.timesteps):
         if stop is not None and stop.is_set():
             raise Interrupted
         scaled = solver.scale_model_input(torch.cat([latents, latents]), t)
-        without, with_prompt = sd.predict(scaled, t, told, sizes).float().chunk(2)
+        without, with_prompt = sd.predict(scaled, t, conditioning, sizes).float().chunk(2)
         guided = without + first.cfg_scale * (with_prompt - without)
         latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
-    with sd.vae_at_work():  # one by one, because a picture takes more memory here than in the UNet
+
+    # Decode one by one, because a picture takes more memory here than in the UNet.
+    with sd.vae_at_work():
         decoded = torch.cat([_decode(sd, one, stop) for one in latents])
     pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(p) for p in pixels]
@@ -163,13 +170,11 @@ def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
 
 
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:
-    """Conditioning of all negative prompts, then of all prompts. SDXL was trained to be told zeros where there is
-    no negative prompt.
-    """
-    told = PromptEncoder(sd).encode([r.negative_prompt for r in requests] + [r.prompt for r in requests], vectors)
-    if sd.is_sdxl:
-        for i, request in enumerate(requests):
-            if not request.negative_prompt.strip():
-                for tensor in told.tensors:
-                    tensor[i] = 0
-    return told
+    """Conditioning of all negative prompts, then of all prompts."""
+    negative = [request.negative_prompt for request in requests]
+    conditioning = PromptEncoder(sd).encode([*negative, *(request.prompt for request in requests)], vectors)
+    if sd.family.zeros_for_no_prompt:
+        empty = [i for i, prompt in enumerate(negative) if not prompt.strip()]
+        for tensor in conditioning.tensors:
+            tensor[empty] = 0
+    return conditioning

@@ -25,32 +25,35 @@ TOKENS = 77
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the UNet is told: `words` float32 [prompts, 77 x chunks, width], and for SDXL `pooled` float32 [prompts,
-    width of clip_g].
+    """What the UNet is conditioned on: `hidden_states` of the text encoders, float32 [prompts, 77 x chunks, width], and
+    their `pooled` outputs, float32 [prompts, width] each, where the family has some.
     """
 
-    words: Tensor
-    pooled: Tensor | None = None
+    hidden_states: Tensor
+    pooled: tuple[Tensor, ...] = ()
 
-    def __getitem__(self, places: Sequence[int] | Tensor) -> Conditioning:
-        return Conditioning(self.words[places], None if self.pooled is None else self.pooled[places])
+    def __getitem__(self, indices: Sequence[int] | slice | Tensor) -> Conditioning:
+        """The conditioning of some of the prompts."""
+        return Conditioning(self.hidden_states[indices], tuple(tensor[indices] for tensor in self.pooled))
 
     @property
-    def tensors(self) -> list[Tensor]:
-        return [self.words] if self.pooled is None else [self.words, self.pooled]
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The hidden states, then the pooled outputs."""
+        return self.hidden_states, *self.pooled
 
     def leaf(self) -> Conditioning:
         """The same values as leaves of a new graph, which gather the gradient of many micro-batches."""
-        return Conditioning(*[tensor.detach().requires_grad_(True) for tensor in self.tensors])
+        hidden_states, *pooled = (tensor.detach().requires_grad_(True) for tensor in self.tensors)
+        return Conditioning(hidden_states, tuple(pooled))
 
     @property
     def chunks(self) -> int:
-        """How many times 77 tokens the words are."""
-        return self.words.shape[1] // TOKENS
+        """How many times 77 tokens the hidden states have."""
+        return self.hidden_states.shape[1] // TOKENS
 
     def backward(self, leaf: Conditioning, scale: float = 1.0, part: slice = slice(None)) -> None:
-        """Send the gradient that `leaf`, or a part of its prompts, gathered, divided by `scale`, back to what this
-        was made of.
+        """Send the gradient that `leaf`, or a part of its prompts, gathered, divided by `scale`, back through the
+        graph of this conditioning to the vectors.
         """
         gradients = [tensor.grad[part] / scale for tensor in leaf.tensors if tensor.grad is not None]
         assert len(gradients) == len(self.tensors), "the UNet gave no gradient to its conditioning"
@@ -59,8 +62,9 @@ class Conditioning:
 
 @dataclass
 class StableDiffusion:
-    """Networks are frozen and in eval mode; `signal` is alphas_cumprod, float32 [timesteps], on `device`; its last
-    is 0 at zero terminal SNR. `scheduler_config` holds what describes the noise (models/noise_schedule.py).
+    """Networks are frozen and in eval mode; `alphas_cumprod` is float32 [timesteps] on `device`, in 0..1 (Ho et al.
+    2020, eq. 4); its last is 0 at zero terminal SNR. `scheduler_config` holds what describes the noise
+    (models/noise_schedule.py).
 
     Tokenizers and text encoders are in the order of the family's `encoders`. `encoder_device` is the CPU when the
     text encoders had to make room.
@@ -74,7 +78,7 @@ class StableDiffusion:
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     scheduler_config: dict[str, Any]
-    signal: Tensor
+    alphas_cumprod: Tensor
     prediction_type: str
     device: torch.device
     autocast_dtype: torch.dtype | None
@@ -92,7 +96,7 @@ class StableDiffusion:
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """The words stay float32 until each layer reads them, so that their gradient is summed in float32: the
+        """The hidden states stay float32 until each layer reads them, so that their gradient is summed in float32: the
         error of a bf16 gradient was 1.12% instead of 1.26% on the Portraits model, and SDXL sums over 140 readings.
         """
         for name, module in self.unet.named_modules():
@@ -109,10 +113,6 @@ class StableDiffusion:
     def latent_factor(self) -> int:
         """Pixels to one latent."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def is_sdxl(self) -> bool:
-        return len(self.text_encoders) == 2
 
     @property
     def prediction(self) -> str:
@@ -143,19 +143,19 @@ class StableDiffusion:
         )
 
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """The UNet's output for latents [n, 4, h, w]. `sizes` [n, 6] is what SDXL is told of each picture
-        (`size_of`); others ignore it.
+        """The UNet's output [n, 4, h, w], epsilon or v, for noisy latents [n, 4, h, w] at timesteps, int64 [n] or one
+        for all. `sizes` [n, 6] are the size conditioning of each picture (models/size_conditioning.py), which some
+        families ignore.
 
         All in the precision of its weights, without autocast, which on CUDA would keep float32 copies of what goes
         into every norm: 20% more memory for the same gradient error.
         """
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
-        added = None if conditioning.pooled is None else {"text_embeds": conditioning.pooled, "time_ids": sizes}
+        added = self.family.added_conditioning(conditioning.pooled, sizes)
         unet = self.compiled_unet if self.compiled_unet is not None and torch.is_grad_enabled() else self.unet
-        return unet(
-            latents.to(self.unet.dtype), timesteps, conditioning.words, added_cond_kwargs=added, return_dict=False
-        )[0]
+        latents, hidden_states = latents.to(self.unet.dtype), conditioning.hidden_states
+        return unet(latents, timesteps, hidden_states, added_cond_kwargs=added, return_dict=False)[0]
 
     def _blank_channels(self, latents: Tensor) -> Tensor:
         """For inpainting checkpoints: the mask, 1 everywhere, and the latents of a grey picture, as nothing of the
@@ -196,7 +196,7 @@ class StableDiffusion:
             if self.vae_idles_on_cpu:
                 self.vae.to(before)
 
-    def place(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
+    def move_to_device(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
         """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work
         only, the text encoders work on the CPU.
         """
@@ -218,16 +218,3 @@ class StableDiffusion:
         self.vae_idles_on_cpu, self.encoder_device = False, self.device
         for network in (self.unet, self.vae, *self.text_encoders):
             network.to("cpu")
-
-
-def size_of(
-    width: int, height: int, original: tuple[int, int] | None = None, crop: tuple[int, int] = (0, 0)
-) -> list[int]:
-    """What SDXL is told of a picture (Podell et al. 2023, section 2.2): original height and width, top and left of
-    the crop, height and width.
-
-    Without `original` (width, height) it is a picture of its own size, as when painting.
-    """
-    original_width, original_height = original or (width, height)
-    left, top = crop
-    return [original_height, original_width, top, left, height, width]

@@ -35,7 +35,7 @@ def norms_if_known(checkpoint: str, workspace: Workspace) -> dict[str, tuple[flo
 
 @functools.lru_cache(maxsize=16)
 def _vocabulary_norms(checkpoint: str, workspace: Workspace, modified_ns: int) -> dict[str, tuple[float, int]]:
-    from ti_core.models.checkpoint import load_token_tables  # loads torch, which the page is built without
+    from ti_core.models.token_tables import load_token_tables  # loads torch, which the page is built without
 
     tables = load_token_tables(checkpoint, workspace)
     return {encoder: (float(table.norm(dim=1).mean()), table.shape[1]) for encoder, (_, table) in tables.items()}
@@ -59,7 +59,7 @@ def nearest_words(file: str, checkpoint: str, workspace: Workspace, count: int =
 
     Raises UserError if the checkpoint's vectors have another width.
     """
-    from ti_core.models.checkpoint import load_token_tables
+    from ti_core.models.token_tables import load_token_tables
 
     stored = find_stored(file, workspace)
     _norms_for(stored, vocabulary_norms(checkpoint, workspace), checkpoint)

@@ -31,7 +31,7 @@ def warm_checkpoint(
     device_state()  # one that does not answer is a sentence, before minutes of loading
     key = _key(choice, workspace, options)
     if key not in _kept:
-        forget()
+        release_model()
         _kept[key] = checkpoint.load_checkpoint(choice, workspace, options, emit)
     _kept[key].rest()
     clear_device_cache()
@@ -44,7 +44,7 @@ def _key(choice: str, workspace: Workspace, options: LoadOptions) -> Any:
     return tuple(states), options, str(device), autocast_dtype(device)
 
 
-def forget() -> None:
+def release_model() -> None:
     """Free the memory of the model that is kept, if there is one."""
     if _kept:
         _kept.clear()

@@ -32,7 +32,7 @@ def infotext(request: SampleRequest, sd: StableDiffusion, hashes: Mapping[str, s
         "Model hash": sd.hash,
         "Model": sd.name,
         "VAE": sd.other_vae,
-        "Clip skip": sd.clip_skip if sd.clip_skip > 1 and not sd.is_sdxl else "",
+        "Clip skip": sd.clip_skip if sd.clip_skip > 1 and sd.family.uses_clip_skip else "",
         "Prediction type": sd.prediction_type if sd.chosen_prediction else "",
         "Noise Schedule": "Zero Terminal SNR" if sd.zero_terminal_snr else "",
     }

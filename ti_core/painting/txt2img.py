@@ -5,28 +5,29 @@ job runs.
 from __future__ import annotations
 
 import datetime
-import math
 import random
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.embeddings.named_in import named_in
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
+from ti_core.painting.grid import picture_grid
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
 from ti_core.workspace import Workspace
 
+if TYPE_CHECKING:
+    from ti_core.models.sampler import SampleRequest
+    from ti_core.models.stable_diffusion import StableDiffusion
+
 OUTPUTS = "outputs/txt2img"
-GRID_MAX_PX = 4096
 
 
 def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
@@ -52,81 +53,78 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     check_txt2img(settings, workspace)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     from ti_core.models.checkpoint import LoadOptions
-    from ti_core.models.sampler import SampleRequest, sample_images
+    from ti_core.models.sampler import sample_images
     from ti_core.models.warm import warm_checkpoint
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    sd.place()
+    sd.move_to_device()
     named = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
-    first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
-    width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
+    requests = _requests(settings, sd)
+    first = requests[0]
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
     used = f" Embeddings: {', '.join(named.vectors)}." if named.vectors else " No embedding is named in the prompt."
-    many = f"{settings.count} picture{'s' * (settings.count > 1)} of {width}x{height}"
     emit(
         Started(
-            f"txt2img: {many}",
+            f"txt2img: {_count(settings.count)} of {first.width}x{first.height}",
             settings.count * settings.steps,
-            plan=f"{settings.sampler}, seed {first}.{used}",
+            plan=f"{settings.sampler}, seed {first.seed}.{used}",
             folder=str(folder),
         )
     )
     for sentence in (*sd.notes, *named.left_out):
         emit(Notice(sentence))
+
+    # Each picture is saved as soon as it is painted, so that Interrupt loses none.
     number, pictures, files = next_number(folder), [], []
-    told = partial(infotext, sd=sd, hashes=named.hashes)
-    first_one = SampleRequest(
+    for i, request in enumerate(requests):
+        on_step = partial(_tell_step, emit, i, settings.count)
+        try:
+            pictures.extend(sample_images(sd, [request], named.vectors, stop, on_step))
+        except Interrupted:
+            break
+        parameters = infotext(request, sd, named.hashes)
+        files.append(save_png(folder / f"{number + i:05d}-{request.seed}.png", pictures[-1], parameters))
+        emit(PreviewSaved(i + 1, str(files[-1]), settings.prompt))
+    if len(pictures) > 1:
+        parameters = infotext(first, sd, named.hashes)
+        files.append(save_png(folder / f"grid-{number:05d}.png", picture_grid(pictures), parameters))
+
+    interrupted = len(pictures) < settings.count
+    verb = f"Interrupted: {len(pictures)} of" if interrupted else "Painted"
+    saved = f" Saved in {workspace.shown(folder)}." if files else ""
+    shown = tuple(str(file) for file in files[-1:] if len(files) > 1)
+    emit(Finished(f"{verb} {_count(settings.count)}.{saved}", interrupted, shown))
+    return files
+
+
+def _requests(settings: Txt2ImgSettings, sd: StableDiffusion) -> list[SampleRequest]:
+    """One for each picture, with seeds that count on from the first; a negative seed is drawn."""
+    from ti_core.models.sampler import SampleRequest
+
+    first = settings.seed if settings.seed >= 0 else random.SystemRandom().randrange(2**32)
+    request = SampleRequest(
         settings.prompt,
         settings.negative_prompt,
         first,
         settings.steps,
         settings.cfg_scale,
-        width,
-        height,
+        settings.width or sd.file.size_px,
+        settings.height or sd.file.size_px,
         settings.sampler,
     )
-    for i in range(settings.count):
-        request = replace(first_one, seed=(first + i) % 2**32)
+    return [request, *(replace(request, seed=(first + i) % 2**32) for i in range(1, settings.count))]
 
-        def tell(done: int, total: int, i: int = i) -> None:
-            emit(Progress(f"Painting picture {i + 1} of {settings.count}", i * total + done, settings.count * total))
 
-        try:
-            pictures.extend(sample_images(sd, [request], named.vectors, stop, tell))
-        except Interrupted:
-            break
-        files.append(save_png(folder / f"{number + i:05d}-{request.seed}.png", pictures[-1], told(request)))
-        emit(PreviewSaved(i + 1, str(files[-1]), settings.prompt))
-    if len(pictures) > 1:
-        files.append(save_png(folder / f"grid-{number:05d}.png", picture_grid(pictures), told(first_one)))
-    interrupted = len(pictures) < settings.count
-    verb = f"Interrupted: {len(pictures)} of {settings.count}" if interrupted else f"Painted {len(pictures)}"
-    saved = f" Saved in {workspace.shown(folder)}." if files else ""
-    emit(
-        Finished(
-            f"{verb} picture{'s' * (settings.count > 1)}.{saved}",
-            interrupted,
-            tuple(str(f) for f in files[-1:] if len(files) > 1),
-        )
-    )
-    return files
+def _tell_step(emit: Emit, index: int, count: int, done: int, total: int) -> None:
+    """Progress over all pictures, in solver steps."""
+    emit(Progress(f"Painting picture {index + 1} of {count}", index * total + done, count * total))
+
+
+def _count(pictures: int) -> str:
+    return f"{pictures} picture{'s' * (pictures > 1)}"
 
 
 def next_number(folder: Path) -> int:
     """Pictures of a folder are numbered on, as in A1111, so that none is overwritten."""
     numbers = [int(match[1]) for path in folder.glob("*.png") if (match := re.match(r"(\d{5,})-", path.name))]
     return max(numbers, default=-1) + 1
-
-
-def picture_grid(pictures: Sequence[Image.Image]) -> Image.Image:
-    """All pictures side by side, about as many rows as columns, shrunk where it would get larger than a browser
-    likes.
-    """
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    width, height = pictures[0].size
-    grid = Image.new("RGB", (columns * width, rows * height))
-    for i, picture in enumerate(pictures):
-        grid.paste(picture, (i % columns * width, i // columns * height))
-    grid.thumbnail((GRID_MAX_PX, GRID_MAX_PX))
-    return grid

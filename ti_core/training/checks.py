@@ -11,25 +11,33 @@ from ti_core.data.images import find_images
 from ti_core.embeddings.folder import find_embedding, find_embeddings
 from ti_core.embeddings.names import known_name
 from ti_core.errors import SettingsError, UserError
-from ti_core.models.device import told_device
+from ti_core.models.device import DeviceState
 from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.settings.prompts import find_template, load_template
 from ti_core.workspace import Workspace
 
 
-def check_train(settings: TrainSettings, workspace: Workspace, coming: Collection[str] = ()) -> None:
+def check_train(
+    settings: TrainSettings, workspace: Workspace, coming: Collection[str] = (), device: DeviceState | None = None
+) -> None:
     """Everything that can be checked without opening a picture; raises SettingsError with one sentence per problem.
 
     `coming` names embeddings and dataset folders that jobs before this one will have made; they need not be there yet.
+    `device` is the one that will train, where it is known; else its GPUs are counted where the training begins.
     """
+
+    def check_devices(settings: TrainSettings, workspace: Workspace) -> None:
+        if device:
+            check_count(settings.gpus, device.count)
+
     problems = settings.problems()
     checks = (
         (_check_embedding, settings.embedding),
         (_check_dataset, settings.dataset_directory),
         (_check_template, ""),
         (_check_places, ""),
-        (_check_devices, ""),
+        (check_devices, ""),
     )
     for check, made in checks:
         try:
@@ -84,13 +92,6 @@ def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
     find_usable_checkpoint(settings.checkpoint, workspace)
     if settings.log_directory.strip():
         workspace.writable(settings.log_directory, "Log directory")
-
-
-def _check_devices(settings: TrainSettings, workspace: Workspace) -> None:
-    """As far as the number of devices is known; it is counted where the training begins."""
-    state = told_device()
-    if state:
-        check_count(settings.gpus, state.count)
 
 
 def check_count(wanted: int, there: int) -> None:

@@ -59,7 +59,7 @@ def _gradient(run: Run) -> Tensor:
     images = NoisyImages(
         clean=[clean] * count,
         noise=list(torch.randn(count, *clean.shape, generator=draw).to(sd.device)),
-        timesteps=torch.randint(0, len(sd.signal), (count,), generator=draw).to(sd.device),
+        timesteps=torch.randint(0, len(sd.alphas_cumprod), (count,), generator=draw).to(sd.device),
         sizes=torch.tensor(run.latents.sizes[:1] * count, device=sd.device),
         weight=run.latents.weight[:1] * count,
     )

@@ -43,7 +43,7 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     path = check_create(settings, workspace)
     from ti_core.embeddings.embedding import Embedding, initial_rows
     from ti_core.embeddings.formats import save_embedding
-    from ti_core.models.checkpoint import load_token_tables
+    from ti_core.models.token_tables import load_token_tables
 
     vectors, text = {}, settings.initialization_text
     for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():

@@ -165,7 +165,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     """
     sd, latents, count = run.sd, run.latents, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
-    evenly_spread = ((torch.arange(count) + 0.5) / count * len(sd.signal)).long()
+    evenly_spread = ((torch.arange(count) + 0.5) / count * len(sd.alphas_cumprod)).long()
     timesteps = evenly_spread[torch.randperm(count, generator=generator)].to(sd.device)
     clean = [latents.mean[i] for i in images]
     noisy = NoisyImages(

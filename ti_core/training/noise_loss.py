@@ -60,9 +60,9 @@ def noise_predict_loss(
     noise = torch.stack([images.noise[i] for i in batch.indices])
     weight = torch.stack([images.weight[i] for i in batch.indices])
     timesteps = images.timesteps[batch.on_device]
-    noisy = add_noise(clean, noise, timesteps, sd.signal)
+    noisy = add_noise(clean, noise, timesteps, sd.alphas_cumprod)
     prediction = sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
-    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.signal)
+    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.alphas_cumprod)
     return squared_error(prediction, target, weight)
 
 

@@ -208,7 +208,7 @@ def _plan_memory(
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
-    sd.place(fit.vae_off_device, fit.encoders_off_device)
+    sd.move_to_device(fit.vae_off_device, fit.encoders_off_device)
     if fit.gradient_checkpointing:
         sd.unet.enable_gradient_checkpointing()
     if fit.vae_slicing:

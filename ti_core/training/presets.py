@@ -16,7 +16,7 @@ from ti_core.data.preprocess import with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
-from ti_core.models.device import told_device
+from ti_core.models.device import DeviceState
 from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
 from ti_core.runs.plan import plan_run
 from ti_core.settings import PreprocessSettings, TrainSettings
@@ -181,7 +181,7 @@ PLAN_FIELDS = (
 """Settings of the Train tab that `describe_plan` reads."""
 
 
-def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
+def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:
     """What the numbers of the Train form come to, in one sentence, or what is missing for that."""
     if not settings.dataset_directory.strip():
         return "Choose a dataset directory to see what one step will look at."
@@ -203,7 +203,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings) -> str:
             " higher than them."
         )
     said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
-    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step), *said])
+    return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step, device), *said])
 
 
 def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: list[Path]) -> list[str]:
@@ -227,21 +227,20 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
     return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
 
 
-def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int) -> str:
-    """What the training needs of the device's memory, and what is free; empty until torch is loaded, which the page
-    does not wait for.
+def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int, device: DeviceState | None) -> str:
+    """What the training needs of the device's memory, and what is free; empty until the device is known, which the
+    page does not wait for.
     """
-    state = told_device()
     try:
         checkpoint = find_checkpoint(settings.checkpoint, workspace)
         checkpoint.facts.check(other_vae=True)
     except UserError:
         return ""
-    if state is None:
+    if device is None:
         return ""
     facts = facts_by_size(checkpoint.facts)
     width, height = settings.width or checkpoint.size_px, settings.height or checkpoint.size_px
-    fit = plan_fit(settings, state, facts, width, height, -(-images // max(1, settings.gpus)))
-    free = f"{state.free_bytes / 2**30:.1f} GB are free ({state.name})."
+    fit = plan_fit(settings, device, facts, width, height, -(-images // max(1, settings.gpus)))
+    free = f"{device.free_bytes / 2**30:.1f} GB are free ({device.name})."
     verdict = "" if fit.fits else " It may not fit: choose a smaller Width and Height."
     return f" It needs {fit.need.sentence()}; {free}{verdict}"

@@ -19,7 +19,8 @@ from ti_core.embeddings.formats import load_embedding, suffix_of_training
 from ti_core.embeddings.names import known_name
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
-from ti_core.models.families import FAMILIES, Family
+from ti_core.models.families import FAMILIES
+from ti_core.models.families.family import Family
 from ti_core.runs.plan import RunPlan, plan_run
 from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
 from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names

@@ -129,7 +129,7 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     sd, settings, latents = run.sd, run.settings, run.latents
     prompts = prompts_of_step(run, of_step, step)
     clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.signal))
+    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
     return NoisyImages(

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.painting.compare import Comparison, newest_comparison
+from ti_core.painting.comparison import Comparison, newest_comparison
 from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
 from ti_core.ui.desk import Desk

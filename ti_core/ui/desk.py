@@ -15,6 +15,7 @@ from ti_core.errors import UserError
 from ti_core.jobs.job import Work
 from ti_core.jobs.kinds import trained_by
 from ti_core.jobs.queue import JobQueue
+from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
 from ti_core.runs.use_step import use_step
 from ti_core.settings.option import Settings
@@ -39,6 +40,8 @@ class Desk:
     jobs: JobQueue
     allow_pickle: bool = True
     published: dict[str, Path] = field(default_factory=dict)
+    device: DeviceMonitor = field(default_factory=DeviceMonitor)
+    """What the process that trains reports of its device."""
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     """So that nobody can work out a file's address from its name."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)

@@ -9,7 +9,6 @@ import gradio as gr
 
 from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
-from ti_core.models.device import told_device
 from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
@@ -94,13 +93,15 @@ class TrainTab:
     @looks
     def gpus_field(self) -> Any:
         """The field is for computers with more than one."""
-        return gr.update(visible=(state := told_device(DEVICE_WITHIN_S)) is not None and state.count > 1)
+        state = self.desk.device.latest(DEVICE_WITHIN_S)
+        return gr.update(visible=state is not None and state.count > 1)
 
     @looks
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
-            return describe_plan(self.desk.workspace, TrainSettings.from_dict(self.form.values(given)))
+            settings = TrainSettings.from_dict(self.form.values(given))
+            return describe_plan(self.desk.workspace, settings, self.desk.device.latest())
         except UserError as error:
             return str(error)
 

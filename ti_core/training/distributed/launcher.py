@@ -21,7 +21,7 @@ from typing import Any
 from ti_core.errors import UserError
 from ti_core.events import Alive, Emit, Event, Failed, Finished, parse_event
 from ti_core.models.device import count_devices
-from ti_core.models.warm import forget
+from ti_core.models.warm import release_model
 from ti_core.program.child import ANSWERS_WITHIN_S, SAVES_WITHIN_S, end_child, start_child
 from ti_core.program.temporary_folders import temporary_folder
 from ti_core.settings import TrainSettings
@@ -46,7 +46,7 @@ def train_on_several(
 ) -> None:
     """Train on `settings.gpus` devices, or go on with the run in `run_folder`. Emits and raises as `train` does."""
     check_count(settings.gpus, count_devices())
-    forget()  # the child loads the checkpoint anew
+    release_model()  # the child loads the checkpoint anew
     with temporary_folder("launch") as folder:
         (folder / EVENTS).touch()
         (folder / JOB).write_text(

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from ti_core.data.images import open_only_known_formats
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
+from ti_core.models.device import DeviceMonitor
 from ti_core.settings import PORTRAITS
 from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.desk import Desk
@@ -70,10 +71,19 @@ class Door:
         )
 
 
-def start_page(workspace: Workspace, door: Door, jobs: JobQueue, checkpoint: str = PORTRAITS) -> gr.Blocks:
-    """Open the page and return at once; raises UserError if the port is taken."""
+def start_page(
+    workspace: Workspace,
+    door: Door,
+    jobs: JobQueue,
+    checkpoint: str = PORTRAITS,
+    device: DeviceMonitor | None = None,
+) -> gr.Blocks:
+    """Open the page and return at once; raises UserError if the port is taken. `device` is that of the process that
+    trains, if there is one.
+    """
     open_only_known_formats()
-    desk = Desk(workspace, jobs, allow_pickle=door.allow_pickle or not workspace.confined)
+    allow_pickle = door.allow_pickle or not workspace.confined
+    desk = Desk(workspace, jobs, allow_pickle, device=device or DeviceMonitor())
     blocks = Page(desk, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
     guesses = Guesses(door.logins)

@@ -1,57 +1,17 @@
-"""The families of Stable Diffusion, a table: which text encoders, and where the configs that a single file lacks
-are.
-"""
+"""CLIP's tokenizers, made of the vocabulary in assets/, for checkpoints that bring none of their own."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ti_core.workspace import ASSETS
+from transformers import CLIPTokenizer
 
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+from ti_core.models.families.family import CONFIGS, Family
 
-CONFIGS = ASSETS / "families"
-"""Configs without weights, in diffusers' layout, one folder a family; tokenizers share the vocabulary in
-`clip_vocabulary`.
-"""
 VOCABULARY = CONFIGS / "clip_vocabulary"
 """CLIP's 49,408 tokens, the same for all text encoders; tools/make_clip_vocabulary.py makes it."""
-
 CLIP_TOKENS = 49_408
-
-
-@dataclass(frozen=True)
-class Family:
-    """`encoders` names the text encoders in the order of their places in the conditioning, by the keys of embedding
-    files.
-    """
-
-    name: str
-    title: str
-    encoders: tuple[str, ...]
-
-    @property
-    def folder_suffixes(self) -> tuple[str, ...]:
-        """What diffusers puts behind text_encoder and tokenizer for each of them."""
-        return ("", "_2")[: len(self.encoders)]
-
-    @property
-    def configs(self) -> Path:
-        return CONFIGS / self.name
-
-
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family("sd1", "Stable Diffusion 1", ("clip_l",)),
-        Family("sd2", "Stable Diffusion 2", ("clip_h",)),
-        Family("sdxl", "Stable Diffusion XL", ("clip_l", "clip_g")),
-    )
-}
 
 
 def load_tokenizers(family: Family) -> tuple[CLIPTokenizer, ...]:
@@ -61,8 +21,6 @@ def load_tokenizers(family: Family) -> tuple[CLIPTokenizer, ...]:
     and a "!" in a prompt would be read as padding, id 0, where A1111 reads "!</w>", id 256. So these are better
     than a checkpoint folder's own tokenizers.
     """
-    from transformers import CLIPTokenizer
-
     tokenizers = []
     for folder in sorted(family.configs.glob("tokenizer*")):
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -76,3 +34,19 @@ def load_tokenizers(family: Family) -> tuple[CLIPTokenizer, ...]:
         f"{family.configs} has {len(tokenizers)} tokenizers for {len(family.encoders)} text encoders"
     )
     return tuple(tokenizers)
+
+
+def folder_tokenizers(path: Path, family: Family) -> tuple[CLIPTokenizer, ...]:
+    """Those of a diffusers folder, or ours if it has CLIP's vocabulary (`load_tokenizers` says why). Raises ValueError
+    or OSError.
+    """
+    tokenizers = tuple(_load_tokenizer(path / f"tokenizer{suffix}") for suffix in family.folder_suffixes)
+    return load_tokenizers(family) if all(len(tokenizer) == CLIP_TOKENS for tokenizer in tokenizers) else tokenizers
+
+
+def _load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Checked, because a missing tokenizer folder gives an empty one without a word."""
+    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) < 512 or tokenizer.model_max_length > 1024:
+        raise ValueError("its tokenizer folder is missing or incomplete")
+    return tokenizer

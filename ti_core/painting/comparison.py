@@ -1,0 +1,102 @@
+"""A finished grid of a run as it lies on disk: its pictures, and comparison.json beside them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ti_core.files import first_free, load_json, save_atomically, save_text
+from ti_core.painting.grid import labelled_grid
+from ti_core.workspace import Workspace
+
+OUTPUTS = "outputs/compare"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished grid. `cells` are the files of the pictures, one list for each row, in the order of `steps`; rows
+    are (prompt, seed).
+    """
+
+    run: str
+    name: str
+    steps: list[int]
+    best: int
+    rows: list[tuple[str, int]]
+    cells: list[list[str]]
+    grid: str
+
+
+def save_comparison(
+    run: str,
+    name: str,
+    steps: list[int],
+    best: int,
+    rows: list[tuple[str, int]],
+    pictures: Sequence[Image.Image],
+    workspace: Workspace,
+) -> Comparison:
+    """Save each picture, the labelled grid and comparison.json in a new folder of today. `pictures` go row by row, one
+    for each of `steps`; the fields are those of Comparison.
+    """
+    folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
+    table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]
+    cells = [
+        [_save(folder / f"row-{r + 1:02d}_step-{step}.png", picture) for step, picture in zip(steps, line, strict=True)]
+        for r, line in enumerate(table)
+    ]
+    columns = [_step_label(step, best) for step in steps]
+    grid = labelled_grid(table, columns, [f"{line}, seed {seed}" for line, seed in rows])
+    made = Comparison(run, name, steps, best, rows, cells, _save(folder / f"{name}-grid.png", grid))
+    save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
+    return made
+
+
+def _step_label(step: int, best: int) -> str:
+    return f"step {step}" + (" (best)" if step == best else "")
+
+
+def _new_folder(day: Path) -> Path:
+    """Numbered on, so that no comparison is overwritten."""
+    return first_free(lambda number: day / f"{number:03d}", Path.exists)
+
+
+def _save(path: Path, picture: Image.Image) -> str:
+    return str(save_atomically(path, lambda part: picture.save(part, "PNG")))
+
+
+def newest_comparison(workspace: Workspace) -> Comparison | None:
+    """The last finished grid, whoever asked for it; None if there is none or its pictures are gone."""
+    for file in sorted((workspace.root / OUTPUTS).glob("*/*/comparison.json"), reverse=True):
+        found = _kept_comparison(load_json(file))
+        if found and Path(found.grid).is_file():
+            return found
+    return None
+
+
+def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
+    """What a comparison.json says, whatever version wrote it; None for a damaged one."""
+    try:
+        known = {field.name: kept[field.name] for field in fields(Comparison)}
+        found = Comparison(**{**known, "rows": [(line, seed) for line, seed in known["rows"]]})
+        texts = [
+            found.run,
+            found.name,
+            found.grid,
+            *(line for line, _ in found.rows),
+            *(cell for row in found.cells for cell in row),
+        ]
+        numbers = [found.best, *found.steps, *(seed for _, seed in found.rows)]
+        is_whole = len(found.cells) == len(found.rows) and all(len(row) == len(found.steps) for row in found.cells)
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_sound = all(isinstance(text, str) and "\0" not in text for text in texts) and all(
+        type(number) is int for number in numbers
+    )
+    return found if is_whole and is_sound else None
