@@ -33,7 +33,7 @@ class CheckpointFacts:
     damaged. `form`: file or folder.
 
     `family`: a key of models/families.py, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8.
-    `prediction_type`: epsilon or v_prediction, empty if the file does not say; with `zero_terminal_snr` the
+    `prediction_type`: epsilon or v_prediction, empty where nothing in the file tells; with `zero_terminal_snr` the
     last timestep is pure noise (Lin et al. 2023). `latent_factor` is how many times the sides of a picture are
     those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can
