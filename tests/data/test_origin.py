@@ -14,7 +14,7 @@ from tests.conftest import Recorder
 from tests.data.conftest import ASTRONAUT
 from tests.models.tiny_families import SIZE_PX, save_folder
 from ti_core.data.dataset import scan_dataset
-from ti_core.data.latents import PictureSize, encode_images, crop_conditioning
+from ti_core.data.latents import PictureSize, crop_conditioning, encode_images
 from ti_core.data.origin import KEY, Origin, look_at, origin_of, parse_origin
 from ti_core.data.preprocess import preprocess
 from ti_core.models.checkpoint import load_checkpoint

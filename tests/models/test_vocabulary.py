@@ -9,7 +9,7 @@ from tests.conftest import TINY
 from tests.embeddings.stored import put
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.models.checkpoint import load_token_tables
+from ti_core.models.token_tables import load_token_tables
 from ti_core.models.vocabulary import nearest_words, repair_norm, vocabulary_norms
 from ti_core.workspace import Workspace
 

@@ -226,9 +226,8 @@ def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, i
     """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque pixels count,
     transparent ones do not.
 
-    As in A1111 1.10.1 (textual_inversion/dataset.py: PersonalizedBase), the least opaque pixel has weight 0. What
-    differs is row T13 of docs/parity.md: no alpha, an opaque or an empty one means weight 1 everywhere (A1111 divides 0
-    by 0), and height and width are not interchanged.
+    Reference 2.7, mended: no alpha, an opaque or an empty one means weight 1 everywhere (A1111 divides 0 by 0), and
+    sizes that are not square stay in order. As there, the least opaque place has weight 0.
     """
     ones = torch.ones(1, *latent_size)
     if alpha is None:

@@ -155,8 +155,10 @@ def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
 
 
 def clip_gradient(run: Run, step: int) -> None:
-    """Limit the gradient of the whole update by its own schedule (docs/parity.md, T3): the true gradient, where A1111
-    1.10.1 clips it while it is still multiplied by its loss scale of about 65,536.
+    """Limit the gradient of the whole update by its own schedule.
+
+    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so;
+    this is the true one.
     """
     mode = run.settings.clip_grad_mode
     if mode == "disabled":
