@@ -16,8 +16,8 @@ import types
 
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Progress
-from ti_core.jobs.kinds import JobKind
-from ti_core.jobs.queue import process as job_process
+from ti_core.jobs import process as job_process
+from ti_core.jobs.kind import JobKind
 from ti_core.models.device import DeviceState
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace

@@ -21,13 +21,14 @@ from tests.training.test_loop import anna, rows_of, settings_for
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import Interrupted
 from ti_core.events import Alive, Event, Finished, Notice, Progress, StepDone
+from ti_core.jobs import process as job_process
 from ti_core.jobs.job import Job
 from ti_core.jobs.process import DIED, NOT_ANSWERED, JobProcess
 from ti_core.jobs.queue import JobQueue
-from ti_core.jobs.queue import process as job_process
+from ti_core.jobs.view import snapshot
 from ti_core.models.device import told_device
 from ti_core.program.child import start_child
-from ti_core.settings import CreateSettings
+from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import REPOSITORY, Workspace
 
 LONG = {"steps": 100_000, "image_every": 0, "save_every": 5}
@@ -47,7 +48,7 @@ def process() -> Iterator[JobProcess]:
 def jobs(process: JobProcess, workspace: Workspace) -> Iterator[JobQueue]:
     jobs = JobQueue(workspace, process.kinds())
     yield jobs
-    for job in [*jobs.running(), *jobs.line()]:
+    for job in [*jobs.running(), *jobs.waiting()]:
         jobs.cancel(job.id)
     last = jobs.submit(
         "x", "last", lambda emit, stop: None
@@ -65,13 +66,13 @@ def wait_until(happened: Callable[[], object], what: str) -> None:
 
 
 def trained(jobs: JobQueue, **changes: object) -> Job:
-    return jobs.order("train", settings_for(**changes).to_dict())
+    return jobs.order("train", settings_for(**changes))
 
 
 def test_a_job_over_there_tells_and_leaves_what_it_does_here(
     jobs: JobQueue, process: JobProcess, workspace: Workspace, dataset: Path
 ) -> None:
-    create = jobs.order("create", CreateSettings(name="anna", checkpoint=TINY, vectors=2).to_dict())
+    create = jobs.order("create", CreateSettings(name="anna", checkpoint=TINY, vectors=2))
     jobs.wait_for(create, 300)
     job = jobs.wait_for(trained(jobs, steps=4), 300)
     assert create.state == job.state == "finished", job.text
@@ -122,7 +123,7 @@ def test_a_photo_whose_name_is_no_utf8_is_a_photo(jobs: JobQueue, workspace: Wor
     Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / os.fsdecode(b"M\xfcller.png"))
     job = jobs.order(
         "preprocess",
-        {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64},
+        PreprocessSettings(source_directory="photos", destination_directory="datasets/anna", width=64, height=64),
     )
     assert jobs.wait_for(job, 300).state == "finished", job.text
 
@@ -270,7 +271,7 @@ def test_the_line_goes_on_after_a_job_that_did_not_answer(
     )
     wait_until(lambda: first.text.startswith("pid") and first.alive_at, "the job began")
     first.news_at = first.alive_at = time.monotonic() - 45  # the stopped process changes neither
-    assert (jobs.snapshot()["quiet_s"], jobs.snapshot()["answers"]) == (40, False)
+    assert (snapshot(jobs)["quiet_s"], snapshot(jobs)["answers"]) == (40, False)
     jobs.interrupt()
     assert jobs.wait_for(first, 60).state == "interrupted" and first.text == NOT_ANSWERED
     assert jobs.wait_for(second, 60).state == "finished"
@@ -315,9 +316,9 @@ def test_the_signals_of_a_shutdown_leave_the_saving_to_the_server(
 SERVER = """
 import sys, threading
 from pathlib import Path
-from ti_core.jobs.queue import process as job_process
+from ti_core.jobs import process as job_process
 from ti_core.program.child import start_child
-from ti_core.settings import CreateSettings
+from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import Workspace
 job_process.start_child = lambda module: start_child("tests.difficult_child", "none")
 tell = lambda event: print(getattr(event, "text", ""), flush=True)

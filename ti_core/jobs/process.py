@@ -28,7 +28,8 @@ from typing import Any
 
 from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Alive, Emit, Event, Finished, parse_event
-from ti_core.jobs.kinds import KINDS, JobKind
+from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kinds import KINDS
 from ti_core.models.device import DeviceState, device_state, expect_device, tell_device
 from ti_core.program.child import (
     ALIVE_EVERY_S,
