@@ -15,7 +15,8 @@ import time
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
-from ti_core.program.child import SAVES_WITHIN_S, shown_command
+from ti_core.program.child import shown_command
+from ti_core.program.conversation import SAVES_WITHIN_S
 from ti_core.program.signals import asked_to_end
 from ti_core.program.temporary_folders import clear_left_over, temporary_folder
 from ti_core.program.terminal import clean_terminal
