@@ -31,6 +31,7 @@ class Txt2ImgSettings(Settings):
         " plain text here.",
         placeholder="a photo of anna-01, smiling",
         required=True,
+        positional=True,
     )
     negative_prompt: str = option(
         "",
@@ -104,6 +105,7 @@ class CompareSettings(Settings):
         "dropdown",
         "Choose a training whose copies are to be compared. The newest is the first of the list.",
         required=True,
+        positional=True,
     )
     steps: str = option(
         "all",

@@ -14,7 +14,7 @@ from ti_core.checkpoints.library import find_checkpoint
 from ti_core.errors import UserError
 from ti_core.jobs.kinds import KINDS
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
-from ti_core.training.presets import PLAN_FIELDS, PREPROCESS_PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
+from ti_core.training.presets import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
@@ -270,10 +270,9 @@ class Page:
         )
 
     def _wire_forms(self) -> None:
-        for tab, names in ((self.train, PLAN_FIELDS), (self.preprocess, PREPROCESS_PLAN_FIELDS)):
-            widgets = tab.form.widgets
+        for tab in (self.train, self.preprocess):
             gr.on(
-                [widgets[name].change for name in names],
+                [tab.form.widgets[name].change for name in tab.form.settings.names("changes_plan")],
                 tab.described,
                 tab.form.components,
                 tab.plan,

@@ -21,8 +21,6 @@ from ti_core.settings import TrainSettings
 from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
-SILENT = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
-
 
 class Together:
     """This process among those of the training. Where it is the only one, nothing is sent and nothing differs."""
@@ -95,4 +93,4 @@ class Together:
         held = ExitStack()
         atexit.register(held.close)
         folder = held.enter_context(temporary_folder("helper"))
-        return replace(settings, **SILENT), replace(inputs, log_directory=folder)  # type: ignore[arg-type]
+        return replace(settings, **settings.other_rank_values()), replace(inputs, log_directory=folder)
