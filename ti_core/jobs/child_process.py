@@ -36,6 +36,7 @@ class _Orders:
         threading.Thread(target=self._read, daemon=True).start()
 
     def stop_of(self, number: int) -> threading.Event:
+        """What is set when the job of this number is to stop."""
         return self._stops.setdefault(number, threading.Event())
 
     def _read(self) -> None:

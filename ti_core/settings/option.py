@@ -1,5 +1,5 @@
-"""What an option is, and what all settings can do: defaults, JSON both ways, checks that report every problem at
-once.
+"""What an option is, and what all settings can do: defaults, JSON both ways, checks that report every problem at once,
+and the lists that follow from the declarations.
 """
 
 from __future__ import annotations

@@ -314,6 +314,7 @@ class PreprocessSettings(Settings):
     checkpoint: str = checkpoint_option()
 
     def problems(self) -> list[str]:
+        """Those of each value, and bounds that exclude each other."""
         return super().problems() + self.bound_problems()
 
     def bound_problems(self) -> list[str]:

@@ -473,6 +473,7 @@ class TrainSettings(Settings):
     clip_skip: int = clip_skip_option()
 
     def problems(self) -> list[str]:
+        """Those of each value, and schedules, expressions and prompts that cannot be used."""
         found = super().problems()
         schedules = [("learning_rate", self.learning_rate)] if self.learning_rate.strip() else []
         if self.clip_grad_mode != "disabled":

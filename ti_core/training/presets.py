@@ -75,6 +75,7 @@ def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def check_preset(preset: str) -> None:
+    """Raise UserError if there is no such preset."""
     if preset not in PRESETS:
         raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
 
