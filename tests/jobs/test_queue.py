@@ -151,3 +151,12 @@ def test_work_without_news_is_told_and_whether_it_is_heard(tmp_path: Path) -> No
     job.stop.set()
     assert (jobs.wait_for(job, 60).state, snapshot(jobs)["quiet_s"]) == ("finished", 0)
     jobs.close()
+
+
+def test_every_kind_says_what_it_does_and_names_nothing_twice() -> None:
+    assert all(kind.help and not kind.help.endswith(".") for kind in KINDS.values())
+    for names in ([kind.verb for kind in KINDS.values()], [kind.api_name for kind in KINDS.values()]):
+        assert len(set(names)) == len(names) and all(names)
+    for kind in KINDS.values():
+        assert set(kind.uses) <= set(kind.settings.options())
+    assert [name for name, kind in KINDS.items() if kind.trains] == ["train", "resume"]

@@ -20,7 +20,11 @@ from ti_core.runs.folder import find_runs
 from ti_core.ui.desk import Desk
 from ti_core.ui.server.roles import looks, who
 
-ORDERS = {kind.api_name: (name, f"Put a job into the line of jobs: {kind.help}.") for name, kind in KINDS.items()}
+ORDERS = {
+    kind.api_name: (name, f"Put a job into the line of jobs: {kind.help}.")
+    for name, kind in KINDS.items()
+    if kind.api_name
+}
 """Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
 SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result", "quiet_s", "answers")
 

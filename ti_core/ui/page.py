@@ -96,7 +96,7 @@ class Page:
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
             self.message_of = {  # by the kind of the job that answers there
-                **{name: getattr(self, kind.tab).message for name, kind in KINDS.items()},
+                **{name: getattr(self, kind.tab).message for name, kind in KINDS.items() if kind.tab},
                 "embeddings": self.embeddings.message,
                 "download": self.model.message,
             }
@@ -227,7 +227,7 @@ class Page:
 
     def _wire_interrupts(self) -> None:
         for tab in (self.preprocess, self.train, self.compare, self.txt2img):
-            kinds = [name for name, kind in KINDS.items() if getattr(self, kind.tab) is tab]
+            kinds = [name for name, kind in KINDS.items() if kind.tab and getattr(self, kind.tab) is tab]
             stopping = self._interrupting(tab.message, kinds)
             tab.interrupt.click(stopping, None, tab.message, **DIRECT).then(None, None, None, js=POLL_NOW)
 
