@@ -26,12 +26,14 @@ import sys, time
 from pathlib import Path
 from ti_core.jobs.process import JobProcess
 from ti_core.jobs.queue import JobQueue
+from ti_core.settings import TrainSettings
 from ti_core.workspace import Workspace
 began = time.perf_counter()
 jobs = JobQueue(Workspace(Path(sys.argv[1])), JobProcess().kinds())
 for name in ("cold", "warm"):
-    job = jobs.order("train", {"embedding": name, "dataset_directory": sys.argv[2], "steps": 2,
-                               "template_file": sys.argv[3], "image_every": 0, "batch_size": 4})
+    settings = TrainSettings(embedding=name, dataset_directory=sys.argv[2], steps=2, template_file=sys.argv[3],
+                             image_every=0, batch_size=4)
+    job = jobs.order("train", settings)
     while not job.curve and not job.has_ended:
         time.sleep(0.005)
     print(time.perf_counter() - began)

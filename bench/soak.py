@@ -53,7 +53,7 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
     from ti_core.jobs.kinds import KINDS
     from ti_core.jobs.process import JobProcess
     from ti_core.jobs.queue import JobQueue
-    from ti_core.settings import CreateSettings
+    from ti_core.settings import CreateSettings, TrainSettings
     from ti_core.training.create import create_embedding
     from ti_core.ui.server.server import Door, start_page
     from ti_core.workspace import Workspace
@@ -84,13 +84,16 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
     jobs = JobQueue(workspace, {**kinds, "train": replace(kinds["train"], run=timed if trains else idle)})
     door = Door(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
     start_page(workspace, door, jobs)
-    values = {
-        "embedding": "anna",
-        "dataset_directory": "assets/sample_photos/anna",
-        "template_file": "subject.txt",
-        "steps": 10_000_000,
-    }
-    jobs.order("train", {**values, "batch_size": 1, "image_every": 200, "preview_steps": 4, "save_every": 500})
+    settings = TrainSettings(
+        embedding="anna",
+        dataset_directory="assets/sample_photos/anna",
+        template_file="subject.txt",
+        steps=10_000_000,
+        image_every=200,
+        preview_steps=4,
+        save_every=500,
+    )
+    jobs.order("train", settings)
     print("ready", flush=True)
     time.sleep(minutes * 60 + 600)  # the parent ends it earlier
 

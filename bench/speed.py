@@ -44,8 +44,8 @@ from ti_core.checkpoints.facts import SIZES_PX
 from ti_core.data.dataset import Example
 from ti_core.data.latents import Latents
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.folder import NamedIn
 from ti_core.embeddings.formats import save_embedding
+from ti_core.embeddings.named_in import NamedIn
 from ti_core.models.device import device_state
 from ti_core.models.families import FAMILIES
 from ti_core.models.memory import memory_facts, plan_fit

@@ -1,5 +1,5 @@
-"""A process that does jobs, as `ti_core.jobs.process` is one, without torch and with the faults that a real one can
-have.
+"""A process that does jobs, as `ti_core.jobs.child_process` is one, without torch and with the faults that a real one
+can have.
 
 `python -m tests.difficult_child FAULT`; what a job does is said by the name in its settings.
 """
@@ -16,9 +16,10 @@ import types
 
 from ti_core.errors import Interrupted
 from ti_core.events import Emit, Finished, Progress
-from ti_core.jobs.kinds import JobKind
-from ti_core.jobs.queue import process as job_process
+from ti_core.jobs import child_process
+from ti_core.jobs.kind import JobKind
 from ti_core.models.device import DeviceState
+from ti_core.program import conversation
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace
 
@@ -45,8 +46,8 @@ def do(settings: CreateSettings, workspace: Workspace, emit: Emit, stop: threadi
 
 def main(fault: str) -> None:
     sys.modules["ti_core.training.loop"] = types.ModuleType("torch takes seconds")
-    job_process.KINDS = {"create": JobKind(CreateSettings, lambda *_: ("", ""), do)}
-    job_process.ALIVE_EVERY_S = 0.2
+    child_process.KINDS = {"create": JobKind(CreateSettings, lambda *_: ("", ""), do)}
+    conversation.ALIVE_EVERY_S = 0.2
     asked = 0
 
     def device_state() -> DeviceState:
@@ -60,8 +61,8 @@ def main(fault: str) -> None:
             raise SystemExit(3)
         return WORKING
 
-    job_process.device_state = device_state
-    job_process.main()
+    child_process.device_state = device_state
+    child_process.main()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import time
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
-from ti_core.program.child import SAVES_WITHIN_S, shown_command
+from ti_core.program.child import shown_command
+from ti_core.program.conversation import SAVES_WITHIN_S
 from ti_core.program.signals import asked_to_end
 from ti_core.program.temporary_folders import clear_left_over, temporary_folder
 from ti_core.program.terminal import clean_terminal
@@ -31,6 +32,7 @@ PATIENCE_S = 10.0
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags of app.py."""
     parser = argparse.ArgumentParser(
         description="Textual Inversion in the browser: create an embedding, preprocess photos, train."
     )
@@ -70,6 +72,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serve the page until somebody ends it; returns the exit status."""
     clean_terminal()
     options = parse_arguments(arguments)
     try:
@@ -126,68 +129,90 @@ def _checkpoint_at_the_start(choice: str, workspace: Workspace) -> str:
     return workspace.shown(found.path)
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
+@dataclasses.dataclass(frozen=True)
+class Logins:
+    """Who may train and who may look; empty names where nobody needs a login."""
+
+    user: str
+    password: str
+    look_user: str
+    look_password: str
+
+    def warn_of_short_passwords(self) -> None:
+        """For pages that strangers can reach."""
+        pairs = ((self.user, self.password), (self.look_user, self.look_password))
+        if short := [name for name, secret in pairs if secret and len(secret) < SHORT_PASSWORD]:
+            print(
+                f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use"
+                f" {SHORT_PASSWORD} characters or more.",
+                flush=True,
+            )
+
+
+def _checked_logins(options: argparse.Namespace) -> Logins:
+    """The logins of the flags. Raises UserError for flags that cannot be."""
     if not 0 < options.port < 65536:
         raise UserError(
             f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860."
         )
-    user, password = _login("--auth", options.auth)
-    look_user, look_password = _login("--auth-look", options.auth_look)
-    if look_user and look_user == user:
+    logins = Logins(*_login("--auth", options.auth), *_login("--auth-look", options.auth_look))
+    if logins.look_user and logins.look_user == logins.user:
         raise UserError(
-            f"--auth and --auth-look name the same user '{user}'.", "Give the one who may look another name."
+            f"--auth and --auth-look name the same user '{logins.user}'.", "Give the one who may look another name."
         )
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise UserError(
             "--mcp needs a package that is not installed.",
             f'Install it with: {shown_command("pip install")} "gradio[mcp]==6.31.0"',
         )
-    open_to_others = bool(
-        options.share or options.listen or user or look_user
-    )  # a login is made for somebody else, by whatever way they come
+    return logins
+
+
+def _prepare_gradio(workspace: Workspace, open_to_others: bool) -> None:
+    """Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the
+    system's folder.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    clear_left_over(UPLOADS)  # of a shared page that was killed, also when this one is not shared
+    uploads = _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads")
+    os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
+    logins = _checked_logins(options)
+    # a login is made for somebody else, by whatever way they come
+    open_to_others = bool(options.share or options.listen or logins.user or logins.look_user)
     workspace = open_workspace(options, confined=open_to_others)
     if not workspace.root.is_dir():
         raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
     checkpoint = _checkpoint_at_the_start(options.ckpt, workspace)
 
-    # Before gradio is imported: no telemetry, no look for newer versions, uploads beside the work and not in the
-    # system's folder.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    clear_left_over(UPLOADS)  # of a shared page that was killed, also when this one is not shared
-    os.environ.setdefault(
-        "GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads")
-    )
+    _prepare_gradio(workspace, open_to_others)
     from ti_core.jobs.process import JobProcess
     from ti_core.ui.server.server import Door, open_public_link, start_page
 
-    if open_to_others and not user:
-        user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
-        print(f"Login for this page: {user} / {password}", flush=True)
-    short = [
-        name
-        for name, secret in ((user, password), (look_user, look_password))
-        if secret and len(secret) < SHORT_PASSWORD
-    ]
-    if short and (options.share or options.listen):
-        print(
-            f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use"
-            f" {SHORT_PASSWORD} characters or more.",
-            flush=True,
-        )
+    # who may come in
+    if open_to_others and not logins.user:
+        logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))
+        print(f"Login for this page: {logins.user} / {logins.password}", flush=True)
+    if options.share or options.listen:
+        logins.warn_of_short_passwords()
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
+
+    # the queue begins nothing before the page is open
     process = JobProcess()
     jobs = JobQueue(workspace, process.kinds(), is_paused=True)
     door = Door(
         options.port,
         options.listen,
         options.share,
-        user,
-        password,
-        look_user,
-        look_password,
+        logins.user,
+        logins.password,
+        logins.look_user,
+        logins.look_password,
         options.allow_pickle,
         token,
     )

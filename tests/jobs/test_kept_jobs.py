@@ -22,8 +22,11 @@ from tests.jobs.test_store import WAITING, WaitSettings, _check, order, titles, 
 from tests.test_fuzz import ANYTHING
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Started, StepDone
-from ti_core.jobs.kinds import JobKind
-from ti_core.jobs.queue import KEPT_JOBS, KEPT_RESUMABLE, SHOWN_ENDED, JobQueue
+from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kinds import RESUME, TRAIN
+from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.table import KEPT_JOBS, KEPT_RESUMABLE
+from ti_core.jobs.view import SHOWN_ENDED, Cursor, queue_rows, snapshot
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import ResumeSettings
 from ti_core.ui.desk import Desk
@@ -57,10 +60,10 @@ def _resume(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: th
     emit(Started("Training on", 9, folder=str(workspace.root / settings.run_folder)))
 
 
-KINDS = {
+TRAINING = {
     **WAITING,
-    "train": JobKind(WaitSettings, _check, _train),
-    "resume": JobKind(ResumeSettings, _check_resume, _resume),
+    "train": JobKind(WaitSettings, _check, _train, run_of=TRAIN.run_of),
+    "resume": JobKind(ResumeSettings, _check_resume, _resume, repeatable=False, run_of=RESUME.run_of),
 }
 Opened = Callable[..., JobQueue]
 
@@ -73,7 +76,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     def start(**more: Any) -> JobQueue:
         for queue in queues:
             queue.close()
-        queues.append(JobQueue(Workspace(tmp_path), KINDS, **more))
+        queues.append(JobQueue(Workspace(tmp_path), TRAINING, **more))
         return queues[-1]
 
     yield start
@@ -167,16 +170,16 @@ def test_a_field_of_the_wrong_kind_is_told_and_the_rest_is_used(
     jobs = opened()
     assert jobs.wait_for(jobs.get("good"), 60).state == "finished"  # type: ignore[arg-type]
     bad = jobs.wait_for(jobs.get("bad"), 60)  # type: ignore[arg-type]
-    assert bad.state == "finished" and bad.settings == {"name": "bad", "quick": True}
+    assert bad.state == "finished" and bad.settings == WaitSettings("bad", True)
     assert (isinstance(value, str) and field == "folder") or f"'{field}'" in all_text(jobs, "bad")
-    json.dumps(jobs.snapshot(), allow_nan=False)
+    json.dumps(snapshot(jobs), allow_nan=False)
 
 
 def test_a_state_that_is_not_known_begins_nothing(opened: Opened, tmp_path: Path) -> None:
     for number, state in enumerate(("paused", 5, None, ...)):
         write(tmp_path, f"x{number}", state=state)
     jobs = opened()
-    assert not jobs.line() and all(row["state"] == "interrupted" for row in jobs.rows())
+    assert not jobs.waiting() and all(row["state"] == "interrupted" for row in queue_rows(jobs))
     assert "'state'" in all_text(jobs, "x0")
 
 
@@ -194,10 +197,10 @@ def test_damaged_settings_wait_for_somebody_to_look_at_them(opened: Opened, tmp_
     write(tmp_path, "bad", settings=damaged)
     jobs = opened()
     job = jobs.get("bad")
-    assert job and job.state == "failed" and "Again" in job.text and not jobs.line()
+    assert job and job.state == "failed" and "Again" in job.text and not jobs.waiting()
     if isinstance(damaged, dict):
         assert "Quick: 'yes' is not true or false" in all_text(jobs, "bad")
-        assert jobs.again("bad").settings == {"name": "bad", "quick": False}
+        assert jobs.again("bad").settings == WaitSettings("bad")
 
 
 def test_a_kind_of_another_version_is_shown_and_kept_as_it_is(opened: Opened, tmp_path: Path) -> None:
@@ -208,7 +211,7 @@ def test_a_kind_of_another_version_is_shown_and_kept_as_it_is(opened: Opened, tm
     for number in range(KEPT_JOBS + 2):
         (made,) = order(jobs, str(number), quick=True)
         assert jobs.wait_for(jobs.get(made), 60).state == "finished"  # type: ignore[arg-type]
-    rows = {row["id"]: row for row in jobs.rows()}
+    rows = {row["id"]: row for row in queue_rows(jobs)}
     assert rows["far"]["state"] == rows["odd"]["state"] == "foreign"
     assert (rows["far"]["title"], rows["far"]["again"], rows["far"]["resume"]) == ("Train a hypernetwork", False, None)
     assert "'hypernetwork'" in all_text(jobs, "far")
@@ -238,7 +241,7 @@ def test_a_file_that_cannot_be_read_is_told_in_the_terminal_and_left_alone(
         (tmp_path / "jobs" / f"{name}.json").write_bytes(content)
     (tmp_path / "jobs" / "folder.json").mkdir()
     jobs = opened()
-    assert [row["id"] for row in jobs.rows()] == ["good"]
+    assert [row["id"] for row in queue_rows(jobs)] == ["good"]
     told = capsys.readouterr().out
     assert (
         all(name in told for name in ("half", "deep", "deeper", "list", "empty", "bytes", "long", "copy", "folder"))
@@ -262,9 +265,9 @@ def check_damage(folder: Path, cases: int) -> None:
     def one(changes: dict[str, Any], cut: float | None) -> None:
         text = write(folder, "bad", **changes).read_bytes()
         bad.write_bytes(text if cut is None else text[: int(len(text) * cut)])
-        jobs = JobQueue(workspace, KINDS, is_paused=True)
+        jobs = JobQueue(workspace, TRAINING, is_paused=True)
         try:
-            assert [job.id for job in jobs.line() if job.id != "bad"] == ["good"]
+            assert [job.id for job in jobs.waiting() if job.id != "bad"] == ["good"]
             json.dumps(view(Desk(workspace, jobs), {}, AT_THIS_COMPUTER))
             assert bad.exists()
         finally:
@@ -304,8 +307,8 @@ def test_files_of_an_older_version_keep_their_order(opened: Opened, tmp_path: Pa
     write(tmp_path, "ended", order=..., place=1.7e9, state="finished")
     jobs = opened(is_paused=True)
     order(jobs, "new")
-    assert titles(jobs) == ["first", "second", "third", "new"] and not any(job.notices for job in jobs.line())
-    assert jobs.rows()[-1]["id"] == "ended"
+    assert titles(jobs) == ["first", "second", "third", "new"] and not any(job.notices for job in jobs.waiting())
+    assert queue_rows(jobs)[-1]["id"] == "ended"
 
 
 def test_what_a_job_needs_comes_before_it_whatever_its_file_says(opened: Opened, tmp_path: Path) -> None:
@@ -343,7 +346,7 @@ def test_the_oldest_jobs_are_forgotten_and_the_newest_is_shown_in_the_order_of_t
         write(tmp_path, f"n{number:02d}", order=100 - number, state="finished")
     jobs = opened(is_paused=True)
     assert jobs.shown_job().id == "n00"  # type: ignore[union-attr]
-    assert [row["id"] for row in jobs.rows()] == [f"n{number:02d}" for number in range(SHOWN_ENDED)]
+    assert [row["id"] for row in queue_rows(jobs)] == [f"n{number:02d}" for number in range(SHOWN_ENDED)]
     jobs.begin()
     (made,) = order(jobs, "new", quick=True)
     assert jobs.wait_for(jobs.get(made), 60).state == "finished"  # type: ignore[arg-type]
@@ -360,22 +363,22 @@ def test_what_ended_last_is_shown_first_whenever_it_was_ordered(opened: Opened) 
     jobs.cancel(long_one)
     jobs.wait_for(jobs.get(long_one), 60)  # type: ignore[arg-type]
     newest_first = [long_one, *reversed(others)][:SHOWN_ENDED]
-    assert [row["id"] for row in jobs.rows()] == newest_first
+    assert [row["id"] for row in queue_rows(jobs)] == newest_first
     jobs = opened()
-    assert [row["id"] for row in jobs.rows()] == newest_first and jobs.shown_job().id == long_one  # type: ignore[union-attr]
+    assert [row["id"] for row in queue_rows(jobs)] == newest_first and jobs.shown_job().id == long_one  # type: ignore[union-attr]
 
 
 # ---- what can be resumed
 
 
 def interrupt_a_training(jobs: JobQueue, name: str) -> str:
-    job = jobs.wait_for(jobs.order("train", {"name": name}), 60)
+    job = jobs.wait_for(jobs.order("train", WaitSettings(name)), 60)
     assert job.state == "interrupted", job.text
     return job.id
 
 
 def resumable(jobs: JobQueue) -> list[str]:
-    return [row["id"] for row in jobs.rows() if row["resume"] is not None]
+    return [row["id"] for row in queue_rows(jobs) if row["resume"] is not None]
 
 
 def test_what_can_be_resumed_stays_in_the_list(opened: Opened) -> None:
@@ -386,7 +389,7 @@ def test_what_can_be_resumed_stays_in_the_list(opened: Opened) -> None:
         (made,) = order(jobs, str(number), quick=True)
         jobs.wait_for(jobs.get(made), 60)  # type: ignore[arg-type]
         assert resumable(jobs) == [training]
-    assert len(jobs.rows()) == SHOWN_ENDED + 1
+    assert len(queue_rows(jobs)) == SHOWN_ENDED + 1
     assert resumable(opened()) == [training]
 
 
@@ -427,11 +430,11 @@ def test_even_what_can_be_resumed_has_a_limit_and_what_falls_out_is_told(opened:
 def test_a_viewer_knows_a_version_again_whole_and_no_other_servers(opened: Opened, tmp_path: Path) -> None:
     jobs = opened(is_paused=True)
     order(jobs, "a")
-    seen = jobs.snapshot()["version"]
+    seen = snapshot(jobs)["version"]
     shown = view(Desk(Workspace(tmp_path), jobs), {"version": str(seen)}, AT_THIS_COMPUTER)
     assert "line" not in shown and shown["version"] == seen
     jobs = opened(is_paused=True)
-    assert "line" in jobs.snapshot(version=seen) and jobs.snapshot()["version"] != seen
+    assert "line" in snapshot(jobs, Cursor(version=seen)) and snapshot(jobs)["version"] != seen
 
 
 def test_what_is_asked_for_by_no_text_is_not_there(opened: Opened) -> None:
@@ -443,7 +446,7 @@ def test_what_is_asked_for_by_no_text_is_not_there(opened: Opened) -> None:
 
 
 def test_a_line_that_is_closed_leaves_no_thread(tmp_path: Path) -> None:
-    jobs = JobQueue(Workspace(tmp_path), KINDS)
+    jobs = JobQueue(Workspace(tmp_path), TRAINING)
     (made,) = order(jobs, "a")
     wait_until_runs(jobs, made)
     jobs.cancel(made)

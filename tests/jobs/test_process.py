@@ -20,14 +20,15 @@ from tests.conftest import TINY
 from tests.training.test_loop import anna, rows_of, settings_for
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import Interrupted
-from ti_core.events import Alive, Event, Finished, Notice, Progress, StepDone
+from ti_core.events import Alive, Event, Finished, Progress, StepDone
 from ti_core.jobs import process as job_process
 from ti_core.jobs.job import Job
-from ti_core.jobs.process import DIED, NOT_ANSWERED, JobProcess
+from ti_core.jobs.process import NOT_ANSWERED, JobProcess
 from ti_core.jobs.queue import JobQueue
-from ti_core.models.device import DeviceMonitor
+from ti_core.jobs.view import snapshot
+from ti_core.program import conversation
 from ti_core.program.child import start_child
-from ti_core.settings import CreateSettings
+from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import REPOSITORY, Workspace
 
 LONG = {"steps": 100_000, "image_every": 0, "save_every": 5}
@@ -47,7 +48,7 @@ def process() -> Iterator[JobProcess]:
 def jobs(process: JobProcess, workspace: Workspace) -> Iterator[JobQueue]:
     jobs = JobQueue(workspace, process.kinds())
     yield jobs
-    for job in [*jobs.running(), *jobs.line()]:
+    for job in [*jobs.running(), *jobs.waiting()]:
         jobs.cancel(job.id)
     last = jobs.submit(
         "x", "last", lambda emit, stop: None
@@ -65,13 +66,13 @@ def wait_until(happened: Callable[[], object], what: str) -> None:
 
 
 def trained(jobs: JobQueue, **changes: object) -> Job:
-    return jobs.order("train", settings_for(**changes).to_dict())
+    return jobs.order("train", settings_for(**changes))
 
 
 def test_a_job_over_there_tells_and_leaves_what_it_does_here(
     jobs: JobQueue, process: JobProcess, workspace: Workspace, dataset: Path
 ) -> None:
-    create = jobs.order("create", CreateSettings(name="anna", checkpoint=TINY, vectors=2).to_dict())
+    create = jobs.order("create", CreateSettings(name="anna", checkpoint=TINY, vectors=2))
     jobs.wait_for(create, 300)
     job = jobs.wait_for(trained(jobs, steps=4), 300)
     assert create.state == job.state == "finished", job.text
@@ -122,7 +123,7 @@ def test_a_photo_whose_name_is_no_utf8_is_a_photo(jobs: JobQueue, workspace: Wor
     Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / os.fsdecode(b"M\xfcller.png"))
     job = jobs.order(
         "preprocess",
-        {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64},
+        PreprocessSettings(source_directory="photos", destination_directory="datasets/anna", width=64, height=64),
     )
     assert jobs.wait_for(job, 300).state == "finished", job.text
 
@@ -141,29 +142,6 @@ def test_a_watcher_that_fails_leaves_nothing_for_the_next_job(
     assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2]
 
 
-def test_a_foreign_line_is_ignored_an_event_that_cannot_be_read_is_shown_and_both_hide_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [
-        "5",
-        "[]",
-        "{no json",
-        '{"event": "Unheard"}',
-        '{"device": {"color": "red"}}',
-        Notice("on").to_json(),
-        '{"ended": ""}',
-    ]
-    printed = b"M\xfcller\n" + "".join(f"{line}\n" for line in lines).encode()
-    code = f"import os; os.write(1, {printed!r})"
-    monkeypatch.setattr(
-        job_process, "start_child", lambda module: start_child("timeit", "-n1", "-r1", code)
-    )  # a module that runs a line of code
-    told = job_process._Child(DeviceMonitor()).told
-    assert [told.get(timeout=60) for _ in range(3)] == [Notice("on"), "", DIED]
-    shown = capsys.readouterr().err
-    assert 'Not an event: {"event": "Unheard"}' in shown and "'color'" in shown and "no json" not in shown
-
-
 # ---- a process that does not do what it should, without torch (difficult_child.py)
 
 
@@ -172,8 +150,8 @@ def difficult(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobPr
     """A server's side whose process has the given fault. It is heard every 0.2 s, and given up after 3 s without
     that.
     """
-    monkeypatch.setattr(job_process, "ALIVE_EVERY_S", 0.2)
-    monkeypatch.setattr(job_process, "ANSWERS_WITHIN_S", 3.0)
+    monkeypatch.setattr(conversation, "ALIVE_EVERY_S", 0.2)
+    monkeypatch.setattr(conversation, "ANSWERS_WITHIN_S", 3.0)
     made: list[JobProcess] = []
 
     def make(fault: str) -> JobProcess:
@@ -270,7 +248,7 @@ def test_the_line_goes_on_after_a_job_that_did_not_answer(
     )
     wait_until(lambda: first.text.startswith("pid") and first.alive_at, "the job began")
     first.news_at = first.alive_at = time.monotonic() - 45  # the stopped process changes neither
-    assert (jobs.snapshot()["quiet_s"], jobs.snapshot()["answers"]) == (40, False)
+    assert (snapshot(jobs)["quiet_s"], snapshot(jobs)["answers"]) == (40, False)
     jobs.interrupt()
     assert jobs.wait_for(first, 60).state == "interrupted" and first.text == NOT_ANSWERED
     assert jobs.wait_for(second, 60).state == "finished"
@@ -283,7 +261,7 @@ def test_a_long_computation_is_heard_and_may_save_for_longer_than_a_dead_one(
     process = difficult("none")
     job = Watcher(process, "long", workspace)
     wait_until(lambda: sum(isinstance(event, Alive) for event in job.events) > 3, "it is heard while it computes")
-    monkeypatch.setattr(job_process, "ANSWERS_WITHIN_S", 0.7)  # it saves for 1 s, but is heard every 0.2 s
+    monkeypatch.setattr(conversation, "ANSWERS_WITHIN_S", 0.7)  # it saves for 1 s, but is heard every 0.2 s
     job.stop.set()
     assert job.ended().told()[-1] == Finished("saved", interrupted=True)
 
@@ -294,7 +272,7 @@ def test_what_is_heard_but_never_stops_is_ended_after_the_longest_time(
     process = difficult("none")
     job = Watcher(process, "deaf", workspace)
     job.pid()
-    monkeypatch.setattr(job_process, "SAVES_WITHIN_S", 1.0)
+    monkeypatch.setattr(conversation, "SAVES_WITHIN_S", 1.0)
     job.stop.set()
     assert job.ended().told()[-1] == Finished(NOT_ANSWERED, interrupted=True)
 
@@ -316,9 +294,9 @@ SERVER = """
 import sys, threading
 from pathlib import Path
 from ti_core.jobs import process as job_process
-from ti_core.models.device import DeviceMonitor
+from ti_core.program import conversation
 from ti_core.program.child import start_child
-from ti_core.settings import CreateSettings
+from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import Workspace
 job_process.start_child = lambda module: start_child("tests.difficult_child", "none")
 tell = lambda event: print(getattr(event, "text", ""), flush=True)

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from tests.conftest import TINY
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Alive, EmbeddingSaved, Emit, Finished, PreviewSaved, Started, StepDone
-from ti_core.jobs.job import CHART_POINTS
+from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.queue import JobQueue
-from ti_core.settings import CreateSettings
+from ti_core.jobs.view import CHART_POINTS, Cursor, queue_rows, snapshot
+from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
 
@@ -30,19 +32,19 @@ def steps(count: int) -> object:
 def test_a_viewer_who_comes_late_sees_everything_and_then_only_what_is_new(tmp_path: Path) -> None:
     jobs = JobQueue(Workspace(tmp_path))
     job = jobs.wait_for(jobs.submit("train", "anna", steps(30)))
-    first = jobs.snapshot()
+    first = snapshot(jobs)
     assert (first["state"], first["done"], first["total"], first["plan"]) == ("finished", 30, 30, "a plan")
     assert [row[0] for row in first["curve"]] == list(range(1, 31))
     assert [row[0] for row in first["previews"]] == [10, 20, 30]
-    again = jobs.snapshot(job.id, first["curve_next"], len(first["previews"]))
+    again = snapshot(jobs, Cursor(job.id, first["curve_next"], len(first["previews"])))
     assert (again["curve"], again["previews"]) == ([], [])
-    assert jobs.snapshot("another job", 30, 3)["previews"] == first["previews"]
+    assert snapshot(jobs, Cursor("another job", 30, 3))["previews"] == first["previews"]
 
 
 def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point(tmp_path: Path) -> None:
     jobs = JobQueue(Workspace(tmp_path))
     jobs.wait_for(jobs.submit("train", "anna", steps(20_000)))
-    view = jobs.snapshot()
+    view = snapshot(jobs)
     assert len(view["curve"]) <= 2 * CHART_POINTS
     assert view["curve"][-1][0] == view["curve_next"] == 20_000
 
@@ -57,9 +59,9 @@ def test_a_failure_never_reads_as_finished_and_the_worker_lives_on(tmp_path: Pat
         raise ZeroDivisionError("boom")
 
     assert jobs.wait_for(jobs.submit("train", "a", wrong)).state == "failed"
-    assert "does not exist. Choose another." in jobs.snapshot()["text"]
+    assert "does not exist. Choose another." in snapshot(jobs)["text"]
     assert jobs.wait_for(jobs.submit("train", "b", broken)).state == "failed"
-    assert "ZeroDivisionError: boom" in jobs.snapshot()["text"]
+    assert "ZeroDivisionError: boom" in snapshot(jobs)["text"]
     assert jobs.wait_for(jobs.submit("train", "c", steps(1))).state == "finished"
 
 
@@ -75,7 +77,7 @@ def test_interrupt_stops_the_running_job_and_the_next_one_starts(tmp_path: Path)
 
     first, second = jobs.submit("train", "first", endless), jobs.submit("train", "second", steps(1))
     assert running.wait(120)
-    assert [job.title for job in jobs.line()] == ["second"]
+    assert [job.title for job in jobs.waiting()] == ["second"]
     assert "first" in jobs.interrupt()
     assert (jobs.wait_for(first).state, jobs.wait_for(second).state) == ("interrupted", "finished")
     assert jobs.interrupt() == "Nothing is running."
@@ -92,8 +94,8 @@ def test_what_is_no_checkpoint_is_refused_before_a_job_is_made(workspace: Worksp
     }
     jobs = JobQueue(workspace, is_paused=True)
     with pytest.raises(UserError, match=r"half\.safetensors.*web page"):
-        jobs.order(kind, {**values[kind], "checkpoint": "half"})
-    assert not jobs.rows()
+        jobs.order(kind, KINDS[kind].settings.from_dict({**values[kind], "checkpoint": "half"}))
+    assert not queue_rows(jobs)
     jobs.close()
 
 
@@ -116,12 +118,12 @@ def test_interrupt_of_one_kind_leaves_another_kinds_work_alone(tmp_path: Path) -
 def test_the_same_training_is_not_put_into_the_line_twice(workspace: Workspace, dataset: Path) -> None:
     create_embedding(CreateSettings(name="anna", checkpoint=TINY), workspace)
     jobs = JobQueue(workspace, is_paused=True)
-    values = {"embedding": "anna", "dataset_directory": "datasets/anna", "checkpoint": TINY, "steps": 5}
-    jobs.order("train", values)
+    settings = TrainSettings(embedding="anna", dataset_directory="datasets/anna", checkpoint=TINY, steps=5)
+    jobs.order("train", settings)
     with pytest.raises(UserError, match="in the line of jobs already"):
-        jobs.order("train", values)
-    jobs.order("train", {**values, "steps": 6})
-    assert len(jobs.line()) == 2
+        jobs.order("train", settings)
+    jobs.order("train", replace(settings, steps=6))
+    assert len(jobs.waiting()) == 2
     jobs.close()
 
 
@@ -134,18 +136,27 @@ def test_work_without_news_is_told_and_whether_it_is_heard(tmp_path: Path) -> No
 
     def shown(news_s: float, alive_s: float | None) -> tuple[object, object]:
         job.news_at, job.alive_at = now - news_s, 0.0 if alive_s is None else now - alive_s
-        seen = jobs.snapshot()
+        seen = snapshot(jobs)
         return seen["quiet_s"], seen["answers"]
 
     assert shown(10, 1) == (0, True)
     assert shown(45, 1) == (40, True)  # a long computation
     assert shown(45, 45) == (40, False)  # stopped, or in a regular expression without end
     assert shown(45, None) == (40, True)  # work inside the server says no such thing
-    version = jobs.snapshot()["version"]
+    version = snapshot(jobs)["version"]
     job.saved_at = -1e9
-    jobs._emit(job, Alive())
-    assert jobs.snapshot()["version"] == version, "nobody has to draw the line again for that"
+    jobs.worker.emit(job, Alive())
+    assert snapshot(jobs)["version"] == version, "nobody has to draw the line again for that"
     assert shown(45, 1) == (40, True)
     job.stop.set()
-    assert (jobs.wait_for(job, 60).state, jobs.snapshot()["quiet_s"]) == ("finished", 0)
+    assert (jobs.wait_for(job, 60).state, snapshot(jobs)["quiet_s"]) == ("finished", 0)
     jobs.close()
+
+
+def test_every_kind_says_what_it_does_and_names_nothing_twice() -> None:
+    assert all(kind.help and not kind.help.endswith(".") for kind in KINDS.values())
+    for names in ([kind.verb for kind in KINDS.values()], [kind.api_name for kind in KINDS.values()]):
+        assert len(set(names)) == len(names) and all(names)
+    for kind in KINDS.values():
+        assert set(kind.uses) <= set(kind.settings.options())
+    assert [name for name, kind in KINDS.items() if kind.trains] == ["train", "resume"]

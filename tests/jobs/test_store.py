@@ -1,4 +1,4 @@
-"""The line of jobs: reordered, cancelled, cloned, and there again after the server was killed."""
+"""The queue of jobs: reordered, cancelled, cloned, and there again after the server was killed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from safetensors.torch import save_file
 
 from ti_core.errors import Interrupted, SettingsError, UserError
 from ti_core.events import Emit, StepDone
-from ti_core.jobs.kinds import KINDS, JobKind, trained_by
-from ti_core.jobs.queue import KEPT_JOBS, JobQueue
+from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kinds import KINDS
+from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.table import KEPT_JOBS
+from ti_core.jobs.view import Cursor, queue_rows, snapshot
 from ti_core.runs.folder import RunFolder
-from ti_core.settings import CreateSettings
+from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings
 from ti_core.settings.option import Settings, option
 from ti_core.workspace import REPOSITORY, Workspace
 
@@ -50,11 +53,11 @@ WAITING = {"wait": JobKind(WaitSettings, _check, _wait)}
 
 
 def order(jobs: JobQueue, *names: str, **more: object) -> list[str]:
-    return [jobs.order("wait", {"name": name, **more}, "anna").id for name in names]
+    return [jobs.order("wait", WaitSettings.from_dict({"name": name, **more}), "anna").id for name in names]
 
 
 def titles(jobs: JobQueue) -> list[str]:
-    return [job.title.removeprefix("Wait for ") for job in jobs.line()]
+    return [job.title.removeprefix("Wait for ") for job in jobs.waiting()]
 
 
 @pytest.fixture
@@ -89,11 +92,11 @@ def test_waiting_jobs_are_moved_up_cancelled_and_cloned_with_their_settings(jobs
     assert "next already" in jobs.move_up(b)
     assert "Cancelled" in jobs.cancel(d) and titles(jobs) == ["b", "c"]
     again = jobs.again(d, "boris")
-    assert (again.settings, again.owner, titles(jobs)) == ({"name": "d", "quick": False}, "boris", ["b", "c", "d"])
+    assert (again.settings, again.owner, titles(jobs)) == (WaitSettings("d"), "boris", ["b", "c", "d"])
     assert "Stopping" in jobs.cancel(first)
     assert jobs.wait_for(jobs.get(first)).state == "interrupted"  # type: ignore[arg-type]
     assert "ended already" in jobs.cancel(first)
-    rows = [(row["title"], row["state"]) for row in jobs.rows()]
+    rows = [(row["title"], row["state"]) for row in queue_rows(jobs)]
     assert ("Wait for d", "cancelled") in rows and ("Wait for a", "interrupted") in rows
     for call in (jobs.move_up, jobs.cancel, jobs.again, jobs.resume):
         with pytest.raises(UserError, match="There is no job 'nothing'"):
@@ -106,19 +109,22 @@ def test_settings_that_cannot_work_never_get_into_the_line(jobs: JobQueue) -> No
     with pytest.raises(UserError, match="Name is empty"):
         order(jobs, "")
     with pytest.raises(UserError, match="no job called 'rm'"):
-        jobs.order("rm", {})
-    assert not jobs.rows()
+        jobs.order("rm", WaitSettings())
+    assert not queue_rows(jobs)
 
 
 def test_the_line_comes_only_when_it_changed(jobs: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ti_core.jobs.queue.SAVE_EVERY_S", 1e9)
+    monkeypatch.setattr("ti_core.jobs.worker.SAVE_EVERY_S", 1e9)
     (first,) = order(jobs, "a")
     wait_until_runs(jobs, first)
-    seen = jobs.snapshot()
+    seen = snapshot(jobs)
     assert [row["id"] for row in seen["line"]] == [first]
-    assert "line" not in jobs.snapshot(version=seen["version"])
+    assert "line" not in snapshot(jobs, Cursor(version=seen["version"]))
     order(jobs, "b")
-    assert [row["title"] for row in jobs.snapshot(version=seen["version"])["line"]] == ["Wait for a", "Wait for b"]
+    assert [row["title"] for row in snapshot(jobs, Cursor(version=seen["version"]))["line"]] == [
+        "Wait for a",
+        "Wait for b",
+    ]
 
 
 def test_a_second_server_in_the_same_workspace_is_refused_and_the_next_one_after_it_is_not(tmp_path: Path) -> None:
@@ -152,7 +158,7 @@ def test_after_kill_9_the_line_is_there_the_running_job_is_interrupted_and_the_o
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
     jobs = JobQueue(Workspace(tmp_path), WAITING)
-    rows = {row["title"]: row for row in jobs.rows()}
+    rows = {row["title"]: row for row in queue_rows(jobs)}
     assert (rows["Wait for a"]["state"], rows["Wait for a"]["owner"], rows["Wait for a"]["again"]) == (
         "interrupted",
         "anna",
@@ -176,7 +182,11 @@ def test_files_of_jobs_that_cannot_be_used_are_left_as_they_are(tmp_path: Path) 
     for number, text in enumerate(texts):
         (tmp_path / "jobs" / f"x{number}.json").write_text(text)
     jobs = JobQueue(Workspace(tmp_path), WAITING)
-    assert {row["id"]: row["state"] for row in jobs.rows()} == {"x2": "foreign", "x3": "interrupted", "x4": "foreign"}
+    assert {row["id"]: row["state"] for row in queue_rows(jobs)} == {
+        "x2": "foreign",
+        "x3": "interrupted",
+        "x4": "foreign",
+    }
     assert [(tmp_path / "jobs" / f"x{number}.json").read_text() for number in range(len(texts))] == list(texts)
 
 
@@ -202,7 +212,7 @@ def test_a_disk_that_takes_no_job_file_does_not_stop_the_job(jobs: JobQueue, mon
 
 def test_a_real_kind_runs_from_its_settings_alone(workspace: Workspace) -> None:
     jobs = JobQueue(workspace)
-    job = jobs.wait_for(jobs.order("create", CreateSettings(name="anna", checkpoint="tiny").to_dict()), 60)
+    job = jobs.wait_for(jobs.order("create", CreateSettings(name="anna", checkpoint="tiny")), 60)
     assert (job.state, job.result, job.title) == ("finished", "anna", "Create embedding anna")
     assert (workspace.embeddings / "anna.pt").is_file()
     assert set(KINDS) >= {"create", "preprocess", "train", "resume", "txt2img"}
@@ -213,25 +223,25 @@ def test_create_preprocess_and_train_wait_in_one_line(workspace: Workspace, tmp_
     photos.mkdir()
     Image.new("RGB", (40, 40), (200, 30, 30)).save(photos / "a.png")
     jobs = JobQueue(workspace, {**KINDS, **WAITING})
-    train = {
-        "embedding": "anna",
-        "dataset_directory": "datasets/anna",
-        "template_file": "subject.txt",
-        "checkpoint": "tiny",
-        "steps": 1,
-        "image_every": 0,
-    }
+    train = TrainSettings(
+        embedding="anna",
+        dataset_directory="datasets/anna",
+        template_file="subject.txt",
+        checkpoint="tiny",
+        steps=1,
+        image_every=0,
+    )
     with pytest.raises(SettingsError, match="'anna' does not exist"):
         jobs.order("train", train)
     (first,) = order(jobs, "a")
     wait_until_runs(jobs, first)
-    jobs.order("create", {"name": "anna", "checkpoint": "tiny"})
+    jobs.order("create", CreateSettings(name="anna", checkpoint="tiny"))
     jobs.order(
         "preprocess",
-        {"source_directory": "photos", "destination_directory": "datasets/anna", "width": 64, "height": 64},
+        PreprocessSettings(source_directory="photos", destination_directory="datasets/anna", width=64, height=64),
     )
     trained = jobs.order("train", train)
-    assert "Moved up" in jobs.move_up(jobs.line()[1].id)
+    assert "Moved up" in jobs.move_up(jobs.waiting()[1].id)
     with pytest.raises(UserError, match="'Train anna' needs what 'Create embedding anna' makes"):
         jobs.move_up(trained.id)
     jobs.cancel(first)
@@ -241,15 +251,15 @@ def test_create_preprocess_and_train_wait_in_one_line(workspace: Workspace, tmp_
 def test_what_needs_a_job_that_came_to_nothing_is_not_begun(workspace: Workspace, dataset: Path) -> None:
     jobs = JobQueue(workspace, {**KINDS, **WAITING})
     (first,) = order(jobs, "a")
-    made = jobs.order("create", {"name": "anna", "checkpoint": "tiny"})
-    train = {
-        "embedding": "anna",
-        "dataset_directory": "datasets/anna",
-        "template_file": "subject.txt",
-        "checkpoint": "tiny",
-        "steps": 1,
-        "image_every": 0,
-    }
+    made = jobs.order("create", CreateSettings(name="anna", checkpoint="tiny"))
+    train = TrainSettings(
+        embedding="anna",
+        dataset_directory="datasets/anna",
+        template_file="subject.txt",
+        checkpoint="tiny",
+        steps=1,
+        image_every=0,
+    )
     trained = jobs.order("train", train)
     jobs.cancel(made.id)
     jobs.cancel(first)
@@ -283,11 +293,12 @@ def test_a_job_is_known_by_the_embedding_that_it_trains(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "anna-2", "anna")
     run.save_settings({})
     save_file({"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata={"step": "1", "name": "anna", "suffix": ".pt"})
-    assert trained_by("train", {"embedding": " an/na "}, "", workspace) == "anna"
-    assert trained_by("train", {"embedding": "berta"}, str(run.root), workspace) == "anna"
-    assert trained_by("resume", {"run_folder": "runs/anna-2"}, "", workspace) == "anna"
-    assert (
-        trained_by("compare", {"run": "runs/anna-2"}, str(run.root), workspace)
-        == trained_by("train", {}, "", workspace)
-        == ""
-    )
+
+    def trained(kind: str, settings: Settings | None, folder: str = "") -> str:
+        return KINDS[kind].trained_embedding(settings, folder, workspace)
+
+    assert trained("train", TrainSettings(embedding=" an/na ")) == "anna"
+    assert trained("train", TrainSettings(embedding="berta"), str(run.root)) == "anna"
+    assert trained("resume", ResumeSettings("runs/anna-2")) == "anna"
+    assert trained("compare", CompareSettings("runs/anna-2"), str(run.root)) == ""
+    assert trained("train", TrainSettings()) == trained("resume", None) == ""

@@ -3,6 +3,8 @@ import pytest
 from ti_core.errors import SettingsError, shown_number
 from ti_core.runs.plan import plan_run
 from ti_core.settings import CompareSettings, CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.settings.option import Settings
+from ti_core.training.presets import PRESETS
 
 GOOD = {"embedding": "anna", "dataset_directory": "datasets/anna"}
 
@@ -205,3 +207,35 @@ def test_damaged_settings_are_told_and_the_rest_used(written: object) -> None:
     )
     assert kept.wrong and kept.settings.steps == TrainSettings().steps
     assert kept.settings.embedding == ("anna" if isinstance(written, dict) else "")
+
+
+def test_groups_hold_every_option_once_and_in_order() -> None:
+    for settings in (CreateSettings, PreprocessSettings, TrainSettings):
+        assert [name for names in settings.grouped().values() for name in names] == list(settings.options())
+    titles = [group.title if group else "" for group in TrainSettings.grouped()]
+    assert titles[0] == "" and titles[-1] == "Memory" and len(titles) == len(set(titles))
+
+
+@pytest.mark.parametrize("settings", [CreateSettings, PreprocessSettings, TrainSettings])
+def test_what_is_shown_with_a_switch_names_one(settings: type[Settings]) -> None:
+    defaults = settings.defaults()
+    assert all(type(defaults[settings.options()[name].shown_with]) is bool for name in settings.names("shown_with"))
+
+
+def test_what_a_preset_sets_is_reset_by_the_others() -> None:
+    """Else the form would depend on which preset was chosen before."""
+    differing = {name for values in PRESETS.values() for name in values}
+    assert differing <= TrainSettings.reset_values().keys()
+    assert not {"width", "height", "preview_steps", "checkpoint"} & TrainSettings.reset_values().keys()
+
+
+def test_helping_processes_neither_paint_nor_save() -> None:
+    names = ["image_every", "save_every", "csv_every", "tensorboard", "evaluate_every"]
+    assert TrainSettings.other_rank_values() == {**dict.fromkeys(names, 0), "tensorboard": False}
+
+
+def test_the_sign_of_an_evaluation_stays_as_older_runs_have_it() -> None:
+    settings = TrainSettings(**GOOD, seed=7, alpha_as_weight=True, precision="float32")
+    assert settings.evaluation_values() == [7, True, "float32"]
+    ranks = sorted(option.evaluation_field for option in TrainSettings.options().values() if option.evaluation_field)
+    assert ranks == list(range(1, len(ranks) + 1))

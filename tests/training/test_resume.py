@@ -25,6 +25,7 @@ from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
 from ti_core.events import Finished, Notice, Started, StepDone
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.view import queue_rows
 from ti_core.runs.folder import RunFolder, saved_step
 from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import loop, run_state
@@ -149,15 +150,15 @@ def test_resume_needs_neither_the_embeddings_file_nor_as_many_cards(
 def test_an_interrupted_training_that_went_on_as_a_training_is_not_resumed(workspace: Workspace, anna: Path) -> None:
     """Its last step may be another one by now, and the file in use too."""
     jobs = JobQueue(workspace)
-    first = jobs.order("train", settings_for(steps=100_000, image_every=0, save_every=0).to_dict())
+    first = jobs.order("train", settings_for(steps=100_000, image_every=0, save_every=0))
     while len(first.curve) < 3:
         time.sleep(0.02)
     jobs.interrupt()
-    assert jobs.wait_for(first, 60).state == "interrupted" and jobs.rows()[0]["resume"]
+    assert jobs.wait_for(first, 60).state == "interrupted" and queue_rows(jobs)[0]["resume"]
     at = load_embedding(anna).step
-    again = jobs.order("train", settings_for(steps=(at or 0) + 2, image_every=0, save_every=0).to_dict())
+    again = jobs.order("train", settings_for(steps=(at or 0) + 2, image_every=0, save_every=0))
     assert jobs.wait_for(again, 60).state == "finished"
-    assert all(row["resume"] is None for row in jobs.rows())
+    assert all(row["resume"] is None for row in queue_rows(jobs))
     jobs.close()
 
 
@@ -328,14 +329,14 @@ def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, ann
     unbroken = rows_of(anna)
     anew(workspace)
     jobs = JobQueue(Workspace(workspace.root, confined=True))
-    job = jobs.order("train", settings_for(steps=200, image_every=0, save_every=0).to_dict(), "anna")
+    job = jobs.order("train", settings_for(steps=200, image_every=0, save_every=0), "anna")
     while len(job.curve) < 3 and not job.has_ended:
         time.sleep(0.002)
     jobs.cancel(job.id)
     assert jobs.wait_for(job, 60).state == "interrupted"
-    row = jobs.rows()[0]
+    row = queue_rows(jobs)[0]
     assert row["resume"] == job.done
     resumed = jobs.wait_for(jobs.resume(job.id, "boris"), 60)
     assert (resumed.state, resumed.owner) == ("finished", "boris")
     assert torch.equal(rows_of(anna), unbroken)
-    assert all(row["resume"] is None for row in jobs.rows())
+    assert all(row["resume"] is None for row in queue_rows(jobs))

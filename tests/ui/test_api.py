@@ -17,6 +17,7 @@ from tests.conftest import TINY
 from tests.ui.journey import ANSWER_S, free_port
 from ti_core.embeddings.formats import load_embedding
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.view import queue_rows
 from ti_core.ui.a1111_api import _settings
 from ti_core.ui.server.server import Door, start_page
 from ti_core.workspace import Workspace
@@ -86,7 +87,7 @@ def test_a_mistake_of_a_program_is_the_same_sentence_as_on_the_page(served: Serv
     ):
         with pytest.raises(AppError, match=part):
             call(**values, api_name=f"/{name}")
-    assert not served.jobs.rows()
+    assert not queue_rows(served.jobs)
 
 
 def test_only_plain_names_are_public(served: Served) -> None:
@@ -254,7 +255,7 @@ def test_a1111s_addresses_want_name_and_password_and_no_foreign_page(served: Ser
             timeout=ANSWER_S,
         ).json()["info"]
     )
-    assert not served.jobs.rows()
+    assert not queue_rows(served.jobs)
 
 
 def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_scripts(served: Served) -> None:
@@ -269,7 +270,7 @@ def test_a_training_that_is_interrupted_before_its_first_file_is_told_to_a1111s_
 
     caller = threading.Thread(target=train)
     caller.start()
-    while not (line := served.jobs.line()):
+    while not (line := served.jobs.waiting()):
         time.sleep(0.05)
     line[0].stop.set()
     before.stop.set()

@@ -16,7 +16,7 @@ from ti_core.models.device import DeviceState
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import create_embedding
-from ti_core.training.presets import PLAN_FIELDS, describe_plan
+from ti_core.training.presets import describe_plan
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
@@ -79,7 +79,7 @@ def test_every_field_that_the_plan_reads_makes_it_anew() -> None:
 
     watched = Watched(embedding="anna", dataset_directory=SHOWN_SAMPLE_PHOTOS + "/anna")
     describe_plan(Workspace(REPOSITORY), watched, DeviceState("cuda", "GeForce", 8 * 2**30))
-    assert looked == set(PLAN_FIELDS)
+    assert looked == set(TrainSettings.names("changes_plan"))
 
 
 def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_says_so(

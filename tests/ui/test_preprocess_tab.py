@@ -12,7 +12,6 @@ from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
-from ti_core.ui.preprocess_tab import SHOWN_WITH
 from ti_core.workspace import Workspace
 
 
@@ -28,7 +27,7 @@ def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path)
     page = Page(Desk(workspace, JobQueue(workspace)))
     page.build()
     widgets = page.preprocess.form.widgets
-    for checkbox, names in SHOWN_WITH.items():
+    for checkbox, names in PreprocessSettings.switched().items():
         groups = {id(group_of(widgets[name])): group_of(widgets[name]) for name in names}
         (group,) = groups.values()
         assert isinstance(group, gr.Group) and not group.visible and group.elem_id == f"preprocess_{checkbox}_fields"
@@ -58,6 +57,5 @@ def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broke
 
 def test_a1111s_sub_groups_hold_its_fields_13_to_24() -> None:
     names = list(PreprocessSettings.options())
-    assert [name for box in ("split_oversized", "focal_crop", "auto_sized_crop") for name in SHOWN_WITH[box]] == names[
-        12:24
-    ]
+    boxes = PreprocessSettings.switched()
+    assert [n for box in ("split_oversized", "focal_crop", "auto_sized_crop") for n in boxes[box]] == names[12:24]

@@ -13,7 +13,7 @@ from ti_core.checkpoints.library import CheckpointFile
 from ti_core.data.picture_checks import CARTOONS_ONLY
 from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings
-from ti_core.training.presets import GUIDE, PREPROCESS_PLAN_FIELDS, describe_preprocess, preset_values, sample_recipe
+from ti_core.training.presets import GUIDE, describe_preprocess, preset_values, sample_recipe
 from ti_core.ui.desk import Desk
 from ti_core.ui.page import Page
 from ti_core.workspace import PORTRAITS_FOLDER, SHOWN_SAMPLE_PHOTOS, Workspace
@@ -139,7 +139,7 @@ def test_every_field_that_the_plan_of_preprocess_reads_makes_it_anew(page: Page)
     own = PreprocessSettings.own_sizes(512) | {"source_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna"}
     for ticked in ("auto_sized_crop", "split_oversized", "keep_original_size", "blip_caption"):
         describe_preprocess(page.desk.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
-    assert looked == set(PREPROCESS_PLAN_FIELDS)
+    assert looked == set(PreprocessSettings.names("changes_plan"))
 
 
 def test_the_checkpoints_line_says_when_it_cannot_draw_the_chosen_photos(page: Page) -> None:

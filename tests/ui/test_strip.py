@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.jobs.test_store import WAITING
+from tests.jobs.test_store import WAITING, WaitSettings
 from tests.ui.journey import free_port, open_chromium, open_page
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
@@ -94,7 +94,7 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
     for place in (2, 1):
         page.keyboard.press("Enter")
         expect(third).to_contain_text(f"number {place}")
-    for job in [running, *jobs.line()]:
+    for job in [running, *jobs.waiting()]:
         jobs.cancel(job.id)
 
 
@@ -138,7 +138,7 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
     were lost.
     """
     page, jobs = short
-    jobs.wait_for(jobs.order("wait", {"name": "a", "quick": True}))
+    jobs.wait_for(jobs.order("wait", WaitSettings("a", quick=True)))
     training = jobs.submit("train", "Train anna", train_until_stopped)
     waits = page.locator("#live .jobs li", has_text="waiting, number 1")
     for number in range(19):
@@ -148,14 +148,14 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
             2 if number % 4 == 0 else 0,
         )
         expect(waits).to_have_count(1)
-        assert len(jobs.line()) == 1
+        assert len(jobs.waiting()) == 1
         press(page, page.get_by_role("button", name="Cancel: Wait for a"), 2 if number % 4 == 2 else 0)
         expect(waits).to_have_count(0)
-        assert not jobs.line()
+        assert not jobs.waiting()
     assert training.state == "running" and jobs.get(training.id)
     press(page, page.get_by_role("button", name="Stop: Training anna"), 2)
     expect(page.locator("#live .jobs li", has_text="Training anna: interrupted")).to_be_visible()
-    jobs.wait_for(jobs.order("wait", {"name": "b", "quick": True}))
+    jobs.wait_for(jobs.order("wait", WaitSettings("b", quick=True)))
     press(page, page.get_by_role("button", name="Show its pictures again: Training anna"), 1)
     expect(page.locator("#live .title")).to_have_text("Training anna")
     assert jobs.wait_for(training, 60).state == "interrupted"
@@ -163,21 +163,21 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
 
 def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQueue]) -> None:
     page, jobs = short
-    jobs.wait_for(jobs.order("wait", {"name": "a", "quick": True}))
+    jobs.wait_for(jobs.order("wait", WaitSettings("a", quick=True)))
     training = jobs.submit("train", "Train anna", train_until_stopped)
     again = page.get_by_role("button", name="Again, with the same settings: Wait for a")
     stop = page.get_by_role("button", name="Stop: Training anna")
     before = [button.element_handle() for button in (again, stop)]
     again.focus()
     for name in ("b", "c"):  # rows come between
-        jobs.order("wait", {"name": name})
+        jobs.order("wait", WaitSettings(name))
         expect(page.locator("#live .jobs li", has_text=f"Wait for {name}: waiting")).to_be_visible()
     assert all(
         page.evaluate("([a, b]) => a === b", [old, button.element_handle()])
         for old, button in zip(before, (again, stop), strict=True)
     )
     expect(again).to_be_focused()
-    for job in [*jobs.line(), training]:
+    for job in [*jobs.waiting(), training]:
         jobs.cancel(job.id)
     jobs.wait_for(training, 60)
 

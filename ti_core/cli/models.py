@@ -6,22 +6,20 @@ import argparse
 import dataclasses
 import json
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from ti_core.checkpoints.hashes import short_hash
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoints
-from ti_core.events import Emit
+from ti_core.cli.flags import AddCommand
+from ti_core.cli.printer import watch
 from ti_core.settings import prediction_label
 from ti_core.workspace import Workspace
 
-Watch = Callable[[Callable[[Emit, threading.Event], object]], int]
-AddCommand = Callable[[str, Callable[[argparse.Namespace, Workspace], int], str], argparse.ArgumentParser]
 COLUMNS = ("title", "family", "prediction", "size_px", "precision", "bytes", "hash", "problem")
 
 
-def add_model_commands(command: AddCommand, watch: Watch) -> None:
+def add_model_commands(command: AddCommand) -> None:
+    """models and download."""
     models = command(
         "models",
         _models,
@@ -35,7 +33,7 @@ def add_model_commands(command: AddCommand, watch: Watch) -> None:
     )
     download = command(
         "download",
-        lambda args, workspace: _download(args, workspace, watch),
+        _download,
         "fetch a checkpoint from the Hugging Face hub into models/Stable-diffusion",
     )
     download.add_argument(
@@ -95,7 +93,7 @@ def _hash(checkpoint: CheckpointFile, workspace: Workspace) -> str:
     return short_hash(checkpoint.path, workspace.hashes_file, show)
 
 
-def _download(args: argparse.Namespace, workspace: Workspace, watch: Watch) -> int:
+def _download(args: argparse.Namespace, workspace: Workspace) -> int:
     from ti_core.models.hub import download_checkpoint
 
     return watch(lambda emit, stop: download_checkpoint(args.name, workspace, emit, stop, args.revision))

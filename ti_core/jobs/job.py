@@ -1,4 +1,4 @@
-"""One job of the line, and what its events have told so far."""
+"""One job of the queue, and what its events have told so far."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ti_core.events import (
     Started,
     StepDone,
 )
+from ti_core.settings.option import Settings
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
 """A foreign job is of a kind that only another version of this program knows."""
 STATES = tuple(state for state in get_args(State) if state != "foreign")
 """Those that are written down."""
 Work = Callable[[Emit, threading.Event], object]
-CHART_POINTS = 600
 QUIET_AFTER_S = 20
 """Without news for so long, the page says so; and that the work does not answer, if it was not even heard."""
 KEPT_FIELDS = (
@@ -60,14 +60,14 @@ class Job:
     title: str
     work: Work = field(repr=False)
     owner: str = ""
-    settings: dict[str, Any] | None = field(default=None, repr=False)
+    settings: Settings | None = field(default=None, repr=False)
     result: str = ""
     order: float = 0.0
-    """Its rank in the line, and once it has ended among those that have; the smaller one comes first. Counted on,
+    """Its rank in the queue, and once it has ended among those that have; the smaller one comes first. Counted on,
     because a clock may be set back.
     """
     needs: list[str] = field(default_factory=list)
-    """Jobs before it in the line that make what it uses."""
+    """Ids of the jobs before it in the queue that make what it uses."""
     saved_at: float = field(default=0.0, repr=False)
     resume_step: int | None = None
     state: State = "waiting"
@@ -82,10 +82,13 @@ class Job:
     first_step: int = 0
     prompt: str = ""
     curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    """(step, loss, learning rate) of each step done."""
     evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
+    """(step, loss on the fixed inputs, length of the longest vector) of each step evaluated."""
     best: int = 0
     usual_norms: tuple[float, float] = (0.0, 0.0)
     previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
+    """(step, file, prompt) of each preview."""
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
     saved_steps: int = 0
@@ -97,6 +100,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
+        """Whether nothing more comes of it."""
         return self.state not in ("waiting", "running")
 
     def fold(self, event: Event) -> None:
@@ -112,9 +116,8 @@ class Job:
             case Progress():
                 self.text = event.text
                 if not self.curve:
-                    if (
-                        event.done == 0 or event.done < self.done or not self.steps_began
-                    ):  # another piece of work begins
+                    begins = event.done == 0 or event.done < self.done or not self.steps_began
+                    if begins:  # another piece of work
                         self.steps_began = time.monotonic()
                     self.done, self.total = event.done, event.total
             case StepDone():
@@ -156,42 +159,10 @@ class Job:
     def pace(self) -> float:
         """Steps (or pieces of work) per second since the first, 0 while unknown."""
         count = self.done - (self.first_step if self.curve else 0)
-        elapsed = time.monotonic() - self.steps_began
-        return count / elapsed if self.steps_began and count > 0 and elapsed > 0.05 else 0.0
+        elapsed_s = time.monotonic() - self.steps_began
+        return count / elapsed_s if self.steps_began and count > 0 and elapsed_s > 0.05 else 0.0
 
-    def news(self, curve_from: int, previews_from: int, notices_from: int, evaluations_from: int) -> dict[str, Any]:
-        """What a page shows of it: scalars, and the rows after the viewer's cursor.
-
-        A first look at a long curve is thinned to about CHART_POINTS rows; `curve_next` is the cursor to send next
-        time.
-        """
-        rows = self.curve[curve_from:]
-        pace = self.pace() if self.state == "running" else 0.0
-        thin = max(1, len(rows) // CHART_POINTS)
-        return {
-            "quiet_s": self.quiet_s,
-            "answers": self.answers,
-            "job": self.id,
-            "kind": self.kind,
-            "title": self.title,
-            "state": self.state,
-            "text": self.text,
-            "plan": self.plan,
-            "done": self.done,
-            "total": self.total,
-            "pace": round(pace, 3),
-            "eta_s": round((self.total - self.done) / pace) if pace else None,
-            "prompt": self.prompt,
-            "curve_from": curve_from,
-            "curve": [*rows[:-1:thin], *rows[-1:]],
-            "curve_next": len(self.curve),
-            "evaluations_from": evaluations_from,
-            "evaluations": self.evaluations[evaluations_from:],
-            "best": self.best,
-            "usual_norms": self.usual_norms,
-            "previews_from": previews_from,
-            "previews": self.previews[previews_from:],
-            "notices_from": notices_from,
-            "notices": self.notices[notices_from:],
-            "files": self.files[:12],
-        }
+    def record(self) -> dict[str, Any]:
+        """What is written down of it, for JSON."""
+        fields = {name: getattr(self, name) for name in KEPT_FIELDS}
+        return {**fields, "settings": self.settings.to_dict() if self.settings else None}

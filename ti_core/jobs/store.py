@@ -1,4 +1,4 @@
-"""Jobs on disk: one small JSON file each in `<workspace>/jobs/`, so that the line outlives a crash, kill -9 or a
+"""Jobs on disk: one small JSON file each in `<workspace>/jobs/`, so that the queue outlives a crash, kill -9 or a
 reboot.
 
 A file may be damaged, or written by another version: what can be used of it is used, and the rest is told.
@@ -45,7 +45,7 @@ class JobStore:
         self._lock = _locked(folder)
 
     def load(self) -> tuple[list[KeptJob], list[str]]:
-        """What was kept, in the order of the line, and a sentence for each file that is left alone because it
+        """What was kept, in the order of the queue, and a sentence for each file that is left alone because it
         cannot be read.
         """
         jobs, problems = [], []
@@ -58,13 +58,16 @@ class JobStore:
         return sorted(jobs, key=lambda job: math.inf if job.fields["order"] is None else job.fields["order"]), problems
 
     def save(self, record: dict[str, Any]) -> None:
+        """Write a job's file anew. Raises UserError where the disk takes nothing."""
         save_text(self.folder / f"{record['id']}.json", json.dumps(record, indent=1))
 
     def forget(self, job_id: str) -> None:
+        """Delete a job's file."""
         with contextlib.suppress(OSError):  # a disk that takes no changes; it is forgotten after the next start
             (self.folder / f"{job_id}.json").unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Let another server have the workspace."""
         self._lock.close()
 
 

@@ -26,8 +26,6 @@ TILE_PX = 512
 SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
 """Left free for what counting cannot see: work space of single kernels and the allocator's rounding."""
 CPU_PIXELS_AT_ONCE = 16_384
-MEMORY_FIELDS = ("micro_batch", "gradient_checkpointing", "vae_to_ram", "encoders_to_ram", "vae_slicing")
-"""The user's own choices among the settings of the Train tab."""
 NO_WISHES = TrainSettings()
 PROMPTS_SHARE = 0.05
 """Prompts of one update are encoded together only while what their backward pass keeps stays below this share of
@@ -164,7 +162,7 @@ def choose_fit(
 ) -> FitPlan:
     """The fastest way that fits into `free_bytes`, counted before anything is loaded; `images` is the number of one
     update, `most` how many of them are put together where the user wishes no number (0: as many as fit). Of the
-    `wishes` the MEMORY_FIELDS count.
+    `wishes` those of the group Memory count.
 
     In this order: everything on the device and all images at once; the VAE off the device and as many images as
     fit; previews decoded in parts; gradient checkpointing; the text encoders off the device, again without

@@ -1,5 +1,5 @@
-"""Starts our own modules as programs of their own, which talk through pipes and which Ctrl+C in the terminal does
-not reach; and says how people start them.
+"""Starts our own modules as programs of their own, which Ctrl+C in the terminal does not reach, and ends them; and says
+how people start them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,6 @@ import sys
 
 from ti_core.workspace import REPOSITORY
 
-ALIVE_EVERY_S = 2.0
-"""How often a working process says that it lives, from a thread of its own."""
-ANSWERS_WITHIN_S = 10.0
-"""A process that was asked to stop and is not heard for so long is ended."""
-SAVES_WITHIN_S = 120.0
-"""One that is heard, but comes no further for so long after it was asked to stop, is ended too."""
 GONE_WITHIN_S = 10.0
 """From the end of a program's output, or from its killing, until the system has cleared it away."""
 PR_SET_PDEATHSIG = 1
@@ -51,7 +45,7 @@ def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:
     )
 
 
-def end_child(child: subprocess.Popen[str], within_s: float = SAVES_WITHIN_S) -> None:
+def end_child(child: subprocess.Popen[str], within_s: float) -> None:
     """Close its input, which asks it to end; let it save, then see that it is gone."""
     if child.stdin:
         with contextlib.suppress(OSError):

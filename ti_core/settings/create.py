@@ -20,6 +20,7 @@ class CreateSettings(Settings):
         "textbox",
         "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.",
         required=True,
+        positional=True,
     )
     initialization_text: str = option(
         "*",

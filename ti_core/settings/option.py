@@ -1,5 +1,5 @@
-"""What an option is, and what all settings can do: defaults, JSON both ways, checks that report every problem at
-once.
+"""What an option is, and what all settings can do: defaults, JSON both ways, checks that report every problem at once,
+and the lists that follow from the declarations.
 """
 
 from __future__ import annotations
@@ -18,36 +18,67 @@ SHOWN_CHARACTERS, SHOWN_NAMES = 60, 10
 
 
 @dataclass(frozen=True)
-class Option:
-    """What the page and the command line show of a setting.
+class Group:
+    """Options that the page folds away together under a title; `name` is part of the element's id."""
 
-    `control` is textbox, number, slider, checkbox, dropdown or radio. `choices` are fixed ones; lists that are read
-    from disk (embeddings, templates, checkpoints) are filled in by the page. `a1111` is A1111's own name of the
-    setting, in its settings files and its API. `takes_number` is for texts that are usually one number, such as a
-    learning rate: programs may send it as one. `of_size` gives the value that goes with the size in px of a
-    checkpoint's pictures; 0 then stands for that value.
-    """
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """All that is known of a setting, beside its default: what the page and the command line show, and who cares."""
 
     label: str
     help: str
     control: str
+    """textbox, number, slider, checkbox, dropdown or radio."""
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    """Fixed ones; lists that are read from disk (embeddings, templates, checkpoints) are filled in by the page."""
     placeholder: str = ""
     required: bool = False
-    of_size: Callable[[int], int] | None = None
     lines: int = 1
-    a1111: str = ""
     takes_number: bool = False
+    """For texts that are usually one number, such as a learning rate: programs may send it as one."""
+    of_size: Callable[[int], int] | None = None
+    """The value that goes with the size in px of a checkpoint's pictures; 0 then stands for that value."""
+
+    group: Group | None = None
+    """Where the page shows it: that of the option before it, if none is given."""
+    shown_with: str = ""
+    """Name of the switch without which the page hides it."""
+    changes_plan: bool = False
+    """Whether what the page says before the start depends on it."""
+    reset_by_presets: bool = False
+    """Whether a preset that does not name it sets it to its default. All of A1111's are, but the sizes."""
+
+    a1111: str = ""
+    """A1111's own name of it, in its settings files and its API."""
+    flag: str = ""
+    """A second flag of the command line, for a shorter name."""
+    positional: bool = False
+    """Whether the command line takes it without a flag."""
+    page_only: bool = False
+    """Whether the command line leaves it out."""
+
+    other_ranks: Any = None
+    """Of a training on several devices only the first process needs it; the value in all others."""
+    evaluation_field: int = 0
+    """Its rank in the sign of what an evaluation measures, where it changes the measured loss; 0 where it does not.
+    Signs are kept with the runs, so a rank that was given stays.
+    """
 
     @property
     def zero_is_auto(self) -> bool:
+        """Whether 0 stands for the checkpoint's own value."""
         return self.of_size is not None
 
 
 def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
+    """The declaration of one setting; `more` are fields of `Option`."""
     return field(default=default, metadata={"option": Option(label=label, help=help, control=control, **more)})
 
 
@@ -56,14 +87,62 @@ S = TypeVar("S", bound="Settings")
 
 @dataclass(frozen=True)
 class Settings:
+    """The settings of one kind of work. They may be wrong until `check` has looked at them."""
+
     @classmethod
     def options(cls) -> dict[str, Option]:
-        """Name of each setting -> what the page shows of it, in the page's order."""
+        """Name of each setting -> what is known of it, in the page's order."""
         return {f.name: f.metadata["option"] for f in fields(cls)}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
+        """Name of each setting -> its default."""
         return {f.name: f.default for f in fields(cls)}
+
+    @classmethod
+    def names(cls, fact: str) -> list[str]:
+        """Names of the settings for which this field of `Option` says something, such as "changes_plan"."""
+        return [name for name, option in cls.options().items() if getattr(option, fact) not in (None, "", False)]
+
+    @classmethod
+    def grouped(cls) -> dict[Group | None, list[str]]:
+        """Group -> names of its settings, in the page's order; those before the first group are under None."""
+        found: dict[Group | None, list[str]] = {}
+        group = None
+        for name, option in cls.options().items():
+            group = option.group or group
+            found.setdefault(group, []).append(name)
+        return found
+
+    @classmethod
+    def switched(cls) -> dict[str, list[str]]:
+        """Switch -> names of the settings that the page hides without it."""
+        found: dict[str, list[str]] = {}
+        for name in cls.names("shown_with"):
+            found.setdefault(cls.options()[name].shown_with, []).append(name)
+        return found
+
+    @classmethod
+    def reset_values(cls) -> dict[str, Any]:
+        """Name -> default of what a preset sets back where it is silent, so that whatever stood in a form before, it
+        can be trained.
+        """
+        options = cls.options()
+        return {
+            name: default
+            for name, default in cls.defaults().items()
+            if options[name].reset_by_presets or (options[name].a1111 and not options[name].zero_is_auto)
+        }
+
+    @classmethod
+    def other_rank_values(cls) -> dict[str, Any]:
+        """Name -> value of what only the first of several processes needs, in the others."""
+        return {name: option.other_ranks for name, option in cls.options().items() if option.other_ranks is not None}
+
+    def evaluation_values(self) -> list[Any]:
+        """The values that change what an evaluation measures, in the order of their ranks."""
+        ranks = {name: option.evaluation_field for name, option in self.options().items() if option.evaluation_field}
+        return [getattr(self, name) for name in sorted(ranks, key=ranks.__getitem__)]
 
     @classmethod
     def from_dict(cls: type[S], values: dict[str, Any]) -> S:
@@ -112,6 +191,7 @@ class Settings:
         return {name: option.of_size(size_px) for name, option in cls.options().items() if option.of_size}
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return dataclasses.asdict(self)
 
     def a1111_values(self) -> dict[str, Any]:

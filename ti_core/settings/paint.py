@@ -31,6 +31,7 @@ class Txt2ImgSettings(Settings):
         " plain text here.",
         placeholder="a photo of anna-01, smiling",
         required=True,
+        positional=True,
     )
     negative_prompt: str = option(
         "",
@@ -104,6 +105,7 @@ class CompareSettings(Settings):
         "dropdown",
         "Choose a training whose copies are to be compared. The newest is the first of the list.",
         required=True,
+        positional=True,
     )
     steps: str = option(
         "all",
@@ -157,6 +159,7 @@ class CompareSettings(Settings):
     )
 
     def problems(self) -> list[str]:
+        """Those of each value, and seeds and prompts that cannot be used."""
         found = super().problems()
         if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
             found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
@@ -167,8 +170,10 @@ class CompareSettings(Settings):
 
     @property
     def prompt_lines(self) -> list[str]:
+        """The prompts, without empty lines."""
         return [line.strip() for line in self.prompts.splitlines() if line.strip()]
 
     @property
     def seed_numbers(self) -> list[int]:
+        """The seeds as numbers; ValueError for a text in which `problems` finds something."""
         return [int(piece) for piece in self.seeds.split(",") if piece.strip()]

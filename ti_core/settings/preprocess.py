@@ -21,8 +21,8 @@ MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
 _WIDTH, _HEIGHT = size_options("Size of the finished pictures,", "process_")
 
 
-def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05, a1111: str = "") -> Any:
-    return option(default, label, "slider", help, minimum=0, maximum=highest, step=step, a1111=a1111)
+def _share(default: float, label: str, help: str, highest: float = 1, step: float = 0.05, **more: Any) -> Any:
+    return option(default, label, "slider", help, minimum=0, maximum=highest, step=step, **more)
 
 
 def _dimension(share: float, label: str, help: str, a1111: str) -> Any:
@@ -32,7 +32,17 @@ def _dimension(share: float, label: str, help: str, a1111: str) -> Any:
         return min(MAX_SIZE_PX, max(MIN_SIZE_PX, round(size_px * share / 8) * 8))
 
     return option(
-        OWN_SIZE, label, "slider", help, minimum=MIN_SIZE_PX, maximum=MAX_SIZE_PX, step=8, of_size=of_size, a1111=a1111
+        OWN_SIZE,
+        label,
+        "slider",
+        help,
+        minimum=MIN_SIZE_PX,
+        maximum=MAX_SIZE_PX,
+        step=8,
+        of_size=of_size,
+        a1111=a1111,
+        shown_with="auto_sized_crop",
+        changes_plan=True,
     )
 
 
@@ -54,6 +64,8 @@ def _area(share: float, label: str, help: str, a1111: str) -> Any:
         step=1,
         of_size=of_size,
         a1111=a1111,
+        shown_with="auto_sized_crop",
+        changes_plan=True,
     )
 
 
@@ -69,6 +81,7 @@ class PreprocessSettings(Settings):
         placeholder="Path to directory with input images",
         required=True,
         a1111="process_src",
+        changes_plan=True,
     )
     destination_directory: str = option(
         "",
@@ -96,6 +109,7 @@ class PreprocessSettings(Settings):
         "checkbox",
         "Pictures that no crop below has changed keep their size. Train them with Do not resize images.",
         a1111="process_keep_original_size",
+        changes_plan=True,
     )
     flip: bool = option(
         False,
@@ -103,6 +117,7 @@ class PreprocessSettings(Settings):
         "checkbox",
         "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
         a1111="process_flip",
+        changes_plan=True,
     )
     split_oversized: bool = option(
         False,
@@ -110,6 +125,7 @@ class PreprocessSettings(Settings):
         "checkbox",
         "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces.",
         a1111="process_split",
+        changes_plan=True,
     )
     focal_crop: bool = option(
         False,
@@ -117,6 +133,7 @@ class PreprocessSettings(Settings):
         "checkbox",
         "Crops around what matters in the photo, first of all faces, instead of around the middle.",
         a1111="process_focal_crop",
+        changes_plan=True,
     )
     auto_sized_crop: bool = option(
         False,
@@ -125,6 +142,7 @@ class PreprocessSettings(Settings):
         "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images"
         " in the Train tab then.",
         a1111="process_multicrop",
+        changes_plan=True,
     )
     blip_caption: bool = option(
         False,
@@ -133,6 +151,7 @@ class PreprocessSettings(Settings):
         "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md"
         " tells more.",
         a1111="process_caption",
+        changes_plan=True,
     )
     booru_caption: bool = option(
         False,
@@ -148,6 +167,8 @@ class PreprocessSettings(Settings):
         "How long a photo must be to be split. Keep 0.5: twice as long as the finished picture. 1 splits whatever is"
         " longer.",
         a1111="split_threshold",
+        shown_with="split_oversized",
+        changes_plan=True,
     )
     split_overlap: float = _share(
         0.2,
@@ -155,12 +176,15 @@ class PreprocessSettings(Settings):
         "How much neighbouring pieces share, at least. Keep 0.2; more makes more pieces.",
         highest=0.9,
         a1111="overlap_ratio",
+        shown_with="split_oversized",
+        changes_plan=True,
     )
     face_weight: float = _share(
         0.9,
         "Focal point face weight",
         "How much a face counts for the crop. Keep 0.9; 0 does not look for faces.",
         a1111="process_focal_crop_face_weight",
+        shown_with="focal_crop",
     )
     entropy_weight: float = _share(
         0.15,
@@ -168,12 +192,14 @@ class PreprocessSettings(Settings):
         "How much a part counts that is nearly all dark or all light, with a few spots in it. Keep 0.15; 0 turns it"
         " off.",
         a1111="process_focal_crop_entropy_weight",
+        shown_with="focal_crop",
     )
     edges_weight: float = _share(
         0.5,
         "Focal point edges weight",
         "How much corners and edges count. Keep 0.5; 0 turns it off.",
         a1111="process_focal_crop_edges_weight",
+        shown_with="focal_crop",
     )
     debug_image: bool = option(
         False,
@@ -182,6 +208,7 @@ class PreprocessSettings(Settings):
         "Also saves pictures that show what pulled the crop, in the folder debug of the destination. They are not"
         " trained on.",
         a1111="process_focal_crop_debug",
+        shown_with="focal_crop",
     )
     dimension_lower: int = _dimension(
         0.75,
@@ -217,6 +244,8 @@ class PreprocessSettings(Settings):
         " away.",
         choices=RESIZING_OBJECTIVES,
         a1111="process_multicrop_objective",
+        shown_with="auto_sized_crop",
+        changes_plan=True,
     )
     error_threshold: float = _share(
         0.1,
@@ -224,6 +253,8 @@ class PreprocessSettings(Settings):
         "How much of a photo may be cut away at most. Keep 0.1, a tenth.",
         step=0.01,
         a1111="process_multicrop_threshold",
+        shown_with="auto_sized_crop",
+        changes_plan=True,
     )
     face_crop: bool = option(
         False,
@@ -238,6 +269,7 @@ class PreprocessSettings(Settings):
         "dropdown",
         "Keep base. large writes a little better and needs more memory.",
         choices=BLIP_MODELS,
+        shown_with="blip_caption",
     )
     blip_min_length: int = option(
         24,
@@ -247,6 +279,8 @@ class PreprocessSettings(Settings):
         minimum=1,
         maximum=128,
         step=1,
+        shown_with="blip_caption",
+        changes_plan=True,
     )
     blip_max_length: int = option(
         48,
@@ -256,6 +290,8 @@ class PreprocessSettings(Settings):
         minimum=1,
         maximum=256,
         step=1,
+        shown_with="blip_caption",
+        changes_plan=True,
     )
     blip_beams: int = option(
         1,
@@ -265,17 +301,20 @@ class PreprocessSettings(Settings):
         minimum=1,
         maximum=16,
         step=1,
+        shown_with="blip_caption",
     )
     booru_threshold: float = _share(
         0.5,
         "deepbooru: score threshold",
         "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.",
         step=0.01,
+        shown_with="booru_caption",
     )
 
     checkpoint: str = checkpoint_option()
 
     def problems(self) -> list[str]:
+        """Those of each value, and bounds that exclude each other."""
         return super().problems() + self.bound_problems()
 
     def bound_problems(self) -> list[str]:

@@ -21,23 +21,28 @@ SAMPLERS = ("DPM++ 2M Karras", "Euler a", "Euler", "DDIM", "UniPC")
 
 
 def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
+    """Width and Height in px."""
     more = {"minimum": MIN_SIZE_PX, "maximum": MAX_SIZE_PX, "step": 8, "of_size": lambda size_px: size_px}
     text = f"{what} in pixels. Keep the checkpoint's own size (512 for Stable Diffusion 1, 1024 for XL)."
     return tuple(
-        option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), **more)
+        option(OWN_SIZE, label, "slider", text, a1111=a1111_prefix + label.lower(), changes_plan=True, **more)
         for label in ("Width", "Height")
     )
 
 
 def checkpoint_option() -> Any:
+    """The checkpoint by its title, or as a path."""
     text = (
         "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces; it needs no"
         " download and no GPU."
     )
-    return option(PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True)
+    return option(
+        PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True, flag="--ckpt", changes_plan=True
+    )
 
 
 def vae_option() -> Any:
+    """Another autoencoder than the checkpoint's."""
     return option(
         AUTOMATIC,
         "SD VAE",
@@ -49,6 +54,7 @@ def vae_option() -> Any:
 
 
 def prediction_option() -> Any:
+    """What the UNet predicts, where the file does not say it, or says it wrongly."""
     return option(
         AUTOMATIC,
         "Prediction type",
@@ -70,17 +76,20 @@ def parse_prediction(label: str) -> tuple[str, bool]:
     return prediction_type, rest == ZERO_SNR
 
 
-def precision_option() -> Any:
+def precision_option(**more: Any) -> Any:
+    """How exactly the networks compute."""
     return option(
         AUTOMATIC,
         "Precision",
         "dropdown",
         "Keep Automatic: the fastest that this device computes well. float32 is exact, and needs twice the memory.",
         choices=PRECISIONS,
+        **more,
     )
 
 
 def clip_skip_option() -> Any:
+    """Which of the text encoder's last layers is used (A1111: CLIP_stop_at_last_layers)."""
     return option(
         1,
         "Clip skip",
@@ -92,5 +101,6 @@ def clip_skip_option() -> Any:
     )
 
 
-def switch(label: str, help: str) -> Any:
-    return option(AUTOMATIC, label, "radio", help, choices=SWITCHES)
+def switch(label: str, help: str, **more: Any) -> Any:
+    """What the program decides by itself, unless the user says on or off."""
+    return option(AUTOMATIC, label, "radio", help, choices=SWITCHES, **more)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ti_core.errors import SettingsError
-from ti_core.settings.option import Settings, option
+from ti_core.settings.option import Group, Settings, option
 from ti_core.settings.prompts import split_at_names
 from ti_core.settings.schedule import parse_schedule
 from ti_core.settings.shared import (
@@ -27,6 +27,9 @@ from ti_core.settings.shared import (
 CLIPPING_MODES = ("disabled", "value", "norm")
 LATENT_METHODS = ("once", "deterministic", "random")
 NORM_CONTROLS = ("none", "soft pull", "direction only")
+MORE = Group("more", "Seed, loss table and previews")
+QUALITY = Group("quality", "Length of the vectors, evaluation and early stop")
+MEMORY = Group("memory", "Memory")
 WITH_EACH_PREVIEW = -1
 OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
@@ -55,6 +58,8 @@ class TrainSettings(Settings):
         "Choose the embedding to train. Make one in the Create embedding tab first.",
         required=True,
         a1111="embedding_name",
+        changes_plan=True,
+        positional=True,
     )
     learning_rate: str = option(
         "0.005",
@@ -86,7 +91,14 @@ class TrainSettings(Settings):
         takes_number=True,
     )
     batch_size: int = option(
-        1, "Batch size", "number", "Pictures looked at together. Choose 2 or 3.", minimum=1, step=1, a1111="batch_size"
+        1,
+        "Batch size",
+        "number",
+        "Pictures looked at together. Choose 2 or 3.",
+        minimum=1,
+        step=1,
+        a1111="batch_size",
+        changes_plan=True,
     )
     gradient_accumulation_steps: int = option(
         1,
@@ -96,6 +108,7 @@ class TrainSettings(Settings):
         minimum=1,
         step=1,
         a1111="gradient_step",
+        changes_plan=True,
     )
     dataset_directory: str = option(
         "",
@@ -105,6 +118,7 @@ class TrainSettings(Settings):
         placeholder="Path to directory with input images",
         required=True,
         a1111="data_root",
+        changes_plan=True,
     )
     log_directory: str = option(
         "textual_inversion",
@@ -123,6 +137,8 @@ class TrainSettings(Settings):
         " subject_filewords.txt, which use your captions.",
         required=True,
         a1111="template_file",
+        changes_plan=True,
+        flag="--template",
     )
     width: int = _TRAIN_WIDTH
     height: int = _TRAIN_HEIGHT
@@ -132,6 +148,7 @@ class TrainSettings(Settings):
         "checkbox",
         "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
         a1111="varsize",
+        changes_plan=True,
     )
     steps: int = option(
         100_000,
@@ -141,6 +158,7 @@ class TrainSettings(Settings):
         minimum=1,
         step=1,
         a1111="steps",
+        changes_plan=True,
     )
     image_every: int = option(
         500,
@@ -150,6 +168,7 @@ class TrainSettings(Settings):
         minimum=0,
         step=1,
         a1111="create_image_every",
+        other_ranks=0,
     )
     save_every: int = option(
         500,
@@ -159,6 +178,7 @@ class TrainSettings(Settings):
         minimum=0,
         step=1,
         a1111="save_embedding_every",
+        other_ranks=0,
     )
     alpha_as_weight: bool = option(
         False,
@@ -167,6 +187,7 @@ class TrainSettings(Settings):
         "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the"
         " Preprocess tab have no transparent parts.",
         a1111="use_weight",
+        evaluation_field=2,
     )
     cards: bool = option(
         True,
@@ -183,6 +204,7 @@ class TrainSettings(Settings):
         "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed."
         " Write the embedding's name into that prompt.",
         a1111="preview_from_txt2img",
+        page_only=True,
     )
     shuffle_tags: bool = option(
         False,
@@ -217,6 +239,8 @@ class TrainSettings(Settings):
         minimum=0,
         maximum=2**32 - 1,
         step=1,
+        group=MORE,
+        evaluation_field=1,
     )
     csv_every: int = option(
         1,
@@ -225,12 +249,14 @@ class TrainSettings(Settings):
         "How often a row is added to textual_inversion_loss.csv. Keep 1.",
         minimum=0,
         step=1,
+        other_ranks=0,
     )
     tensorboard: bool = option(
         False,
         "Enable tensorboard logging.",
         "checkbox",
         "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it.",
+        other_ranks=False,
     )
     tensorboard_images: bool = option(
         False,
@@ -327,6 +353,8 @@ class TrainSettings(Settings):
         " that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at"
         " each step.",
         choices=NORM_CONTROLS,
+        reset_by_presets=True,
+        group=QUALITY,
     )
     average_decay: float = option(
         0.0,
@@ -337,6 +365,7 @@ class TrainSettings(Settings):
         minimum=0,
         maximum=0.999,
         step=0.001,
+        reset_by_presets=True,
     )
     evaluate_every: int = option(
         WITH_EACH_PREVIEW,
@@ -346,6 +375,8 @@ class TrainSettings(Settings):
         " each preview, or more rarely where that would take too long.",
         minimum=WITH_EACH_PREVIEW,
         step=1,
+        reset_by_presets=True,
+        other_ranks=0,
     )
     held_out: int = option(
         0,
@@ -355,6 +386,8 @@ class TrainSettings(Settings):
         " more; 0 evaluates on the training pictures.",
         minimum=0,
         step=1,
+        changes_plan=True,
+        reset_by_presets=True,
     )
     early_stop: int = option(
         0,
@@ -364,6 +397,7 @@ class TrainSettings(Settings):
         " better than the best.",
         minimum=0,
         step=1,
+        reset_by_presets=True,
     )
     micro_batch: int = option(
         0,
@@ -373,18 +407,23 @@ class TrainSettings(Settings):
         " runs out.",
         minimum=0,
         step=1,
+        changes_plan=True,
+        group=MEMORY,
     )
     gradient_checkpointing: str = switch(
         "Gradient checkpointing",
         "Keep Automatic. on needs much less memory and takes nearly half as long again; the result is the same.",
+        changes_plan=True,
     )
     vae_to_ram: str = switch(
         "Move VAE to RAM when training. Saves VRAM.",
         "Keep Automatic: it makes room where the device's memory is short, and is brought back for each preview.",
+        changes_plan=True,
     )
     encoders_to_ram: str = switch(
         "Move CLIP to RAM when training. Saves VRAM.",
         "Keep Automatic. on runs the text encoders on the processor, which makes each step some seconds longer.",
+        changes_plan=True,
     )
     compile_unet: str = switch(
         "Compile the UNet",
@@ -399,17 +438,21 @@ class TrainSettings(Settings):
         " has pictures; the result is the same.",
         minimum=1,
         step=1,
+        changes_plan=True,
     )
     vae_slicing: str = switch(
-        "VAE slicing", "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards."
+        "VAE slicing",
+        "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.",
+        changes_plan=True,
     )
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()
     prediction_type: str = prediction_option()
-    precision: str = precision_option()
+    precision: str = precision_option(changes_plan=True, evaluation_field=3)
     clip_skip: int = clip_skip_option()
 
     def problems(self) -> list[str]:
+        """Those of each value, and schedules, expressions and prompts that cannot be used."""
         found = super().problems()
         schedules = [("learning_rate", self.learning_rate)] if self.learning_rate.strip() else []
         if self.clip_grad_mode != "disabled":
@@ -452,4 +495,5 @@ class ResumeSettings(Settings):
         "textbox",
         "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.",
         required=True,
+        positional=True,
     )

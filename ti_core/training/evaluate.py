@@ -136,9 +136,7 @@ def _sign_of(run: Run, images: list[int]) -> str:
         run.sd.clip_skip,
         run.sd.prediction,
         run.sd.other_vae,
-        settings.seed,
-        settings.alpha_as_weight,
-        settings.precision,
+        *settings.evaluation_values(),
     ]
     return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:12]
 

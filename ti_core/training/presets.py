@@ -17,7 +17,7 @@ from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
 from ti_core.models.device import DeviceState
-from ti_core.models.memory import MEMORY_FIELDS, facts_by_size, plan_fit
+from ti_core.models.memory import facts_by_size, plan_fit
 from ti_core.runs.plan import plan_run
 from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.settings.prompts import ensure_recipe_template, find_template, load_template
@@ -83,25 +83,14 @@ def check_preset(preset: str) -> None:
 
 
 def preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
-    """Values of the Train form for this dataset. Fields of A1111's, and those that presets differ in, get their
-    defaults where the preset is silent, so that whatever stood in the form before, it can be trained; how pictures
-    are painted and loaded stays as it is.
+    """Values of the Train form for this dataset. What presets reset (`Settings.reset_values`) gets its default where
+    the preset is silent; how pictures are painted and loaded stays as it is.
 
     Raises UserError if there is no such preset, or if a recipe's dataset holds no pictures.
     """
     check_preset(preset)
-    options, defaults = TrainSettings.options(), TrainSettings.defaults()
-    differing = {name for values in PRESETS.values() for name in values} | {
-        "evaluate_every",
-        "held_out",
-        "average_decay",
-    }
-    reset = {
-        name: value
-        for name, value in defaults.items()
-        if (options[name].a1111 or name in differing) and name not in ("width", "height")
-    }
-    values = reset | PRESETS[preset] | {"embedding": embedding, "dataset_directory": dataset_directory}
+    values = TrainSettings.reset_values() | PRESETS[preset]
+    values |= {"embedding": embedding, "dataset_directory": dataset_directory}
     if preset == A1111:
         return values
     images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
@@ -114,31 +103,6 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     elif photos >= HOLD_OUT_FROM:
         values["held_out"] = photos // 10
     return values
-
-
-PREPROCESS_PLAN_FIELDS = (
-    "source_directory",
-    "width",
-    "height",
-    "keep_original_size",
-    "flip",
-    "split_oversized",
-    "focal_crop",
-    "auto_sized_crop",
-    "dimension_lower",
-    "dimension_upper",
-    "area_lower",
-    "area_upper",
-    "resizing_objective",
-    "error_threshold",
-    "split_threshold",
-    "split_overlap",
-    "blip_caption",
-    "blip_min_length",
-    "blip_max_length",
-    "checkpoint",
-)
-"""Settings of the Preprocess tab that `describe_preprocess` reads."""
 
 
 def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> str:
@@ -160,25 +124,6 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     flipped = ", each with a mirrored copy" if settings.flip else ""
     said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
     return " ".join([said, *photo_sentences(settings, photos, workspace)])
-
-
-PLAN_FIELDS = (
-    "embedding",
-    "batch_size",
-    "gradient_accumulation_steps",
-    "dataset_directory",
-    "template_file",
-    "steps",
-    "width",
-    "height",
-    "keep_size",
-    "held_out",
-    "checkpoint",
-    "precision",
-    "gpus",
-    *MEMORY_FIELDS,
-)
-"""Settings of the Train tab that `describe_plan` reads."""
 
 
 def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:

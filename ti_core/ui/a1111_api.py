@@ -52,7 +52,8 @@ def a1111_routes(desk: Desk, checkpoint: str) -> list[Route]:
         return {"checkpoint": checkpoint} if "checkpoint" in KINDS[kind].settings.options() else {}
 
     async def run(kind: str, values: dict[str, Any], owner: str) -> Job:
-        job = await run_in_threadpool(desk.jobs.order, kind, {**made_with(kind), **_settings(kind, values)}, owner)
+        settings = KINDS[kind].settings.from_dict({**made_with(kind), **_settings(kind, values)})
+        job = await run_in_threadpool(desk.jobs.order, kind, settings, owner)
         while not job.has_ended:
             await asyncio.sleep(LOOK_AGAIN_S)
         await run_in_threadpool(desk.jobs.wait_for, job)  # until all of its end is noted

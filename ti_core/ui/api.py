@@ -16,17 +16,15 @@ from ti_core.checkpoints.library import find_checkpoints
 from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.jobs.kinds import KINDS
+from ti_core.jobs.view import queue_rows
 from ti_core.runs.folder import find_runs
 from ti_core.ui.desk import Desk
 from ti_core.ui.server.roles import looks, who
 
 ORDERS = {
-    "create_embedding": ("create", "Put the creation of a new embedding into the line of jobs."),
-    "preprocess": ("preprocess", "Put the preparation of photos for training into the line of jobs."),
-    "train": ("train", "Put the training of an embedding into the line of jobs."),
-    "resume": ("resume", "Put the rest of a training that was interrupted into the line of jobs."),
-    "compare": ("compare", "Put a grid of pictures of a run, step by prompt by seed, into the line of jobs."),
-    "generate": ("txt2img", "Put the painting of pictures from a prompt into the line of jobs."),
+    kind.api_name: (name, f"Put a job into the line of jobs: {kind.help}.")
+    for name, kind in KINDS.items()
+    if kind.api_name
 }
 """Name in the API -> kind of job, and what it does. All return the job's id at once; `status` tells how it goes."""
 SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result", "quiet_s", "answers")
@@ -147,7 +145,7 @@ def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gra
 
 def _line(desk: Desk) -> list:  # type: ignore[type-arg]
     """The jobs: the running one, those that wait in their order, and the latest ended ones."""
-    return desk.jobs.rows()
+    return queue_rows(desk.jobs)
 
 
 def _embeddings(desk: Desk) -> list:  # type: ignore[type-arg]

@@ -13,7 +13,6 @@ from urllib.parse import quote
 from ti_core.embeddings.formats import WRITABLE
 from ti_core.errors import UserError
 from ti_core.jobs.job import Work
-from ti_core.jobs.kinds import trained_by
 from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
@@ -48,7 +47,7 @@ class Desk:
 
     def order(self, kind: str, settings: Settings) -> str:
         """Put a job of this kind into the line for the person who asks. Gives its id. Raises UserError."""
-        return self.jobs.order(kind, settings.to_dict(), who().name).id
+        return self.jobs.order(kind, settings, who().name).id
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.
@@ -63,14 +62,7 @@ class Desk:
         over it at its end.
         """
         names = {embedding_name(copy) for copy in saved_steps(run).values()}
-        training = next(
-            (
-                job
-                for job in self.jobs.running()
-                if trained_by(job.kind, job.settings or {}, job.folder, self.workspace) in names
-            ),
-            None,
-        )
+        training = next((job for job in self.jobs.running() if self.jobs.trained_embedding(job) in names), None)
         if training:
             raise UserError(
                 f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first."

@@ -12,8 +12,9 @@ import gradio as gr
 from ti_core.checkpoints.facts import SIZES_PX
 from ti_core.checkpoints.library import find_checkpoint
 from ti_core.errors import UserError
+from ti_core.jobs.kinds import KINDS
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
-from ti_core.training.presets import PLAN_FIELDS, PREPROCESS_PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
+from ti_core.training.presets import SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.ui.api import build_api
 from ti_core.ui.captions_tab import CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
@@ -95,12 +96,7 @@ class Page:
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.desk)
             self.message_of = {  # by the kind of the job that answers there
-                "create": self.create.message,
-                "preprocess": self.preprocess.message,
-                "train": self.train.message,
-                "resume": self.train.message,
-                "compare": self.compare.message,
-                "txt2img": self.txt2img.message,
+                **{name: getattr(self, kind.tab).message for name, kind in KINDS.items() if kind.tab},
                 "embeddings": self.embeddings.message,
                 "download": self.model.message,
             }
@@ -230,15 +226,10 @@ class Page:
         )
 
     def _wire_interrupts(self) -> None:
-        for button, message, kinds in (
-            (self.preprocess.interrupt, self.preprocess.message, ("preprocess",)),
-            (self.train.interrupt, self.train.message, ("train", "resume")),
-            (self.compare.interrupt, self.compare.message, ("compare",)),
-            (self.txt2img.interrupt, self.txt2img.message, ("txt2img",)),
-        ):
-            button.click(self._interrupting(message, kinds), None, message, **DIRECT).then(
-                None, None, None, js=POLL_NOW
-            )
+        for tab in (self.preprocess, self.train, self.compare, self.txt2img):
+            kinds = [name for name, kind in KINDS.items() if kind.tab and getattr(self, kind.tab) is tab]
+            stopping = self._interrupting(tab.message, kinds)
+            tab.interrupt.click(stopping, None, tab.message, **DIRECT).then(None, None, None, js=POLL_NOW)
 
     def _train_outputs(self) -> list[Any]:
         return [self.train.message, self.train.preset, *self.train.form.own.values()]
@@ -279,10 +270,9 @@ class Page:
         )
 
     def _wire_forms(self) -> None:
-        for tab, names in ((self.train, PLAN_FIELDS), (self.preprocess, PREPROCESS_PLAN_FIELDS)):
-            widgets = tab.form.widgets
+        for tab in (self.train, self.preprocess):
             gr.on(
-                [widgets[name].change for name in names],
+                [tab.form.widgets[name].change for name in tab.form.settings.names("changes_plan")],
                 tab.described,
                 tab.form.components,
                 tab.plan,

@@ -22,22 +22,6 @@ from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, ref
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
 
-SHOWN_WITH = {
-    "split_oversized": ("split_threshold", "split_overlap"),
-    "focal_crop": ("face_weight", "entropy_weight", "edges_weight", "debug_image"),
-    "auto_sized_crop": (
-        "dimension_lower",
-        "dimension_upper",
-        "area_lower",
-        "area_upper",
-        "resizing_objective",
-        "error_threshold",
-    ),
-    "blip_caption": ("blip_model", "blip_min_length", "blip_max_length", "blip_beams"),
-    "booru_caption": ("booru_threshold",),
-}
-"""Checkbox -> the fields that are shown only while it is ticked, as in A1111."""
-
 AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and height chosen for it."
 
 
@@ -80,19 +64,17 @@ class PreprocessTab:
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""
-        for checkbox, group in SHOWN_WITH.items():
-            if name == group[0]:
-                with gr.Group(
-                    visible=self.form.settings.defaults()[checkbox], elem_id=f"preprocess_{checkbox}_fields"
-                ) as fields:
-                    if checkbox == "auto_sized_crop":
-                        gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
-                    for each in group:
-                        self.form.add(each)
-                self.form.widgets[checkbox].change(
-                    looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT
-                )
-                return
+        checkbox = self.form.settings.options()[name].shown_with
+        if checkbox:
+            is_on = self.form.settings.defaults()[checkbox]
+            with gr.Group(visible=is_on, elem_id=f"preprocess_{checkbox}_fields") as box:
+                if checkbox == "auto_sized_crop":
+                    gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
+                for each in self.form.settings.switched()[checkbox]:
+                    self.form.add(each)
+            shown = looks(lambda ticked: gr.update(visible=bool(ticked)))
+            self.form.widgets[checkbox].change(shown, self.form.widgets[checkbox], box, **DIRECT)
+            return
         self.form.add(name)
 
     @looks

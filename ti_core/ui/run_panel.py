@@ -26,7 +26,7 @@ def use_shown_step(desk: Desk, asked: Any) -> str:
     job = desk.jobs.get(str(job_id))
     try:
         check_may_train()
-        if job is None or job.kind not in ("train", "resume") or not job.folder or type(step) is not int:
+        if job is None or not job.run_folder or not job.folder or type(step) is not int:
             return "This run is not known any more. Use the Compare tab."
         return desk.use_step(Path(job.folder), step)
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import gradio as gr
@@ -52,15 +53,10 @@ class TrainTab:
                 ),
             )
             self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
-        names = [name for name in TrainSettings.options() if name not in model]
-        ours, quality, memory = (names.index(name) for name in ("seed", "norm_control", "micro_batch"))
-        self._add(names[:ours])
-        with gr.Accordion("Seed, loss table and previews", open=False, elem_id="train_more"):
-            self._add(names[ours:quality])
-        with gr.Accordion("Length of the vectors, evaluation and early stop", open=False, elem_id="train_quality"):
-            self._add(names[quality:memory])
-        with gr.Accordion("Memory", open=False, elem_id="train_memory"):
-            self._add(names[memory:])
+        for group, names in TrainSettings.grouped().items():
+            folded = gr.Accordion(group.title, open=False, elem_id=f"train_{group.name}") if group else nullcontext()
+            with folded:
+                self._add([name for name in names if name not in model])
         self.form.share(model)
         ordered = self.form.widgets
         self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="train_plan")

@@ -19,11 +19,10 @@ from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
 from ti_core.events import Event, Finished, PreviewSaved, Started, StepDone, parse_event
 from ti_core.models.device import count_devices
-from ti_core.program.child import ALIVE_EVERY_S
+from ti_core.program import conversation
 from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import loop
 from ti_core.training.create import create_embedding
-from ti_core.training.distributed import launcher as launch
 from ti_core.training.distributed.launcher import NOT_ANSWERED
 from ti_core.workspace import REPOSITORY, Workspace
 
@@ -85,7 +84,7 @@ def ranks_of(parent: psutil.Process) -> dict[str, psutil.Process]:
 def test_interrupt_ends_a_process_that_does_not_answer_and_all_others(
     workspace: Workspace, anna: Path, two_devices: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "ANSWERS_WITHIN_S", 2 * ALIVE_EVERY_S)
+    monkeypatch.setattr(conversation, "ANSWERS_WITHIN_S", 2 * conversation.ALIVE_EVERY_S)
     events, seen = Recorder(), dict[str, psutil.Process]()
 
     def stop_one(event: Event) -> None:

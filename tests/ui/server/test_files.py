@@ -6,15 +6,15 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.jobs.test_kept_jobs import save_state
 from tests.jobs.test_store import WaitSettings
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Emit, Started
-from ti_core.jobs.kinds import JobKind
+from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kinds import RESUME, TRAIN
 from ti_core.jobs.queue import JobQueue
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import ResumeSettings
@@ -28,11 +28,7 @@ STEPS = range(10, 160, 10)
 
 
 def _save(emit: Emit, run: RunFolder, steps: Collection[int]) -> None:
-    run.root.mkdir(parents=True, exist_ok=True)
-    (run.root / "settings-2026-01-31-12-00.json").write_text("{}", encoding="utf-8")
-    save_file(
-        {"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata={"step": "3", "name": run.name, "suffix": ".pt"}
-    )
+    save_state(run)
     emit(Started("Training anna", 200, folder=str(run.root)))
     for step in steps:
         for path in (run.copy(step), run.card(step), run.preview(step)):
@@ -54,7 +50,10 @@ def _check(settings: object, workspace: Workspace, coming: Collection[str]) -> t
     return "Train anna", ""
 
 
-KINDS = {"train": JobKind(WaitSettings, _check, _train), "resume": JobKind(ResumeSettings, _check, _resume)}
+KINDS = {
+    "train": JobKind(WaitSettings, _check, _train, run_of=TRAIN.run_of),
+    "resume": JobKind(ResumeSettings, _check, _resume, run_of=RESUME.run_of),
+}
 
 
 def check_all_can_be_fetched(desk: Desk, job: str, steps: list[int]) -> None:
@@ -76,7 +75,7 @@ def check_all_can_be_fetched(desk: Desk, job: str, steps: list[int]) -> None:
 def test_every_copy_can_be_downloaded_after_a_restart_and_of_a_resumed_run(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, KINDS)
-    trained = jobs.wait_for(jobs.order("train", {"name": "anna"}), 60)
+    trained = jobs.wait_for(jobs.order("train", WaitSettings("anna")), 60)
     first = Desk(workspace, jobs)
     check_all_can_be_fetched(first, trained.id, list(STEPS))
     seen = view(first, {}, AT_THIS_COMPUTER)["steps"]

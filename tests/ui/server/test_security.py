@@ -21,6 +21,7 @@ from PIL import Image
 from tests.ui.journey import free_port
 from ti_core.events import Emit, Finished, Started
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.view import queue_rows
 from ti_core.ui.server.gate import MAX_UPLOAD_BYTES
 from ti_core.ui.server.server import Door, start_page
 from ti_core.workspace import Workspace
@@ -276,7 +277,7 @@ def test_who_may_look_changes_nothing_by_any_handler_called_by_number(shared: Sh
         refused += "You may look" in answer.text
         assert str(shared.root) not in answer.text, event["api_name"]
     assert refused > 20
-    assert shared.everything() == before and not shared.jobs.rows()
+    assert shared.everything() == before and not queue_rows(shared.jobs)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_who_may_look_starts_nothing_through_the_api(shared: Shared, name: str) 
     for path in (f"/gradio_api/run/{name}", f"/gradio_api/api/{name}"):
         answer = shared.looker.post(path, json={"data": data})
         assert answer.status_code >= 400 and "You may look" in answer.text, answer.text
-    assert not shared.jobs.rows()
+    assert not queue_rows(shared.jobs)
 
 
 def _in_order_of_the_api(settings: Any, values: dict[str, Any]) -> list[Any]:

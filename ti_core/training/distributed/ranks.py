@@ -21,9 +21,6 @@ from ti_core.settings import TrainSettings
 from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
-WORKER_VALUES = {"image_every": 0, "save_every": 0, "evaluate_every": 0, "csv_every": 0, "tensorboard": False}
-"""What all processes but the first have in place of the settings of the run."""
-
 
 class Ranks:
     """This process, by its `rank` from 0 to below `count`, among those of the training. Where it is the only one,
@@ -100,4 +97,4 @@ class Ranks:
         held = ExitStack()
         atexit.register(held.close)
         folder = held.enter_context(temporary_folder("helper"))
-        return replace(settings, **WORKER_VALUES), replace(inputs, log_directory=folder)  # type: ignore[arg-type]
+        return replace(settings, **settings.other_rank_values()), replace(inputs, log_directory=folder)

@@ -1,5 +1,5 @@
-"""One of the processes that `launch.py` started: trains as the others do, tells its events in a file, and stops
-when its standard input is closed.
+"""One of the processes that `launcher.py` started: trains as the others do, tells its events in a file, and stops when
+its standard input is closed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-from ti_core.errors import Interrupted, UserError
-from ti_core.events import Alive, Event, Failed, Finished
-from ti_core.program.child import ALIVE_EVERY_S, ANSWERS_WITHIN_S, SAVES_WITHIN_S, end_with_parent
+from ti_core.program.child import end_with_parent
+from ti_core.program.conversation import ANSWERS_WITHIN_S, INTERRUPTED, SAVES_WITHIN_S, Voice, ended_by
 from ti_core.program.terminal import clean_terminal
 from ti_core.settings import ResumeSettings
-from ti_core.training.distributed.launcher import EVENTS, asked_of
+from ti_core.training.distributed.launcher import SAID, asked_of
 from ti_core.training.loop import resume, train
 
 
@@ -24,38 +23,26 @@ def main(folder: Path) -> int:
     """0 where the training ended as it was asked to, 1 where it failed; the launcher then ends the others."""
     end_with_parent()
     settings, workspace, run_folder = asked_of(folder)
-    stop, has_ended, rank = threading.Event(), threading.Event(), int(os.environ.get("RANK", "0"))
+    stop, rank = threading.Event(), int(os.environ.get("RANK", "0"))
     threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _stop_soon(stop))
-    with (folder / EVENTS).open("a", encoding="utf-8", buffering=1) as file:
-        lock = threading.Lock()
+    with (folder / SAID).open("ab") as file:
+        voice = Voice(file.fileno(), rank)
 
-        def tell(event: Event) -> None:
-            with lock:
-                file.write(event.to_json() + "\n")
-
-        def say_alive() -> None:
-            while not has_ended.is_set():
-                tell(Alive(rank))
-                has_ended.wait(ALIVE_EVERY_S)
-
-        speaker = threading.Thread(target=say_alive, daemon=True)
-        speaker.start()
-        try:
+        def work() -> None:
             if run_folder:
-                resume(ResumeSettings(run_folder), workspace, tell, stop)
+                resume(ResumeSettings(run_folder), workspace, voice.emit, stop)
             else:
-                train(settings, workspace, tell, stop)
-        except UserError as error:
-            tell(Failed(str(error)))
-            return 1
-        except Interrupted:
-            tell(Finished("Interrupted.", interrupted=True))
+                train(settings, workspace, voice.emit, stop)
+
+        try:
+            ended = ended_by(work)
+            has_failed = ended not in ("", INTERRUPTED)
+            if rank == 0 or has_failed:  # the first one saves, so the work has not ended before it has
+                voice.say({"ended": ended})
         finally:
-            has_ended.set()
-            speaker.join()
-            tell(Alive(rank, ends=True))
-    return 0
+            voice.close()
+    return int(has_failed)
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:

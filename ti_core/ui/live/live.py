@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ti_core.jobs.view import Cursor, snapshot
 from ti_core.runs.folder import files_of_steps
 from ti_core.ui.desk import Desk
 from ti_core.ui.server.roles import Person
@@ -60,7 +61,7 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
     it may be anything.
     """
     count = partial(_count, cursor)
-    shown = desk.jobs.snapshot(
+    seen = Cursor(
         cursor.get("job", ""),
         count("curve"),
         count("previews"),
@@ -69,6 +70,7 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
         cursor.get("version", ""),
         cursor.get("show", ""),
     )
+    shown = snapshot(desk.jobs, seen)
     for row in shown.get("line", ()):
         row["title"] = desk.workspace.without_paths(row["title"])
     shown["you"] = {"name": person.name, "may_train": person.may_train}

@@ -1,0 +1,169 @@
+"""All jobs that the server knows, in their order, and what is written down of them."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ti_core.errors import UserError
+from ti_core.jobs.job import Job
+from ti_core.jobs.kind import JobKind
+from ti_core.jobs.store import JobStore
+from ti_core.runs.folder import saved_step
+from ti_core.workspace import Workspace
+
+KEPT_JOBS = 50
+"""Ended jobs that are remembered, in memory and on disk."""
+KEPT_RESUMABLE = 100
+"""Trainings that can be resumed are remembered beyond that, because nothing else on the page leads to them."""
+KEPT_CURVES = 3
+
+
+class JobTable:
+    """The jobs by their ids. `lock` guards all that is in here; who changes a job says `changed` while holding it, and
+    `save` without it.
+
+    `latest` is the job that began last, and `last_order` the highest rank that was given.
+    """
+
+    def __init__(self, workspace: Workspace, kinds: Mapping[str, JobKind]) -> None:
+        self.workspace, self.kinds = workspace, kinds
+        self.lock = threading.Condition(threading.RLock())
+        self.latest: Job | None = None
+        self.last_order = 0.0
+        self.store = JobStore(workspace.root / "jobs")
+        self._jobs: dict[str, Job] = {}
+        self._unsaved: dict[str, dict[str, Any]] = {}
+        self._writing = threading.Lock()
+        self._changes, self._server = 0, secrets.token_hex(8)  # so that no page knows a version from an earlier server
+
+    # ---- looking
+
+    @property
+    def version(self) -> str:
+        """Another one after each change, and for each server."""
+        return f"{self._server}.{self._changes}"
+
+    def get(self, job_id: str) -> Job | None:
+        """What is asked for comes from outside, so it may be anything."""
+        return self._jobs.get(job_id) if isinstance(job_id, str) else None
+
+    def find(self, job_id: str) -> Job:
+        """As `get`. Raises UserError if there is no such job."""
+        job = self.get(job_id)
+        if job is None:
+            raise UserError(
+                f"There is no job '{str(job_id)[:60]}'.", "Reload the page: the line shows the jobs that there are."
+            )
+        return job
+
+    def ordered(self) -> list[Job]:
+        """All jobs by their rank."""
+        with self.lock:
+            return sorted(self._jobs.values(), key=lambda job: job.order)
+
+    def waiting(self) -> list[Job]:
+        """The jobs that wait, the next one first."""
+        return [job for job in self.ordered() if job.state == "waiting"]
+
+    def running(self) -> list[Job]:
+        """The job that is worked on, if there is one."""
+        return [job for job in self.ordered() if job.state == "running"]
+
+    def shown_job(self) -> Job | None:
+        """The running job, else the next one, else the one that ended last."""
+        with self.lock:
+            first = [*self.running(), *self.waiting()]
+            return first[0] if first else self.latest
+
+    def resume_steps(self) -> dict[str, int]:
+        """Ids of the trainings that can go on, the latest first, and from which step. Of several jobs that worked on
+        one run it is the last one.
+        """
+        steps: dict[str, int] = {}
+        taken: set[str] = set()
+        for job in reversed(self.ordered()):
+            if not job.run_folder or job.state in ("cancelled", "foreign") or job.run_folder in taken:
+                continue
+            taken.add(job.run_folder)
+            if job.state in ("interrupted", "failed") and job.resume_step is not None:
+                steps[job.id] = job.resume_step
+        return steps
+
+    # ---- changing
+
+    def add(self, job: Job) -> None:
+        """Take it in; `changed` also has it written down."""
+        self._jobs[job.id] = job
+
+    def next_order(self) -> float:
+        """A rank behind all others."""
+        self.last_order = math.floor(self.last_order) + 1
+        return self.last_order
+
+    def changed(self, job: Job) -> None:
+        """Tell the pages, and note the job for `save`."""
+        self._changes += 1
+        self.note_run_folder(job)
+        if job.has_ended:
+            self.note_where_it_can_go_on(job)
+            self._forget_old(job)
+        job.saved_at = time.monotonic()
+        if job.settings is not None and job.id in self._jobs:
+            self._unsaved[job.id] = job.record()
+
+    def note_run_folder(self, job: Job) -> None:
+        """Where its run lies, by its kind."""
+        kind = self.kinds.get(job.kind)
+        job.run_folder = kind.run_folder(job.settings, job.folder, self.workspace) if kind else ""
+
+    def note_where_it_can_go_on(self, job: Job) -> None:
+        """The step of the state in its run's folder, where it did not end well."""
+        if job.settings is not None and job.state in ("interrupted", "failed"):
+            job.resume_step = saved_step(self.workspace.root / job.run_folder) if job.run_folder else None
+
+    # ---- keeping
+
+    def save(self) -> None:
+        """Write down what changed. Without the table's lock, because every open page waits for that one, and disks can
+        be slow.
+
+        A disk that takes nothing more must not stop the job; the job itself will say so.
+        """
+        with self._writing:
+            with self.lock:
+                records, self._unsaved = list(self._unsaved.values()), {}
+            for record in records:
+                try:
+                    self.store.save(record)
+                except UserError as error:
+                    job = self._jobs.get(record["id"])
+                    if job and str(error) not in job.notices:
+                        job.notices.append(str(error))
+
+    def _forget_old(self, ending: Job) -> None:
+        """Memory and disk stay small however long the server runs. `ending` is told what can no more be resumed from
+        the page.
+        """
+        jobs = self.ordered()
+        ended = [job for job in jobs if job.has_ended and job.state != "foreign"]
+        for job in [job for job in ended if job.curve][:-KEPT_CURVES]:
+            if job is not self.latest:
+                job.curve, job.evaluations, job.previews = [], [], job.previews[-1:]
+        resumable = list(self.resume_steps())
+        needed = {name for job in jobs if job.state == "waiting" for name in job.needs}
+        kept = {*resumable[:KEPT_RESUMABLE], *needed}
+        for job in ended[:-KEPT_JOBS]:
+            if job.id in kept:
+                continue
+            if job.id in resumable:
+                ending.notices.append(
+                    f"The list of jobs keeps {KEPT_RESUMABLE} trainings that can be resumed, so '{job.title}' has left"
+                    f" it. To go on with that one: python -m ti_core resume {job.run_folder}"
+                )
+            del self._jobs[job.id]
+            self.store.forget(job.id)
