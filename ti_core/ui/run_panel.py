@@ -14,6 +14,8 @@ from ti_core.ui.desk import Desk
 from ti_core.ui.server.roles import check_may_train, who
 
 HERE = Path(__file__).parent / "live"
+SCRIPTS = ("state.js", "head.js", "chart.js", "previews.js", "files.js", "queue.js", "poll.js")
+"""In this order: the last one starts when the functions and the state of the others are there."""
 POLL_MS = 800
 """So that 19 of 20 pages show news within a second, the way to them included."""
 
@@ -33,7 +35,7 @@ def use_shown_step(desk: Desk, asked: Any) -> str:
         return desk.workspace.without_paths(str(error))
 
 
-def act(desk: Desk, asked: Any) -> str:
+def ask_for_action(desk: Desk, asked: Any) -> str:
     """Do to a job of the line what a button asks for. Gives a sentence for the page, also where it is refused."""
     wish = asked if isinstance(asked, dict) else {}
     job, jobs = str(wish.get("job", "")), desk.jobs
@@ -59,14 +61,15 @@ def build_run_panel(desk: Desk) -> Any:
     def use_step(asked: Any) -> str:
         return use_shown_step(desk, asked)
 
-    def change_line(asked: Any) -> str:
-        return act(desk, asked)
+    def job_action(asked: Any) -> str:
+        return ask_for_action(desk, asked)
 
     return gr.HTML(
         value="",
         html_template=(HERE / "live.html").read_text(encoding="utf-8"),
         css_template=(HERE / "live.css").read_text(encoding="utf-8"),
-        js_on_load=(HERE / "live.js").read_text(encoding="utf-8").replace("@POLL_MS@", str(POLL_MS)),
-        server_functions=[use_step, change_line],
+        js_on_load="\n".join((HERE / script).read_text(encoding="utf-8") for script in SCRIPTS),
+        server_functions=[use_step, job_action],
         elem_id="live",
+        poll_ms=POLL_MS,
     )

@@ -113,7 +113,7 @@ def test_a_foreign_page_does_not_stop_a_training_by_a_form_that_asks_nobody_firs
         {
             "data": {"job": job.id, "action": "cancel"},
             "component_id": local.strip(),
-            "fn_name": "change_line",
+            "fn_name": "job_action",
             "session_hash": "s",
         }
     )

@@ -309,7 +309,7 @@ def test_who_may_look_uploads_nothing_and_orders_nothing_in_the_line(shared: Sha
         body = {
             "data": {"job": "x", "action": action},
             "component_id": shared.strip(),
-            "fn_name": "change_line",
+            "fn_name": "job_action",
             "session_hash": "s",
         }
         assert "You may look" in shared.looker.post("/gradio_api/component_server", json=body).text
