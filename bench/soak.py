@@ -55,7 +55,7 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
     from ti_core.jobs.queue import JobQueue
     from ti_core.settings import CreateSettings
     from ti_core.training.create import create_embedding
-    from ti_core.ui.server.server import Door, start_page
+    from ti_core.ui.server.server import ServerOptions, start_page
     from ti_core.workspace import Workspace
 
     workspace = Workspace(workspace_folder, confined=True)
@@ -82,8 +82,8 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
             emit(StepDone(step, 0.1, 0.005, "a photo of anna", IDLE_STEP_S))
 
     jobs = JobQueue(workspace, {**kinds, "train": replace(kinds["train"], run=timed if trains else idle)})
-    door = Door(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
-    start_page(workspace, door, jobs)
+    options = ServerOptions(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
+    start_page(workspace, options, jobs)
     values = {
         "embedding": "anna",
         "dataset_directory": "assets/sample_photos/anna",

@@ -159,7 +159,7 @@ def serve(options: argparse.Namespace) -> None:
         "GRADIO_TEMP_DIR", _uploads_of_others() if open_to_others else str(workspace.root / ".gradio" / "uploads")
     )
     from ti_core.jobs.process import JobProcess
-    from ti_core.ui.server.server import Door, open_public_link, start_page
+    from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
     if open_to_others and not user:
         user, password = USER_OF_SHARED_PAGE, secrets.token_urlsafe(9)
@@ -180,7 +180,7 @@ def serve(options: argparse.Namespace) -> None:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
     process = JobProcess()
     jobs = JobQueue(workspace, process.kinds(), is_paused=True)
-    door = Door(
+    server_options = ServerOptions(
         options.port,
         options.listen,
         options.share,
@@ -191,7 +191,7 @@ def serve(options: argparse.Namespace) -> None:
         options.allow_pickle,
         token,
     )
-    blocks = start_page(workspace, door, jobs, checkpoint)
+    blocks = start_page(workspace, server_options, jobs, checkpoint)
     process.start()
     jobs.begin()
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)

@@ -17,14 +17,14 @@ from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import create_embedding
 from ti_core.training.presets import PLAN_FIELDS, describe_plan
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.page import Page
 from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
 
 
 @pytest.fixture
 def page(workspace: Workspace) -> Page:
-    page = Page(Desk(workspace, JobQueue(workspace)))
+    page = Page(AppContext(workspace, JobQueue(workspace)))
     page.build()
     return page
 

@@ -14,7 +14,7 @@ from ti_core.data.picture_checks import CARTOONS_ONLY
 from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings
 from ti_core.training.presets import GUIDE, PREPROCESS_PLAN_FIELDS, describe_preprocess, preset_values, sample_recipe
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.page import Page
 from ti_core.workspace import PORTRAITS_FOLDER, SHOWN_SAMPLE_PHOTOS, Workspace
 
@@ -28,7 +28,7 @@ def page(tmp_path: Path) -> Page:
     for kind in ("sd1", "sd2_v", "sdxl"):
         save_single_file(kind, tmp_path / "models" / "Stable-diffusion" / f"{kind}.safetensors")
     workspace = Workspace(tmp_path)
-    made = Page(Desk(workspace, JobQueue(workspace)))
+    made = Page(AppContext(workspace, JobQueue(workspace)))
     made.build()
     return made
 
@@ -105,14 +105,14 @@ def test_what_the_browser_kept_may_be_anything(page: Page, before: Any, size: An
 def test_the_buttons_leave_the_sizes_to_the_checkpoint(page: Page) -> None:
     create, preprocess = sample_recipe("anna")
     assert not set(PreprocessSettings.own_sizes(64)) & {*create, *preprocess} - set(CreateSettings.options())
-    (page.desk.workspace.datasets / "anna").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(page.desk.workspace.datasets / "anna" / "a.png")
-    assert not {"width", "height"} & set(preset_values(GUIDE, page.desk.workspace, "datasets/anna", "anna"))
+    (page.context.workspace.datasets / "anna").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(page.context.workspace.datasets / "anna" / "a.png")
+    assert not {"width", "height"} & set(preset_values(GUIDE, page.context.workspace, "datasets/anna", "anna"))
 
 
 def test_preprocess_is_ordered_for_the_checkpoint_of_the_page_and_tells_what_comes_before_the_start(page: Page) -> None:
-    (page.desk.workspace.root / "photos").mkdir()
-    Image.new("RGB", (600, 400)).save(page.desk.workspace.root / "photos" / "me.png")
+    (page.context.workspace.root / "photos").mkdir()
+    Image.new("RGB", (600, 400)).save(page.context.workspace.root / "photos" / "me.png")
     values = PreprocessSettings.defaults() | {"source_directory": "photos", "checkpoint": "sdxl"}
     given = [values[name] for name in page.preprocess.form.names]
     assert page.preprocess.form.widgets["checkpoint"] is page.checkpoint
@@ -138,13 +138,13 @@ def test_every_field_that_the_plan_of_preprocess_reads_makes_it_anew(page: Page)
 
     own = PreprocessSettings.own_sizes(512) | {"source_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna"}
     for ticked in ("auto_sized_crop", "split_oversized", "keep_original_size", "blip_caption"):
-        describe_preprocess(page.desk.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
+        describe_preprocess(page.context.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
     assert looked == set(PREPROCESS_PLAN_FIELDS)
 
 
 def test_the_checkpoints_line_says_when_it_cannot_draw_the_chosen_photos(page: Page) -> None:
-    (page.desk.workspace.root / "photos").mkdir()
-    Image.new("RGB", (600, 400)).save(page.desk.workspace.root / "photos" / "me.png")
+    (page.context.workspace.root / "photos").mkdir()
+    Image.new("RGB", (600, 400)).save(page.context.workspace.root / "photos" / "me.png")
     told, samples = page.model.described, f"{SHOWN_SAMPLE_PHOTOS}/anna"
     assert CARTOONS_ONLY in told(PORTRAITS, "photos", "") and CARTOONS_ONLY in told(PORTRAITS, samples, "photos")
     for checkpoint, *folders in (

@@ -24,8 +24,8 @@ from ti_core.data.caption_edits import (
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.errors import UserError
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import check_may_train, looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
@@ -55,8 +55,8 @@ class CaptionsTab:
     clicks faster than the network is.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
         self.opened = gr.JSON(list(Opened()), visible=False)
         self.arrived = gr.Textbox(
             "", visible=False
@@ -68,7 +68,7 @@ class CaptionsTab:
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.folder = disk_dropdown(
-                dataset_folders(desk.workspace),
+                dataset_folders(context.workspace),
                 value=None,
                 label="Dataset folder",
                 info="Choose a folder of pictures, or type its path. The newest comes first.",
@@ -171,10 +171,10 @@ class CaptionsTab:
 
     # ---- one folder
 
-    @looks
+    @read_only
     def enter(self, opened: Sequence[Any], folder: str | None) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
-        folders = dataset_folders(self.desk.workspace)
+        folders = dataset_folders(self.context.workspace)
         wanted = folder or (folders[0] if folders else "")
         if not wanted:
             return accepted(
@@ -184,7 +184,7 @@ class CaptionsTab:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
-    @looks
+    @read_only
     def open_other(self, opened: Sequence[Any], text: str, folder: str | None) -> Updates:
         """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is
         told once more.
@@ -203,7 +203,7 @@ class CaptionsTab:
             return self._refused_edit(opened, error)
         return self.open(folder)
 
-    @looks
+    @read_only
     def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
         """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is
         meant for it.
@@ -220,7 +220,7 @@ class CaptionsTab:
                 told = f"Saved: {self._save_typed(opened, text)} of {Opened(*opened).folder}."
         except UserError as error:
             return {self.arrived: "", **self._refused_edit(opened, error)}
-        chosen = gr.update(choices=dataset_folders(self.desk.workspace), value=folder)
+        chosen = gr.update(choices=dataset_folders(self.context.workspace), value=folder)
         return {
             self.arrived: "",
             self.opened: list(Opened()),
@@ -230,7 +230,7 @@ class CaptionsTab:
             **accepted(self.message, told),
         }
 
-    @looks
+    @read_only
     def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:
         """Open what `follow` has chosen if this tab is in front by now."""
         if tab != "captions" or Opened(*opened).folder or not folder:
@@ -240,7 +240,7 @@ class CaptionsTab:
     def _hidden(self) -> Updates:
         return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
 
-    @looks
+    @read_only
     def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates:
         """Read the whole folder and show the picture of that name, else the first one. `text` is told in the
         message box.
@@ -273,7 +273,7 @@ class CaptionsTab:
         }
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
-        find = self.desk.workspace.writable_folder if to_write else self.desk.workspace.folder
+        find = self.context.workspace.writable_folder if to_write else self.context.workspace.folder
         return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:

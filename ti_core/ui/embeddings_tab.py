@@ -15,8 +15,8 @@ from ti_core.checkpoints.library import MERGE_MODES, WRITABLE
 from ti_core.embeddings import folder as embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import PICKLE_BEARING, keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
 
@@ -28,8 +28,8 @@ class EmbeddingsTab:
     meets a training half-way.
     """
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
-        self.desk, self.my_job, self.checkpoint = desk, my_job, checkpoint
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
+        self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
         gr.Markdown(
             "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
             " use Repair the norm.",
@@ -92,7 +92,9 @@ class EmbeddingsTab:
             convert = gr.Button("Convert", elem_id="embeddings_convert")
         with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
             kinds = [
-                suffix for suffix in embedding_files.SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING
+                suffix
+                for suffix in embedding_files.SUFFIXES
+                if self.context.allow_pickle or suffix not in PICKLE_BEARING
             ]
             self.drop = gr.File(
                 label=f"Drop an embedding here ({', '.join(kinds)})",
@@ -157,10 +159,10 @@ class EmbeddingsTab:
 
     # ---- looking
 
-    @looks
+    @read_only
     def enter(self, chosen: str | None, checkpoint: str) -> Updates:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
-        rows = embedding_files.table_rows(self.desk.workspace, checkpoint)
+        rows = embedding_files.table_rows(self.context.workspace, checkpoint)
         files = [row[0] for row in rows]
         chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
@@ -171,16 +173,16 @@ class EmbeddingsTab:
             self.chosen: gr.update(choices=files, value=chosen),
         }
 
-    @looks
+    @read_only
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
         return self.look(str(event.row_value[0]), checkpoint)
 
-    @looks
+    @read_only
     def look(self, chosen: str | None, checkpoint: str) -> Updates:
         """The nearest words of each vector, or why there are none."""
         try:
-            stored = embedding_files.find_stored(chosen or "", self.desk.workspace)
-            nearest = embedding_files.nearest_words(chosen or "", checkpoint, self.desk.workspace)
+            stored = embedding_files.find_stored(chosen or "", self.context.workspace)
+            nearest = embedding_files.nearest_words(chosen or "", checkpoint, self.context.workspace)
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
         numbers = [
@@ -201,12 +203,12 @@ class EmbeddingsTab:
     def take(self, file: str | None, checkpoint: str) -> Updates:
         """Keep a dropped embedding, and look at it."""
         try:
-            path = keep_embedding(Path(file or ""), self.desk.workspace, self.desk.allow_pickle)
+            path = keep_embedding(Path(file or ""), self.context.workspace, self.context.allow_pickle)
         except UserError as error:
             return refused(error, self.message)
         return {
             **self.enter(path.name, checkpoint),
-            **accepted(self.message, f"Saved: {self.desk.workspace.shown(path)}"),
+            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}"),
         }
 
     # ---- jobs
@@ -215,14 +217,14 @@ class EmbeddingsTab:
         return self._start(
             f"Convert {chosen} to {suffix}",
             chosen,
-            lambda: embedding_files.convert(chosen or "", suffix, self.desk.workspace),
+            lambda: embedding_files.convert(chosen or "", suffix, self.context.workspace),
         )
 
     def rename(self, chosen: str | None, new_name: str) -> Updates:
         return self._start(
             f"Rename {chosen}",
             chosen,
-            lambda: embedding_files.rename(chosen or "", new_name, self.desk.workspace),
+            lambda: embedding_files.rename(chosen or "", new_name, self.context.workspace),
             new_name,
         )
 
@@ -230,13 +232,13 @@ class EmbeddingsTab:
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
 
         def work() -> Path:
-            return embedding_files.repair_norm(chosen or "", name, checkpoint, self.desk.workspace)
+            return embedding_files.repair_norm(chosen or "", name, checkpoint, self.context.workspace)
 
         return self._start(f"Repair the norm of {chosen}", chosen, work, name)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
         files = chosen or []
-        work = lambda: embedding_files.merge_stored(files, mode, weights, new_name, self.desk.workspace)  # noqa: E731
+        work = lambda: embedding_files.merge_stored(files, mode, weights, new_name, self.context.workspace)  # noqa: E731
         return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
 
     def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
@@ -248,12 +250,12 @@ class EmbeddingsTab:
             if new_name is None:
                 emit(Notice("It lies outside of embeddings/, because there would be two of one name there."))
             emit(Progress(title, 1, 1))
-            emit(Finished(f"Saved: {self.desk.workspace.shown(path)}", files=(str(path),)))
+            emit(Finished(f"Saved: {self.context.workspace.shown(path)}", files=(str(path),)))
 
         def order() -> str:
             if not chosen:
                 raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = embedding_files.new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
-            return self.desk.submit("embeddings", title, job, result=made)
+            made = embedding_files.new_embedding_name(new_name, self.context.workspace) if new_name is not None else ""
+            return self.context.submit("embeddings", title, job, result=made)
 
         return submitted(order, self.my_job, self.message)

@@ -20,8 +20,8 @@ from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
 
 
@@ -30,8 +30,8 @@ class ModelPanel:
     wires the download.
     """
 
-    def __init__(self, desk: Desk, chosen: str, my_job: Any) -> None:
-        self.desk, self.chosen, self.my_job = desk, chosen, my_job
+    def __init__(self, context: AppContext, chosen: str, my_job: Any) -> None:
+        self.context, self.chosen, self.my_job = context, chosen, my_job
         options, defaults = TrainSettings.options(), TrainSettings.defaults()
         option = options["checkpoint"]
         with gr.Row(elem_classes="with-refresh"):
@@ -83,13 +83,13 @@ class ModelPanel:
         self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
-        titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
+        titles = [checkpoint.title for checkpoint in find_checkpoints(self.context.workspace)]
         return titles if self.chosen in titles else [*titles, self.chosen]
 
     def vaes(self) -> list[str]:
-        return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.desk.workspace))]
+        return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.context.workspace))]
 
-    @looks
+    @read_only
     def read_again(self, choice: str | None, *folders: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
         return {
@@ -98,19 +98,19 @@ class ModelPanel:
             self.facts: self.described(choice, *folders),
         }
 
-    @looks
+    @read_only
     def described(self, choice: str | None, *folders: str | None) -> str:
         """Family, what it predicts, size, precision, file size and hash of the chosen checkpoint, and whether it
         can draw the pictures in `folders`, or why it cannot be used.
         """
         try:
-            file = find_checkpoint(choice or self.chosen, self.desk.workspace)
+            file = find_checkpoint(choice or self.chosen, self.context.workspace)
             facts = file.facts
             facts.check(other_vae=True)
         except UserError as error:
             return str(error)
         family = FAMILIES[facts.family].title + (" inpainting" if facts.inpainting else "")
-        hashed = known_hash(file.path, self.desk.workspace.hashes_file)
+        hashed = known_hash(file.path, self.context.workspace.hashes_file)
         lacks = "needs a VAE: choose one below" if facts.missing else ""
         size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
         predicts = prediction_label(facts.prediction, facts.zero_terminal_snr)
@@ -125,7 +125,7 @@ class ModelPanel:
         ]
         facts_line = " · ".join(fact for fact in said if fact)
         return "\n".join(
-            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)]
+            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace)]
         )
 
     def _pictures(self, folders: Sequence[str | None]) -> list[Path]:
@@ -133,7 +133,7 @@ class ModelPanel:
         for folder in folders:
             if folder and folder.strip():
                 with contextlib.suppress(UserError):  # its own tab says what is the matter with it
-                    found += find_images(self.desk.workspace.folder(folder, "Folder"))
+                    found += find_images(self.context.workspace.folder(folder, "Folder"))
         return found
 
     def start_download(self, name: str) -> Updates:
@@ -141,12 +141,12 @@ class ModelPanel:
         from ti_core.models.hub import check_download, download_checkpoint
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            download_checkpoint(name, self.desk.workspace, emit, stop)
+            download_checkpoint(name, self.context.workspace, emit, stop)
 
         def order() -> str:
             if not name.strip():
                 raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
-            check_download(name, self.desk.workspace)
-            return self.desk.submit("download", f"Download {name.strip()}", work)
+            check_download(name, self.context.workspace)
+            return self.context.submit("download", f"Download {name.strip()}", work)
 
         return submitted(order, self.my_job, self.message)

@@ -15,17 +15,17 @@ from ti_core.errors import UserError
 from ti_core.settings import AUTOMATIC, PORTRAITS, TrainSettings
 from ti_core.training.presets import PLAN_FIELDS, PREPROCESS_PLAN_FIELDS, SAMPLE_PEOPLE, dataset_folder, sample_recipe
 from ti_core.ui.api import build_api
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_tab import CaptionsTab
 from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
-from ti_core.ui.desk import Desk
 from ti_core.ui.embeddings_tab import EmbeddingsTab
 from ti_core.ui.kept_forms import fill_script, text_of
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.preprocess_tab import PreprocessTab
 from ti_core.ui.run_panel import build_run_panel
 from ti_core.ui.server.guarded_blocks import GuardedBlocks
-from ti_core.ui.server.roles import guard_handlers, looks, who
+from ti_core.ui.server.roles import current_user, guard_handlers, read_only
 from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
@@ -57,13 +57,13 @@ POLL_NOW = "() => { window.dispatchEvent(new Event('job-stopping')); }"
 class Page:
     """All components and handlers; `build()` puts them together."""
 
-    def __init__(self, desk: Desk, chosen_checkpoint: str = PORTRAITS) -> None:
-        self.desk = desk
+    def __init__(self, context: AppContext, chosen_checkpoint: str = PORTRAITS) -> None:
+        self.context = context
         self.chosen_checkpoint = chosen_checkpoint
 
     def build(self) -> gr.Blocks:
         with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
-            api_names = build_api(self.desk)
+            api_names = build_api(self.context)
             self.my_job = gr.BrowserState("", storage_key="textual-inversion-my-job", secret=NOT_SECRET)
             self.taken_job = gr.BrowserState("", storage_key="textual-inversion-taken-job", secret=NOT_SECRET)
             self.own_px = gr.BrowserState(0, storage_key="textual-inversion-own-size", secret=NOT_SECRET)
@@ -76,24 +76,24 @@ class Page:
                     gr.Tabs(selected="create", overflow_behavior="wrap") as self.tabs,
                 ):
                     with gr.Tab("Create embedding", id="create") as create:
-                        self.create = CreateTab(self.desk, self.my_job, self.checkpoint)
+                        self.create = CreateTab(self.context, self.my_job, self.checkpoint)
                     with gr.Tab("Preprocess images", id="preprocess") as preprocess:
-                        self.preprocess = PreprocessTab(self.desk, self.my_job, self.checkpoint)
+                        self.preprocess = PreprocessTab(self.context, self.my_job, self.checkpoint)
                     with gr.Tab("Captions", id="captions") as captions:
-                        self.captions = CaptionsTab(self.desk)
+                        self.captions = CaptionsTab(self.context)
                     with gr.Tab("Templates", id="templates") as templates:
-                        self.templates = TemplatesTab(self.desk)
+                        self.templates = TemplatesTab(self.context)
                     with gr.Tab("Train", id="train") as train:
-                        self.train = TrainTab(self.desk, self.my_job, self.model.widgets)
+                        self.train = TrainTab(self.context, self.my_job, self.model.widgets)
                     with gr.Tab("Compare", id="compare") as compare:
-                        self.compare = CompareTab(self.desk, self.my_job)
+                        self.compare = CompareTab(self.context, self.my_job)
                     with gr.Tab("txt2img", id="txt2img") as txt2img:
-                        self.txt2img = Txt2ImgTab(self.desk, self.my_job, self.model.widgets)
+                        self.txt2img = Txt2ImgTab(self.context, self.my_job, self.model.widgets)
                     with gr.Tab("Embeddings", id="embeddings") as embeddings:
-                        self.embeddings = EmbeddingsTab(self.desk, self.my_job, self.checkpoint)
+                        self.embeddings = EmbeddingsTab(self.context, self.my_job, self.checkpoint)
                     self.all_tabs = (create, preprocess, captions, templates, train, compare, txt2img, embeddings)
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
-                    self.live = build_run_panel(self.desk)
+                    self.live = build_run_panel(self.context)
             self.message_of = {  # by the kind of the job that answers there
                 "create": self.create.message,
                 "preprocess": self.preprocess.message,
@@ -117,7 +117,7 @@ class Page:
     def _build_top(self) -> None:
         with gr.Row(elem_id="top", equal_height=False):
             with gr.Column(scale=11, min_width=300):
-                self.model = ModelPanel(self.desk, self.chosen_checkpoint, self.my_job)
+                self.model = ModelPanel(self.context, self.chosen_checkpoint, self.my_job)
                 self.checkpoint = self.model.widgets["checkpoint"]
             with gr.Column(scale=9, min_width=300, elem_id="start"):
                 with gr.Row(equal_height=False):
@@ -268,7 +268,7 @@ class Page:
             **DIRECT,
         )
         tabs["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
-        templates.saved.then(looks(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
+        templates.saved.then(read_only(lambda: self.train.filled({})), None, self._train_outputs(), **DIRECT)
         waited_for = {
             **QUEUED,
             "show_progress": "full",
@@ -331,7 +331,7 @@ class Page:
         )
         typed = {name: widget for name, widget in fields.items() if name not in from_disk}
 
-        @looks
+        @read_only
         def put_back(values: Any) -> Updates:
             return self._put_back(values if isinstance(values, dict) else {})
 
@@ -397,13 +397,13 @@ class Page:
             **self._follow_checkpoint(chosen, values.get("own_px"), *(kept.get(widget) for widget, _ in self._sized())),
         }
 
-    @looks
+    @read_only
     def _follow_checkpoint(self, choice: str | None, before: Any, *sizes: Any) -> Updates:
         """Sizes that went with the checkpoint before (`before`: the own size of its pictures in px) go with this
         one; those that were typed stay.
         """
         try:
-            own = find_checkpoint(choice or PORTRAITS, self.desk.workspace).size_px
+            own = find_checkpoint(choice or PORTRAITS, self.context.workspace).size_px
         except UserError:
             own = before if type(before) is int and before > 0 else SIZES_PX[""]
         updates: Updates = {self.own_px: own}
@@ -420,21 +420,21 @@ class Page:
     def _is_there(self, checkpoint: Any) -> bool:
         """Whether it is in the list, or is what else may be typed there, such as a path."""
         try:
-            return bool(find_checkpoint(str(checkpoint or ""), self.desk.workspace))
+            return bool(find_checkpoint(str(checkpoint or ""), self.context.workspace))
         except UserError:
             return False
 
     def _interrupting(self, message: Any, kinds: Collection[str]) -> Callable[[], Updates]:
-        """Stops what a tab has begun. Of a running job the strip tells what comes of it, in every open page."""
+        """Stops what a tab has begun. Of a running job the run panel tells what comes of it, in every open page."""
 
         def _interrupt() -> Updates:
-            runs = any(job.kind in kinds for job in self.desk.jobs.running())
-            told = self.desk.jobs.interrupt(kinds)
+            runs = any(job.kind in kinds for job in self.context.jobs.running())
+            told = self.context.jobs.interrupt(kinds)
             return accepted(message, "" if runs else told)
 
         return _interrupt
 
-    @looks
+    @read_only
     def _fill_sample(self, person: str | None) -> Updates:
         """The three forms for a sample person; what depends on the finished pictures follows when they are there."""
         if person not in SAMPLE_PEOPLE:
@@ -452,7 +452,7 @@ class Page:
         filled[self.train.form.widgets["dataset_directory"]] = directory
         return filled
 
-    @looks
+    @read_only
     def _take_result(
         self,
         my_job: str,
@@ -466,8 +466,8 @@ class Page:
     ) -> Updates:
         """A job has ended. The page that started it moves on; every other page only reads its lists again."""
         updates: Updates = {**self.train.filled({}), **self.compare.enter(run)}
-        job = self.desk.jobs.get(my_job or "")
-        if job is None or not job.has_ended or my_job == taken or not who().may_train:
+        job = self.context.jobs.get(my_job or "")
+        if job is None or not job.has_ended or my_job == taken or not current_user().may_train:
             return updates
         updates[self.taken_job] = (
             my_job  # not taken out of `my_job`, where the next one may be by the time that this arrives
@@ -475,7 +475,7 @@ class Page:
         if job.state == "failed":
             return {
                 **updates,
-                **refused(UserError(self.desk.workspace.without_paths(job.text)), self.message_of[job.kind]),
+                **refused(UserError(self.context.workspace.without_paths(job.text)), self.message_of[job.kind]),
             }
         if job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job.result, follow, destination))

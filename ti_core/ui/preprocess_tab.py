@@ -13,8 +13,8 @@ from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import describe_preprocess
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
@@ -46,8 +46,8 @@ class PreprocessTab:
     of the top of the page.
     """
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
-        self.desk, self.my_job = desk, my_job
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
         self.drop = gr.File(
@@ -90,16 +90,19 @@ class PreprocessTab:
                     for each in group:
                         self.form.add(each)
                 self.form.widgets[checkbox].change(
-                    looks(lambda ticked: gr.update(visible=bool(ticked))), self.form.widgets[checkbox], fields, **DIRECT
+                    read_only(lambda ticked: gr.update(visible=bool(ticked))),
+                    self.form.widgets[checkbox],
+                    fields,
+                    **DIRECT,
                 )
                 return
         self.form.add(name)
 
-    @looks
+    @read_only
     def described(self, *given: Any) -> str:
         """What becomes of the photos, and what to know of them before, or what is still missing."""
         try:
-            return describe_preprocess(self.desk.workspace, PreprocessSettings.from_dict(self.form.values(given)))
+            return describe_preprocess(self.context.workspace, PreprocessSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return str(error)
 
@@ -109,15 +112,15 @@ class PreprocessTab:
         if not files:
             return {self.message: gr.update()}
         try:
-            folder, left_out = keep_photos([Path(file) for file in files], name, self.desk.workspace)
+            folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         text = "\n".join(left_out)
-        return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
+        return {source: self.context.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
         return submitted(
-            lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )
@@ -125,7 +128,7 @@ class PreprocessTab:
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""
         try:
-            captions = read_captions(self.desk.workspace.folder(destination, "Destination directory"))
+            captions = read_captions(self.context.workspace.folder(destination, "Destination directory"))
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
         shown = [(thumbnail(c, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]

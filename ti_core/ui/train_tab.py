@@ -14,9 +14,9 @@ from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.rate_picture import rate_picture
-from ti_core.ui.server.roles import looks
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
 
 IN_ONE_ROW = (
@@ -31,8 +31,8 @@ class TrainTab:
     txt2img: Form
     """The form of the txt2img tab; the page sets it, because that tab comes later."""
 
-    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
-        self.desk, self.my_job = desk, my_job
+    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(TrainSettings, "train")
         gr.Markdown(
             "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them"
@@ -77,9 +77,9 @@ class TrainTab:
             if name in self.form.widgets:
                 continue
             if name == "embedding":
-                self.form.add_refreshed(name, lambda: find_embeddings(self.desk.workspace))
+                self.form.add_refreshed(name, lambda: find_embeddings(self.context.workspace))
             elif name == "template_file":
-                self.form.add_refreshed(name, lambda: list_templates(self.desk.workspace))
+                self.form.add_refreshed(name, lambda: list_templates(self.context.workspace))
             elif name == "learning_rate":
                 self.form.add(name)
                 self.rate = gr.HTML(
@@ -91,16 +91,16 @@ class TrainTab:
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
 
-    @looks
+    @read_only
     def gpus_field(self) -> Any:
         """The field is for computers with more than one."""
         return gr.update(visible=(state := told_device(DEVICE_WITHIN_S)) is not None and state.count > 1)
 
-    @looks
+    @read_only
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
-            return describe_plan(self.desk.workspace, TrainSettings.from_dict(self.form.values(given)))
+            return describe_plan(self.context.workspace, TrainSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return str(error)
 
@@ -111,7 +111,7 @@ class TrainTab:
     def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str) -> Updates:
         """Fill the form with a preset's values for this dataset, or say what is missing for that."""
         try:
-            values = preset_values(preset, self.desk.workspace, dataset_directory or "", embedding or "")
+            values = preset_values(preset, self.context.workspace, dataset_directory or "", embedding or "")
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}
@@ -120,8 +120,8 @@ class TrainTab:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
         updates = self.form.updates(values)
         lists = {
-            "embedding": find_embeddings(self.desk.workspace),
-            "template_file": list_templates(self.desk.workspace),
+            "embedding": find_embeddings(self.context.workspace),
+            "template_file": list_templates(self.context.workspace),
         }
         for name, choices in lists.items():
             value = {"value": values[name]} if values.get(name) in choices else {}
@@ -137,4 +137,4 @@ class TrainTab:
 
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
-        return submitted(lambda: self.desk.order("train", self.settings_of(given)), self.my_job, self.message)
+        return submitted(lambda: self.context.order("train", self.settings_of(given)), self.my_job, self.message)

@@ -7,17 +7,17 @@ from typing import Any
 import gradio as gr
 
 from ti_core.settings import Txt2ImgSettings
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.widgets import Form, Updates, message_box, submitted
 
 IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 
 
 class Txt2ImgTab:
-    """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the live strip."""
+    """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the run panel."""
 
-    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
-        self.desk, self.my_job = desk, my_job
+    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(Txt2ImgSettings, "txt2img")
         for name in Txt2ImgSettings.options():
             if name not in self.form.widgets and name not in model:
@@ -30,7 +30,7 @@ class Txt2ImgTab:
 
     def start(self, *given: Any) -> Updates:
         return submitted(
-            lambda: self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )

@@ -15,7 +15,7 @@ import gradio as gr
 from ti_core.errors import SettingsError, UserError
 from ti_core.settings import OWN_SIZE
 from ti_core.settings.option import Option, Settings
-from ti_core.ui.server.roles import looks
+from ti_core.ui.server.roles import read_only
 
 Updates = dict[Any, Any]
 ALL_CHOICES = 100_000
@@ -94,7 +94,7 @@ class Form:
                 scale=0,
                 elem_id=f"{self.prefix}_{name}_refresh",
             )
-        button.click(looks(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
+        button.click(read_only(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
 
     def share(self, widgets: dict[str, Any]) -> None:
         """Take widgets that were made elsewhere, and put all into the order of the settings."""
@@ -152,7 +152,7 @@ def accepted(box: Any, text: str = "") -> Updates:
 
 
 def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:
-    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the
+    """What every button that orders a job answers. `order` queues it and returns its id, which the
     browser that asked remembers.
     """
     try:

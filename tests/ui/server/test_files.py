@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -17,7 +18,7 @@ from ti_core.jobs.kinds import JobKind
 from ti_core.jobs.queue import JobQueue
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import ResumeSettings
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import STEPS_AT_ONCE, step_files, view
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
@@ -28,7 +29,9 @@ STEPS = range(10, 160, 10)
 
 def _save(emit: Emit, run: RunFolder, steps: Collection[int]) -> None:
     run.root.mkdir(parents=True, exist_ok=True)
-    save_file({}, run.state, metadata={"step": "3", "name": run.name})
+    run.save_settings({})  # a state counts only where a training has begun
+    facts = {"step": "3", "name": run.name, "suffix": ".pt"}
+    save_file({"vectors.clip_l": torch.zeros(1, 4)}, run.state, metadata=facts)
     emit(Started("Training anna", 200, folder=str(run.root)))
     for step in steps:
         for path in (run.copy(step), run.card(step), run.preview(step)):
@@ -53,11 +56,11 @@ def _check(settings: object, workspace: Workspace, coming: Collection[str]) -> t
 KINDS = {"train": JobKind(WaitSettings, _check, _train), "resume": JobKind(ResumeSettings, _check, _resume)}
 
 
-def check_all_can_be_fetched(desk: Desk, job: str, steps: list[int]) -> None:
+def check_all_can_be_fetched(context: AppContext, job: str, steps: list[int]) -> None:
     """By their addresses, each with its own bytes."""
-    listed = step_files(desk, {"job": job})
+    listed = step_files(context, {"job": job})
     assert [step for step, _ in listed["steps"]] == steps and not listed["more"]
-    client = TestClient(Starlette(routes=file_routes(desk)))
+    client = TestClient(Starlette(routes=file_routes(context)))
     for step, files in listed["steps"]:
         assert [(kind, name) for kind, name, _ in files] == [
             ("copy", f"anna-{step}.pt"),
@@ -73,28 +76,28 @@ def test_every_copy_can_be_downloaded_after_a_restart_and_of_a_resumed_run(tmp_p
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, KINDS)
     trained = jobs.wait_for(jobs.order("train", {"name": "anna"}), 60)
-    first = Desk(workspace, jobs)
+    first = AppContext(workspace, jobs)
     check_all_can_be_fetched(first, trained.id, list(STEPS))
     seen = view(first, {}, AT_THIS_COMPUTER)["steps"]
     jobs.close()
 
     jobs = JobQueue(workspace, KINDS)
-    desk = Desk(workspace, jobs)
-    assert view(desk, {}, AT_THIS_COMPUTER)["steps"] not in (
+    context = AppContext(workspace, jobs)
+    assert view(context, {}, AT_THIS_COMPUTER)["steps"] not in (
         "",
         seen,
     )  # the addresses are others, so an open page asks again
-    check_all_can_be_fetched(desk, trained.id, list(STEPS))
+    check_all_can_be_fetched(context, trained.id, list(STEPS))
     resumed = jobs.wait_for(jobs.resume(trained.id), 60)
     assert resumed.state == "finished", resumed.text
-    check_all_can_be_fetched(desk, resumed.id, [*STEPS, 160, 170])
+    check_all_can_be_fetched(context, resumed.id, [*STEPS, 160, 170])
     jobs.close()
 
 
 def test_nobody_can_work_out_a_files_address(tmp_path: Path) -> None:
     """A page of another server once had the same one for the same place."""
     jobs = JobQueue(Workspace(tmp_path), KINDS, is_paused=True)
-    first, second = (Desk(Workspace(tmp_path), jobs).url("a.pt", "job") for _ in range(2))
+    first, second = (AppContext(Workspace(tmp_path), jobs).url("a.pt", "job") for _ in range(2))
     assert first != second
     jobs.close()
 
@@ -110,8 +113,8 @@ def test_thousands_of_steps_come_in_portions(tmp_path: Path) -> None:
     job = jobs.wait_for(
         jobs.submit("train", "anna", lambda emit, stop: emit(Started("anna", 1, folder=str(run.root)))), 60
     )
-    desk, found = Desk(workspace, jobs), list[int]()
-    while (answer := step_files(desk, {"job": job.id, "first": str(len(found))}))["more"]:
+    context, found = AppContext(workspace, jobs), list[int]()
+    while (answer := step_files(context, {"job": job.id, "first": str(len(found))}))["more"]:
         found += [step for step, _ in answer["steps"]]
     found += [step for step, _ in answer["steps"]]
     assert found == list(range(1, count + 1))
@@ -121,8 +124,8 @@ def test_thousands_of_steps_come_in_portions(tmp_path: Path) -> None:
 def test_what_is_no_training_has_no_steps(tmp_path: Path) -> None:
     jobs = JobQueue(Workspace(tmp_path), KINDS)
     job = jobs.wait_for(jobs.submit("create", "anna", lambda emit, stop: None), 60)
-    desk = Desk(Workspace(tmp_path), jobs)
+    context = AppContext(Workspace(tmp_path), jobs)
     for asked in ({}, {"job": "x"}, {"job": job.id}, {"job": job.id, "first": "-1"}, {"first": "x"}):
-        assert step_files(desk, asked) == {"steps": [], "more": False}
-    assert view(desk, {}, AT_THIS_COMPUTER)["steps"] == ""
+        assert step_files(context, asked) == {"steps": [], "more": False}
+    assert view(context, {}, AT_THIS_COMPUTER)["steps"] == ""
     jobs.close()

@@ -89,7 +89,7 @@ async function askForAction(job, action) {
   if (state.asked.has(key)) return; // two quick presses are one wish; not by `disabled`, which takes the focus away
   state.asked.add(key);
   try {
-    put(".queue-note", await server.job_action({ job, action }));
+    put(".queue-note", await server.change_job({ job, action }));
   } catch {
     put(".queue-note", "The server does not answer. Try again.");
   }

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ti_core.ui.server.gradio_internals import HttpConnection
 
 WANTED_FILES = 4096
 """Open files that the server asks the system for; macOS gives 256 to whoever does not ask."""
@@ -79,7 +80,7 @@ class Connections:
         return next((other for other in crowded if not other.is_busy), crowded[0])
 
 
-class LimitedConnection(H11Protocol):
+class LimitedConnection(HttpConnection):
     """uvicorn's connection, with a time limit for each request's headers and a place in `Connections`. Requests
     find it in `scope["state"]`.
     """

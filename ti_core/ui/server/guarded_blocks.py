@@ -11,7 +11,6 @@ from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
 
 from ti_core.errors import UserError
 from ti_core.ui.server.roles import may_call, person_of
@@ -82,15 +81,3 @@ def _all_in(value: Any, level: int = 0) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _all_in(inner, level + 1)
-
-
-async def _fetch_nothing(*_: Any, **__: Any) -> Any:
-    raise UserError("Nothing is fetched from other servers.", "Save the file, and drop it on the page.")
-
-
-def fetch_nothing() -> None:
-    """Close the ways by which gradio's components download what they are given the address of. Page or guest,
-    nobody needs them here.
-    """
-    processing_utils.async_ssrf_protected_get = _fetch_nothing
-    processing_utils.async_ssrf_protected_download = _fetch_nothing

@@ -1,4 +1,4 @@
-"""What the tabs share: the workspace, the line of jobs, and the files that may be fetched through the page."""
+"""What the tabs share: the workspace, the queue of jobs, and the files that may be fetched through the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ti_core.jobs.queue import JobQueue
 from ti_core.runs.folder import embedding_name, saved_steps
 from ti_core.runs.use_step import use_step
 from ti_core.settings.option import Settings
-from ti_core.ui.server.roles import who
+from ti_core.ui.server.roles import current_user
 from ti_core.workspace import Workspace
 
 FETCHABLE = (".png", ".webp", ".jpg", ".pt", ".safetensors", ".csv", ".json")
@@ -26,7 +26,7 @@ MAX_PUBLISHED = 20_000
 
 
 @dataclass
-class Desk:
+class AppContext:
     """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name
     that tells no path.
 
@@ -43,14 +43,14 @@ class Desk:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def order(self, kind: str, settings: Settings) -> str:
-        """Put a job of this kind into the line for the person who asks. Gives its id. Raises UserError."""
-        return self.jobs.order(kind, settings.to_dict(), who().name).id
+        """Queue a job of this kind for the person who asks. Returns its id. Raises UserError."""
+        return self.jobs.order(kind, settings.to_dict(), current_user().name).id
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.
         Gives the job's id.
         """
-        return self.jobs.submit(kind, title, work, who().name, result=result).id
+        return self.jobs.submit(kind, title, work, current_user().name, result=result).id
 
     def use_step(self, run: Path, step: int) -> str:
         """Put a step of a run in the place of its embedding (`use_step.py`); gives a sentence for the page.
