@@ -85,7 +85,7 @@ def test_lists_and_sizes_take_nothing_odd(tmp_path: Path, odd: object) -> None:
         "txt2img.height",
         "started_with",
     )
-    updates = page._put_back({name: odd for name in names} | {"started_with": page.chosen_checkpoint})
+    updates = page.put_back({name: odd for name in names} | {"started_with": page.chosen_checkpoint})
     sizes = [
         updates[form.widgets[side]] for form in (page.train.form, page.txt2img.form) for side in ("width", "height")
     ]

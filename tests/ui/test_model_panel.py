@@ -115,7 +115,7 @@ def test_a_reload_keeps_a_typed_checkpoint_that_no_list_shows(page: Page, worksp
     (workspace.root / "fetched").mkdir()
     save_single_file("sd1", workspace.root / "fetched" / "other.safetensors")
     for there in ("fetched/other.safetensors", TINY):
-        assert page._put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
+        assert page.put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
     for gone in ("gone.safetensors", None, []):
-        assert page._put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
-    assert page._put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS
+        assert page.put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
+    assert page.put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS

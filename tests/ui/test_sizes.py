@@ -35,8 +35,8 @@ def page(tmp_path: Path) -> Page:
 
 def choose(page: Page, checkpoint: str, shown: dict[Any, Any]) -> dict[Any, Any]:
     """What the fields hold after the choice of a checkpoint."""
-    sizes = [shown[widget] for widget, _ in page._sized()]
-    return {**shown, **page._follow_checkpoint(checkpoint, shown[page.own_px], *sizes)}
+    sizes = [shown[widget] for widget, _ in page.sizes.fields]
+    return {**shown, **page.sizes.follow_checkpoint(checkpoint, shown[page.sizes.own_px], *sizes)}
 
 
 def sizes(page: Page, shown: dict[Any, Any]) -> list[int]:
@@ -50,13 +50,13 @@ def kept(page: Page, shown: dict[Any, Any], checkpoint: str) -> dict[str, Any]:
     return {
         "started_with": PORTRAITS,
         "checkpoint": checkpoint,
-        "own_px": shown[page.own_px],
+        "own_px": shown[page.sizes.own_px],
         **{k: shown[w] for k, w in named.items() if w in shown},
     }
 
 
 def test_choosing_a_checkpoint_changes_the_sizes_of_all_forms_and_a_reload_keeps_them(page: Page) -> None:
-    shown = page._put_back({})
+    shown = page.put_back({})
     assert sizes(page, shown) == [PORTRAITS_PX] * 6
     for checkpoint, size in (
         ("sd1", 512),
@@ -74,32 +74,32 @@ def test_choosing_a_checkpoint_changes_the_sizes_of_all_forms_and_a_reload_keeps
         16384,
         1280 * 1280,
     ]
-    assert sizes(page, page._put_back(kept(page, shown, "sdxl.safetensors"))) == [1024] * 6
+    assert sizes(page, page.put_back(kept(page, shown, "sdxl.safetensors"))) == [1024] * 6
 
 
 def test_a_typed_size_stays_when_another_checkpoint_is_chosen_and_after_a_reload(page: Page) -> None:
-    shown = choose(page, "sd1", page._put_back({}))
+    shown = choose(page, "sd1", page.put_back({}))
     typed = {page.train.form.widgets["width"]: 640, page.preprocess.form.widgets["dimension_upper"]: 700}
     shown = choose(page, "sdxl", {**shown, **typed})
     assert sizes(page, shown) == [1024, 1024, 640, 1024, 1024, 1024]
-    again = page._put_back(kept(page, shown, "sdxl.safetensors"))
+    again = page.put_back(kept(page, shown, "sdxl.safetensors"))
     assert sizes(page, again) == [1024, 1024, 640, 1024, 1024, 1024]
     assert again[page.preprocess.form.widgets["dimension_upper"]] == 700
     assert sizes(page, choose(page, PORTRAITS, again)) == [PORTRAITS_PX] * 2 + [640] + [PORTRAITS_PX] * 3
 
 
 def test_a_server_started_with_another_checkpoint_sets_the_sizes_that_were_not_typed(page: Page) -> None:
-    shown = {**page._put_back({}), page.txt2img.form.widgets["height"]: 96}
+    shown = {**page.put_back({}), page.txt2img.form.widgets["height"]: 96}
     page.chosen_checkpoint = "sdxl"
-    assert sizes(page, page._put_back(kept(page, shown, PORTRAITS))) == [1024] * 5 + [96]
+    assert sizes(page, page.put_back(kept(page, shown, PORTRAITS))) == [1024] * 5 + [96]
 
 
 @pytest.mark.parametrize("before", [None, "x", 0, -5, True, [], 10**9])
 @pytest.mark.parametrize("size", [None, "x", 0, []])
 def test_what_the_browser_kept_may_be_anything(page: Page, before: Any, size: Any) -> None:
-    count = len(page._sized())
-    assert sizes(page, page._follow_checkpoint("sd1", before, *[size] * count)) == [512] * 6
-    assert len(page._follow_checkpoint("gone", before, *[size] * count)) == count + 1
+    count = len(page.sizes.fields)
+    assert sizes(page, page.sizes.follow_checkpoint("sd1", before, *[size] * count)) == [512] * 6
+    assert len(page.sizes.follow_checkpoint("gone", before, *[size] * count)) == count + 1
 
 
 def test_the_buttons_leave_the_sizes_to_the_checkpoint(page: Page) -> None:

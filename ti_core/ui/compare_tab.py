@@ -15,14 +15,16 @@ from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import check_may_train, read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
 
 
 class CompareTab:
-    """Form, buttons, answer and grid; `page.py` wires them. The grid that is shown is the newest, for every page."""
+    """Form, buttons, answer and grid. The grid that is shown is the newest, for every page."""
+
+    kinds = ("compare",)
 
     def __init__(self, context: AppContext, my_job: Any) -> None:
         self.context, self.my_job = context, my_job
@@ -42,6 +44,8 @@ class CompareTab:
             server_functions=[self._use_step()],
             elem_id="compare_grid",
         )
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
 
     def _use_step(self) -> Any:
         def use_step_of_run(asked: Any) -> str:

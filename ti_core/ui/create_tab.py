@@ -10,11 +10,13 @@ from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.settings import CreateSettings
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_order
 
 
 class CreateTab:
-    """Form, button and answer of the tab; `page.py` wires them."""
+    """Form, button and answer of the tab."""
+
+    kinds = ("create",)
 
     def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
         self.context, self.my_job = context, my_job
@@ -28,6 +30,7 @@ class CreateTab:
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
 
     @read_only
     def suggested(self, *folders: str | None) -> str:

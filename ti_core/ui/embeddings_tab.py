@@ -15,18 +15,21 @@ from ti_core.checkpoints.library import MERGE_MODES, WRITABLE
 from ti_core.embeddings import folder as embedding_files
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.jobs.job import Job
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import PICKLE_BEARING, keep_embedding
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
+from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
 class EmbeddingsTab:
-    """`actions` are button, handler and inputs of everything that writes; each is a quick job, so that it never
-    meets a training half-way.
+    """The table of files, and what can be done with them. All that writes is a quick job, so that it never meets a
+    training half-way.
     """
+
+    kinds = ("embeddings",)
 
     def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
         self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
@@ -78,6 +81,17 @@ class EmbeddingsTab:
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
 
     def _build_actions(self) -> None:
+        """The folded parts below the table: what writes, each with the button that orders it."""
+        self._build_convert()
+        self._build_upload()
+        self._build_rename()
+        self._build_repair()
+        self._build_merge()
+
+    def _order(self, button: Any, start: Callable[..., Updates], inputs: list[Any]) -> None:
+        wire_order(button, start, inputs, self.my_job, self.message)
+
+    def _build_convert(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
                 list(WRITABLE),
@@ -89,26 +103,29 @@ class EmbeddingsTab:
                     " embedding."
                 ),
             )
-            convert = gr.Button("Convert", elem_id="embeddings_convert")
+            self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
+
+    def _build_upload(self) -> None:
+        takes_pickles = self.context.allow_pickle
+        suffixes = [suffix for suffix in embedding_files.SUFFIXES if takes_pickles or suffix not in PICKLE_BEARING]
         with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
-            kinds = [
-                suffix
-                for suffix in embedding_files.SUFFIXES
-                if self.context.allow_pickle or suffix not in PICKLE_BEARING
-            ]
             self.drop = gr.File(
-                label=f"Drop an embedding here ({', '.join(kinds)})",
-                file_types=kinds,
+                label=f"Drop an embedding here ({', '.join(suffixes)})",
+                file_types=suffixes,
                 height=110,
                 elem_id="embeddings_drop",
             )
+
+    def _build_rename(self) -> None:
         with gr.Accordion("Rename", open=False, elem_id="embeddings_rename_part"):
             self.new_name = gr.Textbox(
                 label="New name",
                 info="The new word for prompts. A name that exists is refused.",
                 elem_id="embeddings_new_name",
             )
-            rename = gr.Button("Rename", elem_id="embeddings_rename")
+            self._order(gr.Button("Rename", elem_id="embeddings_rename"), self.rename, [self.chosen, self.new_name])
+
+    def _build_repair(self) -> None:
         with gr.Accordion("Repair the norm", open=False, elem_id="embeddings_repair_part"):
             self.repaired = gr.Textbox(
                 label="Name of the repaired copy",
@@ -118,7 +135,10 @@ class EmbeddingsTab:
                     " -repaired to the name."
                 ),
             )
-            repair = gr.Button("Repair", elem_id="embeddings_repair")
+            button = gr.Button("Repair", elem_id="embeddings_repair")
+            self._order(button, self.repair, [self.chosen, self.repaired, self.checkpoint])
+
+    def _build_merge(self) -> None:
         with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
             self.merged = disk_dropdown(
                 [],
@@ -149,13 +169,8 @@ class EmbeddingsTab:
                     info="The new word for prompts.",
                     elem_id="embeddings_merged_name",
                 )
-            merge = gr.Button("Merge", elem_id="embeddings_merge")
-        self.actions = [
-            (convert, self.convert, [self.chosen, self.format]),
-            (rename, self.rename, [self.chosen, self.new_name]),
-            (repair, self.repair, [self.chosen, self.repaired, self.checkpoint]),
-            (merge, self.merge, [self.merged, self.mode, self.weights, self.merged_name]),
-        ]
+            button = gr.Button("Merge", elem_id="embeddings_merge")
+            self._order(button, self.merge, [self.merged, self.mode, self.weights, self.merged_name])
 
     # ---- looking
 
@@ -212,6 +227,10 @@ class EmbeddingsTab:
         }
 
     # ---- jobs
+
+    def on_job_finished(self, job: Job, chosen: str | None, checkpoint: str) -> Updates:
+        """Look at what was made, or again at what was chosen."""
+        return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:
         return self._start(

@@ -18,17 +18,27 @@ from ti_core.data.images import find_images
 from ti_core.data.picture_checks import cartoon_sentences
 from ti_core.errors import UserError
 from ti_core.events import Emit
+from ti_core.jobs.job import Job
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
+from ti_core.ui.widgets import (
+    DIRECT,
+    Updates,
+    accepted,
+    disk_dropdown,
+    message_box,
+    submitted,
+    widget,
+    wire_order,
+)
 
 
 class ModelPanel:
-    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py`
-    wires the download.
-    """
+    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings."""
+
+    kinds = ("download",)
 
     def __init__(self, context: AppContext, chosen: str, my_job: Any) -> None:
         self.context, self.chosen, self.my_job = context, chosen, my_job
@@ -72,6 +82,7 @@ class ModelPanel:
                 )
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
         self.message = message_box("model_message")
+        wire_order(self.download_button, self.start_download, [self.hub_name], self.my_job, self.message)
 
     def watch(self, folders: list[Any]) -> None:
         """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint
@@ -135,6 +146,11 @@ class ModelPanel:
                 with contextlib.suppress(UserError):  # its own tab says what is the matter with it
                     found += find_images(self.context.workspace.folder(folder, "Folder"))
         return found
+
+    def on_job_finished(self, job: Job) -> Updates:
+        """The downloaded model gets into the list."""
+        told = accepted(self.message, f"{job.text} Choose it in the list.")
+        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), **told}
 
     def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""

@@ -11,13 +11,25 @@ import gradio as gr
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
+from ti_core.jobs.job import Job
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import describe_preprocess
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
+from ti_core.ui.widgets import (
+    DIRECT,
+    QUEUED,
+    Form,
+    Updates,
+    accepted,
+    message_box,
+    refused,
+    submitted,
+    wire_interrupt,
+    wire_order,
+)
 
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
@@ -42,11 +54,13 @@ AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and hei
 
 
 class PreprocessTab:
-    """Form, boxes and answer of the tab; `page.py` wires them. The checkpoint, whose size the pictures get, is that
-    of the top of the page.
+    """Form, boxes and answer of the tab. The checkpoint, whose size the pictures get, is that of the top of the page;
+    dropped photos are kept under the name in the box `embedding_name`.
     """
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
+    kinds = ("preprocess",)
+
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any, embedding_name: Any) -> None:
         self.context, self.my_job = context, my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
@@ -76,6 +90,14 @@ class PreprocessTab:
             object_fit="contain",
             interactive=False,
             elem_id="preprocess_gallery",
+        )
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
+        self.drop.upload(
+            self.take_photos,
+            [self.drop, embedding_name],
+            [self.form.widgets["source_directory"], self.message],
+            **QUEUED,
         )
 
     def _add(self, name: str) -> None:
@@ -124,6 +146,9 @@ class PreprocessTab:
             self.my_job,
             self.message,
         )
+
+    def on_job_finished(self, job: Job) -> Updates:
+        return {self.gallery: self.finished_pictures(job.result)}
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""

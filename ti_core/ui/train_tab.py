@@ -17,7 +17,18 @@ from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_value
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
+from ti_core.ui.widgets import (
+    DIRECT,
+    QUEUED,
+    Form,
+    Updates,
+    accepted,
+    message_box,
+    refused,
+    submitted,
+    wire_interrupt,
+    wire_order,
+)
 
 IN_ONE_ROW = (
     ("clip_grad_mode", "clip_grad_value"),
@@ -28,8 +39,12 @@ DEVICE_WITHIN_S = 20.0
 
 
 class TrainTab:
+    """Form, buttons and answer of the tab. `wire` follows when the txt2img tab is there, whose form previews may take
+    their values from.
+    """
+
+    kinds = ("train", "resume")
     txt2img: Form
-    """The form of the txt2img tab; the page sets it, because that tab comes later."""
 
     def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
         self.context, self.my_job = context, my_job
@@ -71,6 +86,20 @@ class TrainTab:
             self.button = gr.Button("Train Embedding", variant="primary", elem_id="train_run")
             self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
         self.message = message_box("train_message")
+
+    def wire(self, txt2img: Form) -> None:
+        """Let the buttons and the preset act. `txt2img` is the form of that tab."""
+        self.txt2img = txt2img
+        wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        chosen = [self.form.widgets["dataset_directory"], self.form.widgets["embedding"]]
+        self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
+        self.preset.input(self.fill_preset, [*chosen, self.preset], self.shown, **QUEUED)
+
+    @property
+    def shown(self) -> list[Any]:
+        """What filling in the form may change."""
+        return [self.message, self.preset, *self.form.own.values()]
 
     def _add(self, names: list[str]) -> None:
         for name in names:

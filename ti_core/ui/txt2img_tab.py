@@ -8,13 +8,15 @@ import gradio as gr
 
 from ti_core.settings import Txt2ImgSettings
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 
 
 class Txt2ImgTab:
-    """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the run panel."""
+    """Form, buttons and answer of the tab. The pictures appear in the run panel."""
+
+    kinds = ("txt2img",)
 
     def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
         self.context, self.my_job = context, my_job
@@ -27,6 +29,8 @@ class Txt2ImgTab:
             self.button = gr.Button("Generate", variant="primary", elem_id="txt2img_run")
             self.interrupt = gr.Button("Interrupt", elem_id="txt2img_interrupt")
         self.message = message_box("txt2img_message")
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
 
     def start(self, *given: Any) -> Updates:
         return submitted(

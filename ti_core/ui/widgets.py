@@ -5,7 +5,7 @@ written twice.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ import gradio as gr
 from ti_core.errors import SettingsError, UserError
 from ti_core.settings import OWN_SIZE
 from ti_core.settings.option import Option, Settings
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
 
 Updates = dict[Any, Any]
@@ -149,6 +150,35 @@ def refused(error: UserError, box: Any) -> Updates:
 
 def accepted(box: Any, text: str = "") -> Updates:
     return {box: gr.update(value=text, visible=bool(text))}
+
+
+SHOW_NEW_JOB = """(job) => {
+  if (!job || job === window.newestJob) return;
+  window.newestJob = job;
+  window.dispatchEvent(new Event("job-submitted"));
+}"""
+SHOW_STOPPING = "() => { window.dispatchEvent(new Event('job-stopping')); }"
+
+
+def wire_order(button: Any, start: Callable[..., Updates], inputs: Sequence[Any], my_job: Any, box: Any) -> None:
+    """Let a button order a job with the values of `inputs`. `start` answers as `submitted` does, and the run panel of
+    the page that asked shows the job at once.
+    """
+    clicked = button.click(start, list(inputs), [my_job, box], **QUEUED)
+    clicked.then(None, my_job, None, js=SHOW_NEW_JOB)
+
+
+def wire_interrupt(button: Any, context: AppContext, kinds: Collection[str], box: Any) -> None:
+    """Let a button stop the jobs of these kinds. Of a running one the run panel tells what comes of it, in every open
+    page.
+    """
+
+    def _interrupt() -> Updates:
+        runs = any(job.kind in kinds for job in context.jobs.running())
+        told = context.jobs.interrupt(kinds)
+        return accepted(box, "" if runs else told)
+
+    button.click(_interrupt, None, box, **DIRECT).then(None, None, None, js=SHOW_STOPPING)
 
 
 def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:

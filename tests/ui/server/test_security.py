@@ -215,9 +215,12 @@ def test_a_stranger_sees_the_login_page_and_it_tells_nothing(shared: Shared) -> 
 
 MAY_LOOK = {
     "put_back",
+    "follow_checkpoint",
     "gpus_field",
     "described",
     "enter",
+    "arrive",
+    "follow",
     "open",
     "open_other",
     "pick",
