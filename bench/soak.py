@@ -135,7 +135,7 @@ class Crowd:
                 await asyncio.sleep(1)
 
     async def _sit_at_tab(self, client: httpx.AsyncClient, end: float, phase: str) -> None:
-        """Ask as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows
+        """Ask as live/poll.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows
         count.
         """
         closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))

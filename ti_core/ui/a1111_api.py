@@ -68,14 +68,17 @@ class A1111Api:
         return job
 
     async def create(self, values: Values, owner: str) -> str:
+        """Make an embedding, and tell its file."""
         job = await self.run("create", values, owner)
         return f"create embedding filename: embeddings/{Path(job.files[0]).name}"
 
     async def train(self, values: Values, owner: str) -> str:
+        """Train to the end, and tell the embedding's file."""
         job = await self.run("train", values, owner)
         return f"train embedding complete: filename: embeddings/{Path(job.files[0]).name} error: None"
 
     async def preprocess(self, values: Values, owner: str) -> str:
+        """Make a dataset out of photos."""
         await self.run("preprocess", values, owner)
         return "preprocess complete"
 
@@ -94,15 +97,18 @@ class A1111Api:
         return post
 
     async def interrupt(self, request: Request) -> Response:
+        """Stop the running job after its current step."""
         refused = _refused(request)
         if not refused:
             self.context.jobs.interrupt()
         return refused or JSONResponse({})
 
     def embeddings(self, request: Request) -> Response:
+        """The embeddings in A1111's form, by whether they fit the checkpoint."""
         return JSONResponse(_embeddings(self.context, self.checkpoint))
 
     def progress(self, request: Request) -> Response:
+        """How the running job is doing, with the newest preview as base64 unless it is not wanted."""
         skip_image = request.query_params.get("skip_current_image", "").lower() in ("true", "1")
         return JSONResponse(_progress(self.context.jobs.shown_job(), skip_image))
 

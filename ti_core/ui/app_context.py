@@ -75,6 +75,7 @@ class AppContext:
         return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
 
     def is_stopping(self, job_id: str) -> bool:
+        """Whether the job was asked to stop; what is not known is not."""
         job = self.jobs.get(job_id)
         return job is not None and job.stop.is_set()
 

@@ -38,6 +38,7 @@ class CreateTab:
         return initialization_hint([folder for folder in folders if folder], self.context.workspace)
 
     def start(self, *given: Any) -> Updates:
+        """Order the new embedding."""
         return submitted(
             lambda: self.context.order("create", CreateSettings.from_dict(self.form.values(given))),
             self.my_job,

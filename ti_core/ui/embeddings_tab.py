@@ -190,6 +190,7 @@ class EmbeddingsTab:
 
     @read_only
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
+        """Look at the file whose row was clicked."""
         return self.look(str(event.row_value[0]), checkpoint)
 
     @read_only
@@ -233,6 +234,7 @@ class EmbeddingsTab:
         return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:
+        """Order the chosen embedding in another format, outside of embeddings/."""
         return self._start(
             f"Convert {chosen} to {suffix}",
             chosen,
@@ -240,6 +242,7 @@ class EmbeddingsTab:
         )
 
     def rename(self, chosen: str | None, new_name: str) -> Updates:
+        """Order a new name for the chosen embedding."""
         return self._start(
             f"Rename {chosen}",
             chosen,
@@ -248,6 +251,7 @@ class EmbeddingsTab:
         )
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
+        """Order a copy of the chosen embedding that is as strong as the checkpoint's own words."""
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
 
         def work() -> Path:
@@ -256,6 +260,7 @@ class EmbeddingsTab:
         return self._start(f"Repair the norm of {chosen}", chosen, work, name)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
+        """Order one embedding out of several. `weights` are numbers with commas between them."""
         files = chosen or []
         work = lambda: embedding_files.merge_stored(files, mode, weights, new_name, self.context.workspace)  # noqa: E731
         return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)

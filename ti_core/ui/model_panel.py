@@ -94,10 +94,12 @@ class ModelPanel:
         self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
+        """The checkpoints that can be chosen, with the one that the page started with."""
         titles = [checkpoint.title for checkpoint in find_checkpoints(self.context.workspace)]
         return titles if self.chosen in titles else [*titles, self.chosen]
 
     def vaes(self) -> list[str]:
+        """The VAEs that can be chosen, after the two that are no files."""
         return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.context.workspace))]
 
     @read_only

@@ -37,6 +37,7 @@ class OwnSizes:
 
     @property
     def widgets(self) -> list[Any]:
+        """The fields' widgets, in the order in which `follow_checkpoint` takes their values."""
         return [widget for widget, _ in self.fields]
 
     @read_only

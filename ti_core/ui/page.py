@@ -86,6 +86,7 @@ class Page:
 
     @property
     def forms(self) -> tuple[Form, ...]:
+        """The forms whose values a browser keeps."""
         return self.create.form, self.preprocess.form, self.train.form, self.compare.form, self.txt2img.form
 
     @property

@@ -141,6 +141,7 @@ class PreprocessTab:
         return {source: self.context.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
+        """Order the dataset."""
         return submitted(
             lambda: self.context.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
             self.my_job,
@@ -148,6 +149,7 @@ class PreprocessTab:
         )
 
     def on_job_finished(self, job: Job) -> Updates:
+        """Show the finished pictures."""
         return {self.gallery: self.finished_pictures(job.result)}
 
     def finished_pictures(self, destination: str) -> Any:

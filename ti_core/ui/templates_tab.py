@@ -148,6 +148,7 @@ class TemplatesTab:
 
     @read_only
     def start_new(self, text: str, opened: Sequence[str]) -> Updates:
+        """Clear the box for a new template; what was not saved is told, to be copied."""
         told = "\n".join(_unsaved(text, opened))
         return {
             self.opened: ["", NEW_TEMPLATE],
@@ -158,6 +159,7 @@ class TemplatesTab:
         }
 
     def save_one(self, name: str, text: str, opened: Sequence[str]) -> Updates:
+        """Write the template, and choose it in the lists."""
         try:
             file = save_template(name, text, self.context.workspace, opened[0])
         except UserError as error:
@@ -180,6 +182,7 @@ class TemplatesTab:
 
     @read_only
     def draw_again(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> str:
+        """Other examples of the prompts that the text makes."""
         return self.preview(text, folder, embedding, shuffle, drop_out, random.randrange(2**32))
 
     @read_only

@@ -33,6 +33,7 @@ class Txt2ImgTab:
         wire_interrupt(self.interrupt, context, self.kinds, self.message)
 
     def start(self, *given: Any) -> Updates:
+        """Order the pictures."""
         return submitted(
             lambda: self.context.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
             self.my_job,

@@ -104,17 +104,21 @@ class Form:
 
     @property
     def own(self) -> dict[str, Any]:
+        """The widgets that no other form has."""
         return {name: widget for name, widget in self.widgets.items() if name not in self.shared}
 
     @property
     def names(self) -> list[str]:
+        """The names of the settings, in the order of `components`."""
         return list(self.widgets)
 
     @property
     def components(self) -> list[Any]:
+        """All widgets, in the order of the settings: what a handler takes as inputs."""
         return list(self.widgets.values())
 
     def values(self, given: Sequence[Any]) -> dict[str, Any]:
+        """Name of a setting -> its value, from the values of `components`."""
         return dict(zip(self.names, given, strict=True))
 
     def updates(self, values: dict[str, Any]) -> Updates:
@@ -149,6 +153,7 @@ def refused(error: UserError, box: Any) -> Updates:
 
 
 def accepted(box: Any, text: str = "") -> Updates:
+    """Show a sentence in a message box, or hide the box if there is none."""
     return {box: gr.update(value=text, visible=bool(text))}
 
 

@@ -118,6 +118,7 @@ class AccessMiddleware:
 
     @property
     def logins(self) -> Logins:
+        """The names that may log in, with their roles; none on a page for this computer alone."""
         return self.guesses.logins
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -56,9 +56,11 @@ class Connections:
     of: dict[str, dict[LimitedConnection, None]] = field(default_factory=dict)
 
     def most(self, name: str) -> int:
+        """How many connections this login, or all strangers together, may hold."""
         return max(4, int(self.room * (SHARE_OF_A_LOGIN if name else SHARE_OF_STRANGERS)))
 
     def add(self, connection: LimitedConnection, name: str) -> None:
+        """Count a new connection, and close another one of its group if that is full."""
         group = self.of.setdefault(name, {})
         group[connection] = None
         while len(group) > self.most(name):
@@ -67,6 +69,7 @@ class Connections:
             worst.cut()
 
     def remove(self, connection: LimitedConnection, name: str) -> None:
+        """Forget a connection that was closed."""
         group = self.of.get(name, {})
         group.pop(connection, None)
         if not group:
@@ -100,18 +103,21 @@ class LimitedConnection(HttpConnection):
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """uvicorn calls it when somebody has connected."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
         self.all.add(self, self.name)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn calls it when the connection has ended."""
         self.all.remove(self, self.name)
         if self._head_timer:
             self._head_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """uvicorn calls it with whatever arrives."""
         if self._ignores_a_body:
             self._ignored += len(data)
             if self._ignored > MOST_IGNORED_BYTES and not self.name:
@@ -120,6 +126,7 @@ class LimitedConnection(HttpConnection):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
+        """uvicorn calls it when an answer has been sent."""
         self._ignored = 0
         self._expect_head()
         super().on_response_complete()
@@ -132,6 +139,7 @@ class LimitedConnection(HttpConnection):
             self.all.add(self, name)
 
     def cut(self) -> None:
+        """Close the connection at once, without an answer."""
         self.transport.abort()
 
     @property

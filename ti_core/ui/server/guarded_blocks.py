@@ -31,6 +31,7 @@ class GuardedBlocks(gr.Blocks):
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, *given: Any, **named: Any
     ) -> Any:
+        """Check who calls and what is given, then let gradio call the handler."""
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
             may_call(function.fn, person_of(request[0] if isinstance(request, list) and request else request))

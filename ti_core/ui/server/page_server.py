@@ -31,9 +31,11 @@ class PageServer(HttpServer):
         self.listening = listening
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the page is closed; blocks."""
         super().run(sockets=[self.listening])
 
     def run_in_thread(self) -> None:
+        """Serve in a thread. Returns when the page can be opened. Raises OSError if it never can."""
         self.thread = threading.Thread(target=self.run, name="page-server", daemon=True)
         self.thread.start()
         end = time.monotonic() + STARTS_WITHIN_S

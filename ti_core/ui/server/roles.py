@@ -37,6 +37,8 @@ ASSISTANT = Person("assistant", may_train=True)
 
 @dataclass(frozen=True)
 class Login:
+    """A password, and whether who knows it may train or only look."""
+
     password: str = field(repr=False)
     may_train: bool
 
@@ -51,6 +53,7 @@ class Logins:
         return bool(self.of)
 
     def person(self, name: str | None) -> Person:
+        """The person of this name; a stranger if no login has it."""
         login = self.of.get(name or "")
         return Person(name or "", login.may_train) if login else STRANGER
 

@@ -62,6 +62,7 @@ class ServerOptions:
 
     @property
     def logins(self) -> Logins:
+        """The logins that these options make: none, one, or one more that may only look."""
         trains = {self.user: Login(self.password, may_train=True)} if self.user else {}
         return Logins(
             {self.look_user: Login(self.look_password, may_train=False), **trains}
