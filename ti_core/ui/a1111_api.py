@@ -157,14 +157,19 @@ def _settings(kind: str, values: Values) -> Values:
     """A1111's parameters under our names; our own names are taken too. Previews' values count only where A1111
     reads them.
     """
-    settings = KINDS[kind].settings
-    names = {option.a1111: name for name, option in settings.options().items() if option.a1111} | ALSO_CALLED
+    # Names: A1111's become ours, and those that have nothing to set here go.
+    options = KINDS[kind].settings.options()
+    names = {option.a1111: name for name, option in options.items() if option.a1111} | ALSO_CALLED
     given = {names.get(key, key): value for key, value in values.items()}
     given.pop("", None)
+
+    # Values: A1111 takes samplers and sizes that the form does not know.
     if isinstance(given.get("preview_sampler"), str):
         given["preview_sampler"] = _sampler_like(given["preview_sampler"])
-    for side in ("preview_width", "preview_height"):
-        given.update({side: _to_step(given[side], settings.options()[side].step)} if side in given else {})
+    for side in {"preview_width", "preview_height"} & given.keys() & options.keys():
+        given[side] = _to_step(given[side], options[side].step)
+
+    # Previews have values of their own only where A1111 takes them from the txt2img tab.
     if given.get("preview_from_txt2img", False) not in (False, True):  # which 0 and 1 equal
         return given  # the form's own sentence refuses it
     if kind == "train" and not given.pop("preview_from_txt2img", False):

@@ -99,7 +99,7 @@ def _described(
 
 
 def _bound(function: Callable[..., Any], context: AppContext) -> Callable[..., Any]:
-    """Without its first parameter, the context."""
+    """The function without its first parameter, which is given here."""
     signature = inspect.signature(function, eval_str=True)
 
     def call(*given: Any, **named: Any) -> Any:

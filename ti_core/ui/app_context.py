@@ -80,8 +80,8 @@ class AppContext:
         return job is not None and job.stop.is_set()
 
     def steps_of(self, job_id: str) -> str:
-        """Which state the files of a training's steps are in; another one when there are more, or another server.
-        Empty where there is no run.
+        """A mark of the files of a training's steps: another one when there are more of them, and after each start of
+        the server, which gives them other addresses. Empty where there is no run.
         """
         job = self.jobs.get(job_id)
         return f"{self._secret.hex()[:8]}.{job.saved_steps}" if job and job.run_folder else ""
@@ -94,7 +94,7 @@ class AppContext:
         if path.suffix.lower() not in FETCHABLE or not self._is_ours(path):
             return ""
         with self._lock:
-            self.published.pop(key, None)
+            self.published.pop(key, None)  # so that it goes to the end, and is the last one to be dropped
             self.published[key] = path
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
@@ -108,6 +108,8 @@ class AppContext:
 
 @functools.lru_cache(maxsize=1000)
 def _place_and_key(file: Path, secret: bytes) -> tuple[Path, str]:
-    """Every open page asks for the same few, more than once a second."""
+    """The file's real path, and its key in addresses. Kept, because every open page asks for the same few files more
+    than once a second.
+    """
     path = file.resolve()
     return path, hashlib.blake2b(str(path).encode(errors="replace"), key=secret, digest_size=16).hexdigest()

@@ -61,7 +61,8 @@ class Page:
     def build(self) -> gr.Blocks:
         """All of the page, with every handler guarded."""
         with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
-            api_names = build_api(self.context)
+            api_names = build_api(self.context)  # before all buttons, because gradio names whoever comes first
+            # What each browser keeps: the job it ordered last, the one whose result it took, and the open tab.
             self.my_job = browser_state("", "my-job")
             self.taken_job = browser_state("", "taken-job")
             self.kept_tab = browser_state(TAB_IDS[0], f"{KEPT_FORMS}-tab")
@@ -74,6 +75,7 @@ class Page:
                     self._build_tabs()
                 with gr.Column(scale=9, min_width=320, elem_id="output"):
                     self.live = build_run_panel(self.context)
+            # What crosses from one tab to another.
             self.sizes = OwnSizes(self.context, self.checkpoint, [tab.form for tab in self._with_sizes])
             self._wire_job_end()
             self._wire_sample()
@@ -175,6 +177,7 @@ class Page:
             *preprocess.form.own.values(),
             *(tab.message for tab in (self.model, self.create, preprocess, self.txt2img, self.compare)),
         ]
+        # The lists, and what the job has made.
         ended = self.live.finished(
             self._take_result,
             given,
@@ -182,6 +185,7 @@ class Page:
             trigger_mode="always_last",  # a quick job ends while the page still reads its lists after the one before
             **QUEUED,
         )
+        # The Captions tab opens the new dataset; what is typed there meanwhile is saved first.
         followed = ended.then(
             captions.follow,
             [captions.arrived, captions.opened, captions.text],
@@ -255,11 +259,13 @@ class Page:
         fields.update(self.model.widgets)
         for form in self.forms:
             fields.update({f"{form.prefix}.{name}": widget for name, widget in form.own.items()})
+        # What depends on the server's disk is put back by the server, everything else by the browser alone.
         sized = {id(widget) for widget in self.sizes.widgets}
         from_disk = ["checkpoint", "vae", "train.embedding", "train.template_file", "own_px"]
         from_disk += [name for name, widget in fields.items() if id(widget) in sized]
         typed = {name: widget for name, widget in fields.items() if name not in from_disk}
 
+        # At a reload, in this order: `formsAreBack` lets the page take input, and keep it.
         fill = fill_script(typed, [*fields, "started_with"])
         outputs = [*typed.values(), self.model.message]
         blocks.load(None, [kept, *typed.values()], outputs, js=fill, show_progress="hidden")
@@ -268,6 +274,7 @@ class Page:
         loaded.then(None, None, None, js=FORMS_ARE_BACK)
         loaded.then(self.preprocess.described, self.preprocess.form.components, self.preprocess.plan, **DIRECT)
         loaded.then(self.train.gpus_field, None, self.train.form.widgets["gpus"], **DIRECT)
+        # From then on, whatever changes is kept.
         gr.on(
             [widget.change for widget in fields.values()],
             None,

@@ -123,18 +123,21 @@ class AccessMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            # Before anything is read: which address, who asks, and how much is to come.
             self._check_address(scope)
             scope["person"] = person = await self._person(scope)
             _tell_connection(scope, person)
             self._check_person(scope, person)
             length = self._length(scope, person)
-            if scope["path"].rstrip("/") == LOGOUT:
+            if scope["path"].rstrip("/") == LOGOUT:  # gradio's own would end the logins of others too
                 await self._logged_out(scope)(scope, receive, send)
                 return
+            # An upload goes on to the disk piece by piece; everything else is short, and waited for here.
             is_upload = scope["method"] == "POST" and scope["path"].rstrip("/") == UPLOAD
-            receive = (
-                self._limited(receive, length) if is_upload else _replayed(await _whole_body(receive, length), receive)
-            )
+            if is_upload:
+                receive = self._limited(receive, length)
+            else:
+                receive = _replayed(await _whole_body(receive, length), receive)
         except Refusal as refusal:
             asks = {"WWW-Authenticate": "Basic"} if refusal.status == 401 and scope["path"].startswith(A1111) else {}
             await PlainTextResponse(refusal.sentence, refusal.status, asks)(scope, receive, send)

@@ -93,6 +93,7 @@ class LimitedConnection(HttpConnection):
         self.all = connections
         self.name = ""
         self.address = ""
+        # uvicorn copies this into the scope of every request, where AccessMiddleware finds it
         self.app_state = {**self.app_state, "connection": self}
         self._ignored = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -118,7 +119,7 @@ class LimitedConnection(HttpConnection):
 
     def data_received(self, data: bytes) -> None:
         """uvicorn calls it with whatever arrives."""
-        if self._ignores_a_body:
+        if self._ignores_a_body:  # the rest of what was refused: read and thrown away, up to a limit
             self._ignored += len(data)
             if self._ignored > MOST_IGNORED_BYTES and not self.name:
                 self.cut()

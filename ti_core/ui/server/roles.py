@@ -78,9 +78,8 @@ def person_of(request: Any) -> Person:
     """The person behind a request of gradio's; none at all is our own code or a test."""
     if request is None:
         return AT_THIS_COMPUTER
-    raw = (
-        getattr(request, "request", None) or request
-    )  # gradio wraps the request of an event, and not that of a server function
+    # gradio wraps the request of an event, and not that of a server function
+    raw = getattr(request, "request", None) or request
     person = raw.scope.get("person", STRANGER)
     return person if isinstance(person, Person) else STRANGER
 

@@ -73,8 +73,12 @@ class ServerOptions:
 
 def start_page(workspace: Workspace, options: ServerOptions, jobs: JobQueue, checkpoint: str = PORTRAITS) -> gr.Blocks:
     """Open the page and return at once. Raises UserError if the port is taken, or gradio is not the one we know."""
+    # What must hold before the first request comes.
     check_parts()
     open_only_known_formats()
+    fetch_nothing()
+
+    # The page, and what stands before it.
     context = AppContext(workspace, jobs, allow_pickle=options.allow_pickle or not workspace.confined)
     blocks = Page(context, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
@@ -85,13 +89,12 @@ def start_page(workspace: Workspace, options: ServerOptions, jobs: JobQueue, che
         return TrustedHostMiddleware(AccessMiddleware(app, guesses, uploads, options.mcp_token), allowed_hosts=hosts)
 
     calm_queue(blocks)
-    fetch_nothing()
     try:
         with guarded_server(guard):
             blocks.launch(
                 server_name="0.0.0.0" if options.listen else "127.0.0.1",
                 server_port=options.port,
-                share=False,
+                share=False,  # `open_public_link` does it in the background
                 prevent_thread_lock=True,
                 quiet=True,
                 auth=login_check(guesses) if options.logins else None,
@@ -101,6 +104,7 @@ def start_page(workspace: Workspace, options: ServerOptions, jobs: JobQueue, che
                 max_file_size=MAX_PHOTO_SIZE,
                 blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
                 state_session_capacity=SESSIONS,
+                # What gradio offers beside the page is closed: it tells of others, or writes.
                 footer_links=[],
                 run_history=False,
                 enable_monitoring=False,
