@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them: style, types, tests. Flags go to pytest: ./test.sh -m slow
+# Installs what the tests need and runs them: style, types, tests; the page's JavaScript where npm is there. Flags go to pytest: ./test.sh -m slow
 set -eu
 cd "$(dirname "$0")"
 . tools/install.sh
@@ -12,6 +12,12 @@ if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/nul
         echo "The page's tests need the chromium browser. Install it, for instance: sudo apt-get install chromium" >&2
         exit 1
     fi
+fi
+if command -v npm >/dev/null 2>&1; then
+    npm ci --silent --no-audit --no-fund --prefix tools/javascript
+    npm run --silent check --prefix tools/javascript
+else
+    echo "The page's JavaScript is not checked: npm is not installed." >&2
 fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -55,7 +55,7 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
     from ti_core.jobs.queue import JobQueue
     from ti_core.settings import CreateSettings, TrainSettings
     from ti_core.training.create import create_embedding
-    from ti_core.ui.server.server import Door, start_page
+    from ti_core.ui.server.server import ServerOptions, start_page
     from ti_core.workspace import Workspace
 
     workspace = Workspace(workspace_folder, confined=True)
@@ -82,8 +82,8 @@ def serve(workspace_folder: Path, port: int, minutes: float, trains: bool) -> No
             emit(StepDone(step, 0.1, 0.005, "a photo of anna", IDLE_STEP_S))
 
     jobs = JobQueue(workspace, {**kinds, "train": replace(kinds["train"], run=timed if trains else idle)})
-    door = Door(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
-    start_page(workspace, door, jobs)
+    options = ServerOptions(port, user="anna", password="trains", look_user=USER, look_password=PASSWORD)
+    start_page(workspace, options, jobs)
     settings = TrainSettings(
         embedding="anna",
         dataset_directory="assets/sample_photos/anna",
@@ -138,7 +138,7 @@ class Crowd:
                 await asyncio.sleep(1)
 
     async def _sit_at_tab(self, client: httpx.AsyncClient, end: float, phase: str) -> None:
-        """Ask as live.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows
+        """Ask as live/poll.js does until the tab is closed. What a fresh tab gets at once is old, so only later rows
         count.
         """
         closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))

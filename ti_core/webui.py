@@ -190,7 +190,7 @@ def serve(options: argparse.Namespace) -> None:
 
     _prepare_gradio(workspace, open_to_others)
     from ti_core.jobs.process import JobProcess
-    from ti_core.ui.server.server import Door, open_public_link, start_page
+    from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
     # who may come in
     if open_to_others and not logins.user:
@@ -205,7 +205,7 @@ def serve(options: argparse.Namespace) -> None:
     # the queue begins nothing before the page is open
     process = JobProcess()
     jobs = JobQueue(workspace, process.kinds(), is_paused=True)
-    door = Door(
+    server_options = ServerOptions(
         options.port,
         options.listen,
         options.share,
@@ -216,7 +216,7 @@ def serve(options: argparse.Namespace) -> None:
         options.allow_pickle,
         token,
     )
-    blocks = start_page(workspace, door, jobs, checkpoint, process.device)
+    blocks = start_page(workspace, server_options, jobs, checkpoint, process.device)
     process.start()
     jobs.begin()
     print(f"Local page: http://127.0.0.1:{options.port}", flush=True)

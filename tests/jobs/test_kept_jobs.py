@@ -29,7 +29,7 @@ from ti_core.jobs.table import KEPT_JOBS, KEPT_RESUMABLE
 from ti_core.jobs.view import SHOWN_ENDED, Cursor, queue_rows, snapshot
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import ResumeSettings
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import view
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
 from ti_core.workspace import Workspace
@@ -268,7 +268,7 @@ def check_damage(folder: Path, cases: int) -> None:
         jobs = JobQueue(workspace, TRAINING, is_paused=True)
         try:
             assert [job.id for job in jobs.waiting() if job.id != "bad"] == ["good"]
-            json.dumps(view(Desk(workspace, jobs), {}, AT_THIS_COMPUTER))
+            json.dumps(view(AppContext(workspace, jobs), {}, AT_THIS_COMPUTER))
             assert bad.exists()
         finally:
             jobs.close()
@@ -431,7 +431,7 @@ def test_a_viewer_knows_a_version_again_whole_and_no_other_servers(opened: Opene
     jobs = opened(is_paused=True)
     order(jobs, "a")
     seen = snapshot(jobs)["version"]
-    shown = view(Desk(Workspace(tmp_path), jobs), {"version": str(seen)}, AT_THIS_COMPUTER)
+    shown = view(AppContext(Workspace(tmp_path), jobs), {"version": str(seen)}, AT_THIS_COMPUTER)
     assert "line" not in shown and shown["version"] == seen
     jobs = opened(is_paused=True)
     assert "line" in snapshot(jobs, Cursor(version=seen)) and snapshot(jobs)["version"] != seen

@@ -19,7 +19,7 @@ from ti_core.embeddings.formats import load_embedding
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.view import queue_rows
 from ti_core.ui.a1111_api import _settings
-from ti_core.ui.server.server import Door, start_page
+from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.workspace import Workspace
 
 
@@ -42,7 +42,10 @@ def served(workspace: Workspace, dataset: Path) -> Iterator[Served]:
     shared = Workspace(workspace.root, confined=True)
     jobs = JobQueue(shared)
     blocks = start_page(
-        shared, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs, TINY
+        shared,
+        ServerOptions(free_port(), user="anna", password="right", look_user="eve", look_password="looks"),
+        jobs,
+        TINY,
     )
     url = f"http://127.0.0.1:{blocks.server_port}"
     yield Served(

@@ -225,8 +225,8 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
 def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:
     page = open_page(browser, url, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    strip, form = page.locator("#live").bounding_box(), page.locator("#create_name").bounding_box()
-    assert strip and form and strip["y"] < form["y"]
+    panel, form = page.locator("#live").bounding_box(), page.locator("#create_name").bounding_box()
+    assert panel and form and panel["y"] < form["y"]
     for name in ("Create embedding", "Preprocess images", "Train"):
         expect(page.get_by_role("tab", name=name)).to_be_visible()
     page.context.close()

@@ -1,4 +1,4 @@
-"""In a real browser on a tiny checkpoint: presets, the marked best step, a step used from the live strip, and the
+"""In a real browser on a tiny checkpoint: presets, the marked best step, a step used from the run panel, and the
 Compare tab.
 """
 

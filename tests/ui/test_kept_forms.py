@@ -10,7 +10,7 @@ import pytest
 
 from tests.ui.journey import open_chromium
 from ti_core.jobs.queue import JobQueue
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.kept_forms import fill_script, rule_of
 from ti_core.ui.page import Page
 from ti_core.workspace import Workspace
@@ -74,7 +74,7 @@ def test_only_what_fits_is_put_back_and_the_rest_is_told() -> None:
 @pytest.mark.parametrize("odd", [5, ["a"], {"a": 1}, True, None, "x"])
 def test_lists_and_sizes_take_nothing_odd(tmp_path: Path, odd: object) -> None:
     jobs = JobQueue(Workspace(tmp_path), is_paused=True)
-    page = Page(Desk(Workspace(tmp_path), jobs))
+    page = Page(AppContext(Workspace(tmp_path), jobs))
     page.build()
     names = (
         "checkpoint",
@@ -85,7 +85,7 @@ def test_lists_and_sizes_take_nothing_odd(tmp_path: Path, odd: object) -> None:
         "txt2img.height",
         "started_with",
     )
-    updates = page._put_back({name: odd for name in names} | {"started_with": page.chosen_checkpoint})
+    updates = page.put_back({name: odd for name in names} | {"started_with": page.chosen_checkpoint})
     sizes = [
         updates[form.widgets[side]] for form in (page.train.form, page.txt2img.form) for side in ("width", "height")
     ]

@@ -17,14 +17,14 @@ from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import create_embedding
 from ti_core.training.presets import describe_plan
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.page import Page
 from ti_core.workspace import REPOSITORY, SHOWN_SAMPLE_PHOTOS, Workspace
 
 
 @pytest.fixture
 def page(workspace: Workspace) -> Page:
-    page = Page(Desk(workspace, JobQueue(workspace)))
+    page = Page(AppContext(workspace, JobQueue(workspace)))
     page.build()
     return page
 
@@ -111,7 +111,7 @@ def test_a_reload_keeps_a_typed_checkpoint_that_no_list_shows(page: Page, worksp
     (workspace.root / "fetched").mkdir()
     save_single_file("sd1", workspace.root / "fetched" / "other.safetensors")
     for there in ("fetched/other.safetensors", TINY):
-        assert page._put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
+        assert page.put_back({"started_with": PORTRAITS, "checkpoint": there})[page.checkpoint]["value"] == there
     for gone in ("gone.safetensors", None, []):
-        assert page._put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
-    assert page._put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS
+        assert page.put_back({"started_with": PORTRAITS, "checkpoint": gone})[page.checkpoint]["value"] == PORTRAITS
+    assert page.put_back({"started_with": TINY, "checkpoint": TINY})[page.checkpoint]["value"] == PORTRAITS

@@ -36,13 +36,13 @@ from ti_core.settings import (
 )
 from ti_core.training.presets import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.ui.api import _use_step
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_tab import Opened
-from ti_core.ui.desk import Desk
 from ti_core.ui.live.live import view
 from ti_core.ui.page import Page
 from ti_core.ui.run_panel import use_shown_step
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
-from ti_core.ui.server.server import Door, start_page
+from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.ui.server.uploads import keep_embedding, keep_photos
 from ti_core.workspace import Workspace
 
@@ -50,9 +50,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def context(tmp_path: Path) -> AppContext:
     workspace = Workspace(tmp_path)
-    return Desk(workspace, JobQueue(workspace))
+    return AppContext(workspace, JobQueue(workspace))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def desk(tmp_path: Path) -> Desk:
     ],
 )
 def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(
-    desk: Desk, tab: str, settings: Any
+    context: AppContext, tab: str, settings: Any
 ) -> None:
-    page = Page(desk)
+    page = Page(context)
     page.build()
     form = getattr(page, tab).form
     assert form.names == list(settings.options())
@@ -79,18 +79,23 @@ def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(
             assert widget.value == default
 
 
-def test_an_open_page_holds_no_connection(desk: Desk) -> None:
+def test_an_open_page_holds_no_connection(context: AppContext) -> None:
     """A browser has six to one server: seven pages would leave none for the Interrupt button."""
-    assert not Page(desk).build().config["connect_heartbeat"]
+    assert not Page(context).build().config["connect_heartbeat"]
 
 
 def test_the_page_is_built_without_loading_torch() -> None:
-    code = (
-        "import sys, tempfile; from pathlib import Path; from ti_core.ui.page import Page; from ti_core.ui.desk import"
-        " Desk; from ti_core.jobs.queue import JobQueue;from ti_core.workspace import Workspace; workspace ="
-        " Workspace(Path(tempfile.mkdtemp())); Page(Desk(workspace, JobQueue(workspace))).build();sys.exit('torch' in"
-        " sys.modules or 'diffusers' in sys.modules)"
-    )
+    code = """
+import sys, tempfile
+from pathlib import Path
+from ti_core.jobs.queue import JobQueue
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.page import Page
+from ti_core.workspace import Workspace
+workspace = Workspace(Path(tempfile.mkdtemp()))
+Page(AppContext(workspace, JobQueue(workspace))).build()
+sys.exit("torch" in sys.modules or "diffusers" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=120).returncode == 0
 
 
@@ -102,20 +107,20 @@ def test_help_is_printed_without_loading_gradio() -> None:
         assert flag in done.stdout
 
 
-def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path: Path) -> None:
+def test_only_announced_files_of_known_kinds_are_published(context: AppContext, tmp_path: Path) -> None:
     def work(emit: Any, stop: Any) -> None:
         emit(Started("Training anna", 2))
         emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
         emit(PreviewSaved(1, str(tmp_path / "run" / "anna-1.png"), "a photo of anna"))
         emit(PreviewSaved(2, str(tmp_path / "run" / "page.html"), "a photo of anna"))
 
-    job = desk.jobs.submit("train", "Train anna", work)
-    desk.jobs.wait_for(job, 120)
-    first = view(desk, {}, AT_THIS_COMPUTER)
+    job = context.jobs.submit("train", "Train anna", work)
+    context.jobs.wait_for(job, 120)
+    first = view(context, {}, AT_THIS_COMPUTER)
     assert re.fullmatch(rf"files/[0-9a-f]{{32}}/anna-1\.png\?job={job.id}", first["previews"][0][1])
     assert first["previews"][1][1] == ""
-    assert list(desk.published.values()) == [tmp_path / "run" / "anna-1.png"]
-    later = view(desk, {"job": job.id, "curve": "1", "previews": "2", "notices": "0"}, AT_THIS_COMPUTER)
+    assert list(context.published.values()) == [tmp_path / "run" / "anna-1.png"]
+    later = view(context, {"job": job.id, "curve": "1", "previews": "2", "notices": "0"}, AT_THIS_COMPUTER)
     assert later["previews"] == [] and later["curve"] == []
 
 
@@ -129,9 +134,9 @@ def test_only_announced_files_of_known_kinds_are_published(desk: Desk, tmp_path:
         {"version": "²", "notices": "٣"},
     ],
 )
-def test_a_cursor_from_outside_may_be_anything(desk: Desk, cursor: dict[str, str]) -> None:
-    desk.jobs.wait_for(desk.jobs.submit("train", "Train anna", lambda emit, stop: None), 120)
-    assert view(desk, cursor, AT_THIS_COMPUTER)["state"] == "finished"
+def test_a_cursor_from_outside_may_be_anything(context: AppContext, cursor: dict[str, str]) -> None:
+    context.jobs.wait_for(context.jobs.submit("train", "Train anna", lambda emit, stop: None), 120)
+    assert view(context, cursor, AT_THIS_COMPUTER)["state"] == "finished"
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -241,7 +246,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[gr.Block
     root = tmp_path_factory.mktemp("shared")
     (root / "secret.txt").write_text("secret", encoding="utf-8")
     workspace = Workspace(root, confined=True)
-    blocks = start_page(workspace, Door(port=free_port(), user="anna", password="right"), JobQueue(workspace))
+    blocks = start_page(workspace, ServerOptions(port=free_port(), user="anna", password="right"), JobQueue(workspace))
     yield blocks, f"http://127.0.0.1:{blocks.server_port}", root
     blocks.close()
 
@@ -267,11 +272,11 @@ def test_a_port_that_is_taken_is_one_clear_sentence(guarded: tuple[gr.Blocks, st
     with pytest.raises(
         UserError, match=f"Port {port} is taken by another program. Choose another one: --port {port + 1}"
     ):
-        start_page(workspace, Door(port=port), JobQueue(workspace))
+        start_page(workspace, ServerOptions(port=port), JobQueue(workspace))
 
 
-def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:
-    folder = desk.workspace.datasets / "anna"
+def test_the_recipe_makes_a_form_right_whatever_stood_in_it(context: AppContext) -> None:
+    folder = context.workspace.datasets / "anna"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "a.png")
     wrong = {
@@ -283,12 +288,12 @@ def test_the_recipe_makes_a_form_right_whatever_stood_in_it(desk: Desk) -> None:
         "image_every": -1,
         "learning_rate": "x",
     }
-    values = TrainSettings.defaults() | wrong | preset_values(GUIDE, desk.workspace, "datasets/anna", "anna")
+    values = TrainSettings.defaults() | wrong | preset_values(GUIDE, context.workspace, "datasets/anna", "anna")
     assert not TrainSettings.from_dict(values).problems()
 
 
-def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: Desk) -> None:
-    page = Page(desk)
+def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(context: AppContext) -> None:
+    page = Page(context)
     page.build()
     train = TrainSettings.defaults() | {"embedding": "anna", "dataset_directory": "d"}
     other = Txt2ImgSettings.defaults() | {"prompt": "anna in neon", "steps": 7, "seed": 5}
@@ -302,15 +307,15 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(desk: D
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
 
 
-def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: Desk) -> None:
-    page = Page(desk)
+def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context: AppContext) -> None:
+    page = Page(context)
     page.build()
 
     def fail(emit: Any, stop: Any) -> None:
         raise UserError("The disk is full.")
 
     for kind in (*KINDS, "embeddings", "download"):
-        job = desk.jobs.wait_for(desk.jobs.submit(kind, kind, fail), 120)
+        job = context.jobs.wait_for(context.jobs.submit(kind, kind, fail), 120)
         box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
         assert page._take_result(job.id, False, "", None, None, "", None)[box.message]["value"] == "The disk is full."
 
@@ -318,13 +323,13 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(desk: De
 def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
     """What nobody foresaw names files as the system does, with their whole path."""
     workspace = Workspace(tmp_path, confined=True)
-    page = Page(Desk(workspace, JobQueue(workspace)))
+    page = Page(AppContext(workspace, JobQueue(workspace)))
     page.build()
 
     def fail(emit: Any, stop: Any) -> None:
         (tmp_path / "datasets" / "anna.txt").read_text()
 
-    job = page.desk.jobs.wait_for(page.desk.jobs.submit("train", "Train anna", fail), 120)
+    job = page.context.jobs.wait_for(page.context.jobs.submit("train", "Train anna", fail), 120)
     told = page._take_result(job.id, False, "", None, None, "", None)[page.train.message]["value"]
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
@@ -341,22 +346,22 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
         {"run": 3, "step": None},
     ],
 )
-def test_a_request_to_use_a_step_may_be_anything(desk: Desk, asked: Any) -> None:
-    page = Page(desk)
+def test_a_request_to_use_a_step_may_be_anything(context: AppContext, asked: Any) -> None:
+    page = Page(context)
     page.build()
     told = page.compare.use(asked)
-    assert "not known any more" in use_shown_step(desk, asked)
+    assert "not known any more" in use_shown_step(context, asked)
     assert "not there any more" in told or "outside the workspace" in told or "holds no copy" in told
 
 
-def test_no_step_is_used_while_its_embedding_is_trained(desk: Desk) -> None:
+def test_no_step_is_used_while_its_embedding_is_trained(context: AppContext) -> None:
     """The training writes the embedding when it ends, so the step would be lost."""
-    running, root = threading.Event(), desk.workspace.root
+    running, root = threading.Event(), context.workspace.root
     run = root / "runs" / "anna-2"
     copy = run / "embeddings" / "anna-10.pt"
     copy.parent.mkdir(parents=True)
     copy.write_bytes(b"vectors")
-    page = Page(desk)
+    page = Page(context)
     page.build()
 
     def work(emit: Any, stop: Any) -> None:
@@ -365,48 +370,48 @@ def test_no_step_is_used_while_its_embedding_is_trained(desk: Desk) -> None:
         stop.wait(600)
 
     def ask_everywhere() -> list[str]:
-        from_strip = use_shown_step(desk, {"job": job.id, "step": 10})
+        from_strip = use_shown_step(context, {"job": job.id, "step": 10})
         try:
-            from_api = _use_step(desk, "runs/anna-2", 10)
+            from_api = _use_step(context, "runs/anna-2", 10)
         except UserError as error:
             from_api = str(error)
         return [from_strip, page.compare.use({"run": "runs/anna-2", "step": 10}), from_api]
 
-    job = desk.jobs.submit("train", "Train anna", work, settings={"embedding": " anna "})
+    job = context.jobs.submit("train", "Train anna", work, settings={"embedding": " anna "})
     assert running.wait(120)
     job.folder = str(run)
     assert all("'Training anna' is running" in told for told in ask_everywhere())
-    assert not (desk.workspace.embeddings / "anna.pt").exists()
+    assert not (context.workspace.embeddings / "anna.pt").exists()
     job.stop.set()
-    desk.jobs.wait_for(job, 120)
+    context.jobs.wait_for(job, 120)
     assert all("Step 10 is now embeddings/anna.pt" in told for told in ask_everywhere())
     assert page.compare.enter("runs/anna-2")[page.compare.form.widgets["run"]]["value"] == "runs/anna-2"
 
 
-def test_evaluations_reach_every_page_once_with_the_best_step(desk: Desk) -> None:
+def test_evaluations_reach_every_page_once_with_the_best_step(context: AppContext) -> None:
     def work(emit: Any, stop: Any) -> None:
         emit(StepDone(10, 0.1, 0.005, "a photo of anna", 0.1))
         emit(Evaluated(10, 0.2, 0.5, 10, [0.2], (0.2, 0.4)))
         emit(Evaluated(20, 0.1, 0.6, 20, [0.1], (0.2, 0.4)))
 
-    job = desk.jobs.submit("train", "Train anna", work)
-    desk.jobs.wait_for(job, 120)
-    first = view(desk, {}, AT_THIS_COMPUTER)
+    job = context.jobs.submit("train", "Train anna", work)
+    context.jobs.wait_for(job, 120)
+    first = view(context, {}, AT_THIS_COMPUTER)
     assert (first["evaluations"], first["best"], first["usual_norms"]) == (
         [(10, 0.2, 0.5), (20, 0.1, 0.6)],
         20,
         (0.2, 0.4),
     )
-    assert view(desk, {"job": job.id, "evaluations": "2"}, AT_THIS_COMPUTER)["evaluations"] == []
+    assert view(context, {"job": job.id, "evaluations": "2"}, AT_THIS_COMPUTER)["evaluations"] == []
 
 
-def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk: Desk) -> None:
-    folder = desk.workspace.datasets / "anna"
+def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(context: AppContext) -> None:
+    folder = context.workspace.datasets / "anna"
     folder.mkdir(parents=True)
     for i in range(40):
         Image.new("RGB", (8, 8)).save(folder / f"{i:05d}-0-a.png")
     made = {
-        preset: TrainSettings.from_dict(preset_values(preset, desk.workspace, "datasets/anna", "anna"))
+        preset: TrainSettings.from_dict(preset_values(preset, context.workspace, "datasets/anna", "anna"))
         for preset in PRESETS
     }
     assert not any(settings.problems() for settings in made.values())
@@ -420,12 +425,12 @@ def test_presets_make_forms_that_can_be_trained_and_only_the_dataset_stays(desk:
     )
     assert fast.norm_control == "direction only" and fast.early_stop > 0 and fast.held_out == 4
     with pytest.raises(UserError, match="no preset called 'x'"):
-        preset_values("x", desk.workspace, "datasets/anna", "anna")
+        preset_values("x", context.workspace, "datasets/anna", "anna")
 
 
-def captioned_folder(desk: Desk, name: str) -> Path:
+def captioned_folder(context: AppContext, name: str) -> Path:
     """Two pictures with the caption `smiling`, in datasets/<name>."""
-    folder = desk.workspace.datasets / name
+    folder = context.workspace.datasets / name
     folder.mkdir(parents=True)
     for i in range(2):
         Image.new("RGB", (8, 8)).save(folder / f"{i}.png")
@@ -433,10 +438,10 @@ def captioned_folder(desk: Desk, name: str) -> Path:
     return folder
 
 
-def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
-    file = captioned_folder(desk, "anna") / "0.txt"
-    captioned_folder(desk, "berta")
-    captions = Page(desk)
+def test_what_is_typed_in_the_captions_tab_is_never_lost(context: AppContext) -> None:
+    file = captioned_folder(context, "anna") / "0.txt"
+    captioned_folder(context, "berta")
+    captions = Page(context)
     captions.build()
     tab = captions.captions
     opened = tab.open("datasets/anna")[tab.opened]
@@ -458,10 +463,10 @@ def test_what_is_typed_in_the_captions_tab_is_never_lost(desk: Desk) -> None:
     )
 
 
-def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(desk: Desk) -> None:
-    file, unreadable = captioned_folder(desk, "anna") / "1.txt", b"\xff\xfe\x80"
+def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refused(context: AppContext) -> None:
+    file, unreadable = captioned_folder(context, "anna") / "1.txt", b"\xff\xfe\x80"
     file.write_bytes(unreadable)
-    page = Page(desk)
+    page = Page(context)
     page.build()
     tab, problem = (
         page.captions,
@@ -478,9 +483,9 @@ def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refu
     assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
 
 
-def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: Desk) -> None:
-    file = captioned_folder(desk, "anna") / "0.txt"
-    page = Page(desk)
+def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(context: AppContext) -> None:
+    file = captioned_folder(context, "anna") / "0.txt"
+    page = Page(context)
     page.build()
     tab = page.captions
     opened = tab.open("datasets/anna")[tab.opened]
@@ -494,10 +499,10 @@ def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(desk: D
     )  # the box is left alone: somebody may type on already
 
 
-def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Desk) -> None:
-    file = captioned_folder(desk, "anna") / "0.txt"
-    captioned_folder(desk, "berta")
-    page = Page(desk)
+def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(context: AppContext) -> None:
+    file = captioned_folder(context, "anna") / "0.txt"
+    captioned_folder(context, "berta")
+    page = Page(context)
     page.build()
     tab = page.captions
     opened = tab.open("datasets/anna")[tab.opened]
@@ -523,9 +528,9 @@ def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(desk: Des
     assert file.read_text(encoding="utf-8") == "mine\n"
 
 
-def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the_old_one(desk: Desk) -> None:
-    folder = captioned_folder(desk, "anna")
-    page = Page(desk)
+def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the_old_one(context: AppContext) -> None:
+    folder = captioned_folder(context, "anna")
+    page = Page(context)
     page.build()
     tab = page.captions
     opened = tab.open("datasets/anna")[tab.opened]
@@ -534,9 +539,9 @@ def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the
     assert (folder / "0.txt").read_text(encoding="utf-8") == "smiling"
 
 
-def test_every_change_of_captions_can_be_undone_and_the_button_says_which(desk: Desk) -> None:
-    file = captioned_folder(desk, "anna") / "0.txt"
-    page = Page(desk)
+def test_every_change_of_captions_can_be_undone_and_the_button_says_which(context: AppContext) -> None:
+    file = captioned_folder(context, "anna") / "0.txt"
+    page = Page(context)
     page.build()
     tab = page.captions
     there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
@@ -564,13 +569,13 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(desk: 
         assert file.read_text(encoding="utf-8") == "smiling"
 
 
-def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) -> None:
-    folder = desk.workspace.datasets / "anna"
+def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(context: AppContext) -> None:
+    folder = context.workspace.datasets / "anna"
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "0.png")
     (folder / "0.txt").write_text("in a park", encoding="utf-8")
-    save_embedding(desk.workspace.embeddings / "berta.pt", Embedding("berta", {"clip_l": torch.ones(1, 768)}))
-    page = Page(desk)
+    save_embedding(context.workspace.embeddings / "berta.pt", Embedding("berta", {"clip_l": torch.ones(1, 768)}))
+    page = Page(context)
     page.build()
     tab = page.templates
     shown = tab.enter("a photo of [name], [filewords]", None, None, False, 0)
@@ -578,8 +583,8 @@ def test_the_templates_tab_shows_prompts_of_what_it_has_just_chosen(desk: Desk) 
     assert set(shown[tab.prompts].splitlines()) == {"a photo of berta, in a park"}
 
 
-def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_chosen(desk: Desk) -> None:
-    page = Page(desk)
+def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_chosen(context: AppContext) -> None:
+    page = Page(context)
     page.build()
     tab = page.templates
 
@@ -593,16 +598,16 @@ def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_c
     assert told(tab.start_new(mine, tab.open("style.txt", "", ["", ""])[tab.opened])).endswith(mine)
     saved = tab.save_one("mine", mine, fresh[tab.opened])
     assert told(tab.open("style.txt", saved[tab.text], saved[tab.opened])).endswith("Saving makes your own copy.")
-    (desk.workspace.templates / "mine.txt").write_text("changed elsewhere")
+    (context.workspace.templates / "mine.txt").write_text("changed elsewhere")
     assert told(tab.start_new(saved[tab.text], saved[tab.opened])) == ""  # nothing was typed here
 
 
-def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(desk: Desk) -> None:
+def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(context: AppContext) -> None:
     """The answer may arrive after the next job was ordered, whose number is then in `my_job`."""
-    page = Page(desk)
+    page = Page(context)
     page.build()
-    job = desk.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
-    desk.jobs.wait_for(job, 120)
+    job = context.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
+    context.jobs.wait_for(job, 120)
     job.result = "datasets/anna"
     given = (job.id, False, "", None, None, PORTRAITS, None)
     first = page._take_result(*given)

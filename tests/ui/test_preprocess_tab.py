@@ -10,7 +10,7 @@ from PIL import Image
 
 from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PreprocessSettings
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.page import Page
 from ti_core.workspace import Workspace
 
@@ -24,7 +24,7 @@ def group_of(component: Any) -> Any:
 
 def test_the_fields_of_a_crop_are_hidden_until_its_box_is_ticked(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    page = Page(Desk(workspace, JobQueue(workspace)))
+    page = Page(AppContext(workspace, JobQueue(workspace)))
     page.build()
     widgets = page.preprocess.form.widgets
     for checkbox, names in PreprocessSettings.switched().items():
@@ -38,7 +38,7 @@ def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broke
     tmp_path: Path,
 ) -> None:
     workspace = Workspace(tmp_path)
-    page = Page(Desk(workspace, JobQueue(workspace)))
+    page = Page(AppContext(workspace, JobQueue(workspace)))
     page.build()
     folder = tmp_path / "datasets" / "anna"
     folder.mkdir(parents=True)

@@ -18,8 +18,8 @@ from ti_core.errors import UserError
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.view import queue_rows
 from ti_core.runs.folder import find_runs
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks, who
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import current_user, read_only
 
 ORDERS = {
     kind.api_name: (name, f"Put a job into the line of jobs: {kind.help}.")
@@ -30,18 +30,21 @@ ORDERS = {
 SCALARS = ("id", "kind", "title", "owner", "state", "text", "plan", "done", "total", "result", "quiet_s", "answers")
 
 
-def build_api(desk: Desk) -> list[str]:
+def build_api(context: AppContext) -> list[str]:
     """Call inside gr.Blocks before the buttons are wired: gradio gives names to whoever comes first. Returns the
     names.
     """
     functions: list[tuple[str, Callable[..., Any]]] = [
-        *((name, _clear_errors(_ordering(desk, name, kind, text), desk)) for name, (kind, text) in ORDERS.items()),
         *(
-            (_plain_name(function), looks(_bound(function, desk)))
+            (name, _clear_errors(_ordering(context, name, kind, text), context))
+            for name, (kind, text) in ORDERS.items()
+        ),
+        *(
+            (_plain_name(function), read_only(_bound(function, context)))
             for function in (_status, _line, _embeddings, _checkpoints, _runs)
         ),
         *(
-            (_plain_name(function), _bound(function, desk))
+            (_plain_name(function), _bound(function, context))
             for function in (_interrupt, _cancel, _move_up, _again, _use_step)
         ),
     ]
@@ -54,7 +57,7 @@ def _plain_name(function: Callable[..., Any]) -> str:
     return function.__name__.strip("_")
 
 
-def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]:
+def _ordering(context: AppContext, name: str, kind: str, text: str) -> Callable[..., str]:
     """A function with one parameter for each setting: gradio, its clients and assistants read names, types,
     defaults and help from it.
     """
@@ -74,7 +77,7 @@ def _ordering(desk: Desk, name: str, kind: str, text: str) -> Callable[..., str]
 
     def order(*given: Any, **named: Any) -> str:
         values = {parameter.name: value for parameter, value in zip(parameters, given, strict=False)} | named
-        return desk.order(kind, settings.from_dict(values))
+        return context.order(kind, settings.from_dict(values))
 
     helps = [f"    {key}: {option.label}. {option.help}" for key, option in options.items()]
     doc = "\n".join([text, "", "Args:", *helps, "", "Returns:", "    The job's id."])
@@ -94,18 +97,18 @@ def _described(
     return function
 
 
-def _bound(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
-    """Without its first parameter, the desk."""
+def _bound(function: Callable[..., Any], context: AppContext) -> Callable[..., Any]:
+    """The function without its first parameter, which is given here."""
     signature = inspect.signature(function, eval_str=True)
 
     def call(*given: Any, **named: Any) -> Any:
-        return function(desk, *given, **named)
+        return function(context, *given, **named)
 
     signature = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return _clear_errors(_described(call, _plain_name(function), function.__doc__, signature), desk)
+    return _clear_errors(_described(call, _plain_name(function), function.__doc__, signature), context)
 
 
-def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
+def _clear_errors(function: Callable[..., Any], context: AppContext) -> Callable[..., Any]:
     """A UserError reaches the caller with its sentence, and without the server's folders."""
 
     @functools.wraps(function)
@@ -113,7 +116,7 @@ def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any
         try:
             return function(*given, **named)
         except UserError as error:
-            raise gr.Error(desk.workspace.without_paths(str(error)), print_exception=False) from None
+            raise gr.Error(context.workspace.without_paths(str(error)), print_exception=False) from None
 
     return call
 
@@ -121,7 +124,7 @@ def _clear_errors(function: Callable[..., Any], desk: Desk) -> Callable[..., Any
 # ---- what they do; the docstrings are what programs and assistants read
 
 
-def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
+def _status(context: AppContext, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
     """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of
     steps, loss, text, files; quiet_s, the seconds without news (0 below 20), and answers, whether its process is
     still heard.
@@ -129,41 +132,41 @@ def _status(desk: Desk, job: str = "") -> dict:  # type: ignore[type-arg]  # gra
     Args:
         job: the job's id; empty means the running one, else the latest
     """
-    found = desk.jobs.get(job) if job else desk.jobs.shown_job()
+    found = context.jobs.get(job) if job else context.jobs.shown_job()
     if found is None:
         if job:
             raise UserError(f"There is no job '{job[:60]}'.", "Ask for the line to see those that there are.")
         return {"state": "idle"}
     told: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
     told["loss"] = found.curve[-1][1] if found.curve else None
-    told["notices"] = [desk.workspace.without_paths(text) for text in found.notices]
-    told["files"] = {Path(file).name: url for file in found.files[:12] if (url := desk.url(file, found.id))}
+    told["notices"] = [context.workspace.without_paths(text) for text in found.notices]
+    told["files"] = {Path(file).name: url for file in found.files[:12] if (url := context.url(file, found.id))}
     return {
-        key: desk.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()
+        key: context.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()
     }
 
 
-def _line(desk: Desk) -> list:  # type: ignore[type-arg]
+def _line(context: AppContext) -> list:  # type: ignore[type-arg]
     """The jobs: the running one, those that wait in their order, and the latest ended ones."""
-    return queue_rows(desk.jobs)
+    return queue_rows(context.jobs)
 
 
-def _embeddings(desk: Desk) -> list:  # type: ignore[type-arg]
+def _embeddings(context: AppContext) -> list:  # type: ignore[type-arg]
     """Names of the embeddings that can be trained."""
-    return find_embeddings(desk.workspace)
+    return find_embeddings(context.workspace)
 
 
-def _checkpoints(desk: Desk) -> list:  # type: ignore[type-arg]
+def _checkpoints(context: AppContext) -> list:  # type: ignore[type-arg]
     """Titles of the checkpoints, as the setting checkpoint takes them."""
-    return [checkpoint.title for checkpoint in find_checkpoints(desk.workspace)]
+    return [checkpoint.title for checkpoint in find_checkpoints(context.workspace)]
 
 
-def _runs(desk: Desk) -> list:  # type: ignore[type-arg]
+def _runs(context: AppContext) -> list:  # type: ignore[type-arg]
     """Folders of the trainings that hold copies of their steps, the newest first."""
-    return find_runs(desk.workspace)
+    return find_runs(context.workspace)
 
 
-def _use_step(desk: Desk, run: str, step: int) -> str:
+def _use_step(context: AppContext, run: str, step: int) -> str:
     """Put a step of a training in the place of its embedding; the former file is kept as a numbered backup. Returns
     a sentence.
 
@@ -171,36 +174,36 @@ def _use_step(desk: Desk, run: str, step: int) -> str:
         run: the run's folder, as runs gives it
         step: a step that the run holds a copy of
     """
-    return desk.use_step(desk.workspace.folder(run, "Run"), int(step))
+    return context.use_step(context.workspace.folder(run, "Run"), int(step))
 
 
-def _interrupt(desk: Desk) -> str:
+def _interrupt(context: AppContext) -> str:
     """Stop the running job after its current step; what is trained is saved."""
-    return desk.jobs.interrupt()
+    return context.jobs.interrupt()
 
 
-def _cancel(desk: Desk, job: str) -> str:
+def _cancel(context: AppContext, job: str) -> str:
     """Take a waiting job out of the line, or stop a running one.
 
     Args:
         job: the job's id
     """
-    return desk.jobs.cancel(job)
+    return context.jobs.cancel(job)
 
 
-def _move_up(desk: Desk, job: str) -> str:
+def _move_up(context: AppContext, job: str) -> str:
     """Let a waiting job change places with the one before it.
 
     Args:
         job: the job's id
     """
-    return desk.jobs.move_up(job)
+    return context.jobs.move_up(job)
 
 
-def _again(desk: Desk, job: str) -> str:
+def _again(context: AppContext, job: str) -> str:
     """Put a job with the same settings into the line; returns the new job's id.
 
     Args:
         job: the id of the job to repeat
     """
-    return desk.jobs.again(job, who().name).id
+    return context.jobs.again(job, current_user().name).id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -24,123 +24,28 @@ from ti_core.data.caption_edits import (
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.errors import UserError
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import check_may_train, looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
+from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused
+from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
 
 GALLERY_PICTURES = 200
-NOTHING_TO_UNDO, SHOWN_TITLE = "Nothing to undo", 60
+SHOWN_TITLE = 60
+"""Characters of an edit's title on the button that undoes it."""
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
-class Opened(NamedTuple):
-    """What the caption box belongs to: folder, name of the picture, its caption as it was read, and the picture's
-    state then.
-
-    `found` is set after a refused edit: what somebody else had written meanwhile, which the next Save replaces.
-    """
-
-    folder: str = ""
-    picture: str = ""
-    caption: str = ""
-    state: str = ""
-    found: str | None = None
-
-
-class CaptionsTab:
+class CaptionsTab(CaptionsLayout):
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
     clicks faster than the network is.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.opened = gr.JSON(list(Opened()), visible=False)
-        self.arrived = gr.Textbox(
-            "", visible=False
-        )  # the dataset that was just preprocessed, until `follow` has taken it
-        gr.Markdown(
-            "What stands here is **not** learned into the new word. So describe what does not belong to the person:"
-            " clothes, place, light, mood.",
-            elem_classes="hint",
-        )
-        with gr.Row(equal_height=True, elem_classes="with-refresh"):
-            self.folder = disk_dropdown(
-                dataset_folders(desk.workspace),
-                value=None,
-                label="Dataset folder",
-                info="Choose a folder of pictures, or type its path. The newest comes first.",
-                elem_id="captions_folder",
-            )
-            self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
-        self.gallery = gr.Gallery(
-            label="Pictures and their captions: click one",
-            visible=False,
-            columns=4,
-            height="auto",
-            object_fit="contain",
-            interactive=False,
-            allow_preview=False,
-            type="filepath",
-            buttons=[],
-            elem_id="captions_gallery",
-            elem_classes="captioned",
-        )
-        with gr.Row(visible=False, equal_height=False) as self.one:
-            self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
-            with gr.Column(min_width=240):
-                self.text = gr.Textbox(
-                    label="Caption",
-                    info=(
-                        "Parts with commas or new lines between them. Choosing another picture saves what you changed."
-                    ),
-                    lines=4,
-                    elem_id="captions_text",
-                )
-                with gr.Row(elem_classes="actions"):
-                    self.previous = gr.Button("Previous", min_width=70, elem_id="captions_previous")
-                    self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
-                    self.next = gr.Button("Next", min_width=70, elem_id="captions_next")
-        self.message = message_box("captions_message")
-        self.undo = gr.Button(NOTHING_TO_UNDO, visible=False, interactive=False, elem_id="captions_undo")
-        with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
-            self._build_changes()
-        self.tags = gr.Dataframe(
-            headers=["Tag", "Pictures"],
-            datatype=["str", "number"],
-            value=[],
-            label="How often each tag occurs",
-            interactive=False,
-            max_height=260,
-            visible=False,
-            column_widths=["75%", "25%"],
-            elem_id="captions_tags",
-        )
+    def __init__(self, context: AppContext) -> None:
+        super().__init__(context)
         self._wire()
-
-    def _build_changes(self) -> None:
-        with gr.Row(equal_height=False, elem_classes="numbers"):
-            self.find = gr.Textbox(
-                label="Find", info="Text to look for, capital letters or not.", elem_id="captions_find"
-            )
-            self.replacement = gr.Textbox(
-                label="Replace with",
-                info="What stands there afterwards. Empty takes it out.",
-                elem_id="captions_replacement",
-            )
-        self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
-        with gr.Row(equal_height=False):
-            self.tag = gr.Textbox(
-                label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag"
-            )
-            self.at_front = gr.Checkbox(
-                False, label="Add at the front", info="Otherwise a new tag comes last.", elem_id="captions_at_front"
-            )
-        with gr.Row(elem_classes="actions"):
-            self.add = gr.Button("Add the tag to all", elem_id="captions_add")
-            self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
 
     def _wire(self) -> None:
         self.shown = shown = [
@@ -171,10 +76,10 @@ class CaptionsTab:
 
     # ---- one folder
 
-    @looks
+    @read_only
     def enter(self, opened: Sequence[Any], folder: str | None) -> Updates:
         """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
-        folders = dataset_folders(self.desk.workspace)
+        folders = dataset_folders(self.context.workspace)
         wanted = folder or (folders[0] if folders else "")
         if not wanted:
             return accepted(
@@ -184,7 +89,7 @@ class CaptionsTab:
             return {self.folder: gr.update(choices=folders)}
         return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
 
-    @looks
+    @read_only
     def open_other(self, opened: Sequence[Any], text: str, folder: str | None) -> Updates:
         """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is
         told once more.
@@ -203,7 +108,7 @@ class CaptionsTab:
             return self._refused_edit(opened, error)
         return self.open(folder)
 
-    @looks
+    @read_only
     def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
         """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is
         meant for it.
@@ -220,7 +125,7 @@ class CaptionsTab:
                 told = f"Saved: {self._save_typed(opened, text)} of {Opened(*opened).folder}."
         except UserError as error:
             return {self.arrived: "", **self._refused_edit(opened, error)}
-        chosen = gr.update(choices=dataset_folders(self.desk.workspace), value=folder)
+        chosen = gr.update(choices=dataset_folders(self.context.workspace), value=folder)
         return {
             self.arrived: "",
             self.opened: list(Opened()),
@@ -230,7 +135,7 @@ class CaptionsTab:
             **accepted(self.message, told),
         }
 
-    @looks
+    @read_only
     def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:
         """Open what `follow` has chosen if this tab is in front by now."""
         if tab != "captions" or Opened(*opened).folder or not folder:
@@ -240,7 +145,7 @@ class CaptionsTab:
     def _hidden(self) -> Updates:
         return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
 
-    @looks
+    @read_only
     def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates:
         """Read the whole folder and show the picture of that name, else the first one. `text` is told in the
         message box.
@@ -273,7 +178,7 @@ class CaptionsTab:
         }
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
-        find = self.desk.workspace.writable_folder if to_write else self.desk.workspace.folder
+        find = self.context.workspace.writable_folder if to_write else self.context.workspace.folder
         return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:
@@ -322,12 +227,15 @@ class CaptionsTab:
     # ---- one picture
 
     def pick(self, opened: Sequence[Any], text: str, gallery: Any, event: gr.SelectData) -> Updates:
+        """Save what was typed, and show the picture that was clicked."""
         return self.move(opened, text, gallery, to=int(event.index))
 
     def go_back(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
+        """Save what was typed, and show the picture before."""
         return self.move(opened, text, gallery, by=-1)
 
     def go_on(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
+        """Save what was typed, and show the next picture."""
         return self.move(opened, text, gallery, by=1)
 
     def move(self, opened: Sequence[Any], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
@@ -376,12 +284,15 @@ class CaptionsTab:
     # ---- all pictures
 
     def replace_everywhere(self, opened: Sequence[Any], text: str, find: str, replacement: str) -> Updates:
+        """Replace a text in all captions of the open dataset."""
         return self._change(opened, text, lambda: replacing(find, replacement), f"'{find}' replaced by '{replacement}'")
 
     def add_everywhere(self, opened: Sequence[Any], text: str, tag: str, at_front: bool) -> Updates:
+        """Add tags to all captions of the open dataset, where they are not there yet."""
         return self._change(opened, text, lambda: adding(tag, at_front), f"'{tag}' added to all")
 
     def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str) -> Updates:
+        """Take tags out of all captions of the open dataset."""
         return self._change(opened, text, lambda: removing(tag), f"'{tag}' removed from all")
 
     def _change(

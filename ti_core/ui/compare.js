@@ -1,23 +1,33 @@
 // The grid is replaced whole by the server; its buttons and pictures are listened to here, once.
-const part = query => element.querySelector(query);
+/* global element, server */
+
+const part = (query) => element.querySelector(query);
 
 function enlarge(picture) {
   const box = part("dialog");
-  box.querySelector("img").src = picture.src; box.querySelector("img").alt = picture.alt; box.querySelector("p").textContent = picture.alt;
+  const image = box.querySelector("img");
+  image.src = picture.src;
+  image.alt = box.querySelector("p").textContent = picture.alt;
   box.showModal();
 }
 
-element.addEventListener("click", async event => {
-  const target = event.target;
+async function useStep(step) {
+  part(".used").textContent = "…";
+  const asked = { run: JSON.parse(part(".comparison").dataset.run), step };
+  try {
+    part(".used").textContent = await server.use_step_of_run(asked);
+  } catch {
+    part(".used").textContent = "The server does not answer.";
+  }
+}
+
+element.addEventListener("click", ({ target }) => {
   if (target.matches("td img")) enlarge(target);
   if (target.matches("dialog, .close")) part("dialog").close();
-  if (!target.matches("button[data-step]")) return;
-  part(".used").textContent = "…";
-  const asked = { run: JSON.parse(part(".comparison").dataset.run), step: +target.dataset.step };
-  try { part(".used").textContent = await server.use_step_of_run(asked); } catch (problem) { part(".used").textContent = "The server does not answer."; }
+  if (target.matches("button[data-step]")) useStep(+target.dataset.step);
 });
-element.addEventListener("keydown", event => {
+element.addEventListener("keydown", (event) => {
   if (!["Enter", " "].includes(event.key) || !event.target.matches("td img")) return;
-  event.preventDefault();  // Space would also scroll the page
+  event.preventDefault(); // Space would also scroll the page
   enlarge(event.target);
 });

@@ -13,23 +13,25 @@ from ti_core.errors import UserError
 from ti_core.painting.comparison import Comparison, newest_comparison
 from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import check_may_train, looks
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import check_may_train, read_only
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
 
 
 class CompareTab:
-    """Form, buttons, answer and grid; `page.py` wires them. The grid that is shown is the newest, for every page."""
+    """Form, buttons, answer and grid. The grid that is shown is the newest, for every page."""
 
-    def __init__(self, desk: Desk, my_job: Any) -> None:
-        self.desk, self.my_job = desk, my_job
+    kinds = ("compare",)
+
+    def __init__(self, context: AppContext, my_job: Any) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(CompareSettings, "compare")
         for name in CompareSettings.options():
             if name == "run":
-                self.form.add_refreshed(name, lambda: find_runs(self.desk.workspace))
+                self.form.add_refreshed(name, lambda: find_runs(self.context.workspace))
             elif name not in self.form.widgets:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
         with gr.Row(elem_classes="actions"):
@@ -42,6 +44,8 @@ class CompareTab:
             server_functions=[self._use_step()],
             elem_id="compare_grid",
         )
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
 
     def _use_step(self) -> Any:
         def use_step_of_run(asked: Any) -> str:
@@ -52,19 +56,19 @@ class CompareTab:
     def use(self, asked: Any) -> str:
         """What "Use this step" answers. `asked` comes from outside, so it may be anything."""
         run, step = (asked.get("run"), asked.get("step")) if isinstance(asked, dict) else (None, None)
-        workspace = self.desk.workspace
+        workspace = self.context.workspace
         try:
             check_may_train()
             if not isinstance(run, str) or type(step) is not int:
                 return "This run is not there any more. Press refresh."
-            return self.desk.use_step(workspace.folder(run, "Run"), step)
+            return self.context.use_step(workspace.folder(run, "Run"), step)
         except UserError as error:
             return workspace.without_paths(str(error))
 
-    @looks
+    @read_only
     def enter(self, run: str | None) -> Updates:
         """Fresh lists and the newest grid, when the tab is chosen or a job has ended."""
-        runs, newest = find_runs(self.desk.workspace), newest_comparison(self.desk.workspace)
+        runs, newest = find_runs(self.context.workspace), newest_comparison(self.context.workspace)
         chosen = run if run in runs or self._holds_copies(run) else next(iter(runs), None)
         return {
             self.form.widgets["run"]: gr.update(choices=runs, value=chosen),
@@ -74,7 +78,7 @@ class CompareTab:
     def _holds_copies(self, run: str | None) -> bool:
         """Whether what was typed is a run, such as one of another log directory, which no list shows."""
         try:
-            return bool(saved_steps(self.desk.workspace.folder(run or "", "Run")))
+            return bool(saved_steps(self.context.workspace.folder(run or "", "Run")))
         except UserError:
             return False
 
@@ -85,7 +89,7 @@ class CompareTab:
         def cell(file: str, row: tuple[str, int], step: int) -> str:
             title = html.escape(f"step {step}: {row[0]}, seed {row[1]}", quote=True)
             return (
-                f'<td><img src="{html.escape(self.desk.url(file, key), quote=True)}" alt="{title}" title="{title}"'
+                f'<td><img src="{html.escape(self.context.url(file, key), quote=True)}" alt="{title}" title="{title}"'
                 ' tabindex="0" role="button" loading="lazy"></td>'
             )
 
@@ -104,7 +108,7 @@ class CompareTab:
             for step in made.steps
         )
         run = html.escape(json.dumps(made.run), quote=True)
-        picture = html.escape(self.desk.url(made.grid, key), quote=True)
+        picture = html.escape(self.context.url(made.grid, key), quote=True)
         head_line = (
             f'<p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a></p>'
         )
@@ -116,8 +120,9 @@ class CompareTab:
         )
 
     def start(self, *given: Any) -> Updates:
+        """Order the grid."""
         return submitted(
-            lambda: self.desk.order("compare", CompareSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("compare", CompareSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )

@@ -8,16 +8,18 @@ import gradio as gr
 
 from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.settings import CreateSettings
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_order
 
 
 class CreateTab:
-    """Form, button and answer of the tab; `page.py` wires them."""
+    """Form, button and answer of the tab."""
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
-        self.desk, self.my_job = desk, my_job
+    kinds = ("create",)
+
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(CreateSettings, "create")
         for name in CreateSettings.options():
             if name != "checkpoint":
@@ -28,15 +30,17 @@ class CreateTab:
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
 
-    @looks
+    @read_only
     def suggested(self, *folders: str | None) -> str:
         """What the captions of the pictures say about the initialization text."""
-        return initialization_hint([folder for folder in folders if folder], self.desk.workspace)
+        return initialization_hint([folder for folder in folders if folder], self.context.workspace)
 
     def start(self, *given: Any) -> Updates:
+        """Order the new embedding."""
         return submitted(
-            lambda: self.desk.order("create", CreateSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("create", CreateSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )

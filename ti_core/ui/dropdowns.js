@@ -1,29 +1,40 @@
-/* What the keyboard chooses in gradio's dropdowns. By itself Enter takes the first choice that holds the typed text anywhere: `anna` chose Joanna.
-   Here an exact name wins, then the same name in other capital letters, then the first that begins so. Where nothing does, the text stays as typed in
-   lists that take any text; the others say so. It stands before gradio's own handlers, and uses nothing of gradio but its ARIA roles and its mouse. */
-() => {
+/* What the keyboard chooses in gradio's dropdowns. By itself Enter takes the first choice that holds the typed text
+   anywhere: `anna` chose Joanna. Here an exact name wins, then the same name in other capital letters, then the first
+   that begins so. Where nothing does, the text stays as typed in lists that take any text; the others say so.
+   It stands before gradio's own handlers, and uses nothing of gradio but its ARIA roles and its mouse. */
+/* exported chooseByKeyboard */
+function chooseByKeyboard() {
   if (window.dropdownsAreMended) return;
   window.dropdownsAreMended = true;
   let typed = null; // the box in which something was typed since it was entered, and no arrow key was pressed after it
 
-  const isBox = (node) => node instanceof HTMLInputElement && node.getAttribute("role") === "combobox" && !node.readOnly;
+  const isBox = (node) =>
+    node instanceof HTMLInputElement && node.getAttribute("role") === "combobox" && !node.readOnly;
   const listOf = (box) => document.getElementById(box.getAttribute("aria-controls") ?? "");
   const optionsOf = (box) => [...(listOf(box)?.querySelectorAll("[role=option]") ?? [])];
   const nameOf = (option) => option.getAttribute("aria-label") ?? "";
   const takesAnyText = (box) => !box.classList.contains("subdued"); // gradio greys a text that is in no such list
-  const chosenOnes = (box) => [...(box.closest(".wrap-inner")?.querySelectorAll(".token") ?? [])].map((token) => token.textContent.trim());
+  const chosenOnes = (box) =>
+    [...(box.closest(".wrap-inner")?.querySelectorAll(".token") ?? [])].map((token) => token.textContent.trim());
 
   const isOfSeveral = (box) => box.closest(".of-several") !== null; // widgets.py says so: gradio's markup does not
 
   const sameName = (box) => {
-    const options = optionsOf(box), text = box.value, small = text.trim().toLowerCase();
-    return options.find((option) => nameOf(option) === text) ?? options.find((option) => nameOf(option).toLowerCase() === small);
+    const options = optionsOf(box);
+    const text = box.value;
+    const small = text.trim().toLowerCase();
+    return (
+      options.find((option) => nameOf(option) === text) ??
+      options.find((option) => nameOf(option).toLowerCase() === small)
+    );
   };
   const match = (box) => {
     const small = box.value.trim().toLowerCase();
     if (!small) return undefined;
-    const isCut = listOf(box)?.querySelector(".scroll-sentinel"); // the exact name may stand among those that are not shown yet
-    return sameName(box) ?? (isCut ? undefined : optionsOf(box).find((option) => nameOf(option).toLowerCase().startsWith(small)));
+    const exact = sameName(box);
+    const isCut = listOf(box)?.querySelector(".scroll-sentinel"); // the exact name may be among those not shown yet
+    if (exact || isCut) return exact;
+    return optionsOf(box).find((option) => nameOf(option).toLowerCase().startsWith(small));
   };
   const press = (option) => option.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
   const write = (box, text) => {
@@ -56,9 +67,12 @@
   };
 
   const choose = (box) => {
-    const option = match(box), text = box.value, isOneOfSeveral = chosenOnes(box).includes(option ? nameOf(option) : text);
+    const option = match(box);
+    const text = box.value;
+    const isOneOfSeveral = chosenOnes(box).includes(option ? nameOf(option) : text);
     unmark(box);
-    if (isOneOfSeveral) write(box, ""); // pressed again it would go away
+    if (isOneOfSeveral)
+      write(box, ""); // pressed again it would go away
     else if (option) press(option);
     else if (!takesAnyText(box)) {
       typed = box; // another Enter is no choice either
@@ -69,48 +83,60 @@
     }
   };
 
-  document.addEventListener("focusin", ({ target: box }) => {
+  const onFocus = ({ target: box }) => {
     if (!isBox(box)) return;
     untell(box);
     box.dataset.before = box.value;
-  });
+  };
 
-  document.addEventListener("input", ({ target: box }) => {
+  const onInput = ({ target: box }) => {
     if (!isBox(box)) return;
     typed = box;
     untell(box);
-    // gradio filters before the key has changed the text, and not at all for what is pasted or comes from an input method
+    // gradio filters before the key has changed the text, and not at all for what is pasted or of an input method
     box.dispatchEvent(new KeyboardEvent("keydown", { key: "Unidentified", bubbles: true }));
     setTimeout(() => mark(box));
-  });
+  };
 
-  document.addEventListener("keydown", (event) => {
+  const onKey = (event) => {
     const box = event.target;
+    const { key } = event;
     if (!isBox(box)) return;
     if (event.isComposing || event.keyCode === 229) {
-      if (event.key === "Enter") event.stopImmediatePropagation(); // it ends the word of an input method
-    } else if (event.key === "ArrowUp" || event.key === "ArrowDown") unmark(box); // what gradio marks now is what Enter takes
-    else if (typed === box && (event.key === "Home" || event.key === "End")) event.stopImmediatePropagation(); // moves in the text alone
-    else if (typed === box && event.key === "Enter") {
+      if (key === "Enter") event.stopImmediatePropagation(); // it ends the word of an input method
+    } else if (key === "ArrowUp" || key === "ArrowDown") {
+      unmark(box); // what gradio marks now is what Enter takes
+    } else if (typed === box && (key === "Home" || key === "End")) {
+      event.stopImmediatePropagation(); // moves in the text alone
+    } else if (typed === box && key === "Enter") {
       event.preventDefault();
       event.stopImmediatePropagation();
       choose(box);
-    } else if (event.key === "Enter" && !box.value && isOfSeveral(box) && !listOf(box)?.querySelector("li.active")) {
+    } else if (key === "Enter" && !box.value && isOfSeveral(box) && !listOf(box)?.querySelector("li.active")) {
       event.stopImmediatePropagation(); // gradio would add an empty one
     }
-  }, true);
+  };
 
-  document.addEventListener("mousedown", ({ target }) => {
+  const onMouse = ({ target }) => {
     if (typed && listOf(typed)?.contains(target)) unmark(typed);
-  }, true);
+  };
 
-  document.addEventListener("blur", ({ target: box }) => {
+  const onBlur = ({ target: box }) => {
     if (!isBox(box) || typed !== box) return;
-    const option = sameName(box), text = box.value, isFixed = !takesAnyText(box);
+    const option = sameName(box);
+    const text = box.value;
+    const isFixed = !takesAnyText(box);
     unmark(box);
     if (chosenOnes(box).includes(text)) write(box, "");
     else if (option && isFixed) press(option);
     else if (isFixed && text) tell(box, text, box.dataset.before);
     typed = null;
-  }, true);
+  };
+
+  document.addEventListener("focusin", onFocus);
+  document.addEventListener("input", onInput);
+  const BEFORE_GRADIO = true; // in the capture phase
+  document.addEventListener("keydown", onKey, BEFORE_GRADIO);
+  document.addEventListener("mousedown", onMouse, BEFORE_GRADIO);
+  document.addEventListener("blur", onBlur, BEFORE_GRADIO);
 }

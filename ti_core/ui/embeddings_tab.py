@@ -19,22 +19,25 @@ from ti_core.embeddings.names import new_embedding_name
 from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
+from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted
+from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
 class EmbeddingsTab:
-    """`actions` are button, handler and inputs of everything that writes; each is a quick job, so that it never
-    meets a training half-way.
+    """The table of files, and what can be done with them. All that writes is a quick job, so that it never meets a
+    training half-way.
     """
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
-        self.desk, self.my_job, self.checkpoint = desk, my_job, checkpoint
+    kinds = ("embeddings",)
+
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
+        self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
         gr.Markdown(
             "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
             " use Repair the norm.",
@@ -83,6 +86,17 @@ class EmbeddingsTab:
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
 
     def _build_actions(self) -> None:
+        """The folded parts below the table: what writes, each with the button that orders it."""
+        self._build_convert()
+        self._build_upload()
+        self._build_rename()
+        self._build_repair()
+        self._build_merge()
+
+    def _order(self, button: Any, start: Callable[..., Updates], inputs: list[Any]) -> None:
+        wire_order(button, start, inputs, self.my_job, self.message)
+
+    def _build_convert(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
                 list(WRITABLE),
@@ -91,22 +105,29 @@ class EmbeddingsTab:
                 elem_id="embeddings_format",
                 info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
             )
-            convert = gr.Button("Convert", elem_id="embeddings_convert")
+            self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
+
+    def _build_upload(self) -> None:
+        takes_pickles = self.context.allow_pickle
+        suffixes = [suffix for suffix in SUFFIXES if takes_pickles or suffix not in PICKLE_BEARING]
         with gr.Accordion("Upload", open=False, elem_id="embeddings_upload_part"):
-            kinds = [suffix for suffix in SUFFIXES if self.desk.allow_pickle or suffix not in PICKLE_BEARING]
             self.drop = gr.File(
-                label=f"Drop an embedding here ({', '.join(kinds)})",
-                file_types=kinds,
+                label=f"Drop an embedding here ({', '.join(suffixes)})",
+                file_types=suffixes,
                 height=110,
                 elem_id="embeddings_drop",
             )
+
+    def _build_rename(self) -> None:
         with gr.Accordion("Rename", open=False, elem_id="embeddings_rename_part"):
             self.new_name = gr.Textbox(
                 label="New name",
                 info="The new word for prompts. A name that exists is refused.",
                 elem_id="embeddings_new_name",
             )
-            rename = gr.Button("Rename", elem_id="embeddings_rename")
+            self._order(gr.Button("Rename", elem_id="embeddings_rename"), self.rename, [self.chosen, self.new_name])
+
+    def _build_repair(self) -> None:
         with gr.Accordion("Repair the norm", open=False, elem_id="embeddings_repair_part"):
             self.repaired = gr.Textbox(
                 label="Name of the repaired copy",
@@ -116,7 +137,10 @@ class EmbeddingsTab:
                     " -repaired to the name."
                 ),
             )
-            repair = gr.Button("Repair", elem_id="embeddings_repair")
+            button = gr.Button("Repair", elem_id="embeddings_repair")
+            self._order(button, self.repair, [self.chosen, self.repaired, self.checkpoint])
+
+    def _build_merge(self) -> None:
         with gr.Accordion("Merge", open=False, elem_id="embeddings_merge_part"):
             self.merged = disk_dropdown(
                 [],
@@ -147,20 +171,15 @@ class EmbeddingsTab:
                     info="The new word for prompts.",
                     elem_id="embeddings_merged_name",
                 )
-            merge = gr.Button("Merge", elem_id="embeddings_merge")
-        self.actions = [
-            (convert, self.convert, [self.chosen, self.format]),
-            (rename, self.rename, [self.chosen, self.new_name]),
-            (repair, self.repair, [self.chosen, self.repaired, self.checkpoint]),
-            (merge, self.merge, [self.merged, self.mode, self.weights, self.merged_name]),
-        ]
+            button = gr.Button("Merge", elem_id="embeddings_merge")
+            self._order(button, self.merge, [self.merged, self.mode, self.weights, self.merged_name])
 
     # ---- looking
 
-    @looks
+    @read_only
     def enter(self, chosen: str | None, checkpoint: str) -> Updates:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
-        rows = table_rows(self.desk.workspace, norms_if_known(checkpoint, self.desk.workspace))
+        rows = table_rows(self.context.workspace, norms_if_known(checkpoint, self.context.workspace))
         files = [row[0] for row in rows]
         chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
@@ -171,16 +190,17 @@ class EmbeddingsTab:
             self.chosen: gr.update(choices=files, value=chosen),
         }
 
-    @looks
+    @read_only
     def pick(self, checkpoint: str, event: gr.SelectData) -> Updates:
+        """Look at the file whose row was clicked."""
         return self.look(str(event.row_value[0]), checkpoint)
 
-    @looks
+    @read_only
     def look(self, chosen: str | None, checkpoint: str) -> Updates:
         """The nearest words of each vector, or why there are none."""
         try:
-            stored = find_stored(chosen or "", self.desk.workspace)
-            nearest = nearest_words(chosen or "", checkpoint, self.desk.workspace)
+            stored = find_stored(chosen or "", self.context.workspace)
+            nearest = nearest_words(chosen or "", checkpoint, self.context.workspace)
         except UserError as error:
             return {self.chosen: chosen, self.words: gr.update(visible=False), **accepted(self.message, str(error))}
         numbers = [
@@ -201,42 +221,50 @@ class EmbeddingsTab:
     def take(self, file: str | None, checkpoint: str) -> Updates:
         """Keep a dropped embedding, and look at it."""
         try:
-            path = keep_embedding(Path(file or ""), self.desk.workspace, self.desk.allow_pickle)
+            path = keep_embedding(Path(file or ""), self.context.workspace, self.context.allow_pickle)
         except UserError as error:
             return refused(error, self.message)
         return {
             **self.enter(path.name, checkpoint),
-            **accepted(self.message, f"Saved: {self.desk.workspace.shown(path)}"),
+            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}"),
         }
 
     # ---- jobs
 
+    def on_job_finished(self, job: Job, chosen: str | None, checkpoint: str) -> Updates:
+        """Look at what was made, or again at what was chosen."""
+        return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
+
     def convert(self, chosen: str | None, suffix: str) -> Updates:
+        """Order the chosen embedding in another format, outside of embeddings/."""
         return self._start(
             f"Convert {chosen} to {suffix}",
             chosen,
-            lambda: actions.convert(chosen or "", suffix, self.desk.workspace),
+            lambda: actions.convert(chosen or "", suffix, self.context.workspace),
         )
 
     def rename(self, chosen: str | None, new_name: str) -> Updates:
+        """Order a new name for the chosen embedding."""
         return self._start(
             f"Rename {chosen}",
             chosen,
-            lambda: actions.rename(chosen or "", new_name, self.desk.workspace),
+            lambda: actions.rename(chosen or "", new_name, self.context.workspace),
             new_name,
         )
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
+        """Order a copy of the chosen embedding that is as strong as the checkpoint's own words."""
         name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
 
         def work() -> Path:
-            return repair_norm(chosen or "", name, checkpoint, self.desk.workspace)
+            return repair_norm(chosen or "", name, checkpoint, self.context.workspace)
 
         return self._start(f"Repair the norm of {chosen}", chosen, work, name)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
+        """Order one embedding out of several. `weights` are numbers with commas between them."""
         files = chosen or []
-        work = lambda: actions.merge_stored(files, mode, weights, new_name, self.desk.workspace)  # noqa: E731
+        work = lambda: actions.merge_stored(files, mode, weights, new_name, self.context.workspace)  # noqa: E731
         return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
 
     def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
@@ -248,12 +276,12 @@ class EmbeddingsTab:
             if new_name is None:
                 emit(Notice("It lies outside of embeddings/, because there would be two of one name there."))
             emit(Progress(title, 1, 1))
-            emit(Finished(f"Saved: {self.desk.workspace.shown(path)}", files=(str(path),)))
+            emit(Finished(f"Saved: {self.context.workspace.shown(path)}", files=(str(path),)))
 
         def order() -> str:
             if not chosen:
                 raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = new_embedding_name(new_name, self.desk.workspace) if new_name is not None else ""
-            return self.desk.submit("embeddings", title, job, result=made)
+            made = new_embedding_name(new_name, self.context.workspace) if new_name is not None else ""
+            return self.context.submit("embeddings", title, job, result=made)
 
         return submitted(order, self.my_job, self.message)

@@ -10,6 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+NOT_SECRET = (  # gradio scrambles what it keeps; a random key would lose it at each start of the server
+    "forms of this page"
+)
 _FILL = """(kept, ...values) => {
   const rules = RULES, known = KNOWN;
   const was = kept && typeof kept === "object" && !Array.isArray(kept) ? kept : {};
@@ -26,6 +29,20 @@ _FILL = """(kept, ...values) => {
   const text = `This browser has kept values of another version of this page, which are not used: ${names}.`;
   return [...filled, left.length ? { __type__: "update", value: text, visible: true } : { __type__: "update" }];
 }"""
+
+
+def browser_state(value: Any, name: str) -> Any:
+    """A value that each browser keeps for itself, also when the page is closed."""
+    return gr.BrowserState(value, storage_key=f"textual-inversion-{name}", secret=NOT_SECRET)
+
+
+def keep_script(names: Collection[str], started_with: str) -> str:
+    """A function for the browser: from what was kept and the widgets' values, in the order of `names`, it gives what
+    is to be kept. A page half put back must not overwrite what was kept.
+    """
+    started = json.dumps({"started_with": started_with})
+    named = f"Object.fromEntries({json.dumps(list(names))}.map((name, i) => [name, values[i]]))"
+    return f"(kept, ...values) => [window.formsAreBack ? Object.assign({started}, {named}) : kept]"
 
 
 def rule_of(widget: Any) -> str | list[Any]:

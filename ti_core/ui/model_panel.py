@@ -18,20 +18,30 @@ from ti_core.data.images import find_images
 from ti_core.data.picture_checks import cartoon_sentences
 from ti_core.errors import UserError
 from ti_core.events import Emit
+from ti_core.jobs.job import Job
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
-from ti_core.ui.widgets import DIRECT, Updates, disk_dropdown, message_box, submitted, widget
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
+from ti_core.ui.widgets import (
+    DIRECT,
+    Updates,
+    accepted,
+    disk_dropdown,
+    message_box,
+    submitted,
+    widget,
+    wire_order,
+)
 
 
 class ModelPanel:
-    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings; `page.py`
-    wires the download.
-    """
+    """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings."""
 
-    def __init__(self, desk: Desk, chosen: str, my_job: Any) -> None:
-        self.desk, self.chosen, self.my_job = desk, chosen, my_job
+    kinds = ("download",)
+
+    def __init__(self, context: AppContext, chosen: str, my_job: Any) -> None:
+        self.context, self.chosen, self.my_job = context, chosen, my_job
         options, defaults = TrainSettings.options(), TrainSettings.defaults()
         option = options["checkpoint"]
         with gr.Row(elem_classes="with-refresh"):
@@ -72,6 +82,7 @@ class ModelPanel:
                 )
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
         self.message = message_box("model_message")
+        wire_order(self.download_button, self.start_download, [self.hub_name], self.my_job, self.message)
 
     def watch(self, folders: list[Any]) -> None:
         """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint
@@ -83,13 +94,15 @@ class ModelPanel:
         self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
-        titles = [checkpoint.title for checkpoint in find_checkpoints(self.desk.workspace)]
+        """The checkpoints that can be chosen, with the one that the page started with."""
+        titles = [checkpoint.title for checkpoint in find_checkpoints(self.context.workspace)]
         return titles if self.chosen in titles else [*titles, self.chosen]
 
     def vaes(self) -> list[str]:
-        return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.desk.workspace))]
+        """The VAEs that can be chosen, after the two that are no files."""
+        return [AUTOMATIC, OWN, *(vae.title for vae in find_vaes(self.context.workspace))]
 
-    @looks
+    @read_only
     def read_again(self, choice: str | None, *folders: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
         return {
@@ -98,19 +111,19 @@ class ModelPanel:
             self.facts: self.described(choice, *folders),
         }
 
-    @looks
+    @read_only
     def described(self, choice: str | None, *folders: str | None) -> str:
         """Family, what it predicts, size, precision, file size and hash of the chosen checkpoint, and whether it
         can draw the pictures in `folders`, or why it cannot be used.
         """
         try:
-            file = find_checkpoint(choice or self.chosen, self.desk.workspace)
+            file = find_checkpoint(choice or self.chosen, self.context.workspace)
             facts = file.facts
             facts.check(other_vae=True)
         except UserError as error:
             return str(error)
         family = FAMILIES[facts.family].title + (" inpainting" if facts.inpainting else "")
-        hashed = known_hash(file.path, self.desk.workspace.hashes_file)
+        hashed = known_hash(file.path, self.context.workspace.hashes_file)
         lacks = "needs a VAE: choose one below" if facts.missing else ""
         size = f"{facts.bytes / 1e9:.1f} GB" if facts.bytes >= 1e9 else f"{facts.bytes / 1e6:.0f} MB"
         predicts = prediction_label(facts.prediction, facts.zero_terminal_snr)
@@ -125,7 +138,7 @@ class ModelPanel:
         ]
         facts_line = " · ".join(fact for fact in said if fact)
         return "\n".join(
-            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.desk.workspace)]
+            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace)]
         )
 
     def _pictures(self, folders: Sequence[str | None]) -> list[Path]:
@@ -133,20 +146,25 @@ class ModelPanel:
         for folder in folders:
             if folder and folder.strip():
                 with contextlib.suppress(UserError):  # its own tab says what is the matter with it
-                    found += find_images(self.desk.workspace.folder(folder, "Folder"))
+                    found += find_images(self.context.workspace.folder(folder, "Folder"))
         return found
+
+    def on_job_finished(self, job: Job) -> Updates:
+        """The downloaded model gets into the list."""
+        told = accepted(self.message, f"{job.text} Choose it in the list.")
+        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), **told}
 
     def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""
         from ti_core.models.hub import check_download, download_checkpoint
 
         def work(emit: Emit, stop: threading.Event) -> None:
-            download_checkpoint(name, self.desk.workspace, emit, stop)
+            download_checkpoint(name, self.context.workspace, emit, stop)
 
         def order() -> str:
             if not name.strip():
                 raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
-            check_download(name, self.desk.workspace)
-            return self.desk.submit("download", f"Download {name.strip()}", work)
+            check_download(name, self.context.workspace)
+            return self.context.submit("download", f"Download {name.strip()}", work)
 
         return submitted(order, self.my_job, self.message)

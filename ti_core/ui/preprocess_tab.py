@@ -11,13 +11,25 @@ import gradio as gr
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
+from ti_core.jobs.job import Job
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import describe_preprocess
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
+from ti_core.ui.widgets import (
+    DIRECT,
+    QUEUED,
+    Form,
+    Updates,
+    accepted,
+    message_box,
+    refused,
+    submitted,
+    wire_interrupt,
+    wire_order,
+)
 
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
@@ -26,12 +38,14 @@ AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and hei
 
 
 class PreprocessTab:
-    """Form, boxes and answer of the tab; `page.py` wires them. The checkpoint, whose size the pictures get, is that
-    of the top of the page.
+    """Form, boxes and answer of the tab. The checkpoint, whose size the pictures get, is that of the top of the page;
+    dropped photos are kept under the name in the box `embedding_name`.
     """
 
-    def __init__(self, desk: Desk, my_job: Any, checkpoint: Any) -> None:
-        self.desk, self.my_job = desk, my_job
+    kinds = ("preprocess",)
+
+    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any, embedding_name: Any) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
         self.drop = gr.File(
@@ -61,6 +75,14 @@ class PreprocessTab:
             interactive=False,
             elem_id="preprocess_gallery",
         )
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
+        self.drop.upload(
+            self.take_photos,
+            [self.drop, embedding_name],
+            [self.form.widgets["source_directory"], self.message],
+            **QUEUED,
+        )
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""
@@ -72,16 +94,16 @@ class PreprocessTab:
                     gr.Markdown(AUTO_SIZED_HINT, elem_classes="hint", padding=True)
                 for each in self.form.settings.switched()[checkbox]:
                     self.form.add(each)
-            shown = looks(lambda ticked: gr.update(visible=bool(ticked)))
+            shown = read_only(lambda ticked: gr.update(visible=bool(ticked)))
             self.form.widgets[checkbox].change(shown, self.form.widgets[checkbox], box, **DIRECT)
             return
         self.form.add(name)
 
-    @looks
+    @read_only
     def described(self, *given: Any) -> str:
         """What becomes of the photos, and what to know of them before, or what is still missing."""
         try:
-            return describe_preprocess(self.desk.workspace, PreprocessSettings.from_dict(self.form.values(given)))
+            return describe_preprocess(self.context.workspace, PreprocessSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return str(error)
 
@@ -91,23 +113,28 @@ class PreprocessTab:
         if not files:
             return {self.message: gr.update()}
         try:
-            folder, left_out = keep_photos([Path(file) for file in files], name, self.desk.workspace)
+            folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         text = "\n".join(left_out)
-        return {source: self.desk.workspace.shown(folder), **accepted(self.message, text)}
+        return {source: self.context.workspace.shown(folder), **accepted(self.message, text)}
 
     def start(self, *given: Any) -> Updates:
+        """Order the dataset."""
         return submitted(
-            lambda: self.desk.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )
 
+    def on_job_finished(self, job: Job) -> Updates:
+        """Show the finished pictures."""
+        return {self.gallery: self.finished_pictures(job.result)}
+
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""
         try:
-            captions = read_captions(self.desk.workspace.folder(destination, "Destination directory"))
+            captions = read_captions(self.context.workspace.folder(destination, "Destination directory"))
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
         shown = [(thumbnail(c, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]

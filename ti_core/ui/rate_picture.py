@@ -7,12 +7,12 @@ import math
 
 from ti_core.errors import SettingsError, shown_number
 from ti_core.settings.schedule import parse_schedule
-from ti_core.ui.server.roles import looks
+from ti_core.ui.server.roles import read_only
 
 _WIDTH, _HEIGHT, _EDGE = 600, 70, 6
 
 
-@looks
+@read_only
 def rate_picture(text: str | None, max_steps: float | None) -> str:
     """HTML: stairs of the rate (logarithmic) up to the last step, with its numbers; or the sentence that says which
     piece is wrong.

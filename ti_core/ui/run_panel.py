@@ -1,4 +1,4 @@
-"""The live strip: one gr.HTML that draws what live.py tells it, and orders the line. It draws; the server keeps the
+"""The run panel: one gr.HTML that draws what live.py tells it, and changes the queue. It draws; the server keeps the
 run.
 """
 
@@ -10,33 +10,35 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import UserError
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import check_may_train, who
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import check_may_train, current_user
 
 HERE = Path(__file__).parent / "live"
+SCRIPTS = ("state.js", "head.js", "chart.js", "previews.js", "files.js", "queue.js", "poll.js")
+"""In this order: the last one starts when the functions and the state of the others are there."""
 POLL_MS = 800
 """So that 19 of 20 pages show news within a second, the way to them included."""
 
 
-def use_shown_step(desk: Desk, asked: Any) -> str:
+def use_shown_step(context: AppContext, asked: Any) -> str:
     """Put a step of a training into embeddings/; a sentence for the page. What is asked comes from outside, so it
     may be anything.
     """
     job_id, step = (asked.get("job"), asked.get("step")) if isinstance(asked, dict) else (None, None)
-    job = desk.jobs.get(str(job_id))
+    job = context.jobs.get(str(job_id))
     try:
         check_may_train()
         if job is None or not job.run_folder or not job.folder or type(step) is not int:
             return "This run is not known any more. Use the Compare tab."
-        return desk.use_step(Path(job.folder), step)
+        return context.use_step(Path(job.folder), step)
     except UserError as error:
-        return desk.workspace.without_paths(str(error))
+        return context.workspace.without_paths(str(error))
 
 
-def act(desk: Desk, asked: Any) -> str:
-    """Do to a job of the line what a button asks for. Gives a sentence for the page, also where it is refused."""
+def job_action(context: AppContext, asked: Any) -> str:
+    """Do to a job of the queue what a button asks for. Gives a sentence for the page, also where it is refused."""
     wish = asked if isinstance(asked, dict) else {}
-    job, jobs = str(wish.get("job", "")), desk.jobs
+    job, jobs = str(wish.get("job", "")), context.jobs
     try:
         check_may_train()
         match wish.get("action"):
@@ -45,28 +47,29 @@ def act(desk: Desk, asked: Any) -> str:
             case "cancel":
                 return jobs.cancel(job)
             case "again":
-                return f"In the line: {jobs.again(job, who().name).title}."
+                return f"In the line: {jobs.again(job, current_user().name).title}."
             case "resume":
-                return f"In the line: {jobs.resume(job, who().name).title}."
+                return f"In the line: {jobs.resume(job, current_user().name).title}."
         return "There is no such button."
     except UserError as error:
-        return desk.workspace.without_paths(str(error))
+        return context.workspace.without_paths(str(error))
 
 
-def build_run_panel(desk: Desk) -> Any:
-    """The strip; its custom event 'finished' fires once in every open page when a job has ended."""
+def build_run_panel(context: AppContext) -> Any:
+    """The panel; its custom event 'finished' fires once in every open page when a job has ended."""
 
     def use_step(asked: Any) -> str:
-        return use_shown_step(desk, asked)
+        return use_shown_step(context, asked)
 
-    def change_line(asked: Any) -> str:
-        return act(desk, asked)
+    def change_job(asked: Any) -> str:
+        return job_action(context, asked)
 
     return gr.HTML(
         value="",
         html_template=(HERE / "live.html").read_text(encoding="utf-8"),
         css_template=(HERE / "live.css").read_text(encoding="utf-8"),
-        js_on_load=(HERE / "live.js").read_text(encoding="utf-8").replace("@POLL_MS@", str(POLL_MS)),
-        server_functions=[use_step, change_line],
+        js_on_load="\n".join((HERE / script).read_text(encoding="utf-8") for script in SCRIPTS),
+        server_functions=[use_step, change_job],
         elem_id="live",
+        poll_ms=POLL_MS,
     )

@@ -15,8 +15,8 @@ from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
-from ti_core.ui.desk import Desk
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
 DROP_OUT = TrainSettings.options()["tag_drop_out"]
@@ -32,8 +32,8 @@ class TemplatesTab:
     one server.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
         self.opened = gr.JSON(["", NEW_TEMPLATE], visible=False)
         gr.Markdown(
             "One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the"
@@ -42,7 +42,7 @@ class TemplatesTab:
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
             self.template = disk_dropdown(
-                list_templates(desk.workspace),
+                list_templates(context.workspace),
                 value=None,
                 label="Template",
                 info="Choose one to read or change it.",
@@ -70,7 +70,7 @@ class TemplatesTab:
         self._wire()
 
     def _build_preview(self) -> None:
-        workspace = self.desk.workspace
+        workspace = self.context.workspace
         with gr.Row(equal_height=False, elem_classes="numbers"):
             self.folder = disk_dropdown(
                 dataset_folders(workspace),
@@ -109,12 +109,12 @@ class TemplatesTab:
         )
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
 
-    @looks
+    @read_only
     def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
         """The tab is chosen: fresh lists, the newest dataset and the last embedding where nothing is chosen yet,
         and prompts of both.
         """
-        workspace = self.desk.workspace
+        workspace = self.context.workspace
         folders, embeddings = dataset_folders(workspace), find_embeddings(workspace)
         folder = folder or next(iter(folders), None)
         embedding = embedding or next(reversed(embeddings), None)
@@ -125,12 +125,12 @@ class TemplatesTab:
             self.prompts: self.preview(text, folder, embedding, shuffle, drop_out),
         }
 
-    @looks
+    @read_only
     def open(self, name: str | None, text: str, opened: Sequence[str]) -> Updates:
         """Show another template. Sentences that were not saved are told in the message box, to be copied."""
         try:
-            read = read_template(name or "", self.desk.workspace)
-            path = find_template(name or "", self.desk.workspace)
+            read = read_template(name or "", self.context.workspace)
+            path = find_template(name or "", self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         told = (
@@ -146,8 +146,9 @@ class TemplatesTab:
             **accepted(self.message, "\n".join(told)),
         }
 
-    @looks
+    @read_only
     def start_new(self, text: str, opened: Sequence[str]) -> Updates:
+        """Clear the box for a new template; what was not saved is told, to be copied."""
         told = "\n".join(_unsaved(text, opened))
         return {
             self.opened: ["", NEW_TEMPLATE],
@@ -158,13 +159,14 @@ class TemplatesTab:
         }
 
     def save_one(self, name: str, text: str, opened: Sequence[str]) -> Updates:
+        """Write the template, and choose it in the lists."""
         try:
-            file = save_template(name, text, self.desk.workspace, opened[0])
+            file = save_template(name, text, self.context.workspace, opened[0])
         except UserError as error:
             return refused(error, self.message)
         listed, read = (
-            gr.update(choices=list_templates(self.desk.workspace), value=file),
-            read_template(file, self.desk.workspace),
+            gr.update(choices=list_templates(self.context.workspace), value=file),
+            read_template(file, self.context.workspace),
         )
         return {
             self.opened: [file, read],
@@ -173,22 +175,23 @@ class TemplatesTab:
             self.text: read,
             **accepted(
                 self.message,
-                f"Saved: {self.desk.workspace.shown(self.desk.workspace.templates / file)}. It is in the list of the"
-                " Train tab.",
+                f"Saved: {self.context.workspace.shown(self.context.workspace.templates / file)}. It is in the list of"
+                " the Train tab.",
             ),
         }
 
-    @looks
+    @read_only
     def draw_again(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> str:
+        """Other examples of the prompts that the text makes."""
         return self.preview(text, folder, embedding, shuffle, drop_out, random.randrange(2**32))
 
-    @looks
+    @read_only
     def preview(
         self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float, seed: int = 0
     ) -> str:
         """Five prompts, or what is wrong: while somebody types, a toast would be in the way."""
         try:
-            captions = captions_of(folder or "", self.desk.workspace)
+            captions = captions_of(folder or "", self.context.workspace)
             return "\n".join(preview_prompts(text, captions, embedding or "", shuffle, drop_out, seed))
         except UserError as error:
             return str(error)

@@ -14,10 +14,21 @@ from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.rate_picture import rate_picture
-from ti_core.ui.server.roles import looks
-from ti_core.ui.widgets import DIRECT, Form, Updates, accepted, message_box, refused, submitted
+from ti_core.ui.server.roles import read_only
+from ti_core.ui.widgets import (
+    DIRECT,
+    QUEUED,
+    Form,
+    Updates,
+    accepted,
+    message_box,
+    refused,
+    submitted,
+    wire_interrupt,
+    wire_order,
+)
 
 IN_ONE_ROW = (
     ("clip_grad_mode", "clip_grad_value"),
@@ -28,11 +39,15 @@ DEVICE_WITHIN_S = 20.0
 
 
 class TrainTab:
-    txt2img: Form
-    """The form of the txt2img tab; the page sets it, because that tab comes later."""
+    """Form, buttons and answer of the tab. `wire` follows when the txt2img tab is there, whose form previews may take
+    their values from.
+    """
 
-    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
-        self.desk, self.my_job = desk, my_job
+    kinds = ("train", "resume")
+    txt2img: Form
+
+    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(TrainSettings, "train")
         gr.Markdown(
             "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them"
@@ -67,14 +82,28 @@ class TrainTab:
             self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
         self.message = message_box("train_message")
 
+    def wire(self, txt2img: Form) -> None:
+        """Let the buttons and the preset act. `txt2img` is the form of that tab."""
+        self.txt2img = txt2img
+        wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        chosen = [self.form.widgets["dataset_directory"], self.form.widgets["embedding"]]
+        self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
+        self.preset.input(self.fill_preset, [*chosen, self.preset], self.shown, **QUEUED)
+
+    @property
+    def shown(self) -> list[Any]:
+        """What filling in the form may change."""
+        return [self.message, self.preset, *self.form.own.values()]
+
     def _add(self, names: list[str]) -> None:
         for name in names:
             if name in self.form.widgets:
                 continue
             if name == "embedding":
-                self.form.add_refreshed(name, lambda: find_embeddings(self.desk.workspace))
+                self.form.add_refreshed(name, lambda: find_embeddings(self.context.workspace))
             elif name == "template_file":
-                self.form.add_refreshed(name, lambda: list_templates(self.desk.workspace))
+                self.form.add_refreshed(name, lambda: list_templates(self.context.workspace))
             elif name == "learning_rate":
                 self.form.add(name)
                 self.rate = gr.HTML(
@@ -86,18 +115,18 @@ class TrainTab:
             else:
                 self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
 
-    @looks
+    @read_only
     def gpus_field(self) -> Any:
         """The field is for computers with more than one."""
-        state = self.desk.device.latest(DEVICE_WITHIN_S)
+        state = self.context.device.latest(DEVICE_WITHIN_S)
         return gr.update(visible=state is not None and state.count > 1)
 
-    @looks
+    @read_only
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
             settings = TrainSettings.from_dict(self.form.values(given))
-            return describe_plan(self.desk.workspace, settings, self.desk.device.latest())
+            return describe_plan(self.context.workspace, settings, self.context.device.latest())
         except UserError as error:
             return str(error)
 
@@ -108,7 +137,7 @@ class TrainTab:
     def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str) -> Updates:
         """Fill the form with a preset's values for this dataset, or say what is missing for that."""
         try:
-            values = preset_values(preset, self.desk.workspace, dataset_directory or "", embedding or "")
+            values = preset_values(preset, self.context.workspace, dataset_directory or "", embedding or "")
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}
@@ -117,8 +146,8 @@ class TrainTab:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
         updates = self.form.updates(values)
         lists = {
-            "embedding": find_embeddings(self.desk.workspace),
-            "template_file": list_templates(self.desk.workspace),
+            "embedding": find_embeddings(self.context.workspace),
+            "template_file": list_templates(self.context.workspace),
         }
         for name, choices in lists.items():
             value = {"value": values[name]} if values.get(name) in choices else {}
@@ -134,4 +163,4 @@ class TrainTab:
 
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
-        return submitted(lambda: self.desk.order("train", self.settings_of(given)), self.my_job, self.message)
+        return submitted(lambda: self.context.order("train", self.settings_of(given)), self.my_job, self.message)

@@ -7,17 +7,19 @@ from typing import Any
 import gradio as gr
 
 from ti_core.settings import Txt2ImgSettings
-from ti_core.ui.desk import Desk
-from ti_core.ui.widgets import Form, Updates, message_box, submitted
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 
 
 class Txt2ImgTab:
-    """Form, buttons and answer of the tab; `page.py` wires them. The pictures appear in the live strip."""
+    """Form, buttons and answer of the tab. The pictures appear in the run panel."""
 
-    def __init__(self, desk: Desk, my_job: Any, model: dict[str, Any]) -> None:
-        self.desk, self.my_job = desk, my_job
+    kinds = ("txt2img",)
+
+    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
+        self.context, self.my_job = context, my_job
         self.form = Form(Txt2ImgSettings, "txt2img")
         for name in Txt2ImgSettings.options():
             if name not in self.form.widgets and name not in model:
@@ -27,10 +29,13 @@ class Txt2ImgTab:
             self.button = gr.Button("Generate", variant="primary", elem_id="txt2img_run")
             self.interrupt = gr.Button("Interrupt", elem_id="txt2img_interrupt")
         self.message = message_box("txt2img_message")
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, context, self.kinds, self.message)
 
     def start(self, *given: Any) -> Updates:
+        """Order the pictures."""
         return submitted(
-            lambda: self.desk.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
             self.my_job,
             self.message,
         )

@@ -5,7 +5,7 @@ written twice.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,8 @@ import gradio as gr
 from ti_core.errors import SettingsError, UserError
 from ti_core.settings import OWN_SIZE
 from ti_core.settings.option import Option, Settings
-from ti_core.ui.server.roles import looks
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.roles import read_only
 
 Updates = dict[Any, Any]
 ALL_CHOICES = 100_000
@@ -94,7 +95,7 @@ class Form:
                 scale=0,
                 elem_id=f"{self.prefix}_{name}_refresh",
             )
-        button.click(looks(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
+        button.click(read_only(lambda: gr.update(choices=list(choices()))), None, self.widgets[name], **DIRECT)
 
     def share(self, widgets: dict[str, Any]) -> None:
         """Take widgets that were made elsewhere, and put all into the order of the settings."""
@@ -103,17 +104,21 @@ class Form:
 
     @property
     def own(self) -> dict[str, Any]:
+        """The widgets that no other form has."""
         return {name: widget for name, widget in self.widgets.items() if name not in self.shared}
 
     @property
     def names(self) -> list[str]:
+        """The names of the settings, in the order of `components`."""
         return list(self.widgets)
 
     @property
     def components(self) -> list[Any]:
+        """All widgets, in the order of the settings: what a handler takes as inputs."""
         return list(self.widgets.values())
 
     def values(self, given: Sequence[Any]) -> dict[str, Any]:
+        """Name of a setting -> its value, from the values of `components`."""
         return dict(zip(self.names, given, strict=True))
 
     def updates(self, values: dict[str, Any]) -> Updates:
@@ -148,11 +153,41 @@ def refused(error: UserError, box: Any) -> Updates:
 
 
 def accepted(box: Any, text: str = "") -> Updates:
+    """Show a sentence in a message box, or hide the box if there is none."""
     return {box: gr.update(value=text, visible=bool(text))}
 
 
+SHOW_NEW_JOB = """(job) => {
+  if (!job || job === window.newestJob) return;
+  window.newestJob = job;
+  window.dispatchEvent(new Event("job-submitted"));
+}"""
+SHOW_STOPPING = "() => { window.dispatchEvent(new Event('job-stopping')); }"
+
+
+def wire_order(button: Any, start: Callable[..., Updates], inputs: Sequence[Any], my_job: Any, box: Any) -> None:
+    """Let a button order a job with the values of `inputs`. `start` answers as `submitted` does, and the run panel of
+    the page that asked shows the job at once.
+    """
+    clicked = button.click(start, list(inputs), [my_job, box], **QUEUED)
+    clicked.then(None, my_job, None, js=SHOW_NEW_JOB)
+
+
+def wire_interrupt(button: Any, context: AppContext, kinds: Collection[str], box: Any) -> None:
+    """Let a button stop the jobs of these kinds. Of a running one the run panel tells what comes of it, in every open
+    page.
+    """
+
+    def _interrupt() -> Updates:
+        runs = any(job.kind in kinds for job in context.jobs.running())
+        told = context.jobs.interrupt(kinds)
+        return accepted(box, "" if runs else told)
+
+    button.click(_interrupt, None, box, **DIRECT).then(None, None, None, js=SHOW_STOPPING)
+
+
 def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:
-    """What every button that orders a job answers. `order` puts it into the line and gives its id, which the
+    """What every button that orders a job answers. `order` queues it and returns its id, which the
     browser that asked remembers.
     """
     try:

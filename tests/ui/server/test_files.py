@@ -18,7 +18,7 @@ from ti_core.jobs.kinds import RESUME, TRAIN
 from ti_core.jobs.queue import JobQueue
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import ResumeSettings
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import STEPS_AT_ONCE, step_files, view
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
@@ -56,11 +56,11 @@ KINDS = {
 }
 
 
-def check_all_can_be_fetched(desk: Desk, job: str, steps: list[int]) -> None:
+def check_all_can_be_fetched(context: AppContext, job: str, steps: list[int]) -> None:
     """By their addresses, each with its own bytes."""
-    listed = step_files(desk, {"job": job})
+    listed = step_files(context, {"job": job})
     assert [step for step, _ in listed["steps"]] == steps and not listed["more"]
-    client = TestClient(Starlette(routes=file_routes(desk)))
+    client = TestClient(Starlette(routes=file_routes(context)))
     for step, files in listed["steps"]:
         assert [(kind, name) for kind, name, _ in files] == [
             ("copy", f"anna-{step}.pt"),
@@ -76,28 +76,28 @@ def test_every_copy_can_be_downloaded_after_a_restart_and_of_a_resumed_run(tmp_p
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, KINDS)
     trained = jobs.wait_for(jobs.order("train", WaitSettings("anna")), 60)
-    first = Desk(workspace, jobs)
+    first = AppContext(workspace, jobs)
     check_all_can_be_fetched(first, trained.id, list(STEPS))
     seen = view(first, {}, AT_THIS_COMPUTER)["steps"]
     jobs.close()
 
     jobs = JobQueue(workspace, KINDS)
-    desk = Desk(workspace, jobs)
-    assert view(desk, {}, AT_THIS_COMPUTER)["steps"] not in (
+    context = AppContext(workspace, jobs)
+    assert view(context, {}, AT_THIS_COMPUTER)["steps"] not in (
         "",
         seen,
     )  # the addresses are others, so an open page asks again
-    check_all_can_be_fetched(desk, trained.id, list(STEPS))
+    check_all_can_be_fetched(context, trained.id, list(STEPS))
     resumed = jobs.wait_for(jobs.resume(trained.id), 60)
     assert resumed.state == "finished", resumed.text
-    check_all_can_be_fetched(desk, resumed.id, [*STEPS, 160, 170])
+    check_all_can_be_fetched(context, resumed.id, [*STEPS, 160, 170])
     jobs.close()
 
 
 def test_nobody_can_work_out_a_files_address(tmp_path: Path) -> None:
     """A page of another server once had the same one for the same place."""
     jobs = JobQueue(Workspace(tmp_path), KINDS, is_paused=True)
-    first, second = (Desk(Workspace(tmp_path), jobs).url("a.pt", "job") for _ in range(2))
+    first, second = (AppContext(Workspace(tmp_path), jobs).url("a.pt", "job") for _ in range(2))
     assert first != second
     jobs.close()
 
@@ -113,8 +113,8 @@ def test_thousands_of_steps_come_in_portions(tmp_path: Path) -> None:
     job = jobs.wait_for(
         jobs.submit("train", "anna", lambda emit, stop: emit(Started("anna", 1, folder=str(run.root)))), 60
     )
-    desk, found = Desk(workspace, jobs), list[int]()
-    while (answer := step_files(desk, {"job": job.id, "first": str(len(found))}))["more"]:
+    context, found = AppContext(workspace, jobs), list[int]()
+    while (answer := step_files(context, {"job": job.id, "first": str(len(found))}))["more"]:
         found += [step for step, _ in answer["steps"]]
     found += [step for step, _ in answer["steps"]]
     assert found == list(range(1, count + 1))
@@ -124,8 +124,8 @@ def test_thousands_of_steps_come_in_portions(tmp_path: Path) -> None:
 def test_what_is_no_training_has_no_steps(tmp_path: Path) -> None:
     jobs = JobQueue(Workspace(tmp_path), KINDS)
     job = jobs.wait_for(jobs.submit("create", "anna", lambda emit, stop: None), 60)
-    desk = Desk(Workspace(tmp_path), jobs)
+    context = AppContext(Workspace(tmp_path), jobs)
     for asked in ({}, {"job": "x"}, {"job": job.id}, {"job": job.id, "first": "-1"}, {"first": "x"}):
-        assert step_files(desk, asked) == {"steps": [], "more": False}
-    assert view(desk, {}, AT_THIS_COMPUTER)["steps"] == ""
+        assert step_files(context, asked) == {"steps": [], "more": False}
+    assert view(context, {}, AT_THIS_COMPUTER)["steps"] == ""
     jobs.close()

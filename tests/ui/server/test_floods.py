@@ -21,7 +21,7 @@ from ti_core.errors import SettingsError, UserError
 from ti_core.settings.prompts import build_prompt, parse_template
 from ti_core.settings.schedule import parse_schedule
 from ti_core.ui.rate_picture import rate_picture
-from ti_core.ui.server.server import connections, gate, guarded_blocks, guessing
+from ti_core.ui.server import access, connections, guarded_blocks, guessing
 
 MB = 2**20
 
@@ -74,7 +74,7 @@ def test_what_is_sent_elsewhere_says_its_length_and_is_limited(shared: Shared) -
     for path in ("/gradio_api/queue/join", "/gradio_api/run/status", "/gradio_api/component_server"):
         with raw(shared, f"POST {path} HTTP/1.1\r\nTransfer-Encoding: chunked", cookies=shared.trainer) as connection:
             assert status_of(connection) == 411
-        for client, most in ((shared.trainer, gate.MAX_REQUEST_BYTES), (shared.looker, gate.MAX_LOOK_BYTES)):
+        for client, most in ((shared.trainer, access.MAX_REQUEST_BYTES), (shared.looker, access.MAX_LOOK_BYTES)):
             with raw(shared, f"POST {path} HTTP/1.1\r\nContent-Length: {most + 1}", cookies=client) as connection:
                 assert status_of(connection) == 413
     with raw(shared, f"GET /config HTTP/1.1\r\nContent-Length: {MB}", cookies=shared.trainer) as connection:
@@ -82,7 +82,7 @@ def test_what_is_sent_elsewhere_says_its_length_and_is_limited(shared: Shared) -
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "BODY_WITHIN_S", 0.2)
+    monkeypatch.setattr(access, "BODY_WITHIN_S", 0.2)
     with raw(
         shared, "POST /login HTTP/1.1\r\nContent-Length: 40\r\nContent-Type: application/x-www-form-urlencoded", b"user"
     ) as connection:
@@ -92,8 +92,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(shared: Shared, monkeypatch
 def test_an_upload_that_stops_is_ended_and_uploads_that_arrive_together_count_together(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "UPLOAD_PAUSE_S", 1.0)
-    monkeypatch.setattr(gate, "MAX_UPLOADS_BYTES", 30 * MB)
+    monkeypatch.setattr(access, "UPLOAD_PAUSE_S", 1.0)
+    monkeypatch.setattr(access, "MAX_UPLOADS_BYTES", 30 * MB)
     head = (
         f"POST /gradio_api/upload HTTP/1.1\r\nContent-Length: {20 * MB}\r\nContent-Type: multipart/form-data;"
         " boundary=x"
@@ -149,7 +149,7 @@ def test_a_body_that_was_refused_is_not_taken_in_for_ever(shared: Shared) -> Non
 
 
 def test_heartbeats_need_a_login_and_are_counted(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_STREAMS", 3)
+    monkeypatch.setattr(access, "MOST_STREAMS", 3)
     assert shared.stranger.get("/gradio_api/heartbeat/x").status_code == 401
     beats = [raw(shared, f"GET /gradio_api/heartbeat/{i} HTTP/1.1", cookies=shared.looker) for i in range(3)]
     try:
@@ -187,7 +187,7 @@ def test_the_oldest_idle_connection_of_the_address_with_most_of_them_goes_first(
 def quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong passwords take a tenth of a second, and five find a place."""
     monkeypatch.setattr(guessing, "WRONG_PASSWORD_S", 0.1)
-    monkeypatch.setattr(guessing, "LINE_S", 0.5)
+    monkeypatch.setattr(guessing, "MOST_QUEUED_S", 0.5)
 
 
 def _log_in(shared: Shared, number: int, password: str = "wrong") -> int:

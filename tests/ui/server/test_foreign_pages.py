@@ -21,7 +21,7 @@ from tests.ui.journey import ANSWER_S, free_port, open_chromium, open_page
 from tests.ui.server.test_security import Shared, logged_in, shared
 from ti_core.events import Emit, Started
 from ti_core.jobs.queue import JobQueue
-from ti_core.ui.server.server import Door, open_public_link, start_page
+from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 from ti_core.workspace import Workspace
 
 FOREIGN = [
@@ -78,7 +78,7 @@ class Local:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     root = tmp_path_factory.mktemp("local")
     jobs = JobQueue(Workspace(root))
-    blocks = start_page(Workspace(root), Door(free_port(), share=True), jobs)
+    blocks = start_page(Workspace(root), ServerOptions(free_port(), share=True), jobs)
     yield Local(f"http://127.0.0.1:{blocks.server_port}", root, jobs, blocks)
     blocks.close()
     jobs.close()
@@ -113,7 +113,7 @@ def test_a_foreign_page_does_not_stop_a_training_by_a_form_that_asks_nobody_firs
         {
             "data": {"job": job.id, "action": "cancel"},
             "component_id": local.strip(),
-            "fn_name": "change_line",
+            "fn_name": "change_job",
             "session_hash": "s",
         }
     )
@@ -321,7 +321,7 @@ def test_there_is_no_page_without_its_guard(tmp_path: Path, monkeypatch: pytest.
     """Another version of gradio may start its server in another way."""
     monkeypatch.setattr(gr.Blocks, "launch", lambda self, **_: None)
     with pytest.raises(RuntimeError, match="without its guard"):
-        start_page(Workspace(tmp_path), Door(free_port()), JobQueue(Workspace(tmp_path)))
+        start_page(Workspace(tmp_path), ServerOptions(free_port()), JobQueue(Workspace(tmp_path)))
 
 
 # ---- the public link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.ui.journey import ANSWER_S, running_app
 from ti_core import webui as app
 from ti_core.errors import UserError
-from ti_core.ui.server.server import server
+from ti_core.ui.server import server
 
 
 def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share_service(
@@ -52,9 +53,9 @@ def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share
 def test_whoever_comes_in_by_a_login_stays_in_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], confined: bool
 ) -> None:
-    def instead(workspace: Any, door: server.Door, jobs: Any, checkpoint: str) -> None:
+    def instead(workspace: Any, options: server.ServerOptions, jobs: Any, checkpoint: str) -> None:
         jobs.close()
-        raise UserError(f"confined: {workspace.confined}, login: {bool(door.user)}")
+        raise UserError(f"confined: {workspace.confined}, login: {bool(options.user)}")
 
     monkeypatch.setattr(server, "start_page", instead)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
@@ -65,7 +66,7 @@ def test_whoever_comes_in_by_a_login_stays_in_the_workspace(
 def test_a_short_password_of_a_public_page_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def instead(workspace: Any, door: Any, jobs: Any, checkpoint: str) -> None:
+    def instead(workspace: Any, options: Any, jobs: Any, checkpoint: str) -> None:
         jobs.close()
         raise UserError("enough")
 
@@ -79,3 +80,23 @@ def test_a_short_password_of_a_public_page_is_told(
         with pytest.raises(UserError, match="enough"):
             app.serve(app.parse_arguments(["--workspace", str(tmp_path), *flags]))
         assert ("password of anna is short" in capsys.readouterr().out) == told
+
+
+@pytest.mark.parametrize("flags", [("--auth-look", "eve"), ("--auth", "anna:a", "--auth-look", "anna:b")])
+def test_logins_that_cannot_be_are_refused_with_a_sentence(
+    flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.main(["--port", "7999", *flags]) == 2
+    assert "--auth-look" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the package is there")
+def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--port", "7999", "--mcp"]) == 2
+    assert "gradio[mcp]==6.31.0" in capsys.readouterr().err
+
+
+def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
+    with running_app(tmp_path) as (url, _):
+        for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
+            assert httpx.post(url + path, headers={"authorization": "Bearer x"}, timeout=ANSWER_S).status_code == 401

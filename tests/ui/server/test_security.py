@@ -22,8 +22,8 @@ from tests.ui.journey import free_port
 from ti_core.events import Emit, Finished, Started
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.view import queue_rows
-from ti_core.ui.server.gate import MAX_UPLOAD_BYTES
-from ti_core.ui.server.server import Door, start_page
+from ti_core.ui.server.access import MAX_UPLOAD_BYTES
+from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.workspace import Workspace
 
 TRAVERSALS = [
@@ -122,7 +122,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     workspace = Workspace(root, confined=True)
     jobs = JobQueue(workspace)
     blocks = start_page(
-        workspace, Door(free_port(), user="anna", password="right", look_user="eve", look_password="looks"), jobs
+        workspace,
+        ServerOptions(free_port(), user="anna", password="right", look_user="eve", look_password="looks"),
+        jobs,
     )
     url = f"http://127.0.0.1:{blocks.server_port}"
     trainer = logged_in(url, "anna", "right")
@@ -243,15 +245,17 @@ MAY_LOOK = {
 
 
 def test_the_handlers_that_only_look_are_these(shared: Shared) -> None:
-    """Whoever adds a handler that changes nothing marks it with `looks`, and adds it here on purpose."""
-    from ti_core.ui.desk import Desk
+    """Whoever adds a handler that changes nothing marks it with `read_only`, and adds it here on purpose."""
+    from ti_core.ui.app_context import AppContext
     from ti_core.ui.page import Page
 
-    blocks = Page(Desk(shared.jobs._workspace, shared.jobs)).build()  # type: ignore[arg-type]
-    names = {event.fn.__name__ for event in blocks.fns.values() if event.fn and getattr(event.fn, "may_look", False)}
+    blocks = Page(AppContext(shared.jobs._workspace, shared.jobs)).build()  # type: ignore[arg-type]
+    names = {
+        event.fn.__name__ for event in blocks.fns.values() if event.fn and getattr(event.fn, "is_read_only", False)
+    }
     assert names <= MAY_LOOK
     changing = {
-        event.fn.__name__ for event in blocks.fns.values() if event.fn and not getattr(event.fn, "may_look", False)
+        event.fn.__name__ for event in blocks.fns.values() if event.fn and not getattr(event.fn, "is_read_only", False)
     }
     assert {
         "start",
@@ -313,7 +317,7 @@ def test_who_may_look_uploads_nothing_and_orders_nothing_in_the_line(shared: Sha
         body = {
             "data": {"job": "x", "action": action},
             "component_id": shared.strip(),
-            "fn_name": "change_line",
+            "fn_name": "change_job",
             "session_hash": "s",
         }
         assert "You may look" in shared.looker.post("/gradio_api/component_server", json=body).text

@@ -294,14 +294,14 @@ def test_a_disk_that_is_full_when_gradio_takes_an_upload_is_one_sentence(
 
     from tests.ui.journey import free_port
     from ti_core.jobs.queue import JobQueue
-    from ti_core.ui.server.server import Door, start_page
+    from ti_core.ui.server.server import ServerOptions, start_page
 
     async def full(*given: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "secret"))
 
     monkeypatch.setattr(gradio.routes, "upload_fn", full)
     jobs = JobQueue(Workspace(tmp_path))
-    blocks = start_page(Workspace(tmp_path), Door(free_port()), jobs)
+    blocks = start_page(Workspace(tmp_path), ServerOptions(free_port()), jobs)
     url = f"http://127.0.0.1:{blocks.server_port}"
     try:
         answer = httpx.post(
@@ -354,12 +354,12 @@ def test_no_caption_of_the_sample_photos_is_changed_through_the_page(workspace: 
     import gradio as gr
 
     from ti_core.jobs.queue import JobQueue
+    from ti_core.ui.app_context import AppContext
     from ti_core.ui.captions_tab import CaptionsTab
-    from ti_core.ui.desk import Desk
 
     jobs = JobQueue(workspace)
     with gr.Blocks():
-        tab = CaptionsTab(Desk(workspace, jobs))
+        tab = CaptionsTab(AppContext(workspace, jobs))
     folder, name = "assets/sample_photos/anna", "IMG_2041.jpg"
     before = (SAMPLE_PHOTOS / "anna" / "IMG_2041.txt").read_bytes()
     opened = [folder, name, before.decode().strip()]
@@ -387,15 +387,17 @@ def test_a_shared_page_in_the_projects_own_folder_writes_nothing_into_the_progra
 
 def test_a_shared_page_publishes_nothing_from_outside_even_if_a_kept_file_names_it(tmp_path: Path) -> None:
     from ti_core.jobs.queue import JobQueue
-    from ti_core.ui.desk import Desk
+    from ti_core.ui.app_context import AppContext
 
     workspace = Workspace(tmp_path / "shared", confined=True)
     (workspace.root / "outputs").mkdir(parents=True)
     jobs = JobQueue(workspace)
-    desk = Desk(workspace, jobs)
+    context = AppContext(workspace, jobs)
     for name in (tmp_path / "secret.png", workspace.root / "outputs" / "a.png"):
         Image.new("RGB", (8, 8)).save(name)
     (workspace.root / "outputs" / "link.png").symlink_to(tmp_path / "secret.png")
-    assert not any(desk.url(file, "x") for file in (str(tmp_path / "secret.png"), "../secret.png", "outputs/link.png"))
-    assert desk.url("outputs/a.png", "x") and len(desk.published) == 1
+    assert not any(
+        context.url(file, "x") for file in (str(tmp_path / "secret.png"), "../secret.png", "outputs/link.png")
+    )
+    assert context.url("outputs/a.png", "x") and len(context.published) == 1
     jobs.close()

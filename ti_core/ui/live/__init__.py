@@ -1,0 +1,1 @@
+"""The run panel in the browser, and the address that it asks."""

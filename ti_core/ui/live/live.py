@@ -18,22 +18,22 @@ from starlette.routing import Route
 
 from ti_core.jobs.view import Cursor, snapshot
 from ti_core.runs.folder import files_of_steps
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import Person
 
 LIVE, STEPS = "/live", "/live/steps"
 STEPS_AT_ONCE = 500
 
 
-def live_routes(desk: Desk) -> list[Route]:
-    """`live?job=...&curve=...` and `live/steps?job=...`; the gate has asked for the login before."""
+def live_routes(context: AppContext) -> list[Route]:
+    """`live?job=...&curve=...` and `live/steps?job=...`; AccessMiddleware has asked for the login before."""
 
     async def live(request: Request) -> Response:  # async: takes no thread of the pool
-        shown = view(desk, request.query_params, request.scope["person"])
+        shown = view(context, request.query_params, request.scope["person"])
         return Response(json.dumps(shown), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def steps(request: Request) -> Response:  # not async: it reads folders
-        return JSONResponse(step_files(desk, request.query_params), headers={"Cache-Control": "no-store"})
+        return JSONResponse(step_files(context, request.query_params), headers={"Cache-Control": "no-store"})
 
     return [Route(LIVE, live, methods=["GET"]), Route(STEPS, steps, methods=["GET"])]
 
@@ -43,20 +43,20 @@ def _count(cursor: Mapping[str, str], name: str) -> int:
     return int(typed) if typed.isdecimal() and len(typed) < 10 else 0
 
 
-def step_files(desk: Desk, asked: Mapping[str, str]) -> dict[str, Any]:
+def step_files(context: AppContext, asked: Mapping[str, str]) -> dict[str, Any]:
     """The files of a run's steps from the `first` on, STEPS_AT_ONCE at most: [step, [[kind, name, address], ...]]
     each; and whether there are more.
     """
-    job, first = desk.jobs.get(asked.get("job", "")), _count(asked, "first")
-    found = list(files_of_steps(desk.workspace.root / job.run_folder).items()) if job and job.run_folder else []
+    job, first = context.jobs.get(asked.get("job", "")), _count(asked, "first")
+    found = list(files_of_steps(context.workspace.root / job.run_folder).items()) if job and job.run_folder else []
     rows = [
-        [step, [[kind, path.name, desk.url(str(path), asked["job"])] for kind, path in files.items()]]
+        [step, [[kind, path.name, context.url(str(path), asked["job"])] for kind, path in files.items()]]
         for step, files in found[first : first + STEPS_AT_ONCE]
     ]
     return {"steps": rows, "more": first + STEPS_AT_ONCE < len(found)}
 
 
-def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any]:
+def view(context: AppContext, cursor: Mapping[str, str], person: Person) -> dict[str, Any]:
     """The queue's snapshot after a page's cursor, with paths turned into addresses. A cursor comes from outside, so
     it may be anything.
     """
@@ -70,18 +70,18 @@ def view(desk: Desk, cursor: Mapping[str, str], person: Person) -> dict[str, Any
         cursor.get("version", ""),
         cursor.get("show", ""),
     )
-    shown = snapshot(desk.jobs, seen)
+    shown = snapshot(context.jobs, seen)
     for row in shown.get("line", ()):
-        row["title"] = desk.workspace.without_paths(row["title"])
+        row["title"] = context.workspace.without_paths(row["title"])
     shown["you"] = {"name": person.name, "may_train": person.may_train}
     if not shown["job"]:
         return shown
     job = shown["job"]
-    shown["stopping"] = desk.is_stopping(job)
-    shown["steps"] = desk.steps_of(job)
+    shown["stopping"] = context.is_stopping(job)
+    shown["steps"] = context.steps_of(job)
     for name in ("text", "plan", "title"):
-        shown[name] = desk.workspace.without_paths(shown[name])
-    shown["notices"] = [desk.workspace.without_paths(text) for text in shown["notices"]]
-    shown["previews"] = [[step, desk.url(path, job), prompt] for step, path, prompt in shown["previews"]]
-    shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := desk.url(file, job))]
+        shown[name] = context.workspace.without_paths(shown[name])
+    shown["notices"] = [context.workspace.without_paths(text) for text in shown["notices"]]
+    shown["previews"] = [[step, context.url(path, job), prompt] for step, path, prompt in shown["previews"]]
+    shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := context.url(file, job))]
     return shown

@@ -1,0 +1,1 @@
+"""The HTTP server under the page, and who may do what there."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ti_core.ui.server.gradio_internals import HttpConnection
 
 WANTED_FILES = 4096
 """Open files that the server asks the system for; macOS gives 256 to whoever does not ask."""
@@ -55,9 +56,11 @@ class Connections:
     of: dict[str, dict[LimitedConnection, None]] = field(default_factory=dict)
 
     def most(self, name: str) -> int:
+        """How many connections this login, or all strangers together, may hold."""
         return max(4, int(self.room * (SHARE_OF_A_LOGIN if name else SHARE_OF_STRANGERS)))
 
     def add(self, connection: LimitedConnection, name: str) -> None:
+        """Count a new connection, and close another one of its group if that is full."""
         group = self.of.setdefault(name, {})
         group[connection] = None
         while len(group) > self.most(name):
@@ -66,6 +69,7 @@ class Connections:
             worst.cut()
 
     def remove(self, connection: LimitedConnection, name: str) -> None:
+        """Forget a connection that was closed."""
         group = self.of.get(name, {})
         group.pop(connection, None)
         if not group:
@@ -79,7 +83,7 @@ class Connections:
         return next((other for other in crowded if not other.is_busy), crowded[0])
 
 
-class LimitedConnection(H11Protocol):
+class LimitedConnection(HttpConnection):
     """uvicorn's connection, with a time limit for each request's headers and a place in `Connections`. Requests
     find it in `scope["state"]`.
     """
@@ -89,6 +93,7 @@ class LimitedConnection(H11Protocol):
         self.all = connections
         self.name = ""
         self.address = ""
+        # uvicorn copies this into the scope of every request, where AccessMiddleware finds it
         self.app_state = {**self.app_state, "connection": self}
         self._ignored = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -99,19 +104,22 @@ class LimitedConnection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """uvicorn calls it when somebody has connected."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
         self.all.add(self, self.name)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn calls it when the connection has ended."""
         self.all.remove(self, self.name)
         if self._head_timer:
             self._head_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._ignores_a_body:
+        """uvicorn calls it with whatever arrives."""
+        if self._ignores_a_body:  # the rest of what was refused: read and thrown away, up to a limit
             self._ignored += len(data)
             if self._ignored > MOST_IGNORED_BYTES and not self.name:
                 self.cut()
@@ -119,6 +127,7 @@ class LimitedConnection(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
+        """uvicorn calls it when an answer has been sent."""
         self._ignored = 0
         self._expect_head()
         super().on_response_complete()
@@ -131,6 +140,7 @@ class LimitedConnection(H11Protocol):
             self.all.add(self, name)
 
     def cut(self) -> None:
+        """Close the connection at once, without an answer."""
         self.transport.abort()
 
     @property

@@ -6,16 +6,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 
 SHOWN_IN_PAGE = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 
 
-def file_routes(desk: Desk) -> list[Route]:
-    """`files/<key>/<name>`; the gate has asked for the login before."""
+def file_routes(context: AppContext) -> list[Route]:
+    """`files/<key>/<name>`; AccessMiddleware has asked for the login before."""
 
     def fetch(request: Request) -> Response:
-        path = desk.published.get(request.path_params["key"])
+        path = context.published.get(request.path_params["key"])
         if path is None or path.name != request.path_params["name"] or not path.is_file():
             return PlainTextResponse("This file is not there any more.", 404)
         kind = SHOWN_IN_PAGE.get(path.suffix.lower())

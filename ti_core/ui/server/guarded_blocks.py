@@ -11,7 +11,6 @@ from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
 
 from ti_core.errors import UserError
 from ti_core.ui.server.roles import may_call, person_of
@@ -32,6 +31,7 @@ class GuardedBlocks(gr.Blocks):
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, *given: Any, **named: Any
     ) -> Any:
+        """Check who calls and what is given, then let gradio call the handler."""
         function = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
             may_call(function.fn, person_of(request[0] if isinstance(request, list) and request else request))
@@ -82,15 +82,3 @@ def _all_in(value: Any, level: int = 0) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _all_in(inner, level + 1)
-
-
-async def _fetch_nothing(*_: Any, **__: Any) -> Any:
-    raise UserError("Nothing is fetched from other servers.", "Save the file, and drop it on the page.")
-
-
-def fetch_nothing() -> None:
-    """Close the ways by which gradio's components download what they are given the address of. Page or guest,
-    nobody needs them here.
-    """
-    processing_utils.async_ssrf_protected_get = _fetch_nothing
-    processing_utils.async_ssrf_protected_download = _fetch_nothing

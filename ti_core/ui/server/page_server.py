@@ -14,16 +14,16 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from gradio import http_server
 from starlette.types import ASGIApp
 
 from ti_core.ui.server.connections import Connections, LimitedConnection, raise_file_limit
+from ti_core.ui.server.gradio_internals import HttpServer, server_started_by
 
 STARTS_WITHIN_S = 60.0
 CLOSES_WITHIN_S = 3
 
 
-class PageServer(http_server.Server):
+class PageServer(HttpServer):
     """Listens at a socket that was opened before, so that a port that is taken is told at once."""
 
     def __init__(self, config: uvicorn.Config, listening: socket.socket) -> None:
@@ -31,9 +31,11 @@ class PageServer(http_server.Server):
         self.listening = listening
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the page is closed; blocks."""
         super().run(sockets=[self.listening])
 
     def run_in_thread(self) -> None:
+        """Serve in a thread. Returns when the page can be opened. Raises OSError if it never can."""
         self.thread = threading.Thread(target=self.run, name="page-server", daemon=True)
         self.thread.start()
         end = time.monotonic() + STARTS_WITHIN_S
@@ -48,18 +50,12 @@ def guarded_server(guard: Any) -> Iterator[None]:
     """Inside, `Blocks.launch()` starts our server with `guard(app)` in place of its own server with the bare app.
 
     Gradio's middleware comes outside of every other that it is given, so one that is given to it sees no preflight
-    requests and cannot take gradio's CORS headers away. There is no setting for the server either.
+    requests and cannot take gradio's CORS headers away.
     """
-    before = http_server.start_server
     started: list[PageServer] = []
-    http_server.start_server = partial(_start, guard, started)
-    try:
+    with server_started_by(partial(_start, guard, started)):
         yield
-    finally:
-        http_server.start_server = before
-    if (
-        not started
-    ):  # another version of gradio, which starts its server in another way: better no page than one without its guard
+    if not started:  # a gradio that starts its server in another way: better no page than one without its guard
         raise RuntimeError(
             "the page was started without its guard; use the version of gradio that requirements.txt names"
         )

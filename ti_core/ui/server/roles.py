@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import gradio as gr
-from gradio.context import LocalContext
 
 from ti_core.errors import UserError
+from ti_core.ui.server.gradio_internals import current_request, handlers_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +37,8 @@ ASSISTANT = Person("assistant", may_train=True)
 
 @dataclass(frozen=True)
 class Login:
+    """A password, and whether who knows it may train or only look."""
+
     password: str = field(repr=False)
     may_train: bool
 
@@ -51,6 +53,7 @@ class Logins:
         return bool(self.of)
 
     def person(self, name: str | None) -> Person:
+        """The person of this name; a stranger if no login has it."""
         login = self.of.get(name or "")
         return Person(name or "", login.may_train) if login else STRANGER
 
@@ -60,37 +63,36 @@ class Logins:
         return hmac.compare_digest(password.encode(), login.password.encode()) & (name in self.of)
 
 
-def looks(handler: F) -> F:
+def read_only(handler: F) -> F:
     """Mark a handler that changes nothing on the server."""
-    handler.may_look = True  # type: ignore[attr-defined]
+    handler.is_read_only = True  # type: ignore[attr-defined]
     return handler
 
 
-def who() -> Person:
+def current_user() -> Person:
     """The person behind the call under way; our own code and tests count as this computer."""
-    return person_of(LocalContext.request.get(None))
+    return person_of(current_request())
 
 
 def person_of(request: Any) -> Person:
     """The person behind a request of gradio's; none at all is our own code or a test."""
     if request is None:
         return AT_THIS_COMPUTER
-    raw = (
-        getattr(request, "request", None) or request
-    )  # gradio wraps the request of an event, and not that of a server function
+    # gradio wraps the request of an event, and not that of a server function
+    raw = getattr(request, "request", None) or request
     person = raw.scope.get("person", STRANGER)
     return person if isinstance(person, Person) else STRANGER
 
 
 def may_call(handler: Any, person: Person) -> None:
     """Raise UserError if the person may look only, and the handler does more."""
-    if handler is not None and not getattr(handler, "may_look", False):
+    if handler is not None and not getattr(handler, "is_read_only", False):
         check_may_train(person)
 
 
 def check_may_train(person: Person | None = None) -> None:
     """Raise UserError if the person, by default the one behind the call under way, may look only."""
-    person = person or who()
+    person = person or current_user()
     if not person.may_train:
         raise UserError(
             "You may look, but change nothing here.",
@@ -129,11 +131,11 @@ def _refuse_lookers() -> None:
 
 
 def guard_handlers(blocks: gr.Blocks, public: Collection[str] = ()) -> None:
-    """Put the check before every handler of the page that is not marked with `looks`; only what stands in the API
+    """Put the check before every handler of the page that is not marked with `read_only`; only what stands in the API
     is shown to programs.
     """
-    for event in blocks.fns.values():
+    for event in handlers_of(blocks):
         if event.api_name not in public:
             event.api_visibility = "private"
-        if event.fn and not getattr(event.fn, "may_look", False):
+        if event.fn and not getattr(event.fn, "is_read_only", False):
             event.fn = for_trainers(event.fn)

@@ -23,12 +23,12 @@ from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceMonitor
 from ti_core.settings import PORTRAITS
 from ti_core.ui.a1111_api import a1111_routes
-from ti_core.ui.desk import Desk
+from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import live_routes
 from ti_core.ui.page import TITLE, Page
+from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
-from ti_core.ui.server.gate import Gate
-from ti_core.ui.server.guarded_blocks import fetch_nothing
+from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
 from ti_core.ui.server.page_server import guarded_server
 from ti_core.ui.server.roles import Login, Logins
@@ -44,7 +44,7 @@ flat.
 
 
 @dataclass(frozen=True)
-class Door:
+class ServerOptions:
     """How the page is reached. Empty `user` means no login, which is for this computer alone; `look_user` may look
     only.
 
@@ -63,6 +63,7 @@ class Door:
 
     @property
     def logins(self) -> Logins:
+        """The logins that these options make: none, one, or one more that may only look."""
         trains = {self.user: Login(self.password, may_train=True)} if self.user else {}
         return Logins(
             {self.look_user: Login(self.look_password, may_train=False), **trains}
@@ -73,62 +74,67 @@ class Door:
 
 def start_page(
     workspace: Workspace,
-    door: Door,
+    options: ServerOptions,
     jobs: JobQueue,
     checkpoint: str = PORTRAITS,
     device: DeviceMonitor | None = None,
 ) -> gr.Blocks:
-    """Open the page and return at once; raises UserError if the port is taken. `device` is that of the process that
-    trains, if there is one.
+    """Open the page and return at once. Raises UserError if the port is taken, or gradio is not the one we know.
+    `device` is that of the process that trains, if there is one.
     """
+    # What must hold before the first request comes.
+    check_parts()
     open_only_known_formats()
-    allow_pickle = door.allow_pickle or not workspace.confined
-    desk = Desk(workspace, jobs, allow_pickle, device=device or DeviceMonitor())
-    blocks = Page(desk, checkpoint).build()
+    fetch_nothing()
+
+    # The page, and what stands before it.
+    allow_pickle = options.allow_pickle or not workspace.confined
+    context = AppContext(workspace, jobs, allow_pickle, device=device or DeviceMonitor())
+    blocks = Page(context, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
-    guesses = Guesses(door.logins)
-    hosts = ["*"] if door.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if door.share else [])]
+    guesses = Guesses(options.logins)
+    hosts = ["*"] if options.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if options.share else [])]
 
     def guard(app: ASGIApp) -> ASGIApp:
-        return TrustedHostMiddleware(Gate(app, guesses, uploads, door.mcp_token), allowed_hosts=hosts)
+        return TrustedHostMiddleware(AccessMiddleware(app, guesses, uploads, options.mcp_token), allowed_hosts=hosts)
 
-    _calm(blocks)
-    fetch_nothing()
+    calm_queue(blocks)
     try:
         with guarded_server(guard):
             blocks.launch(
-                server_name="0.0.0.0" if door.listen else "127.0.0.1",
-                server_port=door.port,
-                share=False,
+                server_name="0.0.0.0" if options.listen else "127.0.0.1",
+                server_port=options.port,
+                share=False,  # `open_public_link` does it in the background
                 prevent_thread_lock=True,
                 quiet=True,
-                auth=login_check(guesses) if door.logins else None,
+                auth=login_check(guesses) if options.logins else None,
                 auth_message=TITLE,
                 theme=_theme(),
                 css_paths=[STYLE],
                 max_file_size=MAX_PHOTO_SIZE,
                 blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
                 state_session_capacity=SESSIONS,
+                # What gradio offers beside the page is closed: it tells of others, or writes.
                 footer_links=[],
                 run_history=False,
                 enable_monitoring=False,
                 ssr_mode=False,
                 pwa=False,
-                mcp_server=bool(door.mcp_token),
+                mcp_server=bool(options.mcp_token),
                 app_kwargs={
                     "exception_handlers": {OSError: not_stored},
                     "openapi_url": None,
                     "routes": [
                         Route("/robots.txt", _no_robots),
-                        *live_routes(desk),
-                        *file_routes(desk),
-                        *a1111_routes(desk, checkpoint),
+                        *live_routes(context),
+                        *file_routes(context),
+                        *a1111_routes(context, checkpoint),
                     ],
                 },
             )
     except OSError as error:
         raise UserError(
-            f"Port {door.port} is taken by another program.", f"Choose another one: --port {door.port + 1}"
+            f"Port {options.port} is taken by another program.", f"Choose another one: --port {options.port + 1}"
         ) from error
     return blocks
 
@@ -159,13 +165,6 @@ def _theme() -> gr.themes.Base:
     )
 
 
-def _calm(blocks: gr.Blocks) -> None:
-    """Gradio's idle queue looks for work a thousand times a second, 5 % of a core that training needs."""
-    for name, pause_s in (("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
-        if hasattr(blocks._queue, name):
-            setattr(blocks._queue, name, pause_s)
-
-
 def login_check(guesses: Guesses) -> Callable[[str, str], Awaitable[bool]]:
     """Gradio's question whether a name and a password fit.
 
@@ -189,16 +188,8 @@ def open_public_link(blocks: gr.Blocks) -> None:
     """
 
     def tunnel() -> None:
-        from gradio import networking
-
         try:
-            address = networking.setup_tunnel(
-                local_host="127.0.0.1",
-                local_port=blocks.server_port,
-                share_token=blocks.share_token,
-                share_server_address=None,
-                share_server_tls_certificate=None,
-            )
+            blocks.share_url = open_tunnel(blocks)
         except Exception as error:  # whatever the tunnel's trouble is, the page on this computer goes on
             logging.getLogger(__name__).debug("no public link", exc_info=error)
             print(
@@ -206,7 +197,6 @@ def open_public_link(blocks: gr.Blocks) -> None:
                 flush=True,
             )
             return
-        blocks.share_url = "https://" + address.split("://", 1)[-1]
         print(f"Public page: {blocks.share_url} (while this program runs, a week at most)", flush=True)
 
     threading.Thread(target=tunnel, name="public-link", daemon=True).start()

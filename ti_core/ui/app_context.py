@@ -1,4 +1,4 @@
-"""What the tabs share: the workspace, the line of jobs, and the files that may be fetched through the page."""
+"""What the tabs share: the workspace, the queue of jobs, and the files that may be fetched through the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
 from ti_core.runs.use_step import use_step
 from ti_core.settings.option import Settings
-from ti_core.ui.server.roles import who
+from ti_core.ui.server.roles import current_user
 from ti_core.workspace import Workspace
 
 FETCHABLE = (*WRITABLE, ".webp", ".jpg", ".csv", ".json")
@@ -27,7 +27,7 @@ MAX_PUBLISHED = 20_000
 
 
 @dataclass
-class Desk:
+class AppContext:
     """`published` are the files that may be fetched: those that a job has announced, and no folder, by a short name
     that tells no path.
 
@@ -46,14 +46,14 @@ class Desk:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def order(self, kind: str, settings: Settings) -> str:
-        """Put a job of this kind into the line for the person who asks. Gives its id. Raises UserError."""
-        return self.jobs.order(kind, settings, who().name).id
+        """Queue a job of this kind for the person who asks. Returns its id. Raises UserError."""
+        return self.jobs.order(kind, settings, current_user().name).id
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.
         Gives the job's id.
         """
-        return self.jobs.submit(kind, title, work, who().name, result=result).id
+        return self.jobs.submit(kind, title, work, current_user().name, result=result).id
 
     def use_step(self, run: Path, step: int) -> str:
         """Put a step of a run in the place of its embedding (`use_step.py`); gives a sentence for the page.
@@ -71,12 +71,13 @@ class Desk:
         return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
 
     def is_stopping(self, job_id: str) -> bool:
+        """Whether the job was asked to stop; what is not known is not."""
         job = self.jobs.get(job_id)
         return job is not None and job.stop.is_set()
 
     def steps_of(self, job_id: str) -> str:
-        """Which state the files of a training's steps are in; another one when there are more, or another server.
-        Empty where there is no run.
+        """A mark of the files of a training's steps: another one when there are more of them, and after each start of
+        the server, which gives them other addresses. Empty where there is no run.
         """
         job = self.jobs.get(job_id)
         return f"{self._secret.hex()[:8]}.{job.saved_steps}" if job and job.run_folder else ""
@@ -89,7 +90,7 @@ class Desk:
         if path.suffix.lower() not in FETCHABLE or not self._is_ours(path):
             return ""
         with self._lock:
-            self.published.pop(key, None)
+            self.published.pop(key, None)  # so that it goes to the end, and is the last one to be dropped
             self.published[key] = path
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
@@ -103,6 +104,8 @@ class Desk:
 
 @functools.lru_cache(maxsize=1000)
 def _place_and_key(file: Path, secret: bytes) -> tuple[Path, str]:
-    """Every open page asks for the same few, more than once a second."""
+    """The file's real path, and its key in addresses. Kept, because every open page asks for the same few files more
+    than once a second.
+    """
     path = file.resolve()
     return path, hashlib.blake2b(str(path).encode(errors="replace"), key=secret, digest_size=16).hexdigest()

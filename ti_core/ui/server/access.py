@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ti_core.ui.server.gradio_internals import login_cookies, logins_by_token, parse_cookies
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
 from ti_core.ui.server.origin import is_foreign
 from ti_core.ui.server.roles import ASSISTANT, AT_THIS_COMPUTER, STRANGER, Logins, Person
@@ -95,7 +95,7 @@ class Refusal(Exception):
 
 
 @dataclass
-class Gate:
+class AccessMiddleware:
     """ASGI middleware around gradio's app, which keeps the logins in its `tokens`.
 
     `token` opens MCP; without one it is closed. `uploads` is where gradio puts what people drop.
@@ -118,22 +118,26 @@ class Gate:
 
     @property
     def logins(self) -> Logins:
+        """The names that may log in, with their roles; none on a page for this computer alone."""
         return self.guesses.logins
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            # Before anything is read: which address, who asks, and how much is to come.
             self._check_address(scope)
             scope["person"] = person = await self._person(scope)
             _tell_connection(scope, person)
             self._check_person(scope, person)
             length = self._length(scope, person)
-            if scope["path"].rstrip("/") == LOGOUT:
+            if scope["path"].rstrip("/") == LOGOUT:  # gradio's own would end the logins of others too
                 await self._logged_out(scope)(scope, receive, send)
                 return
+            # An upload goes on to the disk piece by piece; everything else is short, and waited for here.
             is_upload = scope["method"] == "POST" and scope["path"].rstrip("/") == UPLOAD
-            receive = (
-                self._limited(receive, length) if is_upload else _replayed(await _whole_body(receive, length), receive)
-            )
+            if is_upload:
+                receive = self._limited(receive, length)
+            else:
+                receive = _replayed(await _whole_body(receive, length), receive)
         except Refusal as refusal:
             asks = {"WWW-Authenticate": "Basic"} if refusal.status == 401 and scope["path"].startswith(A1111) else {}
             await PlainTextResponse(refusal.sentence, refusal.status, asks)(scope, receive, send)
@@ -190,20 +194,16 @@ class Gate:
             return AT_THIS_COMPUTER
         if scope["path"].startswith(A1111):
             return await self._by_password(given)
-        tokens = getattr(self.app, "tokens", {})
+        tokens = logins_by_token(self.app)
         return next(
             (person for token in self._tokens(scope) if (person := self.logins.person(tokens.get(token))).name),
             STRANGER,
         )
 
     def _tokens(self, scope: Scope) -> list[str]:
-        """Those that a browser sends with its cookies; over plain http it keeps the second one alone."""
-        cookies = cookie_parser(_headers(scope).get(b"cookie", b"").decode("latin-1"))
-        return [cookies[name] for name in self._cookie_names() if name in cookies]
-
-    def _cookie_names(self) -> list[str]:
-        number = getattr(self.app, "cookie_id", "")
-        return [f"access-token-{number}", f"access-token-unsecure-{number}"]
+        """Those that a browser sends with its cookies."""
+        cookies = parse_cookies(_headers(scope).get(b"cookie", b"").decode("latin-1"))
+        return [cookies[name] for name in login_cookies(self.app) if name in cookies]
 
     async def _by_password(self, given: str) -> Person:
         if not given.startswith("Basic "):
@@ -296,7 +296,7 @@ class Gate:
                 ]
                 message["headers"] = [*kept, *HEADERS]
                 if scope["path"].rstrip("/") == LOGIN and message["status"] == 200:
-                    tokens = getattr(self.app, "tokens", {})
+                    tokens = logins_by_token(self.app)
                     while len(tokens) > MAX_LOGINS:
                         del tokens[next(iter(tokens))]
             await send(message)
@@ -308,9 +308,9 @@ class Gate:
         over plain http.
         """
         for token in self._tokens(scope):
-            getattr(self.app, "tokens", {}).pop(token, None)
+            logins_by_token(self.app).pop(token, None)
         answer = RedirectResponse("./", 303)
-        for name in self._cookie_names():
+        for name in login_cookies(self.app):
             answer.delete_cookie(name)
         return answer
 

@@ -1,4 +1,4 @@
-"""The live strip in a real browser, on jobs that need no model: what is open goes with its run, and the keyboard
+"""The run panel in a real browser, on jobs that need no model: what is open goes with its run, and the keyboard
 keeps its place.
 """
 
@@ -20,7 +20,7 @@ from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, Step
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.store import KeptJob
 from ti_core.runs.folder import RunFolder
-from ti_core.ui.server.server import Door, start_page
+from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.workspace import Workspace
 
 
@@ -31,7 +31,7 @@ def jobs(tmp_path: Path) -> JobQueue:
 
 @pytest.fixture
 def page(tmp_path: Path, jobs: JobQueue) -> Iterator[Page]:
-    blocks = start_page(Workspace(tmp_path), Door(free_port()), jobs)
+    blocks = start_page(Workspace(tmp_path), ServerOptions(free_port()), jobs)
     with open_chromium() as browser:
         yield open_page(browser, f"http://127.0.0.1:{blocks.server_port}")
     blocks.close()
@@ -107,7 +107,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pag
     monkeypatch.setattr("ti_core.jobs.queue.SAVE_EVERY_S", 0.05)
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, WAITING)
-    blocks = start_page(workspace, Door(free_port()), jobs)
+    blocks = start_page(workspace, ServerOptions(free_port()), jobs)
     with open_chromium() as browser:
         yield open_page(browser, f"http://127.0.0.1:{blocks.server_port}"), jobs
     blocks.close()

@@ -1,16 +1,13 @@
-"""The line of jobs in a real browser: ordered by keyboard, on a phone, and there again after the server was ended
+"""The queue in a real browser: ordered by keyboard, on a phone, and there again after the server was ended
 at once.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import time
 from pathlib import Path
 
-import httpx
-import pytest
 from gradio_client import Client
 from playwright.sync_api import expect
 
@@ -28,7 +25,7 @@ TRAIN = {
 }
 
 
-def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(tmp_path: Path) -> None:
+def test_the_queue_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(tmp_path: Path) -> None:
     with open_chromium() as browser:
         with running_app(tmp_path, is_killed=True) as (url, _):  # at once: nothing is tidied up
             program = Client(url, verbose=False, httpx_kwargs={"timeout": ANSWER_S})
@@ -75,27 +72,3 @@ def test_the_line_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server(
             expect(state(page)).to_have_text("running")
             page.get_by_role("button", name=re.compile("^Stop: (Resume|Training) anna")).click()
             expect(state(page)).to_have_text("interrupted", timeout=SLOW_MS)
-
-
-@pytest.mark.parametrize("flags", [("--auth-look", "eve"), ("--auth", "anna:a", "--auth-look", "anna:b")])
-def test_logins_that_cannot_be_are_refused_with_a_sentence(
-    flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from ti_core import webui as app
-
-    assert app.main(["--port", "7999", *flags]) == 2
-    assert "--auth-look" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the package is there")
-def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
-    from ti_core import webui as app
-
-    assert app.main(["--port", "7999", "--mcp"]) == 2
-    assert "gradio[mcp]==6.31.0" in capsys.readouterr().err
-
-
-def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
-    with running_app(tmp_path) as (url, _):
-        for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
-            assert httpx.post(url + path, headers={"authorization": "Bearer x"}, timeout=ANSWER_S).status_code == 401

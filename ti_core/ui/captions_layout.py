@@ -1,0 +1,119 @@
+"""How the Captions tab looks: the gallery, one picture with its caption, and the changes of all captions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import gradio as gr
+
+from ti_core.data.caption_edits import dataset_folders
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.widgets import disk_dropdown, message_box
+
+NOTHING_TO_UNDO = "Nothing to undo"
+
+
+class Opened(NamedTuple):
+    """What the caption box belongs to: folder, name of the picture, its caption as it was read, and the picture's
+    state then.
+
+    `found` is set after a refused edit: what somebody else had written meanwhile, which the next Save replaces.
+    """
+
+    folder: str = ""
+    picture: str = ""
+    caption: str = ""
+    state: str = ""
+    found: str | None = None
+
+
+class CaptionsLayout:
+    """The components of the tab, without what they do. `opened` travels with the text from the browser."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        self.opened = gr.JSON(list(Opened()), visible=False)
+        self.arrived = gr.Textbox("", visible=False)
+        """The dataset that was just preprocessed, until `follow` has taken it."""
+        gr.Markdown(
+            "What stands here is **not** learned into the new word. So describe what does not belong to the person:"
+            " clothes, place, light, mood.",
+            elem_classes="hint",
+        )
+        with gr.Row(equal_height=True, elem_classes="with-refresh"):
+            self.folder = disk_dropdown(
+                dataset_folders(context.workspace),
+                value=None,
+                label="Dataset folder",
+                info="Choose a folder of pictures, or type its path. The newest comes first.",
+                elem_id="captions_folder",
+            )
+            self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
+        self.gallery = gr.Gallery(
+            label="Pictures and their captions: click one",
+            visible=False,
+            columns=4,
+            height="auto",
+            object_fit="contain",
+            interactive=False,
+            allow_preview=False,
+            type="filepath",
+            buttons=[],
+            elem_id="captions_gallery",
+            elem_classes="captioned",
+        )
+        self._build_one_picture()
+        self.message = message_box("captions_message")
+        self.undo = gr.Button(NOTHING_TO_UNDO, visible=False, interactive=False, elem_id="captions_undo")
+        with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
+            self._build_changes()
+        self.tags = gr.Dataframe(
+            headers=["Tag", "Pictures"],
+            datatype=["str", "number"],
+            value=[],
+            label="How often each tag occurs",
+            interactive=False,
+            max_height=260,
+            visible=False,
+            column_widths=["75%", "25%"],
+            elem_id="captions_tags",
+        )
+
+    def _build_changes(self) -> None:
+        with gr.Row(equal_height=False, elem_classes="numbers"):
+            self.find = gr.Textbox(
+                label="Find", info="Text to look for, capital letters or not.", elem_id="captions_find"
+            )
+            self.replacement = gr.Textbox(
+                label="Replace with",
+                info="What stands there afterwards. Empty takes it out.",
+                elem_id="captions_replacement",
+            )
+        self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
+        with gr.Row(equal_height=False):
+            self.tag = gr.Textbox(
+                label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag"
+            )
+            self.at_front = gr.Checkbox(
+                False, label="Add at the front", info="Otherwise a new tag comes last.", elem_id="captions_at_front"
+            )
+        with gr.Row(elem_classes="actions"):
+            self.add = gr.Button("Add the tag to all", elem_id="captions_add")
+            self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
+
+    def _build_one_picture(self) -> None:
+        with gr.Row(visible=False, equal_height=False) as self.one:
+            self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
+            with gr.Column(min_width=240):
+                self.text = gr.Textbox(
+                    label="Caption",
+                    info=(
+                        "Parts with commas or new lines between them. Choosing another picture saves what you changed."
+                    ),
+                    lines=4,
+                    elem_id="captions_text",
+                )
+                with gr.Row(elem_classes="actions"):
+                    self.previous = gr.Button("Previous", min_width=70, elem_id="captions_previous")
+                    self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
+                    self.next = gr.Button("Next", min_width=70, elem_id="captions_next")

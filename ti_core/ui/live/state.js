@@ -1,0 +1,103 @@
+// What this page knows of the run it shows, and the small tools that all parts of the panel use.
+// The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
+/* global element, drawChart, drawSteps */
+/* exported NAMES, state, part, isOver, isTraining, stepName, short, clock, put, putChildren, startJob */
+
+const NAMES = {
+  idle: "ready",
+  waiting: "waiting",
+  running: "running",
+  finished: "finished",
+  interrupted: "interrupted",
+  failed: "failed",
+  foreign: "of another version",
+  lost: "no connection",
+  stopping: "stopping",
+};
+
+// How many of each the server has told already; what it is asked for comes after these.
+const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
+
+const state = {
+  // the shown job
+  cursor: { job: "", ...NOTHING_SEEN },
+  kind: "",
+  over: false,
+  curve: [], // [step, loss, rate]
+  evaluations: [], // [step, loss, norm]
+  usualNorms: [0, 0], // from the smallest to the largest of the vocabulary's ordinary words
+  bestStep: 0,
+  previews: [], // { step, url, prompt }
+  openedPreview: 0, // index of the one that is shown large
+  steps: { now: "", seen: "", items: [] }, // state of the list on the server, the state that was fetched, its rows
+  // the list of jobs
+  queueVersion: "",
+  rows: new Map(), // id -> { item, what, buttons, state }
+  asked: new Set(), // "action id" of what was pressed and not answered yet
+  show: "", // the job that somebody wants to look at again; empty for the newest
+  // asking the server
+  ended: null, // { job, told } of the answer before
+  timer: 0,
+  busy: false,
+  again: false, // asked for while another answer was under way
+  hurryUntil: 0,
+  heldSince: 0, // when a finger or a mouse button went down
+};
+
+function part(query) {
+  return element.querySelector(query);
+}
+
+function isOver(name) {
+  return ["finished", "interrupted", "failed"].includes(name);
+}
+
+function isTraining(kind) {
+  return kind === "train" || kind === "resume";
+}
+
+function stepName(step) {
+  return `${state.kind === "txt2img" ? "picture" : "step"} ${step}`;
+}
+
+function short(value) {
+  return Math.abs(value) >= 0.000001 || value === 0 ? String(+value.toPrecision(3)) : value.toExponential(1);
+}
+
+function clock(seconds) {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+// Foreign text goes in by textContent only. A text that stays is not touched: screen readers would read it again.
+function put(query, text) {
+  const at = part(query);
+  if (at.textContent !== text) at.textContent = text;
+}
+
+// What is in its place already is not touched, and keeps its focus.
+function putChildren(parent, items) {
+  for (const child of [...parent.children]) if (!items.includes(child)) child.remove();
+  items.forEach((item, i) => {
+    if (parent.children[i] !== item) parent.insertBefore(item, parent.children[i] || null);
+  });
+}
+
+function startJob(job) {
+  state.cursor = { job, ...NOTHING_SEEN };
+  state.curve = [];
+  state.evaluations = [];
+  state.bestStep = 0;
+  state.previews = [];
+  for (const query of [".grid", ".notices", ".result", ".files"]) part(query).replaceChildren();
+  delete part(".files").dataset.key;
+  part(".previews").hidden = part(".saved").hidden = true;
+  drawChart();
+  part(".large").close(); // its step is one of the former run
+  put(".queue-note", "");
+  state.steps.seen = "";
+  state.steps.items = [];
+  part(".every-step").open = false;
+  drawSteps();
+}
