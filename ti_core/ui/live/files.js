@@ -22,10 +22,10 @@ function pictureLink(name, url) {
   return at;
 }
 
-function fileItem(kind, name, url) {
+function fileItem(showsPictures, name, url) {
   const item = document.createElement("li");
   const isPicture = /\.(png|webp|jpg)$/.test(name);
-  const isShown = ["preprocess", "txt2img", "compare"].includes(kind) && isPicture;
+  const isShown = showsPictures && isPicture;
   item.dataset.url = url;
   item.append(isShown ? pictureLink(name, url) : link(name, url, isPicture ? `${name} (with embedding)` : name));
   return item;
@@ -52,7 +52,7 @@ function drawFiles(d) {
   const before = new Map([...list.children].map((item) => [item.dataset.url, item]));
   putChildren(
     list,
-    files.map(([name, url]) => before.get(url) || fileItem(d.kind, name, url)),
+    files.map(([name, url]) => before.get(url) || fileItem(d.shows_pictures, name, url)),
   );
 }
 

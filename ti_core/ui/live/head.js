@@ -1,5 +1,5 @@
 // The top of the panel: state, progress, sentences, and the notices.
-/* global NAMES, state, part, put, isTraining, clock */
+/* global NAMES, state, part, put, clock */
 /* exported drawHead, drawNotices */
 
 const INVITATION =
@@ -22,7 +22,7 @@ function drawHead(d) {
 
 function drawProgress(d) {
   const percent = d.total ? (100 * d.done) / d.total : d.state === "finished" ? 100 : 0;
-  const what = isTraining(d.kind) && d.curve_next ? "step " : "";
+  const what = d.trains && d.curve_next ? "step " : "";
   part(".fill").style.width = Math.min(100, percent) + "%";
   part(".bar").setAttribute("aria-valuenow", Math.round(percent));
   const parts = [

@@ -14,7 +14,8 @@ function isHeld() {
 function draw(d) {
   drawQueue(d);
   if (d.job !== state.cursor.job) startJob(d.job);
-  state.kind = d.kind || "";
+  state.trains = Boolean(d.trains);
+  state.numbers = d.numbers || "step";
   state.over = isOver(d.state);
   drawHead(d);
   state.steps.now = d.steps || "";

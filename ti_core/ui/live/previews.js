@@ -1,5 +1,5 @@
 // The pictures of a run: the grid, and the dialog that shows one large.
-/* global server, state, part, put, isTraining, stepName */
+/* global server, state, part, put, stepName */
 /* exported drawPreviews, markBest, listenToPreviews */
 
 function drawPreviews(news) {
@@ -46,7 +46,7 @@ function openPreview(index) {
   image.src = box.querySelector(".get").href = url;
   image.alt = `Preview of ${stepName(step)}`;
   box.querySelector("figcaption").textContent = `${stepName(step)}: ${prompt}`;
-  part(".use").hidden = !isTraining(state.kind) || !state.over;
+  part(".use").hidden = !state.trains || !state.over;
   put(".used", "");
   if (!box.open) box.showModal();
 }

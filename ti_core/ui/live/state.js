@@ -1,7 +1,7 @@
 // What this page knows of the run it shows, and the small tools that all parts of the panel use.
 // The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
 /* global element, drawChart, drawSteps */
-/* exported NAMES, state, part, isOver, isTraining, stepName, short, clock, put, putChildren, startJob */
+/* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob */
 
 const NAMES = {
   idle: "ready",
@@ -21,7 +21,8 @@ const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 const state = {
   // the shown job
   cursor: { job: "", ...NOTHING_SEEN },
-  kind: "",
+  trains: false, // whether it works on a run, whose steps can be used
+  numbers: "step", // what its previews are numbered by
   over: false,
   curve: [], // [step, loss, rate]
   evaluations: [], // [step, loss, norm]
@@ -52,12 +53,8 @@ function isOver(name) {
   return ["finished", "interrupted", "failed"].includes(name);
 }
 
-function isTraining(kind) {
-  return kind === "train" || kind === "resume";
-}
-
 function stepName(step) {
-  return `${state.kind === "txt2img" ? "picture" : "step"} ${step}`;
+  return `${state.numbers} ${step}`;
 }
 
 function short(value) {

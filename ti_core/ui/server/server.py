@@ -124,12 +124,7 @@ def start_page(
                 app_kwargs={
                     "exception_handlers": {OSError: not_stored},
                     "openapi_url": None,
-                    "routes": [
-                        Route("/robots.txt", _no_robots),
-                        *live_routes(context),
-                        *file_routes(context),
-                        *a1111_routes(context, checkpoint),
-                    ],
+                    "routes": _own_routes(context, checkpoint),
                 },
             )
     except OSError as error:
@@ -137,6 +132,12 @@ def start_page(
             f"Port {options.port} is taken by another program.", f"Choose another one: --port {options.port + 1}"
         ) from error
     return blocks
+
+
+def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
+    """The addresses beside gradio's."""
+    ours = (live_routes(context), file_routes(context), a1111_routes(context, checkpoint))
+    return [Route("/robots.txt", _no_robots), *(route for routes in ours for route in routes)]
 
 
 def _no_robots(request: Request) -> PlainTextResponse:
