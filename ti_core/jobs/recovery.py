@@ -27,7 +27,7 @@ def take_back_all(table: JobTable) -> None:
                 f"'{job.fields['id']}.json' in jobs/ is of another version of this program, and is left alone."
             )
         elif job in foreign:
-            problems += _show_foreign(table, job)
+            problems += show_foreign(table, job)
         else:
             problems += _take_back(table, job)
     _put_after_what_they_need(table)
@@ -35,7 +35,7 @@ def take_back_all(table: JobTable) -> None:
         print(printable(problem), flush=True)
 
 
-def _show_foreign(table: JobTable, kept: KeptJob) -> list[str]:
+def show_foreign(table: JobTable, kept: KeptJob) -> list[str]:
     """A job whose kind is not known here: in the list, never begun, and its file stays as it is. Returns a sentence
     for the terminal.
     """

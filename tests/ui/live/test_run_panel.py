@@ -18,6 +18,7 @@ from tests.ui.journey import free_port, open_chromium, open_page
 from ti_core.errors import Interrupted
 from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, StepDone
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.recovery import show_foreign
 from ti_core.jobs.store import KeptJob
 from ti_core.runs.folder import RunFolder
 from ti_core.ui.server.server import ServerOptions, start_page
@@ -104,7 +105,7 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
 @pytest.fixture
 def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Page, JobQueue]]:
     """A page whose jobs wait or end at once, and whose list changes far more often than it does in earnest."""
-    monkeypatch.setattr("ti_core.jobs.queue.SAVE_EVERY_S", 0.05)
+    monkeypatch.setattr("ti_core.jobs.worker.SAVE_EVERY_S", 0.05)
     workspace = Workspace(tmp_path)
     jobs = JobQueue(workspace, WAITING)
     blocks = start_page(workspace, ServerOptions(free_port()), jobs)
@@ -183,8 +184,8 @@ def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQue
 
 
 def test_what_is_of_another_version_is_shown_as_such(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
-    jobs._show_foreign(
-        KeptJob({"id": "far", "kind": "hypernetwork", "title": "Train far", "owner": "", "order": None}, [])
+    show_foreign(
+        jobs.table, KeptJob({"id": "far", "kind": "hypernetwork", "title": "Train far", "owner": "", "order": None}, [])
     )
     jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
     row = page.locator("#live .jobs li", has_text="Train far")

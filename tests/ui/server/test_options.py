@@ -53,7 +53,7 @@ def test_a_page_opened_to_others_makes_a_password_and_lives_on_without_the_share
 def test_whoever_comes_in_by_a_login_stays_in_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], confined: bool
 ) -> None:
-    def instead(workspace: Any, options: server.ServerOptions, jobs: Any, checkpoint: str) -> None:
+    def instead(workspace: Any, options: server.ServerOptions, jobs: Any, checkpoint: str, device: Any) -> None:
         jobs.close()
         raise UserError(f"confined: {workspace.confined}, login: {bool(options.user)}")
 
@@ -66,7 +66,7 @@ def test_whoever_comes_in_by_a_login_stays_in_the_workspace(
 def test_a_short_password_of_a_public_page_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def instead(workspace: Any, options: Any, jobs: Any, checkpoint: str) -> None:
+    def instead(workspace: Any, options: Any, jobs: Any, checkpoint: str, device: Any) -> None:
         jobs.close()
         raise UserError("enough")
 

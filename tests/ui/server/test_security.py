@@ -218,7 +218,7 @@ MAY_LOOK = {
     "put_back",
     "follow",  # saves what was typed only for somebody who may train
     "arrive",
-    "_follow_checkpoint",
+    "follow_checkpoint",
     "gpus_field",
     "described",
     "enter",
@@ -249,7 +249,7 @@ def test_the_handlers_that_only_look_are_these(shared: Shared) -> None:
     from ti_core.ui.app_context import AppContext
     from ti_core.ui.page import Page
 
-    blocks = Page(AppContext(shared.jobs._workspace, shared.jobs)).build()  # type: ignore[arg-type]
+    blocks = Page(AppContext(shared.jobs.table.workspace, shared.jobs)).build()
     names = {
         event.fn.__name__ for event in blocks.fns.values() if event.fn and getattr(event.fn, "is_read_only", False)
     }
