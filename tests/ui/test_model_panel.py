@@ -91,7 +91,7 @@ def test_a_download_without_a_name_is_refused_and_one_that_cannot_be_reached_say
 
 def test_the_field_for_gpus_is_shown_where_there_are_several(page: Page) -> None:
     for count, is_shown in ((1, False), (2, True)):
-        page.desk.device.report(DeviceState("cuda", "GeForce", 8 * 2**30, count))
+        page.context.device.report(DeviceState("cuda", "GeForce", 8 * 2**30, count))
         assert page.train.gpus_field()["visible"] is is_shown
 
 
