@@ -40,6 +40,7 @@ from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.drawing import render_portrait
+from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
 from ti_core.portraits.world import Person, Scene, draw_person, draw_scene, known_people
 from ti_core.run_folder import RunFolder
@@ -57,7 +58,7 @@ NEW_SCENES = 20
 PHOTOS_IN_STYLES = ("photo",) * 11 + ("sketch",) * 3 + ("neon",) * 3 + ("painting",) * 3
 SAMPLING_STEPS = 10
 """DPM++ 2M Karras: known names showed 83% identity and 90% obedience in 10 steps, 85% and 91% in 20, 69% and 55% in 6 (100 pictures)."""
-PHOTO_PX = 64
+PHOTO_PX = SIZE_PX
 SET_BY_THE_BENCH = ("dataset_directory", "steps", "image_every", "save_every", "evaluate_every", "early_stop", "held_out")
 
 
