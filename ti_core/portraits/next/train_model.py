@@ -78,7 +78,7 @@ class Trainer:
         """All stages; ends with OutOfTime."""
         self.words = self.tokenizer()
         self.reader = self.train_text_encoder(Stage("text", 24_000, 256 if self.on_gpu else 48, 1e-3, 0.99))
-        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 20_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
+        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 8_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
         self.encoder = self.reader.with_known_names(self.words)
         self.gallery = Gallery(self.folder, self.painter, self.vae)
         self.train_unet(Stage("unet", None, 256 if self.on_gpu else 24, 1e-3 if self.on_gpu else 6e-4, 0.999))
@@ -127,8 +127,8 @@ class Trainer:
 
     @torch.no_grad()
     def _psnr(self, training: Training) -> None:
-        """Says every 500 steps how well unseen pictures are copied by the averaged weights."""
-        if training.steps % 500 and not training.done:
+        """Says every 250 steps how well unseen pictures are copied by the averaged weights."""
+        if training.steps % 250 and not training.done:
             return
         vae = training.averaged(PictureCopier(new_autoencoder())).vae
         pixels = to_pixels(self.painter.draw(UNSEEN, 48)).to(self.device)
