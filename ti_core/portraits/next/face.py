@@ -64,7 +64,7 @@ def _draw_wrinkles(c: Canvas, head: Head) -> None:
 
 def draw_nose(c: Canvas, head: Head) -> None:
     person, x, top = head.person, head.turn * 1.45, head.eye_y + 0.02
-    wide, long = (0.058, 0.104) if person.nose == "big" else (0.021, 0.066)
+    wide, long = (0.066, 0.106) if person.nose == "big" else (0.02, 0.064)
     if person.age == "child":
         wide, long = wide * 0.86, long * 0.84
     y = top + long

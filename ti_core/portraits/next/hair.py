@@ -92,7 +92,7 @@ def draw_front_hair(c: Canvas, head: Head) -> None:
         across = np.abs(p.x) * (1 / w)
         edge = p.y - h * (-0.86 + 0.34 * np.minimum(across * 1.8, 1) + 1.5 * smooth(across, 0.72, 1.05))
     elif style == "bob":  # a straight fringe
-        edge = p.y - (-h * 0.5 + 0.008 * np.sin(p.x * 90) + 0.9 * h * smooth(np.abs(p.x), w * 0.82, w * 1.02))
+        edge = p.y - (-h * 0.56 + 0.008 * np.sin(p.x * 90) + 0.9 * h * smooth(np.abs(p.x), w * 0.82, w * 1.02))
     elif style == "short":
         edge = p.y - (-h * 0.56 + 0.55 * h * u2 * u2 + 0.25 * h * np.abs(p.x - part)) + 0.008 * np.sin(p.x * 120)
     else:  # pulled back
@@ -113,7 +113,7 @@ def draw_brows(c: Canvas, head: Head) -> None:
     lift = 0.034 if expression == "surprised" else 0.008 if expression == "sad" else 0.0
     slant = {"sad": 0.5, "serious": -0.16}.get(expression, 0.05)
     for side in (-1, 1):
-        x, y = head.eye(side) + side * 0.003, head.eye_y - 0.066 - lift - thick * 0.45
+        x, y = head.eye(side) + side * 0.003, head.eye_y - 0.075 - lift - thick * 0.45
         p = c.at(x - 0.085, y - 0.06, x + 0.085, y + 0.06)
         brow = p.bow(x, y, 0.068, 0.02 if person.gender == "woman" else 0.011, thick, slant=side * slant)
         p.paint(brow, colour, 1 + 0.18 * np.sin(p.x * 300 * side + p.y * 120), opacity=0.96, line=0.5)

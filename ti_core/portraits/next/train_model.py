@@ -78,7 +78,7 @@ class Trainer:
         """All stages; ends with OutOfTime."""
         self.words = self.tokenizer()
         self.reader = self.train_text_encoder(Stage("text", 24_000, 256 if self.on_gpu else 48, 1e-3, 0.99))
-        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 8_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
+        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 20_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
         self.encoder = self.reader.with_known_names(self.words)
         self.gallery = Gallery(self.folder, self.painter, self.vae)
         self.train_unet(Stage("unet", None, 256 if self.on_gpu else 24, 1e-3 if self.on_gpu else 6e-4, 0.999))
