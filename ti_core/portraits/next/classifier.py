@@ -159,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=CLASSIFIER_FILE)
     parser.add_argument("--pictures", type=int, default=16_000)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=8)
     args = parser.parse_args()
     classifier = train_classifier(args.pictures, args.epochs)
     save_classifier(classifier, args.out)

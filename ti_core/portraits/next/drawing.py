@@ -26,9 +26,9 @@ def render_portrait(person: Person, scene: Scene, size_px: int = 128) -> Image.I
     draw_back_hair(canvas, head)
     _draw_body(canvas, head)
     draw_face(canvas, head)
-    draw_nose(canvas, head)
     draw_eyes(canvas, head)
     draw_mouth(canvas, head)
+    draw_nose(canvas, head)  # over a mustache
     draw_front_hair(canvas, head)
     draw_brows(canvas, head)
     draw_mole(canvas, head)

@@ -66,7 +66,7 @@ def draw_nose(c: Canvas, head: Head) -> None:
     person, x, top = head.person, head.turn * 1.45, head.eye_y + 0.02
     wide, long = (0.066, 0.106) if person.nose == "big" else (0.02, 0.064)
     if person.age == "child":
-        wide, long = wide * 0.86, long * 0.84
+        wide, long = wide * 0.92, long * 0.86
     y = top + long
     p = c.at(x - 0.1, top - 0.06, x + 0.1, y + 0.05)
     shadow_side = -1 if head.lean > 0 else 1

@@ -83,8 +83,8 @@ def draw_front_hair(c: Canvas, head: Head) -> None:
         p.paint(p.box(-0.056, -h - 0.15, 0.056, -h * 0.5, 0.035) + 0.012 * np.sin(p.y * 90 + p.x * 40), head.hair, _hair_tone(p, head) + 0.1)
         return
     if style == "curly":
-        _draw_curls(c, head, [(math.pi * (1.06 + 0.88 * i / 7), -0.012, 0.066) for i in range(8)], head.hair)
-        _draw_curls(c, head, [(math.pi * (1.2 + 0.6 * i / 4), -0.06, 0.045) for i in range(5)], scaled(head.hair, 0.94))
+        _draw_curls(c, head, [(math.pi * (1.06 + 0.88 * i / 7), 0.0, 0.062) for i in range(8)], head.hair)
+        _draw_curls(c, head, [(math.pi * (1.2 + 0.6 * i / 4), -0.05, 0.042) for i in range(5)], scaled(head.hair, 0.94))
         return
     p = c.at(-w - 0.06, -h - 0.06, w + 0.06, h * 0.7)
     u2, part = np.square(p.x * (1 / w)), 0.25 * w * (1 if person.eye_gap > 1 else -1)

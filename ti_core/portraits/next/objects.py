@@ -20,7 +20,7 @@ def draw_hat(c: Canvas, hat: str, w: float, h: float) -> None:
     if hat == "none":
         return
     p = c.at(-w - 0.2, -h - 0.3, w + 0.24, -h * 0.05)
-    p = Patch(p.x, p.y + 0.24 * h, p.colour, p.px, p.ink, p.glow)
+    p = Patch(p.x, p.y + (0.36 if hat in ("beanie", "santa hat") else 0.28) * h, p.colour, p.px, p.ink, p.glow)
     side = p.x * (1 / (w + 0.05))
     tone = 1.08 - 0.26 * side * side
     shadow = p.ellipse(0, -h * 0.36, w, 0.05)

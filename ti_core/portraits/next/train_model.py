@@ -47,7 +47,7 @@ from ti_core.portraits.next.world import ATTRIBUTES, PET_VALUES, Person, Pet, ca
 EMPTY_CAPTION_SHARE = 0.1
 MIN_SNR_GAMMA = 5.0
 """Hang et al. 2023, 'Efficient Diffusion Training via Min-SNR Weighting Strategy', eq. 7."""
-FIRST_PICTURES = 3_000
+FIRST_PICTURES = 1_000
 PICTURES_PER_EXAMPLE = 1 / 8
 """The gallery begins with so many pictures and grows with the examples that the UNet has seen."""
 SHEET_EVERY_S = 900
@@ -64,7 +64,7 @@ class Trainer:
         self.on_gpu = self.device.type == "cuda"
         self.book = PictureBook(seed)
         self.painter = Painter(self.book, max(1, (os.cpu_count() or 2) - 1) if self.on_gpu else 1)
-        self._sheet_at = 0.0
+        self._sheet_at = time.monotonic()
 
     def tokenizer(self) -> CLIPTokenizer:
         folder = self.folder / "tokenizer"
@@ -78,7 +78,7 @@ class Trainer:
         """All stages; ends with OutOfTime."""
         self.words = self.tokenizer()
         self.reader = self.train_text_encoder(Stage("text", 24_000, 256 if self.on_gpu else 48, 1e-3, 0.99))
-        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 20_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
+        self.vae = self.train_autoencoder(Stage("autoencoder", 400_000 if self.on_gpu else 12_000, 64 if self.on_gpu else 16, 1e-3, 0.99))
         self.encoder = self.reader.with_known_names(self.words)
         self.gallery = Gallery(self.folder, self.painter, self.vae)
         self.train_unet(Stage("unet", None, 256 if self.on_gpu else 24, 1e-3 if self.on_gpu else 6e-4, 0.999))
