@@ -43,6 +43,7 @@ from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.drawing import render_portrait
+from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
 from ti_core.portraits.world import Person, Scene, draw_person, draw_scene, known_people
 from ti_core.runs.folder import RunFolder
@@ -62,7 +63,7 @@ SAMPLING_STEPS = 10
 """DPM++ 2M Karras: known names showed 83% identity and 90% obedience in 10 steps, 85% and 91% in 20, 69% and 55% in
 6 (100 pictures).
 """
-PHOTO_PX = 64
+PHOTO_PX = SIZE_PX
 SET_BY_THE_BENCH = (
     "dataset_directory",
     "steps",

@@ -17,9 +17,11 @@ from bench.portraits import (
     photo_scenes,
     scene_prompts,
     stated_of,
+    summary,
 )
 from ti_core.portraits.classifier import load_classifier
 from ti_core.portraits.drawing import render_portrait
+from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.world import draw_person, phrase_for
 
 torch.set_num_threads(1)
@@ -58,3 +60,23 @@ def test_a_description_states_every_attribute_that_it_claims() -> None:
         assert {phrase_for(name, person, scene) for name in stated} - {None} == {
             p for p in phrases[1:] if not p.endswith("brows")
         }
+
+
+def test_the_last_line_holds_the_figures_of_the_parts_that_were_measured() -> None:
+    shown = {"identity": 0.5, "scene": 0.75}
+    results = {
+        "autoencoder": {"psnr_db_mean": 27.185},
+        "prompts": {"mean": 0.6543},
+        "names": {**shown, "attributes": {}},
+        "strangers": {"words": {"identity": 0.25, "scene": 1.0}, "oracle": shown},
+    }
+    assert summary(results) == {
+        "size_px": SIZE_PX,
+        "psnr_db": 27.18,
+        "prompted": 65.4,
+        "known_identity": 50.0,
+        "known_scene": 75.0,
+        "words_identity": 25.0,
+        "oracle_identity": 50.0,
+    }
+    assert set(summary({"prompts": {"mean": 1.0}})) == {"size_px", "prompted"}

@@ -47,6 +47,8 @@ class Sitter:
 
 SITTERS = (Sitter("anna", 2198, "IMG_{:04d}", 2041), Sitter("boris", 482, "DSC{:05d}", 117))
 
+PEOPLE = SITTERS
+
 
 def sitter(of: Sitter) -> Person:
     """The person, checked to be a stranger to the model: by name, and by the look from afar."""

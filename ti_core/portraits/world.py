@@ -250,6 +250,15 @@ def known_people() -> dict[str, Person]:
     return {name: draw_person(rng) for name in made_up_names(NAME_COUNT)}
 
 
+UNREADABLE = ("gender", "brows")
+"""What a picture of this world does not show well enough to be read: gender is a word only, brows are two pixels."""
+
+
+def somebody(person: Person) -> str:
+    """What a caption calls somebody whose name it does not know: "a man"."""
+    return f"a {person.gender}"
+
+
 def labels(person: Person, scene: Scene) -> dict[str, int]:
     """Index of each attribute's value in its list of values, or -1 where the picture cannot show it."""
     return {
