@@ -377,7 +377,7 @@ def test_no_step_is_used_while_its_embedding_is_trained(context: AppContext) -> 
             from_api = str(error)
         return [from_strip, page.compare.use({"run": "runs/anna-2", "step": 10}), from_api]
 
-    job = context.jobs.submit("train", "Train anna", work, settings={"embedding": " anna "})
+    job = context.jobs.submit("train", "Train anna", work, settings=TrainSettings(embedding=" anna "))
     assert running.wait(120)
     job.folder = str(run)
     assert all("'Training anna' is running" in told for told in ask_everywhere())

@@ -172,7 +172,8 @@ class TemplatesTab:
             self.opened: [file, read],
             self.name: file,
             self.template: listed,
-            self.text: read,
+            # What is the same already is left alone: somebody may type on before this answer has come.
+            **({} if read.strip() == text.strip() else {self.text: read}),
             **accepted(
                 self.message,
                 f"Saved: {self.context.workspace.shown(self.context.workspace.templates / file)}. It is in the list of"
