@@ -597,9 +597,10 @@ def test_sentences_that_were_not_saved_can_be_copied_after_another_template_is_c
     assert told(tab.open("style.txt", mine, fresh[tab.opened])).endswith(f"Copy it from here if you need it:\n{mine}")
     assert told(tab.start_new(mine, tab.open("style.txt", "", ["", ""])[tab.opened])).endswith(mine)
     saved = tab.save_one("mine", mine, fresh[tab.opened])
-    assert told(tab.open("style.txt", saved[tab.text], saved[tab.opened])).endswith("Saving makes your own copy.")
+    assert tab.text not in saved  # what stands in the box is what was saved, so it is left alone
+    assert told(tab.open("style.txt", mine, saved[tab.opened])).endswith("Saving makes your own copy.")
     (context.workspace.templates / "mine.txt").write_text("changed elsewhere")
-    assert told(tab.start_new(saved[tab.text], saved[tab.opened])) == ""  # nothing was typed here
+    assert told(tab.start_new(mine, saved[tab.opened])) == ""  # nothing was typed here
 
 
 def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(context: AppContext) -> None:
