@@ -138,7 +138,7 @@ def test_every_field_that_the_plan_of_preprocess_reads_makes_it_anew(page: Page)
 
     own = PreprocessSettings.own_sizes(512) | {"source_directory": f"{SHOWN_SAMPLE_PHOTOS}/anna"}
     for ticked in ("auto_sized_crop", "split_oversized", "keep_original_size", "blip_caption"):
-        describe_preprocess(page.desk.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
+        describe_preprocess(page.context.workspace, Watched(**{**own, ticked: True, "keep_original_size": True}))
     assert looked == set(PreprocessSettings.names("changes_plan"))
 
 
