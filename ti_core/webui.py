@@ -6,6 +6,7 @@ import argparse
 import atexit
 import contextlib
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import secrets
@@ -25,6 +26,8 @@ from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
 USER_OF_SHARED_PAGE = "trainer"
 SHORT_PASSWORD = 12
+SAFE_PILLOW = 13
+"""Major version of the first Pillow without the faults of requirements-over.txt."""
 UPLOADS = "uploads"
 """Kind of the temporary folder of a shared page."""
 PATIENCE_S = 10.0
@@ -178,6 +181,17 @@ def _prepare_gradio(workspace: Workspace, open_to_others: bool) -> None:
     os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
 
 
+def _warn_of_old_pillow() -> None:
+    """`pip install .` keeps to gradio's bound, which is below the first Pillow without the known faults."""
+    found = importlib.metadata.version("Pillow")
+    if int(found.split(".")[0]) < SAFE_PILLOW:
+        print(
+            f"Pillow {found} has known faults in its decoders, and this page opens other people's pictures. Run:"
+            f' {shown_command("pip install")} --no-deps "Pillow>={SAFE_PILLOW}"',
+            flush=True,
+        )
+
+
 def serve(options: argparse.Namespace) -> None:
     """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
     logins = _checked_logins(options)
@@ -193,6 +207,8 @@ def serve(options: argparse.Namespace) -> None:
     from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
     # who may come in
+    if open_to_others:
+        _warn_of_old_pillow()
     if open_to_others and not logins.user:
         logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))
         print(f"Login for this page: {logins.user} / {logins.password}", flush=True)

@@ -100,3 +100,12 @@ def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
     with running_app(tmp_path) as (url, _):
         for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):
             assert httpx.post(url + path, headers={"authorization": "Bearer x"}, timeout=ANSWER_S).status_code == 401
+
+
+@pytest.mark.parametrize(("version", "is_told"), [("12.3.0", True), ("13.0.0", False), ("14.1", False)])
+def test_a_pillow_with_known_faults_is_told_on_a_shared_page(
+    version: str, is_told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    app._warn_of_old_pillow()
+    assert (f"Pillow {version} has known faults" in capsys.readouterr().out) == is_told
