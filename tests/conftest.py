@@ -21,6 +21,15 @@ from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.tokenizer import build_tokenizer
 from ti_core.workspace import Workspace
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of modules that drive Chromium carry the mark `browser`."""
+    for item in items:
+        names = vars(item.module).values() if isinstance(item, pytest.Function) else ()
+        if any(str(getattr(value, "__module__", "")).startswith("playwright") for value in names):
+            item.add_marker("browser")
+
+
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("on any machine", deadline=None)  # tests never time anything
 hypothesis.settings.load_profile("on any machine")
