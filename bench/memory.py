@@ -231,7 +231,8 @@ def main() -> None:
     for row in measure(args.families, args.sizes, args.batches):
         rows.append(row)
         print(
-            f"{row.family:<7}{row.part:<28}{row.size_px:>6}{row.batch:>6}{row.kept:>10.0f}{row.peak:>10.0f}{row.weights:>13.0f}",
+            f"{row.family:<7}{row.part:<28}{row.size_px:>6}{row.batch:>6}"
+            f"{row.kept:>10.0f}{row.peak:>10.0f}{row.weights:>13.0f}",
             flush=True,
         )
     if args.json:

@@ -35,10 +35,12 @@ _NAME = re.compile(
     r"(?:/(?:(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/|$))?(?P<file>.+)?)?"
 )
 _SMALL = re.compile(
-    r"model_index\.json|(unet|vae|text_encoder|text_encoder_2)/config\.json|scheduler/scheduler_config\.json|tokenizer(_2)?/[\w.-]+\.(json|txt)"
+    r"model_index\.json|(unet|vae|text_encoder|text_encoder_2)/config\.json|scheduler/scheduler_config\.json"
+    r"|tokenizer(_2)?/[\w.-]+\.(json|txt)"
 )
 _WEIGHTS = re.compile(
-    r"(unet|vae|text_encoder|text_encoder_2)/(diffusion_pytorch_model|model|pytorch_model)((?:\.fp16)?)\.(safetensors|bin)"
+    r"(unet|vae|text_encoder|text_encoder_2)/(diffusion_pytorch_model|model|pytorch_model)"
+    r"((?:\.fp16)?)\.(safetensors|bin)"
 )
 
 
