@@ -44,7 +44,6 @@ from ti_core.portraits.world import (
     ATTRIBUTES,
     BY_NAME,
     OPENINGS,
-    UNREADABLE,
     Person,
     Scene,
     draw_person,
@@ -62,7 +61,7 @@ from ti_core.training.presets import FAST, GUIDE, preprocess_values, preset_valu
 from ti_core.workspace import SAMPLE_PHOTOS, Workspace
 
 PARTS = ("autoencoder", "prompts", "names", "strangers", "learned")
-IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity" and a.name not in UNREADABLE)
+IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity")
 """What counts as identity."""
 SCENE_STATED = ("expression", "hat", "shirt", "background")
 """What `scene_prompts` states; every picture is a photo."""

@@ -17,7 +17,6 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests.models.tiny_families import tiny_configs_folder, tiny_families
 from ti_core.events import Event
-from ti_core.portraits.pictures import PictureBook
 from ti_core.portraits.tokenizer import build_tokenizer
 from ti_core.workspace import Workspace
 
@@ -39,7 +38,7 @@ TINY = "tiny"
 def save_tiny_checkpoint(folder: Path, prediction_type: str = "epsilon") -> Path:
     """A Stable Diffusion of 16 px pictures with random weights, about 0.3 MB."""
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(PictureBook(42), folder / "tokenizer", captions=100, limit=40)
+    tokenizer = build_tokenizer(folder / "tokenizer", captions=100, limit=40)
     text_config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

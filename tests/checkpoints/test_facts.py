@@ -76,7 +76,7 @@ def test_a_folders_facts_are_those_of_its_configs(tmp_path: Path, kind: str) -> 
 
 def test_the_built_in_model_is_a_small_stable_diffusion_1() -> None:
     facts = facts_of(PORTRAITS_FOLDER)
-    assert (facts.family, facts.size_px, facts.problem) == ("sd1", 64, "")
+    assert (facts.family, facts.size_px, facts.problem) == ("sd1", 128, "")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 from ti_core.data.dataset import count_originals, scan_dataset
 from ti_core.data.images import find_images
 from ti_core.events import Event, Notice
-from ti_core.portraits.sample_photos import PHOTOS_EACH, SITTERS, Sitter, caption_of, scenes, sitter
+from ti_core.portraits.sample_photos import PEOPLE, PHOTOS_EACH, SITTERS, Sitter, caption_of, scenes, sitter
 from ti_core.portraits.world import ATTRIBUTES
 from ti_core.workspace import SAMPLE_PHOTOS
 
@@ -21,7 +21,7 @@ def test_there_are_twelve_readable_captioned_photos_of_each_person(who: Sitter) 
     examples = scan_dataset(SAMPLE_PHOTOS / who.name, events.append)
     assert len(examples) == count_originals(example.path for example in examples) == PHOTOS_EACH
     assert not [event for event in events if isinstance(event, Notice)]
-    expected = [caption_of(sitter(who), scene) for scene in scenes(who.name)]
+    expected = [caption_of(who.who, scene) for scene in scenes(who.name)]
     assert [example.caption for example in examples] == expected, "run python -m ti_core.portraits.sample_photos again"
 
 
@@ -33,8 +33,8 @@ def test_the_photos_are_mixed_as_those_of_a_user(who: Sitter) -> None:
             kinds.add(image.format)
             shapes.add((image.width > image.height) - (image.width < image.height))
             turned += image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-            assert min(image.size) >= 256 and max(image.size) <= 640
-    assert (kinds, shapes, turned) == ({"JPEG", "PNG"}, {-1, 0, 1}, 1)
+            assert min(image.size) >= 600 and max(image.size) <= 1600
+    assert (kinds, shapes, turned) == ({"JPEG"}, {-1, 0, 1}, 1)
 
 
 @each_sitter
@@ -46,21 +46,18 @@ def test_captions_tell_the_scene_and_never_the_face(who: Sitter) -> None:
         for value in a.values
         if value not in a.unsaid
     }
-    face |= {who.name, "man", "woman", "bald head"}
+    face |= {who.name, "man", "woman", "child", "elderly", "bald head", "dog"}
     for example in scan_dataset(SAMPLE_PHOTOS / who.name):
         tags = example.caption.split(", ")
-        assert len(tags) >= 3 and not face & set(tags) and "hair" not in example.caption
+        assert tags[0] and not face & set(tags) and "hair" not in example.caption
 
 
-def test_the_two_people_differ_in_everything_that_is_seen_from_afar() -> None:
-    anna, boris = map(sitter, SITTERS)
+def test_the_people_are_strangers_to_the_model_and_the_first_two_differ_in_all_that_is_seen_from_afar() -> None:
+    anna, boris, mila, otto = map(sitter, PEOPLE)
+    assert (mila.age, otto.age) == ("child", "elderly")
     assert all(
         getattr(anna, name) != getattr(boris, name)
         for name in ("gender", "skin", "hair", "hairstyle", "eyes", "face", "glasses", "beard")
     )
-
-
-def test_the_folder_stays_small() -> None:
-    files = [path for path in SAMPLE_PHOTOS.rglob("*") if path.is_file()]
-    assert len(files) == 4 * PHOTOS_EACH + 1
-    assert sum(path.stat().st_size for path in files) < 1_200_000
+    with pytest.raises(TypeError, match="rex is not a person"):
+        sitter(SITTERS[-1])

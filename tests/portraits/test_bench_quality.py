@@ -10,6 +10,7 @@ from bench.quality import IDENTITY, Kept, new_scenes, obeyed, strangers
 from bench.quality_report import draw_plot, likeness, mean_runs, passes_to, show
 from bench.quality_rows import ROWS
 from ti_core.portraits.sample_photos import is_stranger
+from ti_core.portraits.world import BY_NAME
 from ti_core.settings import TrainSettings
 
 
@@ -30,12 +31,12 @@ def test_the_same_people_are_drawn_for_a_seed_and_others_for_another() -> None:
 
 def test_new_scenes_show_every_style_and_hats_on_half_of_the_heads() -> None:
     scenes = new_scenes()
-    assert len(scenes) == 20 and {scene.style for scene in scenes} == {"photo", "sketch", "neon", "painting"}
+    assert len(scenes) == 20 and {scene.style for scene in scenes} == set(BY_NAME["style"].values)
     assert sum(scene.hat != "none" for scene in scenes) == 10
     (person,) = strangers(1, 1)
     sketch = next(scene for scene in scenes if scene.style == "sketch")
     assert "shirt" not in obeyed(person, sketch) and "style" in obeyed(person, sketch)
-    assert len(IDENTITY) == 10
+    assert len(IDENTITY) == 13
 
 
 def test_passes_are_read_between_the_points_on_a_logarithmic_scale() -> None:

@@ -32,7 +32,7 @@ def page(workspace: Workspace) -> Page:
 def test_family_size_precision_and_hash_are_shown_and_so_is_what_is_wrong(page: Page, workspace: Workspace) -> None:
     save_single_file("sdxl", workspace.checkpoints / "big.safetensors")
     (workspace.checkpoints / "page.safetensors").write_text("<html>please log in</html>" * 10)
-    assert page.model.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 64 px · fp16 · 34 MB")
+    assert page.model.described(PORTRAITS).startswith("Stable Diffusion 1 · epsilon · 128 px · fp16 · 35 MB")
     said = page.model.described("big.safetensors")
     assert said.startswith("Stable Diffusion XL · epsilon · 1024 px · fp32") and "hash" not in said
     save_zero_snr_file(workspace.checkpoints / "v.safetensors")

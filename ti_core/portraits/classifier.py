@@ -1,4 +1,4 @@
-"""A small convolutional classifier that reads the world's attributes off a 64 px portrait: the ruler of
+"""A small convolutional classifier that reads the world's attributes off a 128 px portrait: the ruler of
 bench/portraits.py.
 
     python -m ti_core.portraits.classifier --out assets/portraits_classifier.safetensors
@@ -29,7 +29,7 @@ from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.world import ATTRIBUTES, draw_person, draw_scene, labels
 from ti_core.workspace import ASSETS
 
-SIZE_PX = 64
+SIZE_PX = 128
 CLASSIFIER_FILE = ASSETS / "portraits_classifier.safetensors"
 _BATCH = 100
 _PEAK_RATE = 4e-3
@@ -41,30 +41,31 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class AttributeClassifier(nn.Module):
-    """One linear head for each of ATTRIBUTES over shared convolutions; 0.7 M weights."""
+    """One linear head for each of ATTRIBUTES over shared convolutions; 0.8 M weights."""
 
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
             _block(3, 24, 2),
-            _block(24, 48),
-            _block(48, 48, 2),
-            _block(48, 96),
-            _block(96, 96, 2),
-            _block(96, 160),
+            _block(24, 48, 2),
+            _block(48, 48),
+            _block(48, 96, 2),
+            _block(96, 96),
+            _block(96, 160, 2),
+            _block(160, 160),
             _block(160, 160, 2),
             nn.Flatten(),
         )
-        self.heads = nn.ModuleDict({a.name: nn.Linear(160 * (SIZE_PX // 16) ** 2, len(a.values)) for a in ATTRIBUTES})
+        self.heads = nn.ModuleDict({a.name: nn.Linear(160 * (SIZE_PX // 32) ** 2, len(a.values)) for a in ATTRIBUTES})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Logits [n, values] of each attribute; `pixels` float [n, 3, 64, 64] in [-1, 1]."""
+        """Logits [n, values] of each attribute; `pixels` float [n, 3, 128, 128] in [-1, 1]."""
         features = self.body(pixels)
         return {name: head(features) for name, head in self.heads.items()}
 
 
 def to_pixels(images: Sequence[Image.Image] | np.ndarray) -> Tensor:
-    """float32 [n, 3, 64, 64] in [-1, 1] from Pillow pictures of any size or uint8 [n, height, width, 3]."""
+    """float32 [n, 3, 128, 128] in [-1, 1] from Pillow pictures of any size or uint8 [n, height, width, 3]."""
     if not len(images):
         return torch.zeros(0, 3, SIZE_PX, SIZE_PX)
     pictures = [i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images]
@@ -105,7 +106,9 @@ def load_classifier(path: Path = CLASSIFIER_FILE) -> AttributeClassifier:
 
 
 def draw_examples(count: int, seed: int) -> tuple[np.ndarray, dict[str, Tensor]]:
-    """uint8 [count, 64, 64, 3] and for each attribute its labels int64 [count], -1 where the picture cannot show it."""
+    """uint8 [count, 128, 128, 3] and for each attribute its labels int64 [count], -1 where the picture cannot show
+    it.
+    """
     rng = random.Random(f"classifier {seed}")
     pictures, truth = np.empty((count, SIZE_PX, SIZE_PX, 3), np.uint8), []
     for i in range(count):
@@ -121,14 +124,14 @@ def soften(pixels: Tensor, rng: random.Random, generator: torch.Generator) -> Te
     """
     kind = rng.random()
     if kind < 0.4:
-        sigma = rng.uniform(0.4, 1.1)
+        sigma = rng.uniform(0.5, 1.7)
         row = torch.exp(-torch.arange(-3.0, 4.0).square() / (2 * sigma**2))
         row = (row / row.sum()).expand(3, 1, 1, 7)
         pixels = F.conv2d(
             F.conv2d(F.pad(pixels, (3, 3, 3, 3), "replicate"), row, groups=3), row.transpose(2, 3), groups=3
         )
     elif kind < 0.7:
-        small = F.interpolate(pixels, size=rng.randrange(36, 60), mode="bilinear", antialias=True)
+        small = F.interpolate(pixels, size=rng.randrange(64, 116), mode="bilinear", antialias=True)
         pixels = F.interpolate(small, size=SIZE_PX, mode="bicubic")
     noise = torch.randn(pixels.shape, generator=generator) * rng.uniform(0.0, 0.1)
     return (pixels * rng.uniform(0.92, 1.05) + rng.uniform(-0.05, 0.05) + noise).clamp(-1, 1)
@@ -186,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=CLASSIFIER_FILE)
     parser.add_argument("--pictures", type=int, default=16_000)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=8)
     args = parser.parse_args()
     classifier = train_classifier(args.pictures, args.epochs)
     save_classifier(classifier, args.out)

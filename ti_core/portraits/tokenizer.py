@@ -1,6 +1,4 @@
-"""A small CLIP byte-pair vocabulary of the drawn world, in which any text tokenizes and every known name is one
-token.
-"""
+"""The small CLIP byte-pair vocabulary of the drawn world: any text tokenizes, every known name is one token."""
 
 from __future__ import annotations
 
@@ -14,8 +12,30 @@ from pathlib import Path
 from transformers import CLIPTokenizer
 
 from ti_core.portraits.pictures import PictureBook
+from ti_core.portraits.world import NAME_COUNT, made_up_names
 
 MAX_LENGTH = 77
+OTHER_WORDS = (
+    "person",
+    "face",
+    "someone",
+    "art",
+    "by",
+    "my",
+    "the",
+    "boy",
+    "girl",
+    "man",
+    "woman",
+    "old",
+    "young",
+    "dog",
+    "puppy",
+    "pet",
+    "cup",
+    "behind",
+    "head",
+)
 
 
 def _byte_letters() -> list[str]:
@@ -57,13 +77,13 @@ def _merge(parts: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(merged)
 
 
-def build_tokenizer(book: PictureBook, folder: Path, captions: int = 20_000, limit: int = 4_000) -> CLIPTokenizer:
-    """Learn the merges from captions of the book (and of its names) and save a CLIPTokenizer in `folder`."""
-    rng = random.Random(book.seed)
+def build_tokenizer(folder: Path, captions: int = 20_000, limit: int = 9_000) -> CLIPTokenizer:
+    """Learn the merges from captions and names and save a CLIPTokenizer in `folder`."""
+    rng, book = random.Random(42), PictureBook(42)
     words: Counter[str] = Counter()
     for number in range(captions):
         words.update(re.findall(r"[a-z]+|[0-9]|[^\sa-z0-9]+", book[number].caption(rng).text.lower()))
-    for word in (*book.names, "person", "face", "girl", "boy", "someone", "picture", "art", "by", "my", "the"):
+    for word in (*made_up_names(NAME_COUNT), *OTHER_WORDS):
         words[word] += 5
     letters = _byte_letters()
     merges = learn_merges(words, limit)
@@ -74,6 +94,7 @@ def build_tokenizer(book: PictureBook, folder: Path, captions: int = 20_000, lim
         "<|startoftext|>",
         "<|endoftext|>",
     ]
+    vocabulary = list(dict.fromkeys(vocabulary))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(vocabulary)}), encoding="utf-8")
     (folder / "merges.txt").write_text(

@@ -1,394 +1,290 @@
-"""Trains the embedded Portraits model from nothing: pictures, tokenizer, text encoder, autoencoder, UNet.
+"""Trains the Portraits model: text encoder on text alone, autoencoder, UNet, one after the other and then
+the UNet without end.
 
-    python -m ti_core.portraits.train_model --work build/portraits --out assets/portraits python -m
-    torch.distributed.run --nproc-per-node 2 -m ti_core.portraits.train_model ...     (two CPU processes, or GPUs)
+    OMP_NUM_THREADS=1 nice -n 19 python -m ti_core.portraits.train_model --folder build/portraits --minutes 600
+    python -m ti_core.portraits.train_model --folder build/portraits --minutes 9 --last      (one GPU, if there
+    is one)
 
-Every stage keeps its state in the work folder and continues from it, so the command may be stopped and repeated.
-docs/portraits.md says what was reached with which figures.
+It may be stopped at any moment and given again: each stage keeps its state in the folder every three minutes. Every
+15 minutes it writes a sheet of samples and the model as it stands (`<folder>/pipeline`, averaged weights, an
+ordinary diffusers folder in fp16), which `bench/portraits.py --checkpoint` reads and `--start` goes on from
+elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import copy
 import os
 import random
+import shutil
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
+from PIL import Image
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from ti_core.portraits.pictures import SIZE_PX, PictureBook, open_pixels, render_missing
+from ti_core.portraits.gallery import Gallery, Painter, to_pixels
+from ti_core.portraits.networks import (
+    HEADS,
+    TEXT_WIDTH,
+    CaptionReader,
+    PictureCopier,
+    as_pipeline,
+    new_autoencoder,
+    new_schedule,
+    new_unet,
+    start_text_encoder,
+    start_unet,
+)
+from ti_core.portraits.pictures import Picture, PictureBook
+from ti_core.portraits.stage import Clock, OutOfTime, Stage, Training
 from ti_core.portraits.tokenizer import MAX_LENGTH, build_tokenizer
-from ti_core.portraits.world import ATTRIBUTES, labels
+from ti_core.portraits.world import ATTRIBUTES, PET_VALUES, Person, Pet, caption, draw_scene, known_people, labels
 
-Network = TypeVar("Network", bound=nn.Module)
-TEXT_WIDTH = 192
-LATENT_PX = SIZE_PX // 4
 EMPTY_CAPTION_SHARE = 0.1
-EMA_EVERY = 4
 MIN_SNR_GAMMA = 5.0
 """Hang et al. 2023, 'Efficient Diffusion Training via Min-SNR Weighting Strategy', eq. 7."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How long and how fast one network is trained. The rate warms up, stays, and falls to zero over the last
-    `decay` part.
-    """
-
-    steps: int
-    batch: int
-    rate: float
-    ema: float
-    decay: float = 0.5
-    warmup: int = 50
-
-    def rate_at(self, step: int) -> float:
-        left = (self.steps - step) / max(1, self.steps * self.decay)
-        fall = 1.0 if left >= 1 else 0.5 * (1 - math.cos(math.pi * max(0.0, left)))
-        return self.rate * min(1.0, (step + 1) / self.warmup) * fall
-
-
-def train_stage(
-    accelerator: Accelerator,
-    name: str,
-    model: nn.Module,
-    stage: Stage,
-    loss_of: Callable[[nn.Module, int], Tensor],
-    work: Path,
-) -> nn.Module:
-    """Train `model` and return it with its averaged (EMA) weights. Continues from `<work>/<name>.pt`.
-
-    `loss_of(model, step)` draws its own batch; the batch is per process.
-    """
-    state_file = work / f"{name}.pt"
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(model.parameters(), stage.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    first = 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True, map_location="cpu")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, first = state["average"], state["step"]
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    average = {k: v.to(accelerator.device) for k, v in average.items()}
-    saved, started, mean = time.monotonic(), time.monotonic(), math.nan
-    for step in range(first, stage.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.rate_at(step)
-        with accelerator.autocast():
-            loss = loss_of(prepared, step)
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(prepared.parameters(), 1.0)
-        optimizer.step()
-        if step % EMA_EVERY == 0:
-            keep = min(stage.ema**EMA_EVERY, (step + 1) / (step + 10))
-            with torch.no_grad():
-                for key, value in model.state_dict().items():
-                    average[key].lerp_(value, 1 - keep) if value.is_floating_point() else average[key].copy_(value)
-        mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
-        done = step + 1
-        if accelerator.is_main_process and (done % 50 == 0 or done == stage.steps):
-            pace = (time.monotonic() - started) / (done - first)
-            print(
-                f"{name} {done}/{stage.steps} loss {mean:.4f}  {pace:.2f} s/step  left"
-                f" {(stage.steps - done) * pace / 60:.0f} min",
-                flush=True,
-            )
-        if accelerator.is_main_process and (time.monotonic() - saved > 180 or done == stage.steps):
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": done}
-            torch.save(state, state_file.with_suffix(".part"))
-            os.replace(state_file.with_suffix(".part"), state_file)
-            saved = time.monotonic()
-    accelerator.wait_for_everyone()
-    model = accelerator.unwrap_model(prepared)
-    model.load_state_dict(average)
-    return model.eval().requires_grad_(False)
-
-
-def new_autoencoder() -> AutoencoderKL:
-    return AutoencoderKL(
-        3,
-        3,
-        ("DownEncoderBlock2D",) * 3,
-        ("UpDecoderBlock2D",) * 3,
-        (24, 48, 96),
-        1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=SIZE_PX,
-    )
-
-
-def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=4 * TEXT_WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=6,
-        max_position_embeddings=MAX_LENGTH,
-        projection_dim=TEXT_WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return CLIPTextModel(config)
-
-
-def new_unet() -> UNet2DConditionModel:
-    """No attention at the largest size: a quarter faster, and what captions say is about places larger than a
-    latent.
-    """
-    unet = UNet2DConditionModel(
-        sample_size=LATENT_PX,
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=(64, 128, 224),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=(2, 4, 7),
-        norm_num_groups=16,
-    )
-    return unet.to(memory_format=torch.channels_last)
-
-
-def new_schedule() -> DDPMScheduler:
-    """Stable Diffusion 1's noise schedule."""
-    return DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="epsilon",
-        clip_sample=False,
-        steps_offset=1,
-    )
-
-
-class CaptionReader(nn.Module):
-    """The text encoder with linear heads that must read off its output what the caption says."""
-
-    encoder: CLIPTextModel
-
-    def __init__(self, encoder: CLIPTextModel) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.heads = nn.ModuleDict({a.name: nn.Linear(TEXT_WIDTH, len(a.values)) for a in ATTRIBUTES})
-
-    def forward(self, ids: Tensor, truth: Tensor) -> Tensor:
-        """Mean cross entropy over the attributes; `ids` [n, 77], `truth` [n, attributes] with -1 where nothing is said.
-
-        Read at the first end token and at a random one of the padding after it: causal attention lets each of these see
-        the whole caption, and the UNet attends to all of them.
-        """
-        hidden = self.encoder(ids)[0]
-        rows = torch.arange(len(ids), device=ids.device)
-        end = (ids == self.encoder.config.eos_token_id).int().argmax(1)
-        later = end + (torch.rand(len(ids), device=ids.device) * (ids.shape[1] - end)).long()
-        summary = hidden[rows, end] + hidden[rows, later]
-        losses = []
-        for i, attribute in enumerate(ATTRIBUTES):
-            wrong = F.cross_entropy(
-                self.heads[attribute.name](summary).float(), truth[:, i], ignore_index=-1, reduction="sum"
-            )
-            losses.append(wrong / (truth[:, i] >= 0).sum().clamp(min=1))
-        return torch.stack(losses).mean()
-
-
-class PictureCopier(nn.Module):
-    """The autoencoder with its loss: absolute and squared error, that of the slopes (sharp edges), and a trace of
-    KL.
-    """
-
-    vae: AutoencoderKL
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, images: Tensor) -> Tensor:
-        posterior = self.vae.encode(images).latent_dist
-        copy = self.vae.decode(posterior.sample()).sample.float()
-        down = F.l1_loss(copy.diff(dim=-2), images.diff(dim=-2))
-        across = F.l1_loss(copy.diff(dim=-1), images.diff(dim=-1))
-        kl = posterior.kl().float().mean() / posterior.mean[0].numel()
-        return 0.5 * F.l1_loss(copy, images) + 2 * F.mse_loss(copy, images) + 0.3 * (down + across) + 1e-4 * kl
+FIRST_PICTURES = 1_000
+PICTURES_PER_EXAMPLE = 1 / 8
+"""The gallery begins with so many pictures and grows with the examples that the UNet has seen."""
+SHEET_EVERY_S = 900
+UNSEEN = 10**9
+"""Pictures from this number on are never trained on."""
 
 
 class Trainer:
-    """The stages in order, over one book of pictures."""
+    """The stages in order, in one folder."""
 
-    def __init__(self, accelerator: Accelerator, work: Path, pictures: int, seed: int) -> None:
-        self.accelerator, self.work, self.count, self.seed = accelerator, work, pictures, seed
+    def __init__(self, folder: Path, start: Path, clock: Clock, seed: int) -> None:
+        self.folder, self.start, self.clock, self.seed = folder, start, clock, seed
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.on_gpu = self.device.type == "cuda"
         self.book = PictureBook(seed)
-        self.pixels = open_pixels(work / "pixels.u8", pictures)
-
-    def numbers(self, step: int, batch: int) -> np.ndarray:
-        """Which pictures this process sees at this step."""
-        rng = np.random.default_rng((self.seed, step, self.accelerator.process_index))
-        return np.sort(rng.integers(0, self.count, batch))
-
-    def images(self, numbers: np.ndarray) -> Tensor:
-        """float32 [n, 3, 64, 64] in [-1, 1]"""
-        pixels = torch.from_numpy(np.asarray(self.pixels[numbers])).to(self.accelerator.device)
-        return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-
-    def draw_pictures(self) -> None:
-        a = self.accelerator
-        made = render_missing(self.book, self.pixels, range(a.process_index, self.count, a.num_processes))
-        print(f"process {a.process_index}: {made} pictures drawn", flush=True)
-        a.wait_for_everyone()
+        self.painter = Painter(self.book, max(1, (os.cpu_count() or 2) - 1) if self.on_gpu else 1)
+        self._sheet_at = time.monotonic()
 
     def tokenizer(self) -> CLIPTokenizer:
-        folder = self.work / "tokenizer"
-        if self.accelerator.is_main_process and not (folder / "tokenizer_config.json").exists():
-            build_tokenizer(self.book, folder)
-        self.accelerator.wait_for_everyone()
-        return CLIPTokenizer.from_pretrained(folder)
+        folder = self.folder / "tokenizer"
+        return (
+            CLIPTokenizer.from_pretrained(folder)
+            if (folder / "tokenizer_config.json").exists()
+            else build_tokenizer(folder)
+        )
 
-    def token_ids(self, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-        encoded = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
-        return encoded.input_ids.to(self.accelerator.device)
+    def token_ids(self, texts: list[str], length: int = MAX_LENGTH) -> Tensor:
+        encoded = self.words(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        return encoded.input_ids.to(self.device)
 
-    def train_text_encoder(self, tokenizer: CLIPTokenizer, stage: Stage) -> CLIPTextModel:
-        """On text alone: linear heads must read off its output what the caption (or the known name) says."""
+    def train(self) -> None:
+        """All stages; ends with OutOfTime."""
+        self.words = self.tokenizer()
+        self.reader = self.train_text_encoder(Stage("text", 24_000, 256 if self.on_gpu else 48, 1e-3, 0.99))
+        self.vae = self.train_autoencoder(
+            Stage("autoencoder", 400_000 if self.on_gpu else 60_000, 64 if self.on_gpu else 16, 1e-3, 0.99)
+        )
+        self.encoder = self.reader.with_known_names(self.words)
+        self.gallery = Gallery(self.folder, self.painter, self.vae)
+        self.train_unet(Stage("unet", None, 256 if self.on_gpu else 24, 1e-3 if self.on_gpu else 6e-4, 0.999))
+
+    def train_text_encoder(self, stage: Stage) -> CaptionReader:
+        """On text alone: linear heads must read off its output what the caption, or the name, says."""
+        reader = CaptionReader(self.words)
+        start_text_encoder(reader.encoder, self.words, self.start)
+        training = Training(stage, reader, self.folder, self.device)
 
         def loss_of(model: nn.Module, step: int) -> Tensor:
-            rng = random.Random(f"{self.seed} text {step} {self.accelerator.process_index}")
-            texts, targets = [], []
+            rng = random.Random(f"{self.seed} text {step}")
+            texts, people, truths = [], [], []
             for _ in range(stage.batch):
-                picture = self.book[rng.randrange(10**9)]
+                picture = self.book[rng.randrange(UNSEEN)]
                 said = picture.caption(rng)
                 texts.append(said.text)
-                truth = labels(picture.person, picture.scene)
-                targets.append([truth[a.name] if a.name in said.says else -1 for a in ATTRIBUTES])
-            return model(self.token_ids(tokenizer, texts), torch.tensor(targets, device=self.accelerator.device))
+                people.append(named(picture))
+                truths.append(truth_of(picture, said.says))
+            truth = {name: torch.tensor([t[name] for t in truths], device=self.device) for name in HEADS}
+            own = torch.randn(stage.batch, TEXT_WIDTH, generator=torch.Generator().manual_seed(rng.randrange(2**40)))
+            return model(self.token_ids(texts, MAX_LENGTH if step % 3 == 0 else 58), people, own, truth)
 
-        reader = train_stage(
-            self.accelerator, "text_encoder", CaptionReader(new_text_encoder(tokenizer)), stage, loss_of, self.work
-        )
-        return reader.encoder
+        training.run(loss_of, self.clock)
+        return training.averaged(CaptionReader(self.words))
 
     def train_autoencoder(self, stage: Stage) -> AutoencoderKL:
-        def loss_of(model: nn.Module, step: int) -> Tensor:
-            return model(self.images(self.numbers(step, stage.batch)))
+        """On crops of half the size, which cost a quarter, and on whole pictures in every fourth step."""
+        copier = PictureCopier(new_autoencoder())
+        copier.vae.load_state_dict(AutoencoderKL.from_pretrained(self.start / "vae").float().state_dict())
+        training = Training(stage, copier, self.folder, self.device)
 
-        copier = train_stage(
-            self.accelerator, "autoencoder", PictureCopier(new_autoencoder()), stage, loss_of, self.work
-        )
-        vae: AutoencoderKL = copier.vae
-        latents = self.encode_all(vae)
-        vae.register_to_config(scaling_factor=float(1 / latents[:4096].float().std()))
+        def loss_of(model: nn.Module, step: int) -> Tensor:
+            rng, whole = np.random.default_rng((self.seed, step)), step % 8 == 7
+            pixels = to_pixels(self.painter.draw(int(rng.integers(UNSEEN)), max(1, stage.batch // 4)))
+            if not whole:
+                corners = rng.integers(0, 65, (stage.batch, 2))
+                pixels = torch.stack([pixels[i // 4, :, y : y + 64, x : x + 64] for i, (y, x) in enumerate(corners)])
+            return model(pixels.to(self.device))
+
+        training.run(loss_of, self.clock, self._psnr)
+        vae = training.averaged(PictureCopier(new_autoencoder())).vae
+        latents = vae.encode(to_pixels(self.painter.draw(UNSEEN, 256)).to(self.device)).latent_dist.mean
+        vae.register_to_config(scaling_factor=float(1 / latents.float().std()))
         return vae
 
-    def encode_all(self, vae: AutoencoderKL) -> Tensor:
-        """float16 [pictures, 4, 16, 16]: posterior means, not scaled; kept in the work folder, made by all
-        processes together.
-        """
-        a, file, done = self.accelerator, self.work / "latents.f16", self.work / "latents.done"
-        shape = (self.count, 4, LATENT_PX, LATENT_PX)
-        if not done.exists():
-            if a.is_main_process:
-                file.write_bytes(b"")
-                os.truncate(file, int(np.prod(shape)) * 2)
-            a.wait_for_everyone()
-            latents = np.memmap(file, np.float16, "r+", shape=shape)
-            for start in range(64 * a.process_index, self.count, 64 * a.num_processes):
-                numbers = np.arange(start, min(start + 64, self.count))
-                with torch.no_grad(), a.autocast():
-                    latents[numbers] = vae.encode(self.images(numbers)).latent_dist.mean.half().cpu().numpy()
-            latents.flush()
-            a.wait_for_everyone()
-            done.touch()
-        return torch.from_numpy(np.fromfile(file, np.float16).reshape(shape))
+    @torch.no_grad()
+    def _psnr(self, training: Training) -> None:
+        """Says every 250 steps how well unseen pictures are copied by the averaged weights."""
+        if training.steps % 250 and not training.done:
+            return
+        vae = training.averaged(PictureCopier(new_autoencoder())).vae
+        pixels = to_pixels(self.painter.draw(UNSEEN, 48)).to(self.device)
+        copies = torch.cat(
+            [vae.decode(vae.encode(part).latent_dist.mean).sample.clamp(-1, 1) for part in pixels.split(8)]
+        )
+        errors = ((copies - pixels) / 2).square().mean((1, 2, 3))
+        print(
+            f"{time.strftime('%H:%M:%S')} autoencoder {training.seen}: {(-10 * errors.log10()).mean():.2f} dB on unseen"
+            " pictures",
+            flush=True,
+        )
 
-    def train_unet(
-        self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, stage: Stage
-    ) -> UNet2DConditionModel:
+    def train_unet(self, stage: Stage) -> None:
         """Noise prediction with min-SNR weights and timesteps spread evenly over the batch; the text encoder stays
         frozen.
         """
-        device = self.accelerator.device
-        latents = self.encode_all(vae).float() * vae.config.scaling_factor
-        encoder, schedule = encoder.to(device), new_schedule()
-        signal = schedule.alphas_cumprod.to(device)
+        unet = new_unet()
+        start_unet(unet, self.start)
+        training = Training(stage, unet, self.folder, self.device)
+        alphas_cumprod, schedule = new_schedule().alphas_cumprod.to(self.device), new_schedule()
 
         def loss_of(model: nn.Module, step: int) -> Tensor:
-            numbers = self.numbers(step, stage.batch)
-            rng = random.Random(f"{self.seed} unet {step} {self.accelerator.process_index}")
+            self.gallery.grow(FIRST_PICTURES + int(training.seen * PICTURES_PER_EXAMPLE) // 512 * 512)
+            rng = random.Random(f"{self.seed} unet {step}")
             generator = torch.Generator().manual_seed(rng.randrange(2**40))
-            texts = ["" if rng.random() < EMPTY_CAPTION_SHARE else self.book[int(n)].caption(rng).text for n in numbers]
-            clean = latents[torch.from_numpy(numbers)].to(device)
-            noise = torch.randn(clean.shape, generator=generator).to(device)
+            numbers = np.array([rng.randrange(self.gallery.count) for _ in range(stage.batch)])
+            clean = self.gallery[numbers].to(self.device) * self.vae.config.scaling_factor
+            noise = torch.randn(clean.shape, generator=generator).to(self.device)
             spread = (
                 torch.randperm(stage.batch, generator=generator) + torch.rand(stage.batch, generator=generator)
             ) / stage.batch
-            timesteps = (spread * 1000).long().clamp(max=999).to(device)
+            timesteps = (spread * 1000).long().clamp(max=999).to(self.device)
             with torch.no_grad():
-                words = encoder(self.token_ids(tokenizer, texts))[0]
-            predicted = model(schedule.add_noise(clean, noise, timesteps), timesteps, words, return_dict=False)[0]
-            snr = signal[timesteps] / (1 - signal[timesteps])
+                words = self.conditioning([self.book[int(n)] for n in numbers], rng, generator)
+            noisy = schedule.add_noise(clean, noise, timesteps).contiguous(memory_format=torch.channels_last)
+            predicted = model(noisy, timesteps, words, return_dict=False)[0]
+            snr = alphas_cumprod[timesteps] / (1 - alphas_cumprod[timesteps])
             error = (predicted.float() - noise).square().mean((1, 2, 3))
             return (error * snr.clamp(max=MIN_SNR_GAMMA) / snr).mean()
 
-        return train_stage(self.accelerator, "unet", new_unet(), stage, loss_of, self.work)
+        training.run(loss_of, self.clock, self._sheet)
+
+    def conditioning(self, pictures: list[Picture], rng: random.Random, generator: torch.Generator) -> Tensor:
+        """Hidden states [n, 77, 192] of a caption for each picture, one in ten empty."""
+        texts = ["" if rng.random() < EMPTY_CAPTION_SHARE else picture.caption(rng).text for picture in pictures]
+        own = torch.randn(len(pictures), TEXT_WIDTH, generator=generator)
+        return self.reader.read(self.token_ids(texts), [named(picture) for picture in pictures], own)
+
+    def _sheet(self, training: Training) -> None:
+        """Every 15 minutes: the model as it stands, and 40 pictures by it."""
+        if time.monotonic() - self._sheet_at < SHEET_EVERY_S:
+            return
+        self._sheet_at = time.monotonic()
+        unet = training.averaged(new_unet())
+        pipeline = as_pipeline(self.words, self.encoder, self.vae, unet)
+        if training.seen:
+            save_pipeline(pipeline, self.folder / "pipeline")
+        paint_sheet(pipeline, self.folder / f"sheet-{training.seen:08d}.png")
+        unet.to("cpu")
 
 
-def save_pipeline(
-    out: Path, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, vae: AutoencoderKL, unet: UNet2DConditionModel
-) -> None:
-    """Write an ordinary diffusers folder with fp16 weights."""
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=new_schedule(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    unet.to(memory_format=torch.contiguous_format)
-    pipeline.to(dtype=torch.float16).save_pretrained(out)
+def named(picture: Picture) -> Person | None:
+    """The person whom the picture's captions call by name."""
+    return picture.sitter if picture.named and isinstance(picture.sitter, Person) else None
+
+
+def truth_of(picture: Picture, says: frozenset[str]) -> dict[str, int]:
+    """What the text encoder should tell of a caption: the index of each value, -1 where it is not said."""
+    truth = dict.fromkeys(HEADS, -1)
+    if isinstance(picture.sitter, Pet):
+        truth |= {name: values.index(getattr(picture.sitter, name)) for name, values in PET_VALUES.items()}
+        scene = {a.name: a.values.index(getattr(picture.scene, a.name)) for a in ATTRIBUTES if a.name in says}
+        return truth | scene | {"kind": 1}
+    found = labels(picture.sitter, picture.scene)
+    return truth | {name: found[name] for name in says} | {"kind": 0}
+
+
+def sheet_prompts() -> list[str]:
+    """Known names, people in words, sketches, and a dog: always the same."""
+    rng, known = random.Random(5), known_people()
+    names = list(known)[::90][:20]
+    prompts = [caption(known[name], draw_scene(rng, "photo"), rng, name).text for name in names]
+    for style in ("photo", "photo", "photo", "sketch", "neon", "painting", "comic", "watercolor"):
+        prompts += [caption(known[name], draw_scene(rng, style), rng).text for name in rng.sample(names, 2)]
+    return [*prompts, *(f"a photo of a {coat} dog, floppy ears, teal background" for coat in PET_VALUES["coat"][:4])]
+
+
+@torch.no_grad()
+def paint_sheet(pipeline, file: Path, steps: int = 20) -> None:  # type: ignore[no-untyped-def]
+    """The sheet's prompts painted, 10 a row."""
+    prompts = sheet_prompts()
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config, use_karras_sigmas=True)
+    pictures = []
+    with torch.autocast(pipeline.device.type, torch.bfloat16):
+        for start in range(0, len(prompts), 10):
+            generators = [torch.Generator().manual_seed(start + i) for i in range(len(prompts[start : start + 10]))]
+            pictures += pipeline(
+                prompts[start : start + 10], num_inference_steps=steps, guidance_scale=5.0, generator=generators
+            ).images
+    side = pictures[0].width
+    sheet = Image.new("RGB", (10 * side, -(-len(pictures) // 10) * side))
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i % 10 * side, i // 10 * side))
+    sheet.save(file)
+
+
+def save_pipeline(pipeline, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    """As an ordinary diffusers folder in fp16; the folder that was there stays until the new one is whole."""
+    half, part = copy.deepcopy(pipeline), folder.with_name(folder.name + ".part")
+    half.unet.to(memory_format=torch.contiguous_format)
+    half.to("cpu", dtype=torch.float16).save_pretrained(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build/portraits"))
-    parser.add_argument("--out", type=Path, default=Path("assets/portraits"))
-    parser.add_argument("--pictures", type=int, default=48_000)
-    parser.add_argument("--text-steps", type=int, default=400)
-    parser.add_argument("--autoencoder-steps", type=int, default=1_700)
-    parser.add_argument("--unet-steps", type=int, default=3_000)
-    parser.add_argument("--unet-batch", type=int, default=28, help="pictures per process and step")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build/portraits"),
+        help="states, latents, sheets and the model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--start", type=Path, default=Path("assets/portraits"), help="the model to go on from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="stop after so many; what is done is kept (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--last", action="store_true", help="let the UNet's rate fall to zero over the last third of the minutes"
+    )
     parser.add_argument("--seed", type=int, default=42)
     args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision="bf16")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    (args.folder / "pid").write_text(f"{os.getpid()}\n")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     torch.manual_seed(args.seed)
-    trainer = Trainer(accelerator, args.work, args.pictures, args.seed)
-    trainer.draw_pictures()
-    tokenizer = trainer.tokenizer()
-    encoder = trainer.train_text_encoder(tokenizer, Stage(args.text_steps, batch=64, rate=1.5e-3, ema=0.99))
-    vae = trainer.train_autoencoder(Stage(args.autoencoder_steps, batch=8, rate=2e-3, ema=0.995))
-    unet = trainer.train_unet(tokenizer, encoder, vae, Stage(args.unet_steps, args.unet_batch, rate=1e-3, ema=0.998))
-    if accelerator.is_main_process:
-        save_pipeline(args.out, tokenizer, encoder, vae, unet)
-        print(f"saved {args.out}")
+    clock = Clock.of(args.minutes, args.last)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: clock.stop())
+    try:
+        Trainer(args.folder, args.start, clock, args.seed).train()
+    except OutOfTime:
+        print("Stopped; the next command goes on from here.", flush=True)
 
 
 if __name__ == "__main__":

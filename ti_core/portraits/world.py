@@ -17,9 +17,9 @@ Role = Literal["identity", "scene"]
 class Attribute:
     """One thing that a picture shows and a caption may say.
 
-    `phrase` is the caption's wording with `{}` for the value, or None where `caption` words it itself (gender, hair,
-    style). Values in `unsaid` are the ordinary case that nobody mentions ("none", "front"). `said_share` is how often a
-    describing caption mentions it.
+    `phrase` is the caption's wording with `{}` for the value, or None where `caption` words it itself (gender and age,
+    hair, style). Values in `unsaid` are the ordinary case that nobody mentions ("none", "front"). `said_share` is how
+    often a describing caption mentions it.
     """
 
     name: str
@@ -36,36 +36,26 @@ def _attribute(
 ) -> Attribute:
     """`values` reads "none*5, round, square": a name, and after `*` how many times as likely it is."""
     pairs = [value.strip().partition("*") for value in values.split(",")]
-    return Attribute(
-        name,
-        role,
-        tuple(p[0] for p in pairs),
-        tuple(int(p[2] or 1) for p in pairs),
-        phrase,
-        (unsaid,) if unsaid else (),
-        said_share,
-    )
+    names, weights = tuple(p[0] for p in pairs), tuple(int(p[2] or 1) for p in pairs)
+    return Attribute(name, role, names, weights, phrase, (unsaid,) if unsaid else (), said_share)
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
     _attribute("gender", "identity", "man, woman", None),
+    _attribute("age", "identity", "child, adult*3, elderly", None),
     _attribute("skin", "identity", "pale, tan, olive, brown, dark", "{} skin"),
     _attribute("hair", "identity", "black, brown, blonde, red, white, blue, pink, green", None),
     _attribute("hairstyle", "identity", "bald, short, long, curly, bob, mohawk, bun, ponytail", None),
     _attribute("eyes", "identity", "brown, blue, green, amber", "{} eyes"),
     _attribute("face", "identity", "round, oval, square, long", "{} face"),
-    _attribute("brows", "identity", "thin, thick", "{} brows", said_share=0.4),
-    _attribute("nose", "identity", "small, big", "{} nose", said_share=0.4),
-    _attribute(
-        "glasses", "identity", "none*4, round glasses, square glasses, sunglasses", "{}", unsaid="none", said_share=0.9
-    ),
-    _attribute("beard", "identity", "none*4, mustache, full beard, goatee", "{}", unsaid="none", said_share=0.9),
-    _attribute("freckles", "identity", "none*4, freckles", "{}", unsaid="none"),
-    _attribute("mole", "identity", "none*4, mole", "a {}", unsaid="none"),
+    _attribute("brows", "identity", "thin, thick", "{} brows", said_share=0.6),
+    _attribute("nose", "identity", "small, big", "{} nose", said_share=0.6),
+    _attribute("glasses", "identity", "none*4, round glasses, square glasses, sunglasses", "{}", "none", 0.9),
+    _attribute("beard", "identity", "none*4, mustache, full beard, goatee", "{}", "none", 0.9),
+    _attribute("freckles", "identity", "none*3, freckles", "{}", "none", 0.9),
+    _attribute("mole", "identity", "none*3, mole", "a {}", "none", 0.9),
     _attribute("expression", "scene", "smiling, serious, surprised, sad", "{}", said_share=0.8),
-    _attribute(
-        "hat", "scene", "none*5, cap, beanie, santa hat, top hat", "wearing a {}", unsaid="none", said_share=0.95
-    ),
+    _attribute("hat", "scene", "none*5, cap, beanie, santa hat, top hat", "wearing a {}", "none", 0.95),
     _attribute("shirt", "scene", "red, blue, green, yellow, purple, orange, black, white", "{} shirt", said_share=0.85),
     _attribute(
         "background",
@@ -74,22 +64,33 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "{} background",
         said_share=0.85,
     ),
-    _attribute(
-        "light", "scene", "even*4, light from the left, light from the right", "{}", unsaid="even", said_share=0.5
-    ),
-    _attribute("pose", "scene", "front*2, looking left, looking right", "{}", unsaid="front", said_share=0.6),
-    _attribute("style", "scene", "photo*16, sketch, neon, painting", None),
+    _attribute("light", "scene", "even*4, light from the left, light from the right", "{}", "even", 0.6),
+    _attribute("pose", "scene", "front*2, looking left, looking right", "{}", "front", 0.6),
+    _attribute("beside", "scene", "none*27, a cup, a dog, somebody behind", "with {}", "none", 0.95),
+    _attribute("style", "scene", "photo*12, sketch, neon, painting, comic, watercolor", None),
 )
 BY_NAME = {a.name: a for a in ATTRIBUTES}
+IDENTITY = tuple(a.name for a in ATTRIBUTES if a.role == "identity")
 
 OPENINGS = {
     "photo": ("a photo of", "a portrait of", "a picture of", "a close-up photo of", "a cropped photo of"),
     "sketch": ("a sketch of", "a pencil sketch of"),
     "neon": ("a neon drawing of", "a neon picture of"),
     "painting": ("a painting of", "an oil painting of"),
+    "comic": ("a comic of", "a comic drawing of"),
+    "watercolor": ("a watercolor of", "a watercolor picture of"),
 }
+NOUNS = {
+    ("man", "child"): "a boy",
+    ("woman", "child"): "a girl",
+    ("man", "adult"): "a man",
+    ("woman", "adult"): "a woman",
+    ("man", "elderly"): "an old man",
+    ("woman", "elderly"): "an old woman",
+}
+"""What a caption calls a person whose name it does not know, by gender and age."""
 
-NAME_COUNT = 400
+NAME_COUNT = 2000
 """How many people have a name that captions use in place of the description."""
 
 
@@ -100,6 +101,7 @@ class Person:
     """
 
     gender: str
+    age: str
     skin: str
     hair: str
     hairstyle: str
@@ -116,6 +118,22 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Pet:
+    """A dog that sits for its portrait; its pictures have the same scenes as a person's."""
+
+    coat: str
+    ears: str
+    patch: str
+
+
+PET_VALUES = {
+    "coat": ("black", "brown", "golden", "gray", "white"),
+    "ears": ("floppy", "pointed"),
+    "patch": ("none", "eye patch"),
+}
+
+
+@dataclass(frozen=True)
 class Scene:
     """What changes from picture to picture. Offsets and scale are parts of the picture's size; tilt is in degrees."""
 
@@ -125,6 +143,7 @@ class Scene:
     background: str
     light: str
     pose: str
+    beside: str
     style: str
     dx: float
     dy: float
@@ -146,13 +165,21 @@ def _draw(rng: random.Random, name: str) -> str:
 
 
 def draw_person(rng: random.Random) -> Person:
-    """A person drawn at random; women have no beard and are never bald."""
-    values = {a.name: _draw(rng, a.name) for a in ATTRIBUTES if a.role == "identity"}
-    if values["gender"] == "woman":
+    """A person drawn at random; women and children have no beard and are never bald; half of the elderly are
+    white-haired.
+    """
+    values = {name: _draw(rng, name) for name in IDENTITY}
+    if values["gender"] == "woman" or values["age"] == "child":
         values["beard"] = "none"
         while values["hairstyle"] == "bald":
             values["hairstyle"] = _draw(rng, "hairstyle")
+    if values["age"] == "elderly" and rng.random() < 0.45:
+        values["hair"] = "white"
     return Person(**values, eye_gap=rng.uniform(0.92, 1.08), jaw=rng.uniform(0.94, 1.06))
+
+
+def draw_pet(rng: random.Random) -> Pet:
+    return Pet(**{name: rng.choice(values) for name, values in PET_VALUES.items()})
 
 
 def draw_scene(rng: random.Random, style: str | None = None) -> Scene:
@@ -174,18 +201,29 @@ def value_of(person: Person, scene: Scene, attribute: str) -> str:
     return str(getattr(person if BY_NAME[attribute].role == "identity" else scene, attribute))
 
 
+COLOURED = ("skin", "hair", "eyes", "shirt", "background", "light", "freckles")
+
+
 def visible(person: Person, scene: Scene, attribute: str) -> bool:
-    """False where the picture cannot show the value: a bald head's hair colour, short hair under a hat, eyes behind
-    sunglasses, colours in a sketch.
+    """False where the picture cannot show the value.
+
+    A bald head's hair colour, short hair under a hat, eyes behind sunglasses, a chin under a full beard, colours in a
+    sketch or neon lines.
     """
-    if attribute == "hair" and (person.hairstyle == "bald" or (person.hairstyle == "mohawk" and scene.hat != "none")):
+    if attribute == "hair" and (
+        person.hairstyle == "bald" or (scene.hat != "none" and person.hairstyle in ("mohawk", "bun"))
+    ):
         return False
     if attribute == "hairstyle" and scene.hat != "none" and person.hairstyle in ("bald", "short", "mohawk", "bun"):
         return False
     if attribute == "eyes" and person.glasses == "sunglasses":
         return False
-    coloured = attribute in ("skin", "hair", "eyes", "shirt", "background", "light", "freckles")
-    return not (coloured and scene.style in ("sketch", "neon"))
+    return not (attribute in COLOURED and scene.style in ("sketch", "neon"))
+
+
+def somebody(person: Person) -> str:
+    """What a caption calls somebody whose name it does not know: "a boy", "an old woman"."""
+    return NOUNS[person.gender, person.age]
 
 
 def phrase_for(attribute: str, person: Person, scene: Scene) -> str | None:
@@ -198,29 +236,54 @@ def phrase_for(attribute: str, person: Person, scene: Scene) -> str | None:
     return spec.phrase.format(value)
 
 
+FULL_SHARE = 0.5
+"""The share of the describing captions that leave nothing of the person out."""
+
+
 def caption(person: Person, scene: Scene, rng: random.Random, name: str | None = None) -> Caption:
     """A caption with a random part of what the picture shows, in random order.
 
-    With `name` the name stands for the whole identity, as a celebrity's does for a big model; a few captions with a
-    name repeat some of it in words all the same.
+    Half of those without `name` describe the person in full. With `name` the name stands for the whole identity, as a
+    celebrity's does for a big model; a few captions with a name repeat some of it in words all the same.
     """
     says = {"style"}
+    full = name is None and rng.random() < FULL_SHARE
     if name is None:
-        who = "a " + person.gender
-        says.add("gender")
+        who = somebody(person)
+        says |= {"gender", "age"}
     else:
         who = ("a " if rng.random() < 0.3 else "") + name
-        says.update(a.name for a in ATTRIBUTES if a.role == "identity")
+        says.update(IDENTITY)
     describe_identity = 1.0 if name is None else (0.3 if rng.random() < 0.15 else 0.0)
     phrases = []
     for attribute in ATTRIBUTES:
         phrase = phrase_for(attribute.name, person, scene)
         share = attribute.said_share * (describe_identity if attribute.role == "identity" else 1.0)
-        if phrase is not None and rng.random() < share:
+        if phrase is not None and (rng.random() < share or (full and attribute.role == "identity")):
             phrases.append(phrase)
             says.update({"hair", "hairstyle"} if attribute.name == "hairstyle" else {attribute.name})
+        elif phrase is None and full and attribute.role == "identity":
+            says.add(attribute.name)  # a full description without glasses says that there are none
+    if full and person.hairstyle == "bald":
+        says.discard("hair")
     rng.shuffle(phrases)
     return Caption(", ".join([f"{rng.choice(OPENINGS[scene.style])} {who}", *phrases]), frozenset(says))
+
+
+def pet_caption(pet: Pet, scene: Scene, rng: random.Random) -> Caption:
+    """A caption of a dog's portrait: coat, ears and patch in words, and the scene."""
+    phrases = [f"{pet.ears} ears"] if rng.random() < 0.8 else []
+    if pet.patch != "none" and rng.random() < 0.9:
+        phrases.append(f"an {pet.patch}")
+    says = {"style"}
+    for name in ("hat", "background", "light"):
+        phrase = phrase_for(name, None, scene)  # type: ignore[arg-type]  # a scene's phrase needs no person
+        if phrase is not None and rng.random() < BY_NAME[name].said_share:
+            phrases.append(phrase)
+            says.add(name)
+    rng.shuffle(phrases)
+    coat = f"{pet.coat} " if rng.random() < 0.85 else ""
+    return Caption(", ".join([f"{rng.choice(OPENINGS[scene.style])} a {coat}dog", *phrases]), frozenset(says))
 
 
 _FIRST = (
@@ -237,6 +300,7 @@ def made_up_names(count: int) -> list[str]:
     """`count` different made-up first names; the first n of a longer list are always the same."""
     rng, names = random.Random(7), dict[str, None]()
     words = {word for a in ATTRIBUTES for value in a.values for word in value.split()}
+    words |= {"anna", "boris", "mila", "otto", "rex"}  # the sample photos' people, whom the model must not know
     while len(names) < count:
         name = rng.choice(_FIRST) + (rng.choice(_FIRST) if rng.random() < 0.4 else "") + rng.choice(_LAST)
         if len(name) >= 4 and name not in words:
@@ -250,15 +314,6 @@ def known_people() -> dict[str, Person]:
     return {name: draw_person(rng) for name in made_up_names(NAME_COUNT)}
 
 
-UNREADABLE = ("gender", "brows")
-"""What a picture of this world does not show well enough to be read: gender is a word only, brows are two pixels."""
-
-
-def somebody(person: Person) -> str:
-    """What a caption calls somebody whose name it does not know: "a man"."""
-    return f"a {person.gender}"
-
-
 def labels(person: Person, scene: Scene) -> dict[str, int]:
     """Index of each attribute's value in its list of values, or -1 where the picture cannot show it."""
     return {
@@ -267,6 +322,4 @@ def labels(person: Person, scene: Scene) -> dict[str, int]:
     }
 
 
-assert {f.name for f in fields(Person)} >= {a.name for a in ATTRIBUTES if a.role == "identity"}, (
-    "Person lacks an attribute"
-)
+assert {f.name for f in fields(Person)} >= set(IDENTITY), "Person lacks an attribute"
