@@ -22,6 +22,7 @@ from ti_core.events import (
     Started,
     StepDone,
 )
+from ti_core.program.control import Control
 from ti_core.settings.option import Settings
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
@@ -71,7 +72,7 @@ class Job:
     saved_at: float = field(default=0.0, repr=False)
     resume_step: int | None = None
     state: State = "waiting"
-    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    stop: Control = field(default_factory=Control, repr=False)
     text: str = ""
     plan: str = ""
     folder: str = ""
@@ -87,8 +88,8 @@ class Job:
     """(step, loss on the fixed inputs, length of the longest vector) of each step evaluated."""
     best: int = 0
     usual_norms: tuple[float, float] = (0.0, 0.0)
-    previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
-    """(step, file, prompt) of each preview."""
+    previews: list[tuple[int, str, str, int]] = field(default_factory=list, repr=False)
+    """(step, file, prompt, number of the prompt) of each preview."""
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
     saved_steps: int = 0
@@ -130,7 +131,7 @@ class Job:
                 self.best, self.usual_norms = event.best, event.usual_norms
             case PreviewSaved():
                 self.saved_steps += 1
-                self.previews.append((event.step, event.path, event.prompt))
+                self.previews.append((event.step, event.path, event.prompt, event.number))
                 self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
             case EmbeddingSaved():
                 self.saved_steps += 1

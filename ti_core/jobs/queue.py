@@ -16,6 +16,7 @@ from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.recovery import take_back_all
 from ti_core.jobs.table import JobTable
 from ti_core.jobs.worker import Worker
+from ti_core.program.control import PICTURE, WISHES
 from ti_core.settings import ResumeSettings
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
@@ -148,6 +149,21 @@ class JobQueue:
             )
         job.stop.set()
         return f"Stopping: {job.title}."
+
+    def ask(self, job_id: str, wish: str) -> str:
+        """Have a running training paint a preview (PICTURE) or save a copy and its state (SAVE) when the update under
+        way is done. Returns a sentence. Raises UserError.
+        """
+        with self.table.lock:
+            job = self.table.find(job_id)
+            kind = self.table.kinds.get(job.kind)
+            if wish not in WISHES:
+                raise UserError(f"There is no wish '{wish[:60]}'.", f"Choose one of: {', '.join(WISHES)}.")
+            if job.state != "running" or kind is None or not kind.trains or job.stop.is_set():
+                raise UserError(f"'{job.title}' is not training.", "This works while a training runs.")
+            job.stop.ask(wish)
+        told = "A picture comes" if wish == PICTURE else "A copy is saved"
+        return f"{told} as soon as this step is done."
 
     # ---- looking
 

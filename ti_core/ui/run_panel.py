@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.errors import UserError
+from ti_core.program.control import PICTURE, SAVE
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import check_may_train, current_user
 
@@ -50,6 +51,10 @@ def job_action(context: AppContext, asked: Any) -> str:
                 return f"In the line: {jobs.again(job, current_user().name).title}."
             case "resume":
                 return f"In the line: {jobs.resume(job, current_user().name).title}."
+            case "picture_now":
+                return jobs.ask(job, PICTURE)
+            case "save_now":
+                return jobs.ask(job, SAVE)
         return "There is no such button."
     except UserError as error:
         return context.workspace.without_paths(str(error))

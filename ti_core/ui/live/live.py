@@ -82,6 +82,6 @@ def view(context: AppContext, cursor: Mapping[str, str], person: Person) -> dict
     for name in ("text", "plan", "title"):
         shown[name] = context.workspace.without_paths(shown[name])
     shown["notices"] = [context.workspace.without_paths(text) for text in shown["notices"]]
-    shown["previews"] = [[step, context.url(path, job), prompt] for step, path, prompt in shown["previews"]]
+    shown["previews"] = [[step, context.url(path, job), *more] for step, path, *more in shown["previews"]]
     shown["files"] = [[Path(file).name, url] for file in shown["files"] if (url := context.url(file, job))]
     return shown
