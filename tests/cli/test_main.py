@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY
+from ti_core.cli.flags import add_flags, settings_of
 from ti_core.cli.main import EXIT_OK, EXIT_USER_ERROR, main
 from ti_core.embeddings.formats import load_embedding
+from ti_core.settings import TrainSettings
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 PERSON = "anna"
@@ -37,8 +40,8 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
         " 20 steps look at 480 images in all." in output
     )
     assert load_embedding(embedding).step == 20
-    for place, files in (("embeddings", "*.pt"), ("images", "*.png"), ("image_embeddings", "*.png")):
-        assert len(list((folder / place).glob(files))) == 2
+    for place, count in (("embeddings", 2), ("images", 2 * 3), ("image_embeddings", 2)):  # two prompts, and the start
+        assert len(list((folder / place).glob("my anna-*.p*"))) == count
     with (folder / "textual_inversion_loss.csv").open() as file:
         rates = [float(row["learn_rate"]) for row in csv.DictReader(file)]
     assert rates == [0.05] * 10 + [0.02] * 10
@@ -147,6 +150,15 @@ def test_a_second_recipe_of_the_same_name_keeps_the_first_unless_told(
     assert "'anna' exists already" in capsys.readouterr().err
     assert (workspace.embeddings / "anna.pt").read_bytes() == before
     assert run(workspace, "recipe", str(photos), "anna", *flags, "--overwrite") == EXIT_OK
+
+
+def test_a_flag_of_several_lines_may_be_given_once_for_each() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, TrainSettings)
+    lines = ["--preview-prompt", "[name], sad", "--preview-prompt", "a sketch of [name]\nanna", "--seed", "3"]
+    settings = settings_of(TrainSettings, parser.parse_args(["anna", *lines]))
+    assert settings.preview_lines == ["[name], sad", "a sketch of [name]", "anna"] and settings.seed == 3
+    assert settings_of(TrainSettings, parser.parse_args(["anna"])).preview_prompt == ""
 
 
 def test_help_and_errors_of_the_form_do_not_wait_for_torch() -> None:

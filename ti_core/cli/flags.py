@@ -9,6 +9,15 @@ from typing import Any, Protocol, TypeVar
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
 
+
+class _AddLine(argparse.Action):
+    """For texts of several lines: the flag may be given once for each."""
+
+    def __call__(self, parser: Any, namespace: Any, value: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, value if before is None else f"{before}\n{value}")
+
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -41,6 +50,9 @@ def add_flags(
         more["help"] = _escaped(f"{option.label}: {option.help} (default: {default})")
         if isinstance(defaults[name], bool):
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, **more)
+        elif option.lines > 1:
+            more["help"] += " The flag may be given several times, once for each line."
+            parser.add_argument(*flags, metavar="LINE", action=_AddLine, **more)
         else:
             parser.add_argument(*flags, metavar="VALUE", **more)
 

@@ -91,6 +91,11 @@ class PromptEncoder:
         order = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
         return Conditioning(torch.cat(hidden, dim=-1), tuple(pooled))[order]
 
+    def most_chunks(self, prompts: Sequence[str], vectors: Vectors) -> int:
+        """How many chunks the longest of the prompts has."""
+        counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
+        return max((len(self.chunks(self.tokenize(prompt, counts))) for prompt in dict.fromkeys(prompts)), default=1)
+
     def _encode_with(
         self, index: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -38,11 +38,12 @@ def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
 
 def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The txt2img form's values as TrainSettings wants them for its previews ("Read parameters from txt2img tab",
-    A1111 1.10.1, textual_inversion.py: train_embedding).
+    A1111 1.10.1, textual_inversion.py: train_embedding). The prompt is one, however many lines it was typed in.
     """
     settings = Txt2ImgSettings.from_dict({name: values[name] for name in Txt2ImgSettings.options() if name in values})
     names = ("prompt", "negative_prompt", "sampler", "steps", "cfg_scale", "seed", "width", "height")
-    return {f"preview_{name}": getattr(settings, name) for name in names}
+    values = {f"preview_{name}": getattr(settings, name) for name in names}
+    return {**values, "preview_prompt": " ".join(settings.prompt.split())}
 
 
 def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> list[Path]:

@@ -32,6 +32,7 @@ QUALITY = Group("quality", "Length of the vectors, evaluation and early stop")
 MEMORY = Group("memory", "Memory")
 WITH_EACH_PREVIEW = -1
 OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
+MOST_PREVIEW_PROMPTS = 4
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
 
 
@@ -294,16 +295,19 @@ class TrainSettings(Settings):
     )
     preview_prompt: str = option(
         "",
-        "Preview prompt",
+        "Preview prompts",
         "textbox",
-        "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name.",
+        "Leave it empty, or write what previews show: one prompt a line, 4 at most, each with [name] for the embedding."
+        " Every preview paints all of them.",
+        lines=2,
     )
     preview_prompts: str = option(
         OF_THE_RUN,
-        "Where Preview prompt is empty",
+        "Where Preview prompts is empty",
         "radio",
-        "Keep same for the whole run: one prompt of the training, drawn by the Seed, so that only the training changes"
-        " the picture. The other takes a new one each time.",
+        "Keep same for the whole run: a prompt of the training, drawn by the Seed, and one that asks for something new"
+        " (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The other takes a new"
+        " prompt of the training each time.",
         choices=(OF_THE_RUN, OF_EACH_STEP),
     )
     preview_negative_prompt: str = option(
@@ -469,20 +473,29 @@ class TrainSettings(Settings):
                 f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it"
                 " empty."
             )
-        name = self.embedding.strip()
-        if (
-            self.preview_prompt.strip()
-            and name
-            and not any(found for found, _ in split_at_names(self.preview_prompt, [name]))
-        ):
-            found.append(
-                f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the"
-                " name or leave the prompt empty."
-            )
+        found.extend(self._preview_problems())
         for label, size in (("Preview width", self.preview_width), ("Preview height", self.preview_height)):
             if 0 < size < MIN_SIZE_PX:
                 found.append(f"{label} is {size}. Choose 0, for the size of the training, or {MIN_SIZE_PX} and more.")
         return found
+
+    def _preview_problems(self) -> list[str]:
+        """Those of the typed prompts of previews."""
+        name, lines, found = self.embedding.strip(), self.preview_lines, []
+        if len(lines) > MOST_PREVIEW_PROMPTS:
+            found.append(f"Preview prompts has {len(lines)} lines. Keep {MOST_PREVIEW_PROMPTS} or fewer.")
+        for line in lines[:MOST_PREVIEW_PROMPTS] if name else ():
+            if not any(named for named, _ in split_at_names(line.replace("[name]", name), [name])):
+                found.append(
+                    f"The preview prompt '{line[:100]}' does not contain the embedding, so previews could not show it."
+                    " Write [name] into it, or leave Preview prompts empty."
+                )
+        return found
+
+    @property
+    def preview_lines(self) -> list[str]:
+        """The typed prompts of previews, with [name] in them, without empty lines."""
+        return [line.strip() for line in self.preview_prompt.splitlines() if line.strip()]
 
 
 @dataclass(frozen=True)
