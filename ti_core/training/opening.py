@@ -160,7 +160,7 @@ def _others_named(
     texts = [
         *(line.replace("[name]", inputs.embedding.name) for line in settings.preview_lines),
         settings.preview_negative_prompt,
-        *(saved.preview_prompts if saved else (obedience_prompt(settings, inputs),)),
+        *((saved.preview_prompts if saved else ()) or (obedience_prompt(settings, inputs),)),
         *inputs.lines,
         *(example.caption for example in inputs.examples),
     ]
