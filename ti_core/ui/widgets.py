@@ -18,6 +18,7 @@ from ti_core.errors import UserError
 from ti_core.settings import OWN_SIZE
 from ti_core.settings.option import Option, Settings
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.gradio_internals import page_being_built
 from ti_core.ui.server.roles import read_only
 
 HERE = Path(__file__).parent
@@ -139,7 +140,7 @@ def message_box(elem_id: str) -> Any:
     """Where a tab answers: it takes no room until there is something to say. What is wrong with a field stands at that
     field, and here a link to it (field_errors.js). Fields are found by their ids, which begin as `elem_id` does.
     """
-    return gr.HTML(
+    box = gr.HTML(
         value="",
         html_template='<div class="message-text" role="status"></div>',
         js_on_load=(HERE / "message.js").read_text(encoding="utf-8"),
@@ -148,6 +149,8 @@ def message_box(elem_id: str) -> Any:
         elem_id=elem_id,
         elem_classes="message",
     )
+    box.whole_page = page_being_built()
+    return box
 
 
 def name_hint(field: Any) -> Any:
@@ -171,11 +174,8 @@ def _place(box: Any, name: str) -> list[Any]:
     loading the checkpoint stand at the top of the page.
     """
     prefix = str(box.elem_id).removesuffix("_message")
-    root = box
-    while getattr(root, "parent", None) is not None:
-        root = root.parent
     wanted = [f"{prefix}_{name}", f"model_{name}", name] if name else []
-    blocks = {block.elem_id: block for block in getattr(root, "blocks", {}).values() if getattr(block, "elem_id", "")}
+    blocks = {block.elem_id: block for block in box.whole_page.blocks.values() if getattr(block, "elem_id", "")}
     found = next((blocks[elem_id] for elem_id in wanted if elem_id in blocks), None)
     if found is None:
         return ["", "", [], ""]
