@@ -28,7 +28,8 @@ def run(workspace: Workspace, *arguments: str) -> int:
 
 def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--ckpt", TINY, "--steps", "20", "--preview-steps", "2", "--seed", "3")
-    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna!", *flags) == EXIT_OK
+    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna!", *flags) == EXIT_USER_ERROR  # told why
+    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna", *flags) == EXIT_OK
     output = capsys.readouterr().out
     embedding = workspace.embeddings / "my anna.pt"
     folder = Path(

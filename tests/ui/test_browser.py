@@ -144,9 +144,13 @@ def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed
     fill(page, "train_steps", 0)
     fill(page, "train_learning_rate", "0.05:10, fast")
     page.get_by_role("button", name="Train Embedding").click()
-    for part in ("Embedding is empty", "Max steps is 0", "fast", "Dataset directory is empty"):
-        expect(page.get_by_test_id("toast-body")).to_contain_text(part)  # first, because it goes by itself
-        expect(page.locator("#train_message textarea")).to_have_value(re.compile(part))
+    for field, part in (
+        ("embedding", "Embedding is empty"),
+        ("steps", "Max steps is 0"),
+        ("learning_rate", "fast"),
+        ("dataset_directory", "Dataset directory is empty"),
+    ):
+        expect(page.locator(f"#train_{field} .field-error")).to_contain_text(part)
     assert value_of(page, "train_learning_rate") == "0.05:10, fast"
 
 
@@ -159,7 +163,7 @@ def test_a_failed_job_is_shown_as_failed(page: Page, workspace_folder: Path) -> 
     page.get_by_role("button", name="Preprocess", exact=True).click()
     expect(state(page)).to_have_text("failed", timeout=SLOW_MS)
     expect(page.locator("#live .text")).to_contain_text("broken.jpg")
-    expect(page.locator("#preprocess_message textarea")).to_have_value(re.compile("broken.jpg"))
+    expect(page.locator("#preprocess_message .message-text")).to_have_text(re.compile("broken.jpg"))
 
 
 def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(

@@ -302,7 +302,9 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(context
 
     def previews(ticked: bool) -> tuple[str, int, int]:
         given = [{**train, "preview_from_txt2img": ticked}[name] for name in page.train.form.names]
-        settings = page.train.settings_of([*given, *(other[name] for name in page.txt2img.form.names)])
+        settings = TrainSettings.from_dict(
+            page.train.values_of([*given, *(other[name] for name in page.txt2img.form.names)])
+        )
         return settings.preview_prompt, settings.preview_steps, settings.preview_seed
 
     assert previews(True) == ("anna in neon", 7, 5)

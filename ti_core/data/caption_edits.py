@@ -148,7 +148,7 @@ def split_tags(caption: str) -> list[str]:
 def replacing(find: str, replacement: str) -> Callable[[str], str]:
     """A change that puts one text for another, capital letters or not. Raises UserError if nothing is looked for."""
     if not find:
-        raise UserError("Find is empty.", "Type the text to look for.")
+        raise UserError("Find is empty.", "Type the text to look for.", field="find")
     pattern = re.compile(re.escape(find), re.IGNORECASE)
     return partial(
         _each_line,
@@ -202,7 +202,7 @@ def _without_tags(caption: str, unwanted: set[str]) -> str:
 
 def _typed_tags(text: str) -> list[str]:
     if not (tags := list(dict.fromkeys(split_tags(text)))):
-        raise UserError("Tag is empty.", "Type a tag, such as glasses; several with commas between them.")
+        raise UserError("Tag is empty.", "Type a tag, such as glasses; several with commas between them.", field="tag")
     return tags
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
@@ -23,7 +23,7 @@ from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
@@ -155,34 +155,36 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
 
     Raises SettingsError or UserError.
     """
-    settings.check()
-    found: list[Path] = []
-    problems: list[str] = []
+    problems = settings.problems(own_px(settings.checkpoint, workspace))
+    wrong = {problem.field for problem in problems}
+    found: dict[str, Path] = {}
     try:
-        problems += with_own_sizes(settings, workspace).bound_problems()
+        with about("checkpoint"):
+            problems += [p for p in with_own_sizes(settings, workspace).bound_problems() if p not in problems]
     except UserError as error:
-        problems.append(str(error))
-    for find, typed, what in (
-        (workspace.folder, settings.source_directory, "Source directory"),
-        (workspace.writable, settings.destination_directory, "Destination directory"),
-    ):
+        problems += error.problems
+    for name, find in (("source_directory", workspace.folder), ("destination_directory", workspace.writable)):
         try:
-            found.append(find(typed, what))
+            with about(name):
+                if name not in wrong:
+                    found[name] = find(getattr(settings, name), settings.options()[name].label)
         except UserError as error:
-            problems.append(str(error))
+            problems += error.problems
     if problems:
         raise SettingsError(problems)
-    source, destination = found
-    if source == destination:
-        raise UserError(
-            f"Source directory and Destination directory are both '{settings.source_directory}'.",
-            "Choose another destination, so that your photos stay as they are.",
-        )
-    if destination.exists() and not destination.is_dir():
-        raise UserError(
-            f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
-        )
-    return _photos(source, settings.source_directory), destination
+    source, destination = found["source_directory"], found["destination_directory"]
+    with about("destination_directory"):
+        if source == destination:
+            raise UserError(
+                f"Source directory and Destination directory are both '{settings.source_directory}'.",
+                "Choose another destination, so that your photos stay as they are.",
+            )
+        if destination.exists() and not destination.is_dir():
+            raise UserError(
+                f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
+            )
+    with about("source_directory"):
+        return _photos(source, settings.source_directory), destination
 
 
 def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:

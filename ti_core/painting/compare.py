@@ -14,7 +14,7 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.embeddings.named_in import named_in
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.painting.comparison import Comparison, save_comparison
 from ti_core.runs.best_step import best_of
@@ -67,23 +67,26 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     painted.
     """
     settings.check()
-    run = workspace.path(settings.run, "Run")
-    if not run.is_dir():
-        raise UserError(f"Run '{settings.run}' does not exist.", "Press refresh and choose one of the list.")
-    copies = list(saved_steps(run))
-    if not copies:
-        raise UserError(
-            f"Run '{settings.run}' holds no copies of the embedding.",
-            "Train with Save a copy of embedding every N steps above 0.",
-        )
-    steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
+    with about("run"):
+        run = workspace.path(settings.run, "Run")
+        if not run.is_dir():
+            raise UserError(f"Run '{settings.run}' does not exist.", "Press refresh and choose one of the list.")
+        copies = list(saved_steps(run))
+        if not copies:
+            raise UserError(
+                f"Run '{settings.run}' holds no copies of the embedding.",
+                "Train with Save a copy of embedding every N steps above 0.",
+            )
+    with about("steps"):
+        steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(
             f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds."
         )
     trained = saved_settings(run).settings
-    find_usable_checkpoint(trained.checkpoint, workspace)
+    with about("run"):
+        find_usable_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
 
 

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_px
 from ti_core.embeddings.named_in import named_in
-from ti_core.errors import Interrupted
+from ti_core.errors import Interrupted, about
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
 from ti_core.painting.grid import picture_grid
 from ti_core.painting.infotext import infotext, save_png
@@ -32,8 +32,11 @@ OUTPUTS = "outputs/txt2img"
 
 def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
     """Raises UserError or SettingsError for a form that cannot be painted."""
-    settings.check()
-    find_usable_checkpoint(settings.checkpoint, workspace)
+    settings.check(own_px(settings.checkpoint, workspace))
+    with about("checkpoint"):
+        find_usable_checkpoint(settings.checkpoint, workspace)
+    with about("vae"):
+        check_vae(settings.vae, settings.checkpoint, workspace)
 
 
 def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     SAMPLERS,
@@ -92,6 +93,8 @@ class Txt2ImgSettings(Settings):
 
 
 AS_TRAINED = "as trained"
+_BETWEEN = r"[\s,;]"
+"""What may stand between two seeds: whole numbers have no decimal comma."""
 COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
 
 
@@ -158,14 +161,18 @@ class CompareSettings(Settings):
         step=0.5,
     )
 
-    def problems(self) -> list[str]:
+    def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and seeds and prompts that cannot be used."""
-        found = super().problems()
-        if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
-            found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        found = super().problems(own_px)
+        if self.seeds.strip() and not re.fullmatch(
+            rf"{_BETWEEN}*(\d{{1,10}}{_BETWEEN}+)*\d{{1,10}}{_BETWEEN}*", self.seeds
+        ):
+            sentence = f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3."
+            found.append(Problem(sentence, "seeds"))
         for line in self.prompt_lines:
             if line != AS_TRAINED and "[name]" not in line:
-                found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
+                sentence = f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name]."
+                found.append(Problem(sentence, "prompts"))
         return found
 
     @property
@@ -176,4 +183,4 @@ class CompareSettings(Settings):
     @property
     def seed_numbers(self) -> list[int]:
         """The seeds as numbers; ValueError for a text in which `problems` finds something."""
-        return [int(piece) for piece in self.seeds.split(",") if piece.strip()]
+        return [int(piece) for piece in re.split(_BETWEEN, self.seeds) if piece]

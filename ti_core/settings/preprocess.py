@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
@@ -80,6 +81,7 @@ class PreprocessSettings(Settings):
         "Type the folder with your photos, or drop photos into the box below.",
         placeholder="Path to directory with input images",
         required=True,
+        is_path=True,
         a1111="process_src",
         changes_plan=True,
     )
@@ -90,6 +92,7 @@ class PreprocessSettings(Settings):
         "Type where the finished pictures go. The folder is made if it is missing.",
         placeholder="Path to directory for the pictures to train on",
         required=True,
+        is_path=True,
         a1111="process_dst",
     )
     width: int = _WIDTH
@@ -313,20 +316,22 @@ class PreprocessSettings(Settings):
 
     checkpoint: str = checkpoint_option()
 
-    def problems(self) -> list[str]:
+    def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and bounds that exclude each other."""
-        return super().problems() + self.bound_problems()
+        return super().problems(own_px) + self.bound_problems()
 
-    def bound_problems(self) -> list[str]:
+    def bound_problems(self) -> list[Problem]:
         """One sentence for each lower bound above its upper one; a bound that is not known yet (0) is left out."""
         pairs = [("dimension_lower", "dimension_upper"), ("area_lower", "area_upper")] if self.auto_sized_crop else []
         pairs += [("blip_min_length", "blip_max_length")] if self.blip_caption else []
-        found, options = [], self.options()
+        found: list[Problem] = []
+        options = self.options()
         for low, high in pairs:
             least, most = getattr(self, low), getattr(self, high)
             if least > most and most:
-                found.append(
+                sentence = (
                     f"{options[low].label} is {least}, more than {options[high].label}, {most}. Lower the first or"
                     " raise the second."
                 )
+                found.append(Problem(sentence, low))
         return found

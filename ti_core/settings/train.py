@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ti_core.errors import SettingsError
+from ti_core.errors import Problem, SettingsError, about
 from ti_core.settings.option import Group, Settings, option
 from ti_core.settings.prompts import split_at_names
 from ti_core.settings.schedule import parse_schedule
@@ -118,6 +118,7 @@ class TrainSettings(Settings):
         "Type the folder with the finished pictures and their .txt captions.",
         placeholder="Path to directory with input images",
         required=True,
+        is_path=True,
         a1111="data_root",
         changes_plan=True,
     )
@@ -128,6 +129,7 @@ class TrainSettings(Settings):
         "Keep textual_inversion. Previews and copies are saved in a dated folder there.",
         placeholder="Path to directory where to write outputs",
         required=True,
+        is_path=True,
         a1111="log_directory",
     )
     template_file: str = option(
@@ -455,33 +457,37 @@ class TrainSettings(Settings):
     precision: str = precision_option(changes_plan=True, evaluation_field=3)
     clip_skip: int = clip_skip_option()
 
-    def problems(self) -> list[str]:
+    def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and schedules, expressions and prompts that cannot be used."""
-        found = super().problems()
+        found = super().problems(own_px)
         schedules = [("learning_rate", self.learning_rate)] if self.learning_rate.strip() else []
         if self.clip_grad_mode != "disabled":
             schedules.append(("clip_grad_value", self.clip_grad_value))
         for name, text in schedules:
             try:
-                parse_schedule(text, self.options()[name].label)
+                with about(name):
+                    parse_schedule(text, self.options()[name].label)
             except SettingsError as error:
                 found.extend(error.problems)
         try:
             re.compile(self.filename_word_regex)
         except re.error as error:
-            found.append(
+            sentence = (
                 f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it"
                 " empty."
             )
+            found.append(Problem(sentence, "filename_word_regex"))
         found.extend(self._preview_problems())
-        for label, size in (("Preview width", self.preview_width), ("Preview height", self.preview_height)):
-            if 0 < size < MIN_SIZE_PX:
-                found.append(f"{label} is {size}. Choose 0, for the size of the training, or {MIN_SIZE_PX} and more.")
+        least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
+        for side in ("preview_width", "preview_height"):
+            if 0 < (size := getattr(self, side)) < least:
+                sentence = f"Choose 0, for the size of the training, or {least} and more."
+                found.append(Problem(f"{self.options()[side].label} is {size}. {sentence}", side))
         return found
 
-    def _preview_problems(self) -> list[str]:
+    def _preview_problems(self) -> list[Problem]:
         """Those of the typed prompts of previews."""
-        name, lines, found = self.embedding.strip(), self.preview_lines, []
+        name, lines, found = self.embedding.strip(), self.preview_lines, list[str]()
         if len(lines) > MOST_PREVIEW_PROMPTS:
             found.append(f"Preview prompts has {len(lines)} lines. Keep {MOST_PREVIEW_PROMPTS} or fewer.")
         for line in lines[:MOST_PREVIEW_PROMPTS] if name else ():
@@ -490,7 +496,7 @@ class TrainSettings(Settings):
                     f"The preview prompt '{line[:100]}' does not contain the embedding, so previews could not show it."
                     " Write [name] into it, or leave Preview prompts empty."
                 )
-        return found
+        return [Problem(sentence, "preview_prompt") for sentence in found]
 
     @property
     def preview_lines(self) -> list[str]:
@@ -508,5 +514,6 @@ class ResumeSettings(Settings):
         "textbox",
         "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.",
         required=True,
+        is_path=True,
         positional=True,
     )

@@ -4,6 +4,7 @@ Page and command line share them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ti_core.data.picture_checks import photo_sentences, picture_sentences, show
 from ti_core.data.preprocess import with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
-from ti_core.errors import UserError
+from ti_core.embeddings.names import free_name
+from ti_core.errors import UserError, about
 from ti_core.models.device import DeviceState
 from ti_core.models.memory import facts_by_size, plan_fit
 from ti_core.runs.plan import plan_run
@@ -71,15 +73,21 @@ def preprocess_values(photos: str, name: str) -> dict[str, Any]:
     }
 
 
-def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the Create embedding and the Preprocess images form for one of the sample people."""
-    return {"name": person}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", person)
+def sample_recipe(
+    person: str, workspace: Workspace, taken: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the Create embedding and the Preprocess images form for one of the sample people. Once there is an
+    embedding or a dataset of that name, or one of `taken`, it gets a number, so that nothing is written over.
+    """
+    name = free_name(person, workspace, taken)
+    return {"name": name, "overwrite": False}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", name)
 
 
 def check_preset(preset: str) -> None:
     """Raises UserError, naming the presets, if there is none of that name."""
     if preset not in PRESETS:
-        raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
+        hint = f"Choose one of: {', '.join(PRESETS)}."
+        raise UserError(f"There is no preset called '{preset}'.", hint, field="preset")
 
 
 def preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
@@ -93,9 +101,12 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     values |= {"embedding": embedding, "dataset_directory": dataset_directory}
     if preset == A1111:
         return values
-    images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
-    if not images:
-        raise UserError(f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first.")
+    with about("dataset_directory"):
+        images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
+        if not images:
+            raise UserError(
+                f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first."
+            )
     photos = count_originals(images)
     values["template_file"] = ensure_recipe_template(workspace)
     if preset == GUIDE:

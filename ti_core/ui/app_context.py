@@ -8,11 +8,13 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ti_core.embeddings.formats import WRITABLE
-from ti_core.errors import UserError
+from ti_core.errors import SettingsError, UserError
 from ti_core.jobs.job import Work
+from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
@@ -48,6 +50,20 @@ class AppContext:
     def order(self, kind: str, settings: Settings) -> str:
         """Queue a job of this kind for the person who asks. Returns its id. Raises UserError."""
         return self.jobs.order(kind, settings, current_user().name).id
+
+    def order_form(self, kind: str, values: dict[str, Any]) -> str:
+        """`order`, for the values of a form: what is no number, say, is told together with all else that is wrong."""
+        what = KINDS[kind]
+        kept = what.settings.from_kept(values)
+        if not kept.wrong:
+            return self.order(kind, what.settings.from_dict(values))
+        problems, told = list(kept.wrong), {problem.field for problem in kept.wrong}
+        coming = [job.result for job in (*self.jobs.running(), *self.jobs.waiting())]
+        try:
+            what.check(kept.settings, self.workspace, coming)
+        except UserError as error:
+            problems += [problem for problem in error.problems if problem.field not in told]
+        raise SettingsError(problems)
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.

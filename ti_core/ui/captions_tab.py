@@ -23,7 +23,7 @@ from ti_core.data.caption_edits import (
     state_of_picture,
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
 from ti_core.ui.server.roles import check_may_train, read_only
@@ -179,10 +179,12 @@ class CaptionsTab(CaptionsLayout):
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
         find = self.context.workspace.writable_folder if to_write else self.context.workspace.folder
-        return find(folder, "Dataset folder")
+        with about("folder"):
+            return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:
-        return read_captions(self._folder(folder))
+        with about("folder"):
+            return read_captions(self._folder(folder))
 
     def _counted(self, captions: list[Captioned]) -> Any:
         return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)

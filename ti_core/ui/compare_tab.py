@@ -122,7 +122,7 @@ class CompareTab:
     def start(self, *given: Any) -> Updates:
         """Order the grid."""
         return submitted(
-            lambda: self.context.order("compare", CompareSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("compare", self.form.values(given)),
             self.my_job,
             self.message,
         )

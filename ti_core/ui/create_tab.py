@@ -7,10 +7,11 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.initialization import NO_HINT, initialization_hint
+from ti_core.embeddings.names import describe_new_name
 from ti_core.settings import CreateSettings
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_order
+from ti_core.ui.widgets import Form, Updates, message_box, name_hint, submitted, wire_hint, wire_order
 
 
 class CreateTab:
@@ -26,11 +27,18 @@ class CreateTab:
                 self.form.add(name)
             if name == "initialization_text":
                 self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
+            if name == "name":
+                hint = name_hint(self.form.widgets[name])
+        wire_hint(hint, self.says_name, [self.form.widgets[name] for name in ("name", "overwrite")])
         self.form.share({"checkpoint": checkpoint})
         with gr.Row(elem_classes="actions"):
             self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         self.message = message_box("create_message")
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+
+    def says_name(self, name: str, overwrite: bool) -> str:
+        """Which name will be used, or why it cannot be."""
+        return describe_new_name(name, self.context.workspace, overwrite)
 
     @read_only
     def suggested(self, *folders: str | None) -> str:
@@ -40,7 +48,7 @@ class CreateTab:
     def start(self, *given: Any) -> Updates:
         """Order the new embedding."""
         return submitted(
-            lambda: self.context.order("create", CreateSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("create", self.form.values(given)),
             self.my_job,
             self.message,
         )

@@ -15,16 +15,28 @@ from ti_core.embeddings import actions
 from ti_core.embeddings.folder import find_stored
 from ti_core.embeddings.formats import FORMATS, PICKLE_BEARING, SUFFIXES, WRITABLE
 from ti_core.embeddings.merge import MERGE_MODES
-from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.names import describe_new_name, new_embedding_name
 from ti_core.embeddings.table import table_rows
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
+from ti_core.ui.widgets import (
+    QUEUED,
+    Updates,
+    accepted,
+    disk_dropdown,
+    message_box,
+    name_hint,
+    refused,
+    submitted,
+    wire_hint,
+    wire_order,
+)
+from ti_core.workspace import clean_name
 
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
@@ -105,6 +117,7 @@ class EmbeddingsTab:
                 elem_id="embeddings_format",
                 info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
             )
+            wire_hint(name_hint(self.format), self._says_copy, [self.chosen, self.format])
             self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
 
     def _build_upload(self) -> None:
@@ -125,6 +138,7 @@ class EmbeddingsTab:
                 info="The new word for prompts. A name that exists is refused.",
                 elem_id="embeddings_new_name",
             )
+            wire_hint(name_hint(self.new_name), self._says_new, [self.new_name])
             self._order(gr.Button("Rename", elem_id="embeddings_rename"), self.rename, [self.chosen, self.new_name])
 
     def _build_repair(self) -> None:
@@ -137,6 +151,7 @@ class EmbeddingsTab:
                     " -repaired to the name."
                 ),
             )
+            wire_hint(name_hint(self.repaired), self._says_new, [self.repaired])
             button = gr.Button("Repair", elem_id="embeddings_repair")
             self._order(button, self.repair, [self.chosen, self.repaired, self.checkpoint])
 
@@ -171,8 +186,15 @@ class EmbeddingsTab:
                     info="The new word for prompts.",
                     elem_id="embeddings_merged_name",
                 )
+            wire_hint(name_hint(self.merged_name), self._says_new, [self.merged_name])
             button = gr.Button("Merge", elem_id="embeddings_merge")
             self._order(button, self.merge, [self.merged, self.mode, self.weights, self.merged_name])
+
+    def _says_new(self, typed: str) -> str:
+        return describe_new_name(typed, self.context.workspace)
+
+    def _says_copy(self, chosen: str | None, suffix: str) -> str:
+        return f"It will be saved as {actions.converted_file(chosen, suffix)}." if chosen else ""
 
     # ---- looking
 
@@ -250,25 +272,40 @@ class EmbeddingsTab:
             chosen,
             lambda: actions.rename(chosen or "", new_name, self.context.workspace),
             new_name,
+            self.new_name,
         )
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
         """Order a copy of the chosen embedding that is as strong as the checkpoint's own words."""
-        name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
+        name = new_name.strip() or (clean_name(f"{Path(chosen).stem}-repaired") if chosen else "")
 
         def work() -> Path:
             return repair_norm(chosen or "", name, checkpoint, self.context.workspace)
 
-        return self._start(f"Repair the norm of {chosen}", chosen, work, name)
+        return self._start(f"Repair the norm of {chosen}", chosen, work, name, self.repaired)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
         """Order one embedding out of several. `weights` are numbers with commas between them."""
         files = chosen or []
-        work = lambda: actions.merge_stored(files, mode, weights, new_name, self.context.workspace)  # noqa: E731
-        return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
 
-    def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
-        """Refuse at once what needs no opened file; the job says the rest."""
+        def work() -> Path:
+            return actions.merge_stored(files, mode, weights, new_name, self.context.workspace)
+
+        try:
+            actions.weights_of(files, mode, weights)
+        except UserError as error:
+            return refused(error, self.message)
+        return self._start(f"Merge {len(files)} embeddings", files[0], work, new_name, self.merged_name)
+
+    def _start(
+        self,
+        title: str,
+        chosen: str | None,
+        work: Callable[[], Path],
+        new_name: str | None = None,
+        name_box: Any = None,
+    ) -> Updates:
+        """Refuse at once what needs no opened file; the job says the rest. `name_box` is where a new name is typed."""
 
         def job(emit: Emit, stop: threading.Event) -> None:
             emit(Progress(title, 0, 1))
@@ -280,8 +317,11 @@ class EmbeddingsTab:
 
         def order() -> str:
             if not chosen:
-                raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = new_embedding_name(new_name, self.context.workspace) if new_name is not None else ""
+                raise UserError("No embedding is chosen.", "Choose one in the list.", field="chosen")
+            made = ""
+            if new_name is not None:
+                with about(name_box.elem_id):
+                    made = new_embedding_name(new_name, self.context.workspace, name_box.label)
             return self.context.submit("embeddings", title, job, result=made)
 
         return submitted(order, self.my_job, self.message)

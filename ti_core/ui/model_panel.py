@@ -16,7 +16,7 @@ from ti_core.checkpoints.hashes import known_hash
 from ti_core.checkpoints.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import cartoon_sentences
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit
 from ti_core.jobs.job import Job
 from ti_core.models.families import FAMILIES
@@ -162,9 +162,12 @@ class ModelPanel:
             download_checkpoint(name, self.context.workspace, emit, stop)
 
         def order() -> str:
-            if not name.strip():
-                raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
-            check_download(name, self.context.workspace)
+            with about("hub_name"):
+                if not name.strip():
+                    raise UserError(
+                        "Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name."
+                    )
+                check_download(name, self.context.workspace)
             return self.context.submit("download", f"Download {name.strip()}", work)
 
         return submitted(order, self.my_job, self.message)

@@ -43,7 +43,10 @@ HOLD_CAPTION = """(arrived, ...rest) => {
 RELEASE_CAPTION = (
     "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
 )
-DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
+FIELD_SCRIPTS = [
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("field_errors.js", "numbers.js", "dropdowns.js")
+]
 OPEN_KEPT_TAB = f"""(tab) => {{
   const selected = {json.dumps(TAB_IDS)}.includes(tab) ? tab : {json.dumps(TAB_IDS[0])};
   return {{ __type__: "update", selected }};
@@ -248,7 +251,8 @@ class Page:
         for name, tab in self.tab_of.items():
             keep = f"(kept) => [window.pageIsBack ? {json.dumps(name)} : kept]"
             tab.select(None, self.kept_tab, self.kept_tab, js=keep, show_progress="hidden")
-        blocks.load(None, None, None, js=DROPDOWN_KEYS, show_progress="hidden")
+        for script in FIELD_SCRIPTS:
+            blocks.load(None, None, None, js=script, show_progress="hidden")
         restored = blocks.load(None, self.kept_tab, self.tabs, js=OPEN_KEPT_TAB, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
 
@@ -322,7 +326,9 @@ class Page:
             return refused(
                 UserError("There are no sample photos.", "Choose a person from the list."), self.train.message
             )
-        create, preprocess = sample_recipe(person)
+        jobs = self.context.jobs
+        ordered = [job.result for job in (*jobs.running(), *jobs.waiting()) if job.kind == "create"]
+        create, preprocess = sample_recipe(person, self.context.workspace, ordered)
         filled = {
             **self.create.form.updates(create),
             **self.preprocess.form.updates(preprocess),

@@ -10,7 +10,7 @@ import gradio as gr
 
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.jobs.job import Job
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import describe_preprocess
@@ -113,7 +113,8 @@ class PreprocessTab:
         if not files:
             return {self.message: gr.update()}
         try:
-            folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
+            with about("drop"):
+                folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         text = "\n".join(left_out)
@@ -122,7 +123,7 @@ class PreprocessTab:
     def start(self, *given: Any) -> Updates:
         """Order the dataset."""
         return submitted(
-            lambda: self.context.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("preprocess", self.form.values(given)),
             self.my_job,
             self.message,
         )

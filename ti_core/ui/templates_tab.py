@@ -12,7 +12,7 @@ import gradio as gr
 from ti_core.data.caption_edits import dataset_folders
 from ti_core.data.template_edits import captions_of, is_shipped, preview_prompts, read_template, save_template
 from ti_core.embeddings.folder import find_embeddings
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
 from ti_core.ui.app_context import AppContext
@@ -129,8 +129,9 @@ class TemplatesTab:
     def open(self, name: str | None, text: str, opened: Sequence[str]) -> Updates:
         """Show another template. Sentences that were not saved are told in the message box, to be copied."""
         try:
-            read = read_template(name or "", self.context.workspace)
-            path = find_template(name or "", self.context.workspace)
+            with about("template"):
+                read = read_template(name or "", self.context.workspace)
+                path = find_template(name or "", self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         told = (

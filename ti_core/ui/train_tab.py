@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.embeddings.folder import find_embeddings
-from ti_core.errors import UserError
+from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
@@ -154,13 +154,22 @@ class TrainTab:
             updates[self.form.widgets[name]] = gr.update(choices=choices, **value)
         return updates
 
-    def settings_of(self, given: Sequence[Any]) -> TrainSettings:
-        """From the values of this form, followed by those of the txt2img form, which previews may take theirs from."""
+    def values_of(self, given: Sequence[Any]) -> dict[str, Any]:
+        """From the values of this form, followed by those of the txt2img form, which previews may take theirs from.
+        Raises UserError for what is wrong in that form.
+        """
         values = self.form.values(given[: len(self.form.names)])
         if values["preview_from_txt2img"]:
-            values.update(preview_values(self.txt2img.values(given[len(self.form.names) :])))
-        return TrainSettings.from_dict(values)
+            try:
+                values.update(preview_values(self.txt2img.values(given[len(self.form.names) :])))
+            except UserError as error:
+                raise SettingsError([Problem(p, f"{self.txt2img.prefix}_{p.field}") for p in error.problems]) from None
+        return values
 
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
-        return submitted(lambda: self.context.order("train", self.settings_of(given)), self.my_job, self.message)
+        return submitted(
+            lambda: self.context.order_form("train", self.values_of(given)),
+            self.my_job,
+            self.message,
+        )

@@ -35,7 +35,7 @@ class Txt2ImgTab:
     def start(self, *given: Any) -> Updates:
         """Order the pictures."""
         return submitted(
-            lambda: self.context.order("txt2img", Txt2ImgSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("txt2img", self.form.values(given)),
             self.my_job,
             self.message,
         )
