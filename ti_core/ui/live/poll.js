@@ -1,6 +1,7 @@
 // Asks the server again and again for what is new since this page's cursor, and has it drawn.
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
-/* global drawPreviews, markBest, drawFiles, fetchNewSteps, drawQueue, listenToPreviews, listenToSteps, listenToQueue */
+/* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
+/* global listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd, listenToSteps, listenToQueue */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -13,15 +14,21 @@ function isHeld() {
 
 function draw(d) {
   drawQueue(d);
-  if (d.job !== state.cursor.job) startJob(d.job);
+  if (d.job !== state.cursor.job) startJob(d.job, d.run || "");
+  state.state = d.state;
   state.trains = Boolean(d.trains);
   state.numbers = d.numbers || "step";
   state.over = isOver(d.state);
+  state.mayTrain = !d.you || d.you.may_train;
+  state.inUse = d.in_use || 0;
+  if (state.photo.address !== (d.photo || "")) state.photo = { address: d.photo || "", missing: false };
   drawHead(d);
+  drawTitle(d);
   state.steps.now = d.steps || "";
   part(".every-step").hidden = !state.steps.now;
   fetchNewSteps();
   if (d.job) drawNews(d);
+  drawChoice();
 }
 
 // What came after the cursor; an answer to an older cursor is left out, because the next one brings the rest.
@@ -39,8 +46,7 @@ function drawNews(d) {
     cursor.curve = d.curve_next;
     drawChart();
   }
-  if (d.previews_from === cursor.previews) drawPreviews(d.previews);
-  markBest();
+  if (d.previews_from === cursor.previews) takePictures(d.previews);
   if (d.notices_from === cursor.notices) drawNotices(d.notices);
   drawFiles(d);
 }
@@ -85,6 +91,7 @@ async function tick() {
     if (!isHeld()) {
       draw(d); // else the cursor stays where it is, so the next answer brings it again
       tellEnd(d);
+      tellTrainingEnd(d);
     }
     pause = pauseAfter(d);
   } catch {
@@ -100,7 +107,7 @@ function showNewJob() {
   tick();
   // a quick job may have been over before this page knew that it is its own
   if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
-  // on a phone the run is far above the button
+  // on a phone the pictures are far below the button
   if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
@@ -114,7 +121,11 @@ function listen() {
   });
   window.addEventListener("job-stopping", tick);
   window.addEventListener("job-submitted", showNewJob);
-  listenToPreviews();
+  listenToHero();
+  listenToStrip();
+  listenToLarge();
+  listenToActions();
+  listenToEnd();
   listenToSteps();
   listenToQueue();
 }
