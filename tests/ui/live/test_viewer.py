@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import load
 
 from tests.runs.test_in_use import rows
-from tests.ui.journey import drawn_width, free_port, open_chromium, open_page, strip
+from tests.ui.journey import ANSWER_MS, ANSWER_S, drawn_width, free_port, open_chromium, strip, wait_until_restored
 from tests.ui.live.painted_run import PaintedRun, evaluated
 from ti_core.jobs.queue import JobQueue
 from ti_core.ui.server.server import ServerOptions, start_page
@@ -27,30 +29,62 @@ def browser() -> Iterator[Browser]:
         yield chromium
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture(scope="module")
+def served(workspace: Workspace) -> Iterator[tuple[str, JobQueue]]:
+    """A page with two logins; at its address, and the queue that it shows."""
+    jobs = JobQueue(workspace)
+    options = ServerOptions(free_port(), user="anna", password="right", look_user="eve", look_password="looks")
+    blocks = start_page(workspace, options, jobs)
+    yield f"http://127.0.0.1:{blocks.server_port}", jobs
+    blocks.close()
+    jobs.close()
+
+
 @pytest.fixture
-def jobs(tmp_path: Path) -> JobQueue:
-    return JobQueue(Workspace(tmp_path))
+def jobs(served: tuple[str, JobQueue], workspace: Workspace) -> Iterator[JobQueue]:
+    """Nothing runs before a test, or is in use."""
+    yield served[1]
+    for job in served[1].table.running():
+        served[1].cancel(job.id)
+        served[1].wait_for(job, 60)
+    for file in workspace.embeddings.glob("anna*"):
+        file.unlink()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, workspace: Workspace) -> Path:
+    """A place for one test's run."""
+    return workspace.root / tmp_path.name
 
 
 Opened = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(tmp_path: Path, jobs: JobQueue, browser: Browser) -> Iterator[Opened]:
-    blocks = start_page(Workspace(tmp_path), ServerOptions(free_port()), jobs)
+def opened(served: tuple[str, JobQueue], browser: Browser) -> Iterator[Opened]:
+    url, _ = served
     pages: list[Page] = []
 
-    def open_one(address: str = "", **context: Any) -> Page:
-        pages.append(open_page(browser, f"http://127.0.0.1:{blocks.server_port}{address}", **context))
-        return pages[-1]
+    def open_one(address: str = "", user: str = "anna", password: str = "right", **context: Any) -> Page:
+        with httpx.Client() as client:
+            client.post(f"{url}/login", data={"username": user, "password": password}, timeout=ANSWER_S)
+            cookies = [{"name": name, "value": value, "url": url} for name, value in client.cookies.items()]
+        page = browser.new_context(**context).new_page()
+        page.context.add_cookies(cookies)  # type: ignore[arg-type]
+        pages.append(page)
+        page.set_default_timeout(ANSWER_MS)
+        page.goto(f"{url}{address}")
+        wait_until_restored(page)
+        return page
 
     yield open_one
     for page in pages:
         page.context.close()
-    for job in jobs.table.running():
-        jobs.cancel(job.id)
-    blocks.close()
-    jobs.close()
 
 
 def chosen(page: Page, step: int, prompt: int = 1) -> None:
@@ -75,11 +109,11 @@ def places(page: Page) -> dict[str, tuple[float, ...]]:
     ("size", "theme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (WIDE, "light"), (WIDE, "dark")], ids=str
 )
 def test_the_picture_is_large_and_nothing_moves_when_a_step_arrives(
-    opened: Opened, jobs: JobQueue, tmp_path: Path, size: dict[str, int], theme: str
+    opened: Opened, jobs: JobQueue, folder: Path, size: dict[str, int], theme: str
 ) -> None:
     """It began at y = 879 of 900, below two charts that grew."""
     page = opened(f"/?__theme={theme}", viewport=size)
-    run = PaintedRun(jobs, tmp_path, prompts=2)
+    run = PaintedRun(jobs, folder, prompts=2)
     expect(page.locator("#hero .nothing")).to_have_text("The first picture is on its way.")
     photo = page.locator("#live .beside img")
     expect(photo).to_have_attribute("alt", "A training photo")
@@ -103,10 +137,10 @@ def test_the_picture_is_large_and_nothing_moves_when_a_step_arrives(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_the_picture_is_as_wide_as_the_screen_and_the_line_stays(
-    opened: Opened, jobs: JobQueue, tmp_path: Path, theme: str
+    opened: Opened, jobs: JobQueue, folder: Path, theme: str
 ) -> None:
     page = opened(f"/?__theme={theme}", **PHONE)
-    run = PaintedRun(jobs, tmp_path, prompts=2)
+    run = PaintedRun(jobs, folder, prompts=2)
     run.step(10)
     chosen(page, 10)
     expect(page.locator("#live .count")).to_contain_text("10 / 1000")
@@ -128,10 +162,10 @@ def test_on_a_phone_the_picture_is_as_wide_as_the_screen_and_the_line_stays(
 
 
 def test_steps_and_prompts_are_chosen_by_press_by_key_and_by_slider(
-    opened: Opened, jobs: JobQueue, tmp_path: Path
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, tmp_path, prompts=3)
+    run = PaintedRun(jobs, folder, prompts=3)
     for step in (0, 10, 20, 30):
         run.step(step, evaluated(step, 20), copy=step > 0)
     chosen(page, 30)  # the newest is followed
@@ -171,10 +205,10 @@ def test_steps_and_prompts_are_chosen_by_press_by_key_and_by_slider(
 
 
 def test_a_step_is_compared_with_a_photo_the_start_and_another_step(
-    opened: Opened, jobs: JobQueue, tmp_path: Path
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, tmp_path)
+    run = PaintedRun(jobs, folder)
     for step in (0, 10, 20):
         run.step(step, copy=step > 0)
     chosen(page, 20)
@@ -194,10 +228,10 @@ def test_a_step_is_compared_with_a_photo_the_start_and_another_step(
 
 
 def test_the_picture_is_opened_full_size_and_escape_gives_the_focus_back(
-    opened: Opened, jobs: JobQueue, tmp_path: Path
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, tmp_path)
+    run = PaintedRun(jobs, folder)
     for step in (10, 20):
         run.step(step)
     chosen(page, 20)
@@ -216,9 +250,11 @@ def test_the_picture_is_opened_full_size_and_escape_gives_the_focus_back(
 # ---- what is done with a step
 
 
-def test_a_chosen_step_is_used_downloaded_and_tried(opened: Opened, jobs: JobQueue, tmp_path: Path) -> None:
+def test_a_chosen_step_is_used_downloaded_and_tried(
+    opened: Opened, jobs: JobQueue, folder: Path, workspace: Workspace
+) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, tmp_path)
+    run = PaintedRun(jobs, folder)
     for step in (10, 20, 25, 30):
         run.step(step, copy=step != 25)
     chosen(page, 30)
@@ -254,14 +290,12 @@ def test_a_chosen_step_is_used_downloaded_and_tried(opened: Opened, jobs: JobQue
     expect(page.get_by_role("tab", name="txt2img")).to_have_attribute("aria-selected", "true")
     prompt = page.locator("#txt2img_prompt textarea")
     expect(prompt).to_have_value(jobs.get(run.job.id).previews[0][2].replace("anna", "anna-30"))  # type: ignore[union-attr]
-    assert (tmp_path / "embeddings" / "anna-30.pt").read_bytes() == run.run.copy(30).read_bytes()
+    assert (workspace.embeddings / "anna-30.pt").read_bytes() == run.run.copy(30).read_bytes()
 
 
-def test_forty_of_forty_presses_act_while_steps_arrive(opened: Opened, jobs: JobQueue, tmp_path: Path) -> None:
+def test_forty_of_forty_presses_act_while_steps_arrive(opened: Opened, jobs: JobQueue, folder: Path) -> None:
     page = opened(viewport=DESKTOP)
-    asked: list[Any] = []
-    jobs.ask = lambda job, what: asked.append(what) or "Yes."  # type: ignore[attr-defined]
-    run = PaintedRun(jobs, tmp_path)
+    run = PaintedRun(jobs, folder)
     for step in range(10, 60, 10):
         run.step(step)
     chosen(page, 50)
@@ -280,34 +314,36 @@ def test_forty_of_forty_presses_act_while_steps_arrive(opened: Opened, jobs: Job
     assert drawn_width(page) == 64
 
 
+def test_a_picture_and_a_copy_are_asked_for_while_it_runs(opened: Opened, jobs: JobQueue, folder: Path) -> None:
+    page = opened(viewport=DESKTOP)
+    run = PaintedRun(jobs, folder)
+    for name in ("Picture now", "Save now"):
+        button = page.locator("#live").get_by_role("button", name=name)
+        button.click()
+        expect(page.locator("#live .answer")).to_have_text(re.compile(r"^[A-Z].*\.$"))  # what the server says
+        expect(page.locator("#live .answer")).not_to_contain_text("does not answer")
+    run.end()
+    expect(button).to_be_hidden()
+
+
 def test_a_person_who_may_only_look_gets_pictures_and_downloads_alone(
-    tmp_path: Path, jobs: JobQueue, browser: Browser
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
-    options = ServerOptions(free_port(), user="anna", password="right", look_user="eve", look_password="looks")
-    blocks = start_page(Workspace(tmp_path), options, jobs)
-    url = f"http://127.0.0.1:{blocks.server_port}"
-    context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
-    assert context.request.post(f"{url}/login", form={"username": "eve", "password": "looks"}).ok
-    page = context.new_page()
-    page.goto(url)
-    run = PaintedRun(jobs, tmp_path)
+    page = opened(user="eve", password="looks", viewport=DESKTOP)
+    run = PaintedRun(jobs, folder)
     run.step(10)
     chosen(page, 10)
     expect(page.locator("#download-step")).to_have_text("Download anna-10.pt")
     expect(page.locator("#live .you")).to_have_text("You are signed in as eve and may look, not change.")
     for name in ("Use this step", "Try in txt2img", "Picture now", "Save now", "Interrupt: Training anna"):
         expect(page.locator("#live").get_by_role("button", name=name, exact=True)).to_have_count(0)
-    run.end()
-    context.close()
-    blocks.close()
-    jobs.close()
 
 
 # ---- the end
 
 
 def test_the_title_tells_how_far_it_is_and_the_end_is_told_to_who_asked(
-    opened: Opened, jobs: JobQueue, tmp_path: Path, browser: Browser
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
     assert page.title() == "Textual Inversion"
@@ -323,7 +359,7 @@ def test_the_title_tells_how_far_it_is_and_the_end_is_told_to_who_asked(
           };
         }"""
     )
-    run = PaintedRun(jobs, tmp_path, total=100)
+    run = PaintedRun(jobs, folder, total=100)
     run.step(47)
     page.wait_for_function("() => document.title === '47 % Training anna · Textual Inversion'")
     assert page.evaluate("window.told") == []
@@ -342,10 +378,10 @@ def test_the_title_tells_how_far_it_is_and_the_end_is_told_to_who_asked(
 
 @pytest.mark.slow
 def test_with_five_hundred_previews_few_pictures_are_in_the_page_and_it_stays_quick(
-    opened: Opened, jobs: JobQueue, tmp_path: Path
+    opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=WIDE)
-    run = PaintedRun(jobs, tmp_path, prompts=4, total=5000)
+    run = PaintedRun(jobs, folder, prompts=4, total=5000)
     for step in range(0, 5000, 10):
         run.step(step, copy=False)
     chosen(page, 4990)
