@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ti_core.runs.in_use import step_in_use
 from ti_core.workspace import Workspace
 
-GOOD_FOR_S = 2.0
+GOOD_FOR_S = 5.0
 """So long an answer is good for all pages: the files can change behind the page's back."""
 
 

@@ -11,8 +11,9 @@ function drawActions() {
   // of what is no training, and of another prompt than the first, the page itself knows the picture
   const own = picture && picture.url && (!state.trains || picture.number > 1 || !known.files.picture);
   if (own) drawLink(part('[data-kind="picture"]'), [fileName(picture.url), picture.url]);
+  for (const query of [".two", '[data-kind="safetensors"]', '[data-kind="card"]']) part(query).hidden = !state.trains;
   for (const query of ["#use-step", ".try"]) {
-    part(query).hidden = !state.mayTrain;
+    part(query).hidden = !state.mayTrain || !state.trains;
     part(query).setAttribute("aria-disabled", !known.files.copy);
   }
   part("#use-step").classList.toggle("is-used", hasFiles && picture.step === state.inUse);

@@ -1,6 +1,6 @@
 // The top of the panel: state, progress, sentences, and the notices.
 /* global NAMES, state, part, put, clock */
-/* exported drawHead, drawNotices */
+/* exported drawHead, drawNotices, listenToHead */
 
 const INVITATION =
   "Nothing is running. New here? Press the button with the sample photos, then the orange button of each tab.";
@@ -11,6 +11,7 @@ function drawHead(d) {
   put(".state", NAMES[d.stopping && d.state === "running" ? "stopping" : d.state] || d.state);
   put(".title", d.title || "");
   part(".title").title = d.title || "";
+  part(".title").hidden = !d.title;
   drawProgress(d);
   put(".text", d.job ? d.text || "" : INVITATION);
   put(".quiet", silence(d));
@@ -30,12 +31,9 @@ function drawProgress(d) {
   const what = d.trains && d.curve_next ? "step " : "";
   part(".fill").style.width = Math.min(100, percent) + "%";
   part(".bar").setAttribute("aria-valuenow", Math.round(percent));
-  const parts = [
-    d.total > 1 ? `${what}${d.done} / ${d.total}` : "",
-    d.total > 1 ? `${Math.floor(percent)} %` : "",
-    d.eta_s != null ? `${clock(d.eta_s)} left` : "",
-  ];
+  const parts = [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.total > 1 ? `${Math.floor(percent)} %` : ""];
   put(".count", parts.filter(Boolean).join(" · "));
+  put(".left-s", d.eta_s != null ? `${clock(d.eta_s)} left` : "");
   put(".pace", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "");
 }
 
@@ -56,4 +54,12 @@ function drawNotices(texts) {
     part(".notices").append(item);
   }
   state.cursor.notices += texts.length;
+}
+
+// On a phone the line is always in view, and leads to the pictures, which stand below the forms.
+function listenToHead() {
+  part(".title").onclick = (event) => {
+    event.preventDefault();
+    part(".viewer").scrollIntoView({ behavior: "smooth", block: "start" });
+  };
 }

@@ -31,8 +31,8 @@ function showPicture(image, { step, number, url, prompt }) {
 }
 
 function nothingYet() {
-  if (!state.cursor.job) return "The pictures of a training appear here.";
-  return state.trains && !state.over ? "The first picture is on its way." : "No pictures.";
+  if (!state.trains) return "The pictures of a training appear here.";
+  return state.over ? "No pictures." : "The first picture is on its way.";
 }
 
 function marksOf({ step, number }) {
@@ -121,6 +121,7 @@ function listenToHero() {
   });
   part(".beside img").addEventListener("error", ({ target }) => {
     if (target.getAttribute("src") !== state.photo.address) return;
+    target.removeAttribute("src");
     state.photo.missing = true;
     drawBeside();
   });

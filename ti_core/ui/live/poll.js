@@ -1,7 +1,8 @@
 // Asks the server again and again for what is new since this page's cursor, and has it drawn.
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
 /* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
-/* global listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd, listenToSteps, listenToQueue */
+/* global listenToHead, listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd */
+/* global listenToSteps, listenToQueue */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -15,6 +16,7 @@ function isHeld() {
 function draw(d) {
   drawQueue(d);
   if (d.job !== state.cursor.job) startJob(d.job, d.run || "");
+  if (state.state !== d.state) state.photo.missing = false; // the job before this one may have made the dataset
   state.state = d.state;
   state.trains = Boolean(d.trains);
   state.numbers = d.numbers || "step";
@@ -107,8 +109,6 @@ function showNewJob() {
   tick();
   // a quick job may have been over before this page knew that it is its own
   if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
-  // on a phone the pictures are far below the button
-  if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
 function listen() {
@@ -121,6 +121,7 @@ function listen() {
   });
   window.addEventListener("job-stopping", tick);
   window.addEventListener("job-submitted", showNewJob);
+  listenToHead();
   listenToHero();
   listenToStrip();
   listenToLarge();
