@@ -13,7 +13,16 @@ from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import load
 
 from tests.runs.test_in_use import rows
-from tests.ui.journey import ANSWER_MS, ANSWER_S, drawn_width, free_port, open_chromium, strip, wait_until_restored
+from tests.ui.journey import (
+    ANSWER_MS,
+    ANSWER_S,
+    drawn_width,
+    free_port,
+    open_chromium,
+    state,
+    strip,
+    wait_until_restored,
+)
 from tests.ui.live.painted_run import PaintedRun, evaluated
 from ti_core.jobs.queue import JobQueue
 from ti_core.ui.server.server import ServerOptions, start_page
@@ -87,6 +96,13 @@ def opened(served: tuple[str, JobQueue], browser: Browser) -> Iterator[Opened]:
         page.context.close()
 
 
+def begun(page: Page, jobs: JobQueue, folder: Path, **wishes: int) -> PaintedRun:
+    """A run that the page shows: until then it shows that of the test before."""
+    run = PaintedRun(jobs, folder, **wishes)
+    expect(state(page)).to_have_text("running")
+    return run
+
+
 def chosen(page: Page, step: int, prompt: int = 1) -> None:
     """Wait until this picture is the large one, and the only one marked in the filmstrip."""
     expect(page.locator("#live .which")).to_have_text(f"step {step}")
@@ -113,7 +129,7 @@ def test_the_picture_is_large_and_nothing_moves_when_a_step_arrives(
 ) -> None:
     """It began at y = 879 of 900, below two charts that grew."""
     page = opened(f"/?__theme={theme}", viewport=size)
-    run = PaintedRun(jobs, folder, prompts=2)
+    run = begun(page, jobs, folder, prompts=2)
     expect(page.locator("#hero .nothing")).to_have_text("The first picture is on its way.")
     photo = page.locator("#live .beside img")
     expect(photo).to_have_attribute("alt", "A training photo")
@@ -140,7 +156,7 @@ def test_on_a_phone_the_picture_is_as_wide_as_the_screen_and_the_line_stays(
     opened: Opened, jobs: JobQueue, folder: Path, theme: str
 ) -> None:
     page = opened(f"/?__theme={theme}", **PHONE)
-    run = PaintedRun(jobs, folder, prompts=2)
+    run = begun(page, jobs, folder, prompts=2)
     run.step(10)
     chosen(page, 10)
     expect(page.locator("#live .count")).to_contain_text("10 / 1000")
@@ -165,7 +181,7 @@ def test_steps_and_prompts_are_chosen_by_press_by_key_and_by_slider(
     opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder, prompts=3)
+    run = begun(page, jobs, folder, prompts=3)
     for step in (0, 10, 20, 30):
         run.step(step, evaluated(step, 20), copy=step > 0)
     chosen(page, 30)  # the newest is followed
@@ -208,7 +224,7 @@ def test_a_step_is_compared_with_a_photo_the_start_and_another_step(
     opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     for step in (0, 10, 20):
         run.step(step, copy=step > 0)
     chosen(page, 20)
@@ -231,7 +247,7 @@ def test_the_picture_is_opened_full_size_and_escape_gives_the_focus_back(
     opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     for step in (10, 20):
         run.step(step)
     chosen(page, 20)
@@ -254,7 +270,7 @@ def test_a_chosen_step_is_used_downloaded_and_tried(
     opened: Opened, jobs: JobQueue, folder: Path, workspace: Workspace
 ) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     for step in (10, 20, 25, 30):
         run.step(step, copy=step != 25)
     chosen(page, 30)
@@ -295,7 +311,7 @@ def test_a_chosen_step_is_used_downloaded_and_tried(
 
 def test_forty_of_forty_presses_act_while_steps_arrive(opened: Opened, jobs: JobQueue, folder: Path) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     for step in range(10, 60, 10):
         run.step(step)
     chosen(page, 50)
@@ -316,7 +332,7 @@ def test_forty_of_forty_presses_act_while_steps_arrive(opened: Opened, jobs: Job
 
 def test_a_picture_and_a_copy_are_asked_for_while_it_runs(opened: Opened, jobs: JobQueue, folder: Path) -> None:
     page = opened(viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     for name in ("Picture now", "Save now"):
         button = page.locator("#live").get_by_role("button", name=name)
         button.click()
@@ -330,7 +346,7 @@ def test_a_person_who_may_only_look_gets_pictures_and_downloads_alone(
     opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(user="eve", password="looks", viewport=DESKTOP)
-    run = PaintedRun(jobs, folder)
+    run = begun(page, jobs, folder)
     run.step(10)
     chosen(page, 10)
     expect(page.locator("#download-step")).to_have_text("Download anna-10.pt")
@@ -359,7 +375,7 @@ def test_the_title_tells_how_far_it_is_and_the_end_is_told_to_who_asked(
           };
         }"""
     )
-    run = PaintedRun(jobs, folder, total=100)
+    run = begun(page, jobs, folder, total=100)
     run.step(47)
     page.wait_for_function("() => document.title === '47 % Training anna · Textual Inversion'")
     assert page.evaluate("window.told") == []
@@ -381,7 +397,7 @@ def test_with_five_hundred_previews_few_pictures_are_in_the_page_and_it_stays_qu
     opened: Opened, jobs: JobQueue, folder: Path
 ) -> None:
     page = opened(viewport=WIDE)
-    run = PaintedRun(jobs, folder, prompts=4, total=5000)
+    run = begun(page, jobs, folder, prompts=4, total=5000)
     for step in range(0, 5000, 10):
         run.step(step, copy=False)
     chosen(page, 4990)
