@@ -92,18 +92,18 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
     expect(state(page)).to_have_text("finished", timeout=WAIT_MS)
     expect(page.locator("#live .eval-name")).to_contain_text(re.compile(r"evaluation \d.* best step \d+"))
     expect(page.locator("#live .norm-name")).to_contain_text("ordinary words")
-    expect(page.locator("#live .grid .best")).to_have_count(2)  # two prompts
+    expect(page.locator("#filmstrip .best")).to_have_count(1)
     file, step_30 = (
         workspace.embeddings / "anna.pt",
         workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-30.pt",
     )
     last = file.read_bytes()
-    page.locator("#live .grid button[data-step='30']").first.click()
-    page.locator("#live").get_by_role("button", name="Use this step").click()
-    expect(page.locator("#live .used")).to_contain_text("Step 30 is now embeddings/anna.pt")
+    page.locator('#filmstrip [data-step="30"]').click()
+    page.locator("#use-step").click()
+    expect(page.locator("#live .answer")).to_contain_text("Step 30 is now embeddings/anna.pt")
+    expect(page.locator("#live .in-use")).to_have_text("In use: step 30.")
     assert file.read_bytes() == step_30.read_bytes()
     assert file.with_name("anna.pt.backup-1").read_bytes() == last
-    page.locator("#live").get_by_role("button", name="Close").click()
 
 
 def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspace: Workspace) -> None:

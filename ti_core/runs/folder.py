@@ -295,9 +295,16 @@ def saved_steps(folder: Path) -> dict[int, Path]:
     return _by_step(folder / COPIES, _COPY)
 
 
-def _by_step(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
-    found = {int(match[2]): path for path in folder.glob("*-*.*") if (match := name.fullmatch(path.name))}
+def _by_step(folder: Path, name: re.Pattern[str], step: str = "*") -> dict[int, Path]:
+    found = {int(match[2]): path for path in folder.glob(f"*-{step}.*") if (match := name.fullmatch(path.name))}
     return dict(sorted(found.items()))
+
+
+def files_of_step(folder: Path, step: int) -> dict[str, Path]:
+    """As one row of `files_of_steps`, for a page that looks at one step of many."""
+    kinds = {"copy": (COPIES, _COPY), "card": (CARDS, _PICTURE), "picture": (PREVIEWS, _PICTURE)}
+    found = {kind: _by_step(folder / place, name, str(step)) for kind, (place, name) in kinds.items()}
+    return {kind: files[step] for kind, files in found.items() if step in files}
 
 
 def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:

@@ -21,6 +21,7 @@ from ti_core.runs.folder import embedding_name, saved_steps
 from ti_core.runs.use_step import use_step
 from ti_core.settings.option import Settings
 from ti_core.ui.server.roles import current_user
+from ti_core.ui.steps_in_use import StepsInUse
 from ti_core.workspace import Workspace
 
 FETCHABLE = (*WRITABLE, ".webp", ".jpg", ".csv", ".json")
@@ -43,6 +44,7 @@ class AppContext:
     published: dict[str, Path] = field(default_factory=dict)
     device: DeviceMonitor = field(default_factory=DeviceMonitor)
     """What the process that trains reports of its device."""
+    in_use: StepsInUse = field(default_factory=StepsInUse, repr=False)
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     """So that nobody can work out a file's address from its name."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -84,6 +86,7 @@ class AppContext:
                 f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first."
             )
         used = use_step(run, step, self.workspace)
+        self.in_use.look_again()
         return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
 
     def is_stopping(self, job_id: str) -> bool:

@@ -20,6 +20,7 @@ from ti_core.ui.compare_tab import CompareTab
 from ti_core.ui.create_tab import CreateTab
 from ti_core.ui.embeddings_tab import EmbeddingsTab
 from ti_core.ui.kept_forms import browser_state, fill_script, keep_script, text_of
+from ti_core.ui.live.chosen_step import prompt_to_try
 from ti_core.ui.model_panel import ModelPanel
 from ti_core.ui.own_sizes import OwnSizes
 from ti_core.ui.preprocess_tab import PreprocessTab
@@ -82,6 +83,7 @@ class Page:
             self.sizes = OwnSizes(self.context, self.checkpoint, [tab.form for tab in self._with_sizes])
             self._wire_job_end()
             self._wire_sample()
+            self._wire_try_step()
             self._wire_lists()
             self._wire_plans()
             self._wire_open_tab(blocks)
@@ -205,6 +207,20 @@ class Page:
     def _wire_sample(self) -> None:
         filled = [*self.create.form.components, *self.preprocess.form.own.values(), *self.train.shown]
         self.sample.click(self._fill_sample, self.person, [self.tabs, self.kept_tab, self.follow, *filled], **QUEUED)
+
+    def _wire_try_step(self) -> None:
+        """A step of the run panel is tried in the txt2img tab, with the prompt of its preview."""
+        tab = self.txt2img
+
+        def try_step(event: gr.EventData) -> Updates:
+            try:
+                return {tab.form.widgets["prompt"]: prompt_to_try(self.context, event._data), **self._open("txt2img")}
+            except UserError as error:
+                return refused(UserError(self.context.workspace.without_paths(str(error))), tab.message)
+
+        self.live.try_step(
+            try_step, None, [tab.form.widgets["prompt"], tab.message, self.tabs, self.kept_tab], **QUEUED
+        )
 
     def _wire_lists(self) -> None:
         """Tabs that show what is on disk read it when they are chosen; a saved template gets into the Train tab's

@@ -60,7 +60,7 @@ def train_one_step(jobs: JobQueue, folder: Path) -> None:
 def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
     """Its step would be looked for in the other run."""
     train_one_step(jobs, tmp_path)
-    page.get_by_role("button", name="Open the preview of step 1").click()
+    page.get_by_role("button", name="Open full size").click()
     expect(page.get_by_role("dialog", name="Preview")).to_be_visible()
     other = jobs.submit("train", "Train berta", wait_to_stop)
     expect(page.locator("#live .title")).to_have_text("Waiting")
@@ -70,7 +70,7 @@ def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: J
 
 def test_a_training_is_shown_again_after_another_job_has_ended(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
     train_one_step(jobs, tmp_path)
-    preview = page.get_by_role("button", name="Open the preview of step 1")
+    preview = page.get_by_role("button", name="Show step 1")
     expect(preview).to_be_visible()
     jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
     expect(page.locator("#live .text")).to_have_text("Created.")

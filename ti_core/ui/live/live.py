@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from ti_core.jobs.view import Cursor, snapshot
 from ti_core.runs.folder import files_of_steps
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.live.chosen_step import PHOTO, chosen_step_routes
 from ti_core.ui.server.roles import Person
 
 LIVE, STEPS = "/live", "/live/steps"
@@ -35,7 +37,13 @@ def live_routes(context: AppContext) -> list[Route]:
     def steps(request: Request) -> Response:  # not async: it reads folders
         return JSONResponse(step_files(context, request.query_params), headers={"Cache-Control": "no-store"})
 
-    return [Route(LIVE, live, methods=["GET"]), Route(STEPS, steps, methods=["GET"])]
+    own = [Route(LIVE, live, methods=["GET"]), Route(STEPS, steps, methods=["GET"])]
+    return [*own, *chosen_step_routes(context)]
+
+
+def _step_in_use(context: AppContext, job_id: str) -> int:
+    job = context.jobs.get(job_id)
+    return context.in_use.step(job.run_folder, context.workspace) if job else 0
 
 
 def _count(cursor: Mapping[str, str], name: str) -> int:
@@ -79,6 +87,8 @@ def view(context: AppContext, cursor: Mapping[str, str], person: Person) -> dict
     job = shown["job"]
     shown["stopping"] = context.is_stopping(job)
     shown["steps"] = context.steps_of(job)
+    if shown["trains"]:
+        shown["photo"], shown["in_use"] = f"{PHOTO[1:]}?job={quote(job)}", _step_in_use(context, job)
     for name in ("text", "plan", "title"):
         shown[name] = context.workspace.without_paths(shown[name])
     shown["notices"] = [context.workspace.without_paths(text) for text in shown["notices"]]

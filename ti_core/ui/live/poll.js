@@ -1,6 +1,8 @@
 // Asks the server again and again for what is new since this page's cursor, and has it drawn.
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
-/* global drawPreviews, markBest, drawFiles, fetchNewSteps, drawQueue, listenToPreviews, listenToSteps, listenToQueue */
+/* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
+/* global listenToHead, listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd */
+/* global listenToSteps, listenToQueue */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -13,15 +15,22 @@ function isHeld() {
 
 function draw(d) {
   drawQueue(d);
-  if (d.job !== state.cursor.job) startJob(d.job);
+  if (d.job !== state.cursor.job) startJob(d.job, d.run || "");
+  if (state.state !== d.state) state.photo.missing = false; // the job before this one may have made the dataset
+  state.state = d.state;
   state.trains = Boolean(d.trains);
   state.numbers = d.numbers || "step";
   state.over = isOver(d.state);
+  state.mayTrain = !d.you || d.you.may_train;
+  state.inUse = d.in_use || 0;
+  if (state.photo.address !== (d.photo || "")) state.photo = { address: d.photo || "", missing: false };
   drawHead(d);
+  drawTitle(d);
   state.steps.now = d.steps || "";
   part(".every-step").hidden = !state.steps.now;
   fetchNewSteps();
   if (d.job) drawNews(d);
+  drawChoice();
 }
 
 // What came after the cursor; an answer to an older cursor is left out, because the next one brings the rest.
@@ -39,8 +48,7 @@ function drawNews(d) {
     cursor.curve = d.curve_next;
     drawChart();
   }
-  if (d.previews_from === cursor.previews) drawPreviews(d.previews);
-  markBest();
+  if (d.previews_from === cursor.previews) takePictures(d.previews);
   if (d.notices_from === cursor.notices) drawNotices(d.notices);
   drawFiles(d);
 }
@@ -85,6 +93,7 @@ async function tick() {
     if (!isHeld()) {
       draw(d); // else the cursor stays where it is, so the next answer brings it again
       tellEnd(d);
+      tellTrainingEnd(d);
     }
     pause = pauseAfter(d);
   } catch {
@@ -100,8 +109,6 @@ function showNewJob() {
   tick();
   // a quick job may have been over before this page knew that it is its own
   if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
-  // on a phone the run is far above the button
-  if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
 function listen() {
@@ -114,7 +121,12 @@ function listen() {
   });
   window.addEventListener("job-stopping", tick);
   window.addEventListener("job-submitted", showNewJob);
-  listenToPreviews();
+  listenToHead();
+  listenToHero();
+  listenToStrip();
+  listenToLarge();
+  listenToActions();
+  listenToEnd();
   listenToSteps();
   listenToQueue();
 }
