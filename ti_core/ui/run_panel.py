@@ -4,6 +4,7 @@ run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from ti_core.ui.server.roles import check_may_train, current_user
 HERE = Path(__file__).parent / "live"
 SCRIPTS = ("state.js", "head.js", "chart.js", "previews.js", "files.js", "queue.js", "poll.js")
 """In this order: the last one starts when the functions and the state of the others are there."""
+BELOW = ("chart", "messages", "files", "runs")
+"""The parts below the picture, from top to bottom: markup and style of each in files of its own."""
+MARK_BELOW = "<!-- below: runs -->"
 POLL_MS = 800
 """So that 19 of 20 pages show news within a second, the way to them included."""
 
@@ -55,6 +59,16 @@ def job_action(context: AppContext, asked: Any) -> str:
         return context.workspace.without_paths(str(error))
 
 
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def panel_html() -> str:
+    """The panel's markup: live.html, with the parts BELOW in the place that it leaves them."""
+    whole = (HERE / "live.html").read_text(encoding="utf-8")
+    return whole.replace(MARK_BELOW, _joined([f"{part}.html" for part in BELOW]))
+
+
 def build_run_panel(context: AppContext) -> Any:
     """The panel; its custom event 'finished' fires once in every open page when a job has ended."""
 
@@ -66,9 +80,9 @@ def build_run_panel(context: AppContext) -> Any:
 
     return gr.HTML(
         value="",
-        html_template=(HERE / "live.html").read_text(encoding="utf-8"),
-        css_template=(HERE / "live.css").read_text(encoding="utf-8"),
-        js_on_load="\n".join((HERE / script).read_text(encoding="utf-8") for script in SCRIPTS),
+        html_template=panel_html(),
+        css_template=_joined(["live.css", *(f"{part}.css" for part in BELOW)]),
+        js_on_load=_joined(SCRIPTS),
         server_functions=[use_step, change_job],
         elem_id="live",
         poll_ms=POLL_MS,
