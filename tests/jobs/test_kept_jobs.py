@@ -63,7 +63,7 @@ def _resume(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: th
 TRAINING = {
     **WAITING,
     "train": JobKind(WaitSettings, _check, _train, run_of=TRAIN.run_of),
-    "resume": JobKind(ResumeSettings, _check_resume, _resume, repeatable=False, run_of=RESUME.run_of),
+    "resume": JobKind(ResumeSettings, _check_resume, _resume, repeated_after=(), run_of=RESUME.run_of),
 }
 Opened = Callable[..., JobQueue]
 

@@ -8,6 +8,7 @@ from ti_core.events import Emit
 from ti_core.jobs.job import Job
 from ti_core.jobs.store import KeptJob, printable
 from ti_core.jobs.table import JobTable
+from ti_core.runs.history import read_history
 
 SHOWN_FOREIGN = 20
 """Jobs of another version that are listed; there is no end to what may lie in the folder."""
@@ -31,8 +32,15 @@ def take_back_all(table: JobTable) -> None:
         else:
             problems += _take_back(table, job)
     _put_after_what_they_need(table)
+    _show_what_it_was(table, table.latest_big)
     for problem in problems:
         print(printable(problem), flush=True)
+
+
+def _show_what_it_was(table: JobTable, job: Job | None) -> None:
+    """The page opens with what it showed before: the curve and the pictures of a run are in its folder."""
+    if job and job.run_folder:
+        job.begin_with(read_history(table.workspace.root / job.run_folder))
 
 
 def show_foreign(table: JobTable, kept: KeptJob) -> list[str]:
@@ -84,7 +92,8 @@ def _take_back(table: JobTable, kept: KeptJob) -> list[str]:
     elif job.has_ended:
         table.note_where_it_can_go_on(job)
     if job.has_ended and (table.latest is None or table.latest.order < job.order):
-        table.latest = job
+        table.began(job)
+        table.last_ended = job.id
     return [f"'{job.id}.json' in jobs/: {problem}" for problem in problems]
 
 
