@@ -93,7 +93,7 @@ class JobQueue:
                 self.table.changed(job)
             can_go_on = job.id in self.table.resume_steps()
         if not can_go_on:
-            raise UserError(f"'{job.title}' has nothing to resume.", "Use Again to start it anew.")
+            raise UserError(f"'{job.title}' has nothing to resume.", "Use Run again to start it anew.")
         return self.order("resume", ResumeSettings(job.run_folder), owner)
 
     # ---- changing what is in it

@@ -83,7 +83,7 @@ def _take_back(table: JobTable, kept: KeptJob) -> list[str]:
     if job.state == "waiting" and read.wrong:
         job.state = "failed"
         job.text = (
-            "Its file is damaged, so it was not begun. Again takes what could be read; look at its settings"
+            "Its file is damaged, so it was not begun. Run again takes what could be read; look at its settings"
             " first.\n" + "\n".join(read.wrong)
         )
         table.changed(job)
@@ -102,7 +102,7 @@ def _interrupt(table: JobTable, job: Job) -> None:
     job.state, job.order = "interrupted", table.next_order()
     table.note_where_it_can_go_on(job)
     at = job.done if job.resume_step is None else job.resume_step
-    go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
+    go_on = "Run again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
     job.text = f"The server was stopped while this ran, at step {max(job.done, at)} of {job.total}. {go_on}."
     table.changed(job)
 

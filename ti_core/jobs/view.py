@@ -69,6 +69,7 @@ def _row(table: JobTable, job: Job, resume_step: int | None) -> dict[str, Any]:
         "resume": resume_step,
         "shows": job.has_ended and bool(job.curve or job.previews or job.run_folder),
         "run": job.run_folder,
+        "small": table.is_small(job),
     }
 
 

@@ -108,10 +108,10 @@ class Worker(threading.Thread):
             if needed is None:
                 raise UserError(
                     "It was not begun, because the job that makes what it needs is not known any more.",
-                    "Look at what there is, then press Again.",
+                    "Look at what there is, then press Run again.",
                 )
             if needed.state != "finished":
                 raise UserError(
                     f"It was not begun, because '{needed.title}' was {needed.state}.",
-                    "Put that right, then press Again.",
+                    "Put that right, then press Run again.",
                 )

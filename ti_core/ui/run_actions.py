@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ti_core.embeddings.folder import find_embedding
+from ti_core.embeddings.names import known_name, new_embedding_name
 from ti_core.errors import UserError
+from ti_core.events import Emit, Finished, Progress
+from ti_core.models.vocabulary import repair_norm
 from ti_core.runs.bin import put_into_bin, rename_run, take_back
+from ti_core.runs.folder import saved_settings
 from ti_core.settings import ResumeSettings
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import check_may_train
@@ -30,6 +36,8 @@ def change_run(context: AppContext, asked: Any) -> dict[str, str]:
 def _done(context: AppContext, run: str, action: str, name: str) -> tuple[str, str]:
     workspace = context.workspace
     match action:
+        case "repair":
+            return _repair(context, run), run
         case "resume":
             listed = context.runs.find(run)
             if not listed.can_resume:
@@ -56,3 +64,21 @@ def _moved(context: AppContext, run: str, move: Callable[[Path], Path], is_gone:
     new = context.jobs.move_run(run, lambda: move(folder), is_gone)
     context.runs.refresh()
     return new
+
+
+def _repair(context: AppContext, run: str) -> str:
+    """Order a copy of the run's embedding that is as strong as its checkpoint's own words; a sentence."""
+    workspace, folder = context.workspace, context.runs.find(run).folder
+    settings = saved_settings(folder).settings
+    file = find_embedding(known_name(settings.embedding, workspace), workspace)
+    if file is None:
+        raise UserError(f"'{settings.embedding}' is not in embeddings/ any more.", "Press Use this step first.")
+    made = new_embedding_name(f"{file.stem}-repaired", workspace)
+
+    def work(emit: Emit, stop: threading.Event) -> None:
+        emit(Progress("Reading the checkpoint's words", 0, 1))
+        path = repair_norm(file.name, made, settings.checkpoint, workspace)
+        emit(Finished(f"Saved: {workspace.shown(path)}", files=(str(path),)))
+
+    context.submit("embeddings", f"Repair the norm of {file.stem}", work, result=made)
+    return f"In the line: a copy of '{file.stem}' that is no stronger than other words. It will be called '{made}'."

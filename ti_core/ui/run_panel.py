@@ -16,7 +16,20 @@ from ti_core.ui.run_actions import change_run
 from ti_core.ui.server.roles import check_may_train, current_user
 
 HERE = Path(__file__).parent / "live"
-SCRIPTS = ("state.js", "head.js", "chart.js", "previews.js", "files.js", "queue.js", "runs.js", "answers.js", "poll.js")
+SCRIPTS = (
+    "state.js",
+    "head.js",
+    "chart.js",
+    "readout.js",
+    "previews.js",
+    "messages.js",
+    "files.js",
+    "queue.js",
+    "runs.js",
+    "answers.js",
+    "below.js",
+    "poll.js",
+)
 """In this order: the last one starts when the functions and the state of the others are there."""
 BELOW = ("chart", "messages", "files", "runs")
 """The parts below the picture, from top to bottom: markup and style of each in files of its own."""

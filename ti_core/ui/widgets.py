@@ -132,8 +132,21 @@ QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"
 DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 
+ANSWERING = ("create", "preprocess", "model", "embeddings")
+"""Tabs whose jobs are small: the run panel goes on showing the training (live/answers.js fills their places)."""
+ANSWER_CSS = """
+.job-answer { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: center; font-size: 14px; }
+.job-answer p { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
+.job-answer progress { flex: 1; min-width: 120px; accent-color: #ea580c; }
+.job-answer a { font-weight: 600; }
+"""
+
+
 def message_box(elem_id: str) -> Any:
-    """Where a tab answers: hidden until there is something to say."""
+    """Where a tab answers: hidden until there is something to say; before it what the run panel tells of its job."""
+    tab = elem_id.removesuffix("_message")
+    if tab in ANSWERING:
+        gr.HTML(f'<div class="job-answer" data-tab="{tab}"></div>', css_template=ANSWER_CSS, padding=False)
     return gr.Textbox(
         label="Message",
         visible=False,

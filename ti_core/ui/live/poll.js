@@ -1,6 +1,7 @@
 // Asks the server again and again for what is new since this page's cursor, and has it drawn.
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
 /* global drawPreviews, markBest, drawFiles, fetchNewSteps, drawQueue, listenToPreviews, listenToSteps, listenToQueue */
+/* global drawBelow, listenBelow */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -17,6 +18,7 @@ function draw(d) {
   state.trains = Boolean(d.trains);
   state.numbers = d.numbers || "step";
   state.over = isOver(d.state);
+  drawBelow(d);
   drawHead(d);
   state.steps.now = d.steps || "";
   part(".every-step").hidden = !state.steps.now;
@@ -45,13 +47,10 @@ function drawNews(d) {
   drawFiles(d);
 }
 
-// Once for each job that ended, also when it was too quick to be seen running.
+// Once for each job that ended, also when it was too quick to be seen running, or is not the one that is shown.
 function tellEnd(d) {
-  const { ended } = state;
-  const now = isOver(d.state) ? d.job : "";
-  const isOther = ended !== null && ended.job && ended.job !== d.job;
-  if ((now && (ended === null || ended.told !== now)) || isOther) trigger("finished");
-  state.ended = { job: d.job, told: now };
+  if (d.ended && d.ended !== state.ended) trigger("finished");
+  state.ended = d.ended;
 }
 
 function drawNoAnswer() {
@@ -79,6 +78,7 @@ async function tick() {
   let pause = 3000;
   try {
     const asked = { ...state.cursor, version: state.queueVersion, show: state.show };
+    Object.assign(asked, { runs: state.runs.mark, most: state.runs.most });
     const answer = await fetch("live?" + new URLSearchParams(asked));
     if (!answer.ok) throw new Error(answer.statusText);
     const d = await answer.json();
@@ -96,12 +96,13 @@ async function tick() {
 
 function showNewJob() {
   state.hurryUntil = Date.now() + 5000;
-  state.show = "";
+  const isBig = /^(train|resume|compare|txt2img)-/.test(window.newestJob); // the others answer in their own tab
+  if (isBig) state.show = "";
   tick();
   // a quick job may have been over before this page knew that it is its own
-  if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
+  if (state.ended) trigger("finished");
   // on a phone the run is far above the button
-  if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
+  if (isBig && innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
 function listen() {
@@ -117,6 +118,7 @@ function listen() {
   listenToPreviews();
   listenToSteps();
   listenToQueue();
+  listenBelow();
 }
 
 // What the page puts back must not undo what somebody chooses meanwhile.

@@ -1,6 +1,6 @@
 // What this page knows of the run it shows, and the small tools that all parts of the panel use.
 // The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
-/* global element, drawChart, drawSteps */
+/* global element, drawChart, drawNotices, drawSteps */
 /* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob */
 
 const NAMES = {
@@ -37,7 +37,7 @@ const state = {
   asked: new Set(), // "action id" of what was pressed and not answered yet
   show: "", // the job that somebody wants to look at again; empty for the newest
   // asking the server
-  ended: null, // { job, told } of the answer before
+  ended: null, // id of the job that had ended last by the answer before
   timer: 0,
   busy: false,
   again: false, // asked for while another answer was under way
@@ -88,6 +88,7 @@ function startJob(job) {
   state.bestStep = 0;
   state.previews = [];
   for (const query of [".grid", ".notices", ".result", ".files"]) part(query).replaceChildren();
+  drawNotices([]);
   delete part(".files").dataset.key;
   part(".previews").hidden = part(".saved").hidden = true;
   drawChart();
@@ -95,6 +96,5 @@ function startJob(job) {
   put(".queue-note", "");
   state.steps.seen = "";
   state.steps.items = [];
-  part(".every-step").open = false;
   drawSteps();
 }
