@@ -193,6 +193,8 @@ class JobTable:
             for record in records:
                 try:
                     self.store.save(record)
+                    if record["id"] not in self._jobs:  # it was put away meanwhile
+                        self.store.forget(record["id"])
                 except UserError as error:
                     job = self._jobs.get(record["id"])
                     if job and str(error) not in job.notices:
