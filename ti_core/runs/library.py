@@ -61,6 +61,7 @@ class RunLibrary:
         self._states: dict[str, tuple[object, ...]] = {}
         self._changed: dict[str, int] = {}
         self._gone: dict[str, int] = {}
+        self._names: dict[Path, tuple[int, str]] = {}
         self._count, self._server = 0, secrets.token_hex(4)  # so that no page knows a mark of an earlier server
         self._looked_at, self._took_s = 0.0, 0.0
 
@@ -87,6 +88,7 @@ class RunLibrary:
                 if self._states.get(run) != state:
                     self._take(run, _look_at(run, folder))
                     self._states[run] = state
+            self._names = {folder: self._names[folder] for folder in found.values()}
             for run in [run for run in self._states if run not in found]:
                 self._take(run, None)
                 del self._states[run]
@@ -95,14 +97,21 @@ class RunLibrary:
 
     def _folders(self) -> list[Path]:
         root = self.workspace.root
-        places = [path for path in (root / TrainSettings().log_directory).glob("*/*") if path.is_dir()]
+        places = [path for path in (root / TrainSettings().log_directory).glob("*/*/") if path.name[:1] != "."]
         return [*places, *(root / other for other in self._others())]
 
     def _shown(self, folder: Path) -> str:
-        """How the folder would be typed; empty for one that a confined page may not show."""
+        """How the folder would be typed; empty for one that a confined page may not show. Kept for the same folder,
+        because following all links of its path takes longer than all the rest.
+        """
         try:
-            inside = folder.resolve().is_relative_to(self.workspace.root.resolve())
-            return self.workspace.shown(folder) if inside or not self.workspace.confined else ""
+            number = folder.stat().st_ino
+            known = self._names.get(folder)
+            if known is None or known[0] != number:
+                inside = folder.resolve().is_relative_to(self.workspace.root.resolve())
+                shown = self.workspace.shown(folder) if inside or not self.workspace.confined else ""
+                self._names[folder] = known = number, shown
+            return known[1]
         except (OSError, RuntimeError):  # circular links
             return ""
 

@@ -96,7 +96,7 @@ def test_smoothing_and_log_scale_change_the_lines(tmp_path: Path) -> None:
         # the evaluation has a scale of its own, and its best step is marked
         assert [y for _, y in points(page, "evaluation")] == [75, 140, 75, 10]
         expect(page.locator("#chart .eval-name")).to_have_text(
-            "evaluation 7.1 at step 20, from 7 to 7.1 on a scale of its own"
+            "evaluation 7.1 at step 20, best step 10, from 7 to 7.1 on a scale of its own"
         )
         expect(page.locator("#chart .best-name")).to_have_text("best step 10")
         x = float(page.locator("#chart .best-line").get_attribute("x1") or 0)

@@ -127,7 +127,8 @@ function drawEvaluations(steps) {
   part(".of-evaluation").hidden = !evaluations.length;
   const [step, loss] = evaluations[evaluations.length - 1] || [0, 0];
   const scale = `from ${short(range[0])} to ${short(range[1])} on a scale of its own`;
-  put(".eval-name", evaluations.length ? `evaluation ${short(loss)} at step ${step}, ${scale}` : "");
+  const told = `evaluation ${short(loss)} at step ${step}, best step ${bestStep}, ${scale}`;
+  put(".eval-name", evaluations.length ? told : "");
 
   const isBest = evaluations.length > 0 && bestStep > 0;
   const share = (bestStep - steps.first) / Math.max(1, steps.last - steps.first);
