@@ -240,7 +240,7 @@ def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, j
     assert download.value.suggested_filename == "anna-150.pt"
     assert Path(download.value.path()).read_bytes() == b"anna-150.pt of embeddings"
     got = page.evaluate(
-        "async () => Promise.all([...document.querySelectorAll('.every-step a')].map(async a => (await"
+        "async () => Promise.all([...document.querySelectorAll('.every-step li a')].map(async a => (await"
         " fetch(a.href)).text()))"
     )
     assert got == [
