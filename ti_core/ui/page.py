@@ -84,6 +84,7 @@ class Page:
             self._wire_job_end()
             self._wire_sample()
             self._wire_try_step()
+            self.live.take_run(self._take_run, None, [self.tabs, self.kept_tab, *self.train.of_run], **QUEUED)
             self._wire_lists()
             self._wire_plans()
             self._wire_open_tab(blocks)
@@ -385,6 +386,11 @@ class Page:
         elif job.state == "finished" and job.kind == "embeddings":
             updates.update(self.embeddings.on_job_finished(job, chosen, checkpoint))
         return updates
+
+    @read_only
+    def _take_run(self, event: gr.EventData) -> Updates:
+        """The settings of a run that somebody has chosen in the run panel."""
+        return {**self.train.take_run(str(event.run), bool(event.go_on)), **self._open("train")}
 
     def _open(self, tab: str) -> Updates:
         return {self.tabs: gr.update(selected=tab), self.kept_tab: tab}

@@ -8,9 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.embeddings.folder import find_embeddings
+from ti_core.embeddings.folder import find_embedding, find_embeddings, find_stored
+from ti_core.embeddings.names import known_name
 from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
+from ti_core.runs.folder import saved_settings
+from ti_core.runs.history import first_step_of
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
@@ -141,6 +144,40 @@ class TrainTab:
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}
+
+    @property
+    def of_run(self) -> list[Any]:
+        """What `take_run` may change: the shared fields too."""
+        return [self.message, self.preset, *self.form.components]
+
+    @read_only
+    def take_run(self, run: str, go_on: bool) -> Updates:
+        """Fill in the form as a run on disk was trained, with more steps where it is to be trained on."""
+        try:
+            listed = self.context.runs.find(run)
+            kept = saved_settings(listed.folder)
+            values, told = kept.settings.to_dict(), kept.sentences()
+            if go_on:
+                at, sentence = self._where_it_stands(values["embedding"], listed.step)
+                told.append(sentence)
+                if at >= values["steps"]:  # as many again
+                    values["steps"] += at - first_step_of(listed.folder)
+        except UserError as error:
+            return refused(error, self.message)
+        told.insert(0, f"The form holds the settings of {listed.run}.")
+        return {**self.filled(values), self.preset: None, **accepted(self.message, " ".join(told))}
+
+    def _where_it_stands(self, embedding: str, last_step: int) -> tuple[int, str]:
+        """The step of the embedding in embeddings/ as it is now, and a sentence. Raises UserError if it is gone."""
+        path = find_embedding(known_name(embedding, self.context.workspace), self.context.workspace)
+        if path is None:
+            raise UserError(
+                f"Embedding '{embedding}' is not in embeddings/ any more.",
+                "Open the run and press Use this step, then Train on.",
+            )
+        at = find_stored(path.name, self.context.workspace).content.step or 0
+        other = "" if at == last_step else f", and the run's last one is {last_step}. Use this step takes another one"
+        return at, f"The training goes on from step {at} of '{embedding}'{other}."
 
     def filled(self, values: dict[str, Any]) -> Updates:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""

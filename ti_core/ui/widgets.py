@@ -136,10 +136,24 @@ QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"
 DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 
+ANSWERING = ("create", "preprocess", "model", "embeddings")
+"""Tabs whose jobs are small: the run panel goes on showing the training (live/answers.js fills their places)."""
+ANSWER_CSS = """
+.job-answer { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: center; font-size: 14px; }
+.job-answer p { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
+.job-answer progress { flex: 1; min-width: 120px; accent-color: #ea580c; }
+.job-answer a { font-weight: 600; }
+"""
+
+
 def message_box(elem_id: str) -> Any:
-    """Where a tab answers: it takes no room until there is something to say. What is wrong with a field stands at that
-    field, and here a link to it (field_errors.js). Fields are found by their ids, which begin as `elem_id` does.
+    """Where a tab answers: it takes no room until there is something to say; before it what the run panel tells of its
+    job. What is wrong with a field stands at that field, and here a link to it (field_errors.js). Fields are found by
+    their ids, which begin as `elem_id` does.
     """
+    tab = elem_id.removesuffix("_message")
+    if tab in ANSWERING:
+        gr.HTML(f'<div class="job-answer" data-tab="{tab}"></div>', css_template=ANSWER_CSS, padding=False)
     box = gr.HTML(
         value="",
         html_template='<div class="message-text" role="status"></div>',

@@ -1,6 +1,6 @@
-// The top of the panel: state, progress, sentences, and the notices.
+// The top of the panel: state, progress, sentences.
 /* global NAMES, state, part, put, clock */
-/* exported drawHead, drawNotices, listenToHead */
+/* exported drawHead, listenToHead */
 
 const INVITATION =
   "Nothing is running. New here? Press the button with the sample photos, then the orange button of each tab.";
@@ -45,15 +45,6 @@ function silence(d) {
     ? "What does not answer for ten seconds is ended, and what was saved is kept."
     : "Interrupt ends it within ten seconds, and what was saved is kept.";
   return `${begin}: the work does not answer. ${end}`;
-}
-
-function drawNotices(texts) {
-  for (const text of texts) {
-    const item = document.createElement("li");
-    item.textContent = text;
-    part(".notices").append(item);
-  }
-  state.cursor.notices += texts.length;
 }
 
 // On a phone the line is always in view, and leads to the pictures, which stand below the forms.

@@ -2,7 +2,7 @@
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
 /* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
 /* global listenToHead, listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd */
-/* global listenToSteps, listenToQueue */
+/* global listenToSteps, listenToQueue, drawBelow, listenBelow */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -24,6 +24,7 @@ function draw(d) {
   state.mayTrain = !d.you || d.you.may_train;
   state.inUse = d.in_use || 0;
   if (state.photo.address !== (d.photo || "")) state.photo = { address: d.photo || "", missing: false };
+  drawBelow(d);
   drawHead(d);
   drawTitle(d);
   state.steps.now = d.steps || "";
@@ -53,13 +54,10 @@ function drawNews(d) {
   drawFiles(d);
 }
 
-// Once for each job that ended, also when it was too quick to be seen running.
+// Once for each job that ended, also when it was too quick to be seen running, or is not the one that is shown.
 function tellEnd(d) {
-  const { ended } = state;
-  const now = isOver(d.state) ? d.job : "";
-  const isOther = ended !== null && ended.job && ended.job !== d.job;
-  if ((now && (ended === null || ended.told !== now)) || isOther) trigger("finished");
-  state.ended = { job: d.job, told: now };
+  if (d.ended && d.ended !== state.ended) trigger("finished");
+  state.ended = d.ended;
 }
 
 function drawNoAnswer() {
@@ -87,6 +85,7 @@ async function tick() {
   let pause = 3000;
   try {
     const asked = { ...state.cursor, version: state.queueVersion, show: state.show };
+    Object.assign(asked, { runs: state.runs.mark, most: state.runs.most });
     const answer = await fetch("live?" + new URLSearchParams(asked));
     if (!answer.ok) throw new Error(answer.statusText);
     const d = await answer.json();
@@ -105,10 +104,11 @@ async function tick() {
 
 function showNewJob() {
   state.hurryUntil = Date.now() + 5000;
-  state.show = "";
+  const isBig = /^(train|resume|compare|txt2img)-/.test(window.newestJob); // the others answer in their own tab
+  if (isBig) state.show = "";
   tick();
   // a quick job may have been over before this page knew that it is its own
-  if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
+  if (state.ended) trigger("finished");
 }
 
 function listen() {
@@ -129,6 +129,7 @@ function listen() {
   listenToEnd();
   listenToSteps();
   listenToQueue();
+  listenBelow();
 }
 
 // What the page puts back must not undo what somebody chooses meanwhile.

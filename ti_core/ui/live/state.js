@@ -1,6 +1,6 @@
 // What this page knows of the run it shows, and the small tools that all parts of the panel use.
 // The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
-/* global element, drawChart, drawSteps, forgetPictures, drawChoice */
+/* global element, drawChart, drawNotices, drawSteps, forgetPictures, drawChoice */
 /* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob */
 
 const NAMES = {
@@ -47,7 +47,7 @@ const state = {
   asked: new Set(), // "action id" of what was pressed and not answered yet
   show: "", // the job that somebody wants to look at again; empty for the newest
   // asking the server
-  ended: null, // { job, told } of the answer before
+  ended: null, // id of the job that had ended last by the answer before
   timer: 0,
   busy: false,
   again: false, // asked for while another answer was under way
@@ -99,6 +99,7 @@ function startJob(job, run) {
   state.evaluations = [];
   state.bestStep = 0;
   for (const query of [".notices", ".result", ".files"]) part(query).replaceChildren();
+  drawNotices([]);
   delete part(".files").dataset.key;
   part(".saved").hidden = true;
   drawChart();
@@ -107,6 +108,5 @@ function startJob(job, run) {
   put(".queue-note", "");
   state.steps.seen = "";
   state.steps.items = [];
-  part(".every-step").open = false;
   drawSteps();
 }

@@ -25,6 +25,7 @@ from ti_core.settings import PORTRAITS
 from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import live_routes
+from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
@@ -136,7 +137,7 @@ def start_page(
 
 def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
     """The addresses beside gradio's."""
-    ours = (live_routes(context), file_routes(context), a1111_routes(context, checkpoint))
+    ours = (live_routes(context), run_routes(context), file_routes(context), a1111_routes(context, checkpoint))
     return [Route("/robots.txt", _no_robots), *(route for routes in ours for route in routes)]
 
 
