@@ -20,7 +20,8 @@ from ti_core.painting.comparison import Comparison, save_comparison
 from ti_core.runs.best_step import best_of
 from ti_core.runs.folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
-from ti_core.settings.prompts import split_at_names
+from ti_core.settings.emphasis import emphasis_texts, escaped
+from ti_core.settings.prompts import split_at_words
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -126,11 +127,12 @@ def _grid_request(
     from ti_core.models.sampler import SampleRequest
 
     vectors = _vectors_of_steps(settings.run, name, {step: saved_steps(run)[step] for step in steps}, sd)
+    # The prompt of the training is plain text; in what was typed, brackets are emphasis.
     lines = [
-        _trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name)
+        escaped(_trained_prompt(run, name)) if line == AS_TRAINED else line.replace("[name]", escaped(name))
         for line in settings.prompt_lines
     ]
-    named = named_in(lines, workspace, sd.widths, own=name).on(sd.device)
+    named = named_in(emphasis_texts(lines), workspace, sd.widths, own=name).on(sd.device)
     rows = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest(
         "", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height
@@ -203,10 +205,12 @@ def _word(name: str, step: int) -> str:
 
 
 def _named(line: str, name: str, others: Iterable[str], step: int) -> str:
-    """The line with the step's word for the run's; another embedding whose name is longer stays as it is."""
-    return "".join(
-        _word(name, step) if found == name else piece for found, piece in split_at_names(line, [name, *others])
-    )
+    """The line with the step's word for the run's; another embedding whose name is longer stays as it is. Names stand
+    in it as in every prompt: with their brackets escaped.
+    """
+    own = escaped(name)
+    pieces = split_at_words(line, [own, *map(escaped, others)])
+    return "".join(escaped(_word(name, step)) if found == own else piece for found, piece in pieces)
 
 
 def _trained_prompt(run: Path, name: str) -> str:

@@ -27,8 +27,8 @@ class Txt2ImgSettings(Settings):
         "",
         "Prompt",
         "textbox",
-        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are"
-        " plain text here.",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine."
+        " (word:1.2) makes a word stronger, [word] weaker, \\( is a plain bracket.",
         placeholder="a photo of anna-01, smiling",
         required=True,
         positional=True,
@@ -37,7 +37,7 @@ class Txt2ImgSettings(Settings):
         "",
         "Negative prompt",
         "textbox",
-        "What the pictures should not show. Names of embeddings work here too. May stay empty.",
+        "What the pictures should not show. Names of embeddings and brackets work here too. May stay empty.",
     )
     sampler: str = option(
         SAMPLERS[0],

@@ -15,6 +15,7 @@ from ti_core.models.device import is_out_of_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP
+from ti_core.settings.emphasis import escaped
 from ti_core.training.run import Run
 from ti_core.training.step_inputs import images_of_step
 from ti_core.training.update import prompts_of_step
@@ -53,7 +54,8 @@ def save_preview(run: Run, step_prompt: str) -> None:
     settings, step = run.settings, run.state.step
     request = SampleRequest(
         prompt=settings.preview_prompt.strip()
-        or (step_prompt if settings.preview_prompts == OF_EACH_STEP else run.preview_prompt),
+        # captions are plain text, so their brackets are none of emphasis
+        or escaped(step_prompt if settings.preview_prompts == OF_EACH_STEP else run.preview_prompt),
         negative_prompt=settings.preview_negative_prompt,
         seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
         steps=settings.preview_steps,
