@@ -18,8 +18,9 @@ from ti_core.workspace import Workspace
 OF_A1111 = """a photo of (anna-01:1.2), smiling,
 in a park
 Negative prompt: blurry, (bad hands)
-Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 12345, Size: 512x768, \
-Model hash: cc6cb27103, Model: v1-5-pruned, Denoising strength: 0.4, Clip skip: 2, TI hashes: "anna-01: 1234567890ab", Version: v1.10.1"""
+Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 12345, \
+Size: 512x768, Model hash: cc6cb27103, Model: v1-5-pruned, Denoising strength: 0.4, \
+Clip skip: 2, TI hashes: "anna-01: 1234567890ab", Version: v1.10.1"""
 
 
 def test_what_we_painted_is_painted_again_from_its_own_text(workspace: Workspace) -> None:

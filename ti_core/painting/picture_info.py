@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from ti_core.checkpoints.library import find_checkpoint
 from ti_core.data.images import OPENED, pixels_of
 from ti_core.embeddings.folder import stored_embeddings
 from ti_core.errors import UserError
@@ -148,7 +149,7 @@ def _differences(info: PictureInfo, workspace: Workspace, checkpoint: str) -> li
     """Sentences on facts of the picture for which the form has no field."""
     facts, told = info.facts, read_otherwise(info.prompt, info.negative_prompt)
     model = facts.get("Model", "")
-    if model and checkpoint and Path(checkpoint).stem != Path(model).stem:
+    if model and checkpoint and model not in _names(checkpoint, workspace):
         told.append(f"It was painted with the checkpoint {model[:100]}; {checkpoint} is chosen.")
     if facts.get("Clip skip", "1") != "1":
         told.append(f"It was painted with Clip skip {facts['Clip skip'][:10]}: set it at the top of the page.")
@@ -162,6 +163,15 @@ def _differences(info: PictureInfo, workspace: Workspace, checkpoint: str) -> li
     if others:
         told.append(f"Not used here: {', '.join(f'{name} {facts[name][:40]}' for name in others[:10])}.")
     return told
+
+
+def _names(checkpoint: str, workspace: Workspace) -> tuple[str, ...]:
+    """What an infotext may call the chosen checkpoint."""
+    try:
+        file = find_checkpoint(checkpoint, workspace)
+    except UserError:
+        return (checkpoint,)
+    return file.path.name, file.path.stem, file.title
 
 
 def painted_pictures(workspace: Workspace, most: int) -> list[str]:
