@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.data.dataset import original_of
+from ti_core.data.images import find_images, open_rgb
 from ti_core.embeddings.named_in import named_in
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress, Started
@@ -33,6 +35,8 @@ T = TypeVar("T")
 NEIGHBOURS = 2
 BATCH = 16
 MOST_PICTURES = 1000
+LEAST_PHOTOS, MOST_PHOTOS, PHOTO_PX = 4, 12, 512
+"""Of the row of training photos: as many as there are steps, within these; their longer side."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
         emit(Notice(sentence))
     pictures = _paint(grid, sd, emit, stop)
     emit(Progress("Saving the grid", total, total))
-    made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace)
+    photos = _training_photos(trained, max(LEAST_PHOTOS, len(steps)), workspace) if settings.photos else []
+    made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace, photos)
     saved_in = workspace.shown(Path(made.grid).parent)
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {saved_in}.", files=(made.grid,)))
     return made
@@ -172,6 +177,22 @@ def _paint(grid: GridRequest, sd: StableDiffusion, emit: Emit, stop: threading.E
         emit(Progress(f"Painting {len(batch)} pictures", len(pictures), len(grid.requests)))
         pictures.extend(sample_images(sd, batch, grid.vectors, stop, batch=BATCH))
     return pictures
+
+
+def _training_photos(trained: TrainSettings, most: int, workspace: Workspace) -> list[Image.Image]:
+    """Some of the photos that the run was trained on, evenly chosen and at most PHOTO_PX large, each photo once; none
+    where they are not there any more.
+    """
+    try:
+        paths = find_images(workspace.folder(trained.dataset_directory, "Dataset directory"))
+        firsts = list({original_of(path): path for path in reversed(paths)}.values())[::-1]
+        count = min(most, MOST_PHOTOS, len(firsts))
+        photos = [open_rgb(firsts[i * len(firsts) // count], enough_px=PHOTO_PX) for i in range(count)]
+    except UserError:
+        return []
+    for photo in photos:
+        photo.thumbnail((PHOTO_PX, PHOTO_PX))
+    return photos
 
 
 def _noise_notice(run: Path, sd: StableDiffusion) -> list[str]:

@@ -92,6 +92,7 @@ class Txt2ImgSettings(Settings):
 
 
 AS_TRAINED = "as trained"
+"""The line that stands for a prompt of the training; it may also be typed."""
 COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
 
 
@@ -122,14 +123,24 @@ class CompareSettings(Settings):
         minimum=1,
         step=1,
     )
+    trained_prompt: bool = option(
+        True,
+        "With a prompt of the training",
+        "checkbox",
+        "The first row shows what the run was trained on.",
+    )
+    photos: bool = option(
+        True,
+        "With the training photos",
+        "checkbox",
+        "A first row of photos, to compare the pictures with.",
+    )
     prompts: str = option(
-        "as trained\na sketch of [name]",
+        "a sketch of [name]",
         "Prompts",
         "textbox",
-        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training"
-        " itself.",
-        required=True,
-        lines=4,
+        "One prompt a line; [name] stands for the embedding. (word:1.2) makes a word stronger.",
+        lines=3,
     )
     seeds: str = option(
         "1, 2",
@@ -163,6 +174,8 @@ class CompareSettings(Settings):
         found = super().problems()
         if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
             found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        if not self.prompt_lines:
+            found.append("Prompts is empty. Write one with [name], or tick With a prompt of the training.")
         for line in self.prompt_lines:
             if line != AS_TRAINED and "[name]" not in line:
                 found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
@@ -170,8 +183,9 @@ class CompareSettings(Settings):
 
     @property
     def prompt_lines(self) -> list[str]:
-        """The prompts, without empty lines."""
-        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        """The prompts, without empty lines; AS_TRAINED is first where it is ticked."""
+        typed = [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        return [AS_TRAINED, *typed] if self.trained_prompt and AS_TRAINED not in typed else typed
 
     @property
     def seed_numbers(self) -> list[int]:

@@ -37,7 +37,7 @@ class CaptionsLayout:
         self.arrived = gr.Textbox("", visible=False)
         """The dataset that was just preprocessed, until `follow` has taken it."""
         self.kept = browser_state({}, "caption-drafts")
-        """What was typed and is not saved yet, and the picture that was open last (`caption_drafts.js`)."""
+        """What was typed and is not saved yet, and the picture that was open last (`drafts.js`)."""
         self.settled = gr.JSON([], visible=False)
         """[folder, picture] of texts that the last answer has saved or told, so that they are drafts no more."""
         gr.Markdown(

@@ -27,8 +27,8 @@ from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.data.captions import mirrored_caption
 from ti_core.errors import UserError
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.caption_drafts import KEEP, SETTLE, last_place, waiting_drafts
 from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
+from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
 from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
@@ -84,7 +84,8 @@ class CaptionsTab(CaptionsLayout):
         ):
             self.settle_after(event(handler, given, shown, **QUEUED))
         kept = [self.opened, self.text, self.kept]
-        self.text.input(None, kept, self.kept, js=KEEP, show_progress="hidden")
+        for event, script in ((self.text.input, KEEP), (self.text.change, KEEP_PASTED)):
+            event(None, kept, [self.kept, self.note], js=script, show_progress="hidden")
 
     def settle_after(self, answered: Any) -> None:
         """Call for every event that changes what is shown: what was typed before comes back, and is kept on."""

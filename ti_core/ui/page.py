@@ -172,6 +172,7 @@ class Page:
             self.taken_job,
             self.checkpoint,
             preprocess.gallery,
+            preprocess.face_finder,
             self.compare.grid,
             run,
             captions.arrived,
@@ -228,7 +229,7 @@ class Page:
             **DIRECT,
         )
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
-        self.tab_of["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
+        templates.restore_after(self.tab_of["templates"].select(templates.enter, templates.facts, lists, **DIRECT))
         templates.saved.then(read_only(lambda: self.train.filled({})), None, self.train.shown, **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}
         self.tab_of["embeddings"].select(  # the first look loads torch
@@ -364,6 +365,8 @@ class Page:
             updates.update(self._after_create(job, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(job, follow, embedding))
+        elif job.state == "finished" and job.kind == "faces":
+            updates.update(self.preprocess.on_face_finder(job))
         elif job.state == "finished" and job.kind == "download":
             updates.update(self.model.on_job_finished(job))
         elif job.state == "finished" and job.kind == "embeddings":

@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_SCRIPT = Path(__file__).with_name("caption_drafts.js").read_text(encoding="utf-8")
+_SCRIPT = Path(__file__).with_name("drafts.js").read_text(encoding="utf-8")
 KEEP = f"(...given) => {{ {_SCRIPT}\nreturn keepDraft(...given); }}"
-"""From what the box belongs to, its text and what is kept: what is to be kept."""
+"""From what the box belongs to, its text and what is kept: what is to be kept, and a note."""
+KEEP_PASTED = f"(...given) => {{ {_SCRIPT}\nreturn keepPasted(...given); }}"
+"""The same for a text that changed without a key."""
 SETTLE = f"(...given) => {{ {_SCRIPT}\nreturn settleDrafts(...given); }}"
 """Also from the pictures that are settled: what the box belongs to and its text, what is to be kept, nothing settled,
 and a sentence.
 """
+KEEP_TEMPLATE = f"(...given) => {{ {_SCRIPT}\nreturn keepTemplate(...given); }}"
+"""From what the sentences belong to, the sentences and the name: what is to be kept."""
+RESTORE_TEMPLATE = f"(...given) => {{ {_SCRIPT}\nreturn restoreTemplate(...given); }}"
+"""Also from what was kept: the first three, and an update of the message box."""
 
 
 def last_place(kept: Any) -> tuple[str, str]:
