@@ -67,20 +67,20 @@ class CaptionsTab(CaptionsLayout):
         ]
         self.to_enter = [self.opened, self.folder, self.kept]
         self.to_follow = [self.arrived, self.opened, self.text, self.in_step]
-        typed = [self.opened, self.text, self.in_step]
-        edited = [*typed, self.gallery]
+        typed = [self.opened, self.text]
+        edited = [*typed, self.gallery, self.in_step]
         for event, handler, given in (
-            (self.open_button.click, self.open_other, [*typed, self.folder]),
-            (self.folder.input, self.open_other, [*typed, self.folder]),
+            (self.open_button.click, self.open_other, [*typed, self.folder, self.in_step]),
+            (self.folder.input, self.open_other, [*typed, self.folder, self.in_step]),
             (self.gallery.select, self.pick, edited),
             (self.save.click, self.save_one, edited),
             (self.previous.click, self.go_back, edited),
             (self.next.click, self.go_on, edited),
             (self.discard.click, self.take_back, [self.opened]),
-            (self.replace.click, self.replace_everywhere, [*typed, self.find, self.replacement]),
-            (self.add.click, self.add_everywhere, [*typed, self.tag, self.at_front]),
-            (self.remove.click, self.remove_everywhere, [*typed, self.tag]),
-            (self.undo.click, self.undo_last, [self.opened, self.text]),
+            (self.replace.click, self.replace_everywhere, [*typed, self.find, self.replacement, self.in_step]),
+            (self.add.click, self.add_everywhere, [*typed, self.tag, self.at_front, self.in_step]),
+            (self.remove.click, self.remove_everywhere, [*typed, self.tag, self.in_step]),
+            (self.undo.click, self.undo_last, typed),
         ):
             self.settle_after(event(handler, given, shown, **QUEUED))
         kept = [self.opened, self.text, self.kept]
@@ -114,7 +114,7 @@ class CaptionsTab(CaptionsLayout):
         return {**opening, self.folder: gr.update(choices=folders, value=wanted)}
 
     @read_only
-    def open_other(self, opened: Sequence[Any], text: str, in_step: bool, folder: str | None) -> Updates:
+    def open_other(self, opened: Sequence[Any], text: str, folder: str | None, in_step: bool = True) -> Updates:
         """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is
         told once more.
         """
@@ -269,23 +269,25 @@ class CaptionsTab(CaptionsLayout):
 
     # ---- one picture
 
-    def pick(self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any, event: gr.SelectData) -> Updates:
+    def pick(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, event: gr.SelectData) -> Updates:
         """Save what was typed, and show the picture that was clicked."""
-        return self.move(opened, text, in_step, gallery, to=int(event.index))
+        return self.move(opened, text, gallery, in_step, to=int(event.index))
 
-    def go_back(self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any) -> Updates:
+    def go_back(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Save what was typed, and show the picture before."""
-        return self.move(opened, text, in_step, gallery, by=-1)
+        return self.move(opened, text, gallery, in_step, by=-1)
 
-    def go_on(self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any) -> Updates:
+    def go_on(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Save what was typed, and show the next picture."""
-        return self.move(opened, text, in_step, gallery, by=1)
+        return self.move(opened, text, gallery, in_step, by=1)
 
-    def move(self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any, by: int = 0, to: int = -1) -> Updates:
+    def move(
+        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True, by: int = 0, to: int = -1
+    ) -> Updates:
         """Save what was typed and show another picture."""
         folder, name = Opened(*opened)[:2]
         try:
-            updates, captions = self._saved(opened, text, in_step, gallery)
+            updates, captions = self._saved(opened, text, gallery, in_step)
         except UserError as error:  # stay
             return self._refused_edit(opened, error)
         at = [c.picture.name for c in captions].index(name)
@@ -295,15 +297,15 @@ class CaptionsTab(CaptionsLayout):
         shown = {**self._show(folder, captions[index]), **accepted(self.message, captions[index].problem)}
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
-    def save_one(self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any) -> Updates:
+    def save_one(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Write the caption if it was changed here, and show what is in the file now."""
         try:
-            return self._saved(opened, text, in_step, gallery, by_button=True)[0]
+            return self._saved(opened, text, gallery, in_step, by_button=True)[0]
         except UserError as error:
             return self._refused_edit(opened, error)
 
     def _saved(
-        self, opened: Sequence[Any], text: str, in_step: bool, gallery: Any, by_button: bool = False
+        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, by_button: bool = False
     ) -> tuple[Updates, list[Captioned]]:
         """Write what was typed; what is to be shown then, and all captions. Raises UserError with nothing written."""
         folder, name, as_read = Opened(*opened)[:3]
@@ -326,17 +328,19 @@ class CaptionsTab(CaptionsLayout):
     # ---- all pictures
 
     def replace_everywhere(
-        self, opened: Sequence[Any], text: str, in_step: bool, find: str, replacement: str
+        self, opened: Sequence[Any], text: str, find: str, replacement: str, in_step: bool = True
     ) -> Updates:
         """Replace a text in all captions of the open dataset."""
         title = f"'{find}' replaced by '{replacement}'"
         return self._change(opened, text, in_step, lambda: replacing(find, replacement), title)
 
-    def add_everywhere(self, opened: Sequence[Any], text: str, in_step: bool, tag: str, at_front: bool) -> Updates:
+    def add_everywhere(
+        self, opened: Sequence[Any], text: str, tag: str, at_front: bool, in_step: bool = True
+    ) -> Updates:
         """Add tags to all captions of the open dataset, where they are not there yet."""
         return self._change(opened, text, in_step, lambda: adding(tag, at_front), f"'{tag}' added to all")
 
-    def remove_everywhere(self, opened: Sequence[Any], text: str, in_step: bool, tag: str) -> Updates:
+    def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str, in_step: bool = True) -> Updates:
         """Take tags out of all captions of the open dataset."""
         return self._change(opened, text, in_step, lambda: removing(tag), f"'{tag}' removed from all")
 
