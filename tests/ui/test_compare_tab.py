@@ -115,7 +115,23 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     fill(page, "compare_sampling_steps", 2)
     page.locator("#compare_run_button").click()
     grid = page.locator("#compare_grid")
-    expect(grid.locator("td img")).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
+    painted = grid.locator("td:not(.photos) img")
+    expect(painted).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
+    expect(grid.locator("td.photos img")).to_have_count(4)
+    panel, shown = page.locator("#output").bounding_box(), grid.bounding_box()
+    assert panel and shown and shown["width"] > 850 and panel["y"] > shown["y"] + shown["height"]  # at 1400 px
+    painted.first.click()
+    seen = grid.locator("dialog img")
+    for key, told in (("ArrowRight", "step 60"), ("End", "step 90"), ("ArrowDown", "step 90: a sketch of anna")):
+        page.keyboard.press(key)
+        expect(seen).to_have_attribute("alt", re.compile(told))
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    expect(seen).to_have_attribute("alt", "training photo 3")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.alt") == "training photo 3"
+    grid.get_by_role("button", name="Wide").click()
+    expect(page.locator("#body.compare-wide")).to_have_count(0)
     for key in ("Enter", " "):  # a picture is a button, also for the keyboard
         grid.locator("td img").first.press(key)
         expect(grid.locator("dialog img")).to_be_visible()
@@ -134,4 +150,4 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     assert file.read_bytes() == (workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-60.pt").read_bytes()
     reload(page)
     choose_tab(page, "Compare")
-    expect(page.locator("#compare_grid td img")).to_have_count(6, timeout=WAIT_MS)
+    expect(page.locator("#compare_grid td:not(.photos) img")).to_have_count(6, timeout=WAIT_MS)

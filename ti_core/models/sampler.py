@@ -42,7 +42,9 @@ LEAST_SIGNAL = 2**-24
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One picture to paint. Width and height in pixels; 0 is the checkpoint's own size."""
+    """One picture to paint. Brackets in its prompts are emphasis. Width and height in pixels; 0 is the checkpoint's
+    own size.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -174,7 +176,8 @@ def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors, chunks: int) -> Conditioning:
     """Conditioning of all negative prompts, then of all prompts, filled up to so many chunks."""
     negative = [request.negative_prompt for request in requests]
-    conditioning = PromptEncoder(sd).encode([*negative, *(request.prompt for request in requests)], vectors, chunks)
+    prompts = [*negative, *(request.prompt for request in requests)]
+    conditioning = PromptEncoder(sd).encode(prompts, vectors, chunks, emphasis=True)
     if sd.family.zeros_for_no_prompt:
         empty = [i for i, prompt in enumerate(negative) if not prompt.strip()]
         for tensor in conditioning.tensors:

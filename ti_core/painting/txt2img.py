@@ -21,6 +21,7 @@ from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Start
 from ti_core.painting.grid import picture_grid
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
+from ti_core.settings.emphasis import emphasis_texts, read_otherwise
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     sd.move_to_device()
-    named = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
+    named = named_in(emphasis_texts([settings.prompt, settings.negative_prompt]), workspace, sd.widths)
     requests = _requests(settings, sd)
     first = requests[0]
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
@@ -75,7 +76,8 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
             folder=str(folder),
         )
     )
-    for sentence in (*sd.notes, *named.left_out):
+    otherwise = read_otherwise(settings.prompt, settings.negative_prompt)
+    for sentence in (*sd.notes, *named.left_out, *otherwise):
         emit(Notice(sentence))
 
     # Each picture is saved as soon as it is painted, so that Interrupt loses none.

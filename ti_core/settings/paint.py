@@ -28,8 +28,8 @@ class Txt2ImgSettings(Settings):
         "",
         "Prompt",
         "textbox",
-        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are"
-        " plain text here.",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine."
+        " (word:1.2) makes a word stronger, [word] weaker, \\( is a plain bracket.",
         placeholder="a photo of anna-01, smiling",
         required=True,
         positional=True,
@@ -38,7 +38,7 @@ class Txt2ImgSettings(Settings):
         "",
         "Negative prompt",
         "textbox",
-        "What the pictures should not show. Names of embeddings work here too. May stay empty.",
+        "What the pictures should not show. Names of embeddings and brackets work here too. May stay empty.",
     )
     sampler: str = option(
         SAMPLERS[0],
@@ -93,6 +93,7 @@ class Txt2ImgSettings(Settings):
 
 
 AS_TRAINED = "as trained"
+"""The line that stands for a prompt of the training; it may also be typed."""
 _BETWEEN = r"[\s,;]"
 """What may stand between two seeds: whole numbers have no decimal comma."""
 COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
@@ -125,14 +126,24 @@ class CompareSettings(Settings):
         minimum=1,
         step=1,
     )
+    trained_prompt: bool = option(
+        True,
+        "With a prompt of the training",
+        "checkbox",
+        "The first row shows what the run was trained on.",
+    )
+    photos: bool = option(
+        True,
+        "With the training photos",
+        "checkbox",
+        "A first row of photos, to compare the pictures with.",
+    )
     prompts: str = option(
-        "as trained\na sketch of [name]",
+        "a sketch of [name]",
         "Prompts",
         "textbox",
-        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training"
-        " itself.",
-        required=True,
-        lines=4,
+        "One prompt a line; [name] stands for the embedding. (word:1.2) makes a word stronger.",
+        lines=3,
     )
     seeds: str = option(
         "1, 2",
@@ -169,6 +180,9 @@ class CompareSettings(Settings):
         ):
             sentence = f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3."
             found.append(Problem(sentence, "seeds"))
+        if not self.prompt_lines:
+            sentence = "Prompts is empty. Write one with [name], or tick With a prompt of the training."
+            found.append(Problem(sentence, "prompts"))
         for line in self.prompt_lines:
             if line != AS_TRAINED and "[name]" not in line:
                 sentence = f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name]."
@@ -177,8 +191,9 @@ class CompareSettings(Settings):
 
     @property
     def prompt_lines(self) -> list[str]:
-        """The prompts, without empty lines."""
-        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        """The prompts, without empty lines; AS_TRAINED is first where it is ticked."""
+        typed = [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        return [AS_TRAINED, *typed] if self.trained_prompt and AS_TRAINED not in typed else typed
 
     @property
     def seed_numbers(self) -> list[int]:

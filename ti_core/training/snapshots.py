@@ -16,6 +16,7 @@ from ti_core.models.device import is_out_of_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP, PORTRAITS, TrainSettings
+from ti_core.settings.emphasis import escaped
 from ti_core.training.run import Run
 from ti_core.training.setup import Prepared
 from ti_core.training.step_inputs import images_of_step
@@ -67,10 +68,15 @@ def _prompt_of_step(run: Run, step: int) -> str:
 
 
 def _shown_prompts(run: Run, step_prompt: str) -> Sequence[str]:
-    """The prompts of the preview of a step that trained on `step_prompt`, each once."""
+    """The prompts of the preview of a step that trained on `step_prompt`, each once. Brackets weigh in typed ones,
+    never in captions, which are plain text.
+    """
     if typed := run.settings.preview_lines:
-        return list(dict.fromkeys(line.replace("[name]", run.name) for line in typed))
-    return [step_prompt] if run.settings.preview_prompts == OF_EACH_STEP else run.preview_prompts
+        return list(dict.fromkeys(line.replace("[name]", escaped(run.name)) for line in typed))
+    return [
+        escaped(prompt)
+        for prompt in ([step_prompt] if run.settings.preview_prompts == OF_EACH_STEP else run.preview_prompts)
+    ]
 
 
 # ---- painting

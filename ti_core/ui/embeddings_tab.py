@@ -21,7 +21,10 @@ from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
+from ti_core.settings.emphasis import escaped
+from ti_core.settings.prompts import split_at_names
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.embeddings_bin_panel import EmbeddingsBinPanel
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
 from ti_core.ui.widgets import (
@@ -38,7 +41,7 @@ from ti_core.ui.widgets import (
 )
 from ti_core.workspace import clean_name
 
-COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
+COLUMNS = ("Embedding", "Word for prompts", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
 class EmbeddingsTab:
@@ -63,7 +66,7 @@ class EmbeddingsTab:
             interactive=False,
             max_height=300,
             wrap=True,
-            column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"],
+            column_widths=["20%", "16%", "15%", "9%", "7%", "11%", "10%", "12%"],
             elem_id="embeddings_table",
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
@@ -77,6 +80,9 @@ class EmbeddingsTab:
             self.refresh = gr.Button(
                 "Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh"
             )
+        with gr.Row(elem_classes="actions"):
+            self.to_prompt = gr.Button("Put its word into the txt2img prompt", elem_id="embeddings_to_prompt")
+            self.to_negative = gr.Button("Into the negative prompt", elem_id="embeddings_to_negative")
         self.words = gr.Dataframe(
             headers=["Vector", "Norm", "Nearest words of the checkpoint (1 means the same)"],
             datatype="str",
@@ -91,11 +97,36 @@ class EmbeddingsTab:
         )
         self.message = message_box("embeddings_message")
         self._build_actions()
+        self.bin = EmbeddingsBinPanel(context, self.message)
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
         self.drop.upload(self.take, [self.drop, self.checkpoint], self.shown, **QUEUED)
         self.refresh.click(self.enter, [self.chosen, self.checkpoint], self.shown, **QUEUED)
         self.table.select(self.pick, self.checkpoint, self.shown, **QUEUED)
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
+        self.bin.wire(self.chosen, self.checkpoint, self.enter, self.shown)
+
+    def wire_prompts(self, prompt: Any, negative: Any, opening: list[Any]) -> None:
+        """Call when the txt2img form is there. `opening` are the tabs, and the name of the open one."""
+        tabs, kept_tab = opening
+        for button, box in ((self.to_prompt, prompt), (self.to_negative, negative)):
+
+            def put(chosen: str | None, text: str, box: Any = box) -> Updates:
+                told = self.named(chosen, text)
+                if told is None:
+                    return refused(UserError("No embedding is chosen.", "Choose one in the list."), self.message)
+                return {box: told, tabs: gr.update(selected="txt2img"), kept_tab: "txt2img", **accepted(self.message)}
+
+            button.click(read_only(put), [self.chosen, box], [box, tabs, kept_tab, self.message], **QUEUED)
+
+    def named(self, chosen: str | None, text: str) -> str | None:
+        """The prompt with the chosen embedding's word at its end, if it is not in it yet; None where none is chosen."""
+        try:
+            name = find_stored(chosen or "", self.context.workspace).name
+        except UserError:
+            return None
+        if any(found for found, _ in split_at_names(text or "", [name])):
+            return text
+        return f"{(text or '').rstrip()} {escaped(name)}".strip()
 
     def _build_actions(self) -> None:
         """The folded parts below the table: what writes, each with the button that orders it."""

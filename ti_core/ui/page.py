@@ -150,6 +150,9 @@ class Page:
         with gr.Tab("Embeddings", id="embeddings") as embeddings:
             self.embeddings = EmbeddingsTab(context, my_job, self.checkpoint)
         self.train.wire(self.txt2img.form)
+        txt2img_form = self.txt2img.form.widgets
+        opening = [self.tabs, self.kept_tab]
+        self.embeddings.wire_prompts(txt2img_form["prompt"], txt2img_form["negative_prompt"], opening)
         all_tabs = (create, preprocess, captions, templates, train, compare, txt2img, embeddings)
         self.tab_of = dict(zip(TAB_IDS, all_tabs, strict=True))
 
@@ -175,6 +178,7 @@ class Page:
             self.taken_job,
             self.checkpoint,
             preprocess.gallery,
+            preprocess.face_finder,
             self.compare.grid,
             run,
             captions.arrived,
@@ -194,16 +198,17 @@ class Page:
         # The Captions tab opens the new dataset; what is typed there meanwhile is saved first.
         followed = ended.then(
             captions.follow,
-            [captions.arrived, captions.opened, captions.text],
+            captions.to_follow,
             captions.shown,
             js=HOLD_CAPTION,
             **QUEUED,
         )
         released = followed.then(None, None, None, js=RELEASE_CAPTION)
+        captions.settle_after(released)
         arrived = [captions.opened, captions.folder, captions.message, self.kept_tab]
-        released.then(captions.arrive, arrived, captions.shown, **QUEUED).then(
-            train.described, train.form.components, train.plan, **DIRECT
-        )
+        came = released.then(captions.arrive, arrived, captions.shown, **QUEUED)
+        captions.settle_after(came)
+        came.then(train.described, train.form.components, train.plan, **DIRECT)
 
     def _wire_sample(self) -> None:
         filled = [*self.create.form.components, *self.preprocess.form.own.values(), *self.train.shown]
@@ -228,7 +233,9 @@ class Page:
         list at once.
         """
         captions, templates, embeddings, compare = self.captions, self.templates, self.embeddings, self.compare
-        self.tab_of["captions"].select(captions.enter, [captions.opened, captions.folder], captions.shown, **QUEUED)
+        captions.settle_after(
+            self.tab_of["captions"].select(captions.enter, captions.to_enter, captions.shown, **QUEUED)
+        )
         run = compare.form.widgets["run"]
         self.tab_of["compare"].select(compare.enter, run, [run, compare.grid], **DIRECT)
         folders = [self.train.form.widgets["dataset_directory"], self.preprocess.form.widgets["source_directory"]]
@@ -242,7 +249,7 @@ class Page:
             **DIRECT,
         )
         lists = [templates.template, templates.folder, templates.embedding, templates.prompts]
-        self.tab_of["templates"].select(templates.enter, templates.facts, lists, **DIRECT)
+        templates.restore_after(self.tab_of["templates"].select(templates.enter, templates.facts, lists, **DIRECT))
         templates.saved.then(read_only(lambda: self.train.filled({})), None, self.train.shown, **DIRECT)
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": embeddings.table}
         self.tab_of["embeddings"].select(  # the first look loads torch
@@ -381,6 +388,8 @@ class Page:
             updates.update(self._after_create(job, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
             updates.update(self._after_preprocess(job, follow, embedding))
+        elif job.state == "finished" and job.kind == "faces":
+            updates.update(self.preprocess.on_face_finder(job))
         elif job.state == "finished" and job.kind == "download":
             updates.update(self.model.on_job_finished(job))
         elif job.state == "finished" and job.kind == "embeddings":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.caption_edits import read_captions
+from ti_core.data.face_model import GET_IT, face_finder_file, fetch_face_finder
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError, about
+from ti_core.events import Emit
 from ti_core.jobs.job import Job
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import describe_preprocess
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.server.roles import read_only
+from ti_core.ui.server.roles import current_user, read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import (
@@ -42,7 +45,7 @@ class PreprocessTab:
     dropped photos are kept under the name in the box `embedding_name`.
     """
 
-    kinds = ("preprocess",)
+    kinds = ("preprocess", "faces")
 
     def __init__(self, context: AppContext, my_job: Any, checkpoint: Any, embedding_name: Any) -> None:
         self.context, self.my_job = context, my_job
@@ -75,6 +78,7 @@ class PreprocessTab:
             interactive=False,
             elem_id="preprocess_gallery",
         )
+        self._build_face_finder()
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
         wire_interrupt(self.interrupt, context, self.kinds, self.message)
         self.drop.upload(
@@ -83,6 +87,38 @@ class PreprocessTab:
             [self.form.widgets["source_directory"], self.message],
             **QUEUED,
         )
+
+    def _build_face_finder(self) -> None:
+        """The button is there where faces are looked for without the better finder, for those who may train."""
+        self.face_finder = gr.Button(GET_IT, visible=False, elem_id="preprocess_face_finder")
+        wire_order(self.face_finder, self.order_face_finder, [], self.my_job, self.message)
+        ticks = [self.form.widgets[name] for name in ("face_crop", "focal_crop")]
+        gr.on(
+            [tick.change for tick in ticks],
+            self.offered_face_finder,
+            ticks,
+            self.face_finder,
+            trigger_mode="always_last",
+            **DIRECT,
+        )
+
+    @read_only
+    def offered_face_finder(self, *ticked: bool) -> Any:
+        """Whether the button is shown."""
+        is_there = face_finder_file(self.context.workspace).is_file()
+        return gr.update(visible=any(ticked) and not is_there and current_user().may_train)
+
+    def order_face_finder(self) -> Updates:
+        """Order the download."""
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            fetch_face_finder(self.context.workspace, emit, stop)
+
+        return submitted(lambda: self.context.submit("faces", GET_IT, work), self.my_job, self.message)
+
+    def on_face_finder(self, job: Job) -> Updates:
+        """It is there: the button goes."""
+        return {self.face_finder: gr.update(visible=False), **accepted(self.message, job.text)}
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -16,6 +17,8 @@ from ti_core.errors import UserError, about
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.drafts import KEEP_TEMPLATE, RESTORE_TEMPLATE
+from ti_core.ui.kept_forms import browser_state
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
@@ -100,14 +103,24 @@ class TemplatesTab:
 
     def _wire(self) -> None:
         shown = [self.opened, self.template, self.text, self.name, self.message]
-        self.template.input(self.open, [self.template, self.text, self.opened], shown, **QUEUED)
-        self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
+        opened = self.template.input(self.open, [self.template, self.text, self.opened], shown, **QUEUED)
+        begun = self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
         self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
+        # What is typed and not saved yet is kept by the browser.
+        self.kept = browser_state({}, "template-draft")
+        typed = [self.opened, self.text, self.name]
+        for event in (self.text.input, self.name.input, opened.then, begun.then, self.saved.then):
+            event(None, typed, self.kept, js=KEEP_TEMPLATE, show_progress="hidden")
         self.facts = facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
         gr.on(
             [widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT
         )
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
+
+    def restore_after(self, entered: Any) -> None:
+        """Call for the event that the tab was chosen."""
+        typed = [self.opened, self.text, self.name]
+        entered.then(None, [*typed, self.kept], [*typed, self.message], js=RESTORE_TEMPLATE, show_progress="hidden")
 
     @read_only
     def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
