@@ -164,10 +164,11 @@ class TrainSettings(Settings):
         500,
         "Save an image to log directory every N steps, 0 to disable",
         "number",
-        "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
+        "How often to paint a preview. Choose 10.",
         minimum=0,
         step=1,
         a1111="create_image_every",
+        changes_plan=True,
         other_ranks=0,
     )
     save_every: int = option(
@@ -429,6 +430,7 @@ class TrainSettings(Settings):
         "Compile the UNet",
         "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at"
         " the start.",
+        changes_plan=True,
     )
     gpus: int = option(
         1,

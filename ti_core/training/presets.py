@@ -18,7 +18,8 @@ from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
 from ti_core.models.device import DeviceState
 from ti_core.models.memory import facts_by_size, plan_fit
-from ti_core.runs.plan import plan_run
+from ti_core.runs.pace import find_pace
+from ti_core.runs.plan import RunPlan, plan_run
 from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.settings.prompts import ensure_recipe_template, find_template, load_template
 from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
@@ -148,6 +149,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
             " higher than them."
         )
     said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
+    text += time_sentence(workspace, settings, plan)
     return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step, device), *said])
 
 
@@ -170,6 +172,28 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
     except UserError:  # the start says what is wrong with it
         uses_captions = False
     return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
+
+
+def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) -> str:
+    """How long the steps will take by the pace of earlier runs here; that it is not known where there was none."""
+    image_every = settings.image_every
+    try:
+        size_px = find_checkpoint(settings.checkpoint, workspace).size_px
+    except UserError:
+        return ""
+    pace = find_pace(settings, size_px, workspace)
+    if pace is None:
+        return " How long it takes is not known before the first steps."
+    return f" Time: about {_clock(pace.seconds(plan.images_per_step, plan.steps, image_every))}."
+
+
+def _clock(seconds: float) -> str:
+    """A time as people say it, no more exact than it is known."""
+    if seconds < 95:
+        return f"{max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 95 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int, device: DeviceState | None) -> str:

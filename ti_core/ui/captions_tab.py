@@ -24,8 +24,8 @@ from ti_core.data.caption_edits import (
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.errors import UserError
-from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
@@ -36,15 +36,28 @@ SHOWN_TITLE = 60
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
-class CaptionsTab(CaptionsLayout):
+HOLD_CAPTION = """(arrived, ...rest) => {
+  const box = document.querySelector("#captions_text textarea");
+  // what is typed until the answer would be lost, or stand with another picture
+  if (arrived && box) box.readOnly = true;
+  return [arrived, ...rest];
+}"""
+RELEASE_CAPTION = (
+    "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
+)
+
+
+class CaptionsTab(CaptionsLayout, Part):
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
     clicks faster than the network is.
     """
 
-    def __init__(self, context: AppContext) -> None:
-        super().__init__(context)
+    id, title = "captions", "Captions"
+
+    def __init__(self, page: PageContext) -> None:
+        super().__init__(page.app)
         self._wire()
 
     def _wire(self) -> None:
@@ -73,6 +86,26 @@ class CaptionsTab(CaptionsLayout):
         self.add.click(self.add_everywhere, [*typed, self.tag, self.at_front], shown, **QUEUED)
         self.remove.click(self.remove_everywhere, [*typed, self.tag], shown, **QUEUED)
         self.undo.click(self.undo_last, typed, shown, **QUEUED)
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen. It opens a dataset that was just made; what is typed there
+        meanwhile is saved first.
+        """
+        self.item.select(self.enter, [self.opened, self.folder], self.shown, **QUEUED)
+        typed = [self.arrived, self.opened, self.text]
+        followed = page.job_ended.then(self.follow, typed, self.shown, js=HOLD_CAPTION, **QUEUED)
+        released = followed.then(None, None, None, js=RELEASE_CAPTION)
+        arrived = [self.opened, self.folder, self.message, page.kept_tab]
+        released.then(self.arrive, arrived, self.shown, **QUEUED)
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.arrived]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """The new dataset is opened next."""
+        made = end.result_of("preprocess")
+        return {self.arrived: made} if made else {}
 
     # ---- one folder
 

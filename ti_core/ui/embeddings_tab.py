@@ -19,9 +19,8 @@ from ti_core.embeddings.names import new_embedding_name
 from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
@@ -29,15 +28,16 @@ from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message
 COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
-class EmbeddingsTab:
+class EmbeddingsTab(Part):
     """The table of files, and what can be done with them. All that writes is a quick job, so that it never meets a
     training half-way.
     """
 
+    id, title = "embeddings", "Embeddings"
     kinds = ("embeddings",)
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
-        self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job, self.checkpoint = page.app, page.my_job, page.model["checkpoint"]
         gr.Markdown(
             "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
             " use Repair the norm.",
@@ -231,8 +231,25 @@ class EmbeddingsTab:
 
     # ---- jobs
 
-    def on_job_finished(self, job: Job, chosen: str | None, checkpoint: str) -> Updates:
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen."""
+        waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": self.table}
+        self.item.select(self.enter, self.takes, self.shown, **waited_for)  # the first look loads torch
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.chosen, self.checkpoint]
+
+    @property
+    def gives(self) -> list[Any]:
+        return self.shown
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """Look at what was made, or again at what was chosen."""
+        chosen, checkpoint = given
+        job = end.job
+        if not job or job.kind != "embeddings" or job.state != "finished":
+            return {}
         return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:

@@ -11,10 +11,9 @@ import gradio as gr
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
-from ti_core.jobs.job import Job
 from ti_core.settings import PreprocessSettings
-from ti_core.training.presets import describe_preprocess
-from ti_core.ui.app_context import AppContext
+from ti_core.training.presets import dataset_folder, describe_preprocess
+from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
@@ -37,15 +36,18 @@ GALLERY_PX = 512
 AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and height chosen for it."
 
 
-class PreprocessTab:
+class PreprocessTab(Part):
     """Form, boxes and answer of the tab. The checkpoint, whose size the pictures get, is that of the top of the page;
-    dropped photos are kept under the name in the box `embedding_name`.
+    dropped photos are kept under the name that stands in the Create embedding tab.
     """
 
+    id, title = "preprocess", "Preprocess images"
     kinds = ("preprocess",)
+    form: Form
+    opens_after = "create"
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any, embedding_name: Any) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job = page.app, page.my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
         self.drop = gr.File(
@@ -58,7 +60,7 @@ class PreprocessTab:
         for name in PreprocessSettings.options():
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
-        self.form.share({"checkpoint": checkpoint})
+        self.form.share({"checkpoint": page.model["checkpoint"]})
         self.plan = gr.Textbox(
             label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan"
         )
@@ -76,13 +78,13 @@ class PreprocessTab:
             elem_id="preprocess_gallery",
         )
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, context, self.kinds, self.message)
-        self.drop.upload(
-            self.take_photos,
-            [self.drop, embedding_name],
-            [self.form.widgets["source_directory"], self.message],
-            **QUEUED,
-        )
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+
+    def wire(self, page: PageContext) -> None:
+        """Dropped photos are taken, and what stands before the start follows the fields."""
+        given = [self.drop, page.field("create", "name")]
+        self.drop.upload(self.take_photos, given, [self.form.widgets["source_directory"], self.message], **QUEUED)
+        wire_plan(page, self.form, self.described, self.plan)
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""
@@ -127,9 +129,22 @@ class PreprocessTab:
             self.message,
         )
 
-    def on_job_finished(self, job: Job) -> Updates:
-        """Show the finished pictures."""
-        return {self.gallery: self.finished_pictures(job.result)}
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["destination_directory"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.gallery, self.message, *self.takes]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """A new embedding's pictures get a folder of its name; finished pictures are shown."""
+        (destination,) = given
+        if (name := end.result_of("create")) and (not destination or destination.startswith("datasets/")):
+            return {self.form.widgets["destination_directory"]: dataset_folder(name)}
+        if made := end.result_of("preprocess"):
+            return {self.gallery: self.finished_pictures(made)}
+        return {}
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""

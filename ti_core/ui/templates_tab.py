@@ -15,7 +15,7 @@ from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
@@ -24,7 +24,7 @@ SHUFFLE = TrainSettings.options()["shuffle_tags"]
 NEW_TEMPLATE = f"{RECIPE_TEMPLATE_LINE}\n"
 
 
-class TemplatesTab:
+class TemplatesTab(Part):
     """`opened` is the template whose text is in the box, and the text as it was read: only that one is replaced by
     Save.
 
@@ -32,8 +32,10 @@ class TemplatesTab:
     one server.
     """
 
-    def __init__(self, context: AppContext) -> None:
-        self.context = context
+    id, title = "templates", "Templates"
+
+    def __init__(self, page: PageContext) -> None:
+        self.context = context = page.app
         self.opened = gr.JSON(["", NEW_TEMPLATE], visible=False)
         gr.Markdown(
             "One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the"
@@ -108,6 +110,13 @@ class TemplatesTab:
             [widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT
         )
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen; a saved template gets into the Train tab's list at once."""
+        lists = [self.template, self.folder, self.embedding, self.prompts]
+        self.item.select(self.enter, self.facts, lists, **DIRECT)
+        listed = read_only(lambda: gr.update(choices=list_templates(self.context.workspace)))
+        self.saved.then(listed, None, page.field("train", "template_file"), **DIRECT)
 
     @read_only
     def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +14,7 @@ from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
@@ -38,16 +38,19 @@ IN_ONE_ROW = (
 DEVICE_WITHIN_S = 20.0
 
 
-class TrainTab:
+class TrainTab(Part):
     """Form, buttons and answer of the tab. `wire` follows when the txt2img tab is there, whose form previews may take
     their values from.
     """
 
+    id, title = "train", "Train"
     kinds = ("train", "resume")
+    form: Form
+    opens_after = "preprocess"
     txt2img: Form
 
-    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job, model = page.app, page.my_job, page.model
         self.form = Form(TrainSettings, "train")
         gr.Markdown(
             "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them"
@@ -82,14 +85,48 @@ class TrainTab:
             self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
         self.message = message_box("train_message")
 
-    def wire(self, txt2img: Form) -> None:
-        """Let the buttons and the preset act. `txt2img` is the form of that tab."""
-        self.txt2img = txt2img
+    def wire(self, page: PageContext) -> None:
+        """Let the buttons and the preset act. Previews may take their values from the form of the txt2img tab."""
+        self.txt2img = txt2img = page.form("txt2img")
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
         wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
         chosen = [self.form.widgets["dataset_directory"], self.form.widgets["embedding"]]
         self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
         self.preset.input(self.fill_preset, [*chosen, self.preset], self.shown, **QUEUED)
+        wire_plan(page, self.form, self.described, self.plan)
+        page.loaded.then(self.gpus_field, None, self.form.widgets["gpus"], **DIRECT)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        return {**super().kept, "preset": self.preset}
+
+    @property
+    def from_disk(self) -> tuple[str, ...]:
+        return "train.embedding", "train.template_file"
+
+    def put_back(self, kept: Mapping[str, Any]) -> Updates:
+        """Fresh lists with what was chosen if it is still there."""
+        stored = {name: kept[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in kept}
+        if not stored.get("template_file"):
+            stored["template_file"] = TrainSettings.defaults()["template_file"]
+        return self.filled(stored)
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["embedding"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return self.shown
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """A new embedding is chosen, a new dataset is what to train on, and a guided page fills in the recipe."""
+        if name := end.result_of("create"):
+            return self.filled({"embedding": name})
+        made = end.result_of("preprocess")
+        if made and end.guided:
+            return {**self.fill_recipe(made, *given), self.form.widgets["dataset_directory"]: made}
+        return self.filled({"dataset_directory": made} if made else {})
 
     @property
     def shown(self) -> list[Any]:

@@ -7,19 +7,21 @@ from typing import Any
 import gradio as gr
 
 from ti_core.settings import Txt2ImgSettings
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import PageContext, Part
 from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 IN_ONE_ROW = (("sampler", "steps"), ("width", "height"), ("count", "cfg_scale"))
 
 
-class Txt2ImgTab:
+class Txt2ImgTab(Part):
     """Form, buttons and answer of the tab. The pictures appear in the run panel."""
 
+    id = title = "txt2img"
     kinds = ("txt2img",)
+    form: Form
 
-    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job, model = page.app, page.my_job, page.model
         self.form = Form(Txt2ImgSettings, "txt2img")
         for name in Txt2ImgSettings.options():
             if name not in self.form.widgets and name not in model:
@@ -30,7 +32,7 @@ class Txt2ImgTab:
             self.interrupt = gr.Button("Interrupt", elem_id="txt2img_interrupt")
         self.message = message_box("txt2img_message")
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
 
     def start(self, *given: Any) -> Updates:
         """Order the pictures."""

@@ -237,8 +237,10 @@ MAY_LOOK = {
     "checkpoints",
     "runs",
     "suggested",
-    "_fill_sample",
-    "_take_result",
+    "fill_sample",
+    "take_result",
+    "greeting",
+    "sample_pictures",
     "<lambda>",
     "lambda",
 }
