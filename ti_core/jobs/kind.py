@@ -50,6 +50,8 @@ class JobKind:
     """Whether the queue refuses the same settings a second time."""
     repeatable: bool = True
     """Whether a page offers Again."""
+    takes_form: bool = False
+    """Whether its command also takes a form that the page has exported (`--settings FILE`)."""
     run_of: Callable[[Any, str], str] | None = None
     """For kinds that train: the run's folder, from the settings (None where they are lost) and from the folder that the
     work has told of.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ti_core.errors import UserError
+from ti_core.files import reason
 from ti_core.settings.option import KeptSettings, S, Settings
 
 FORM, VALUES = "form", "settings"
@@ -39,6 +41,18 @@ def parse_form(text: str, form: str, settings: type[S]) -> tuple[KeptSettings[S]
     kept = settings.from_kept(values)
     given = {name: getattr(kept.settings, name) for name in settings.defaults() if name in values}
     return kept, given
+
+
+def read_form(path: Path) -> str:
+    """The text of a form's file. Raises UserError, naming the file."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"'{path.name}' is too large for a form.", "Choose a file that Export has saved.")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{path.name}' is no text.", "Choose a file that Export has saved.") from error
+    except OSError as error:
+        raise UserError(f"'{path.name}' cannot be read: {reason(error)}.") from error
 
 
 def without_missing(kept: KeptSettings[S]) -> KeptSettings[S]:

@@ -98,8 +98,7 @@ class PreprocessSettings(Settings):
         "ignore",
         "Existing Caption txt Action",
         "dropdown",
-        "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new"
-        " caption, append after it; ignore leaves yours out.",
+        "Choose copy to keep the .txt captions beside your photos. prepend and append join them with new ones.",
         choices=CAPTION_ACTIONS,
         a1111="preprocess_txt_action",
     )
@@ -107,7 +106,7 @@ class PreprocessSettings(Settings):
         False,
         "Keep original size",
         "checkbox",
-        "Pictures that no crop below has changed keep their size. Train them with Do not resize images.",
+        "Pictures that no crop changes keep their size. Train them with Do not resize images.",
         a1111="process_keep_original_size",
         changes_plan=True,
     )
@@ -115,7 +114,7 @@ class PreprocessSettings(Settings):
         False,
         "Create flipped copies",
         "checkbox",
-        "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
+        "Adds a mirrored copy of every picture. Tick it if you have few photos.",
         a1111="process_flip",
         changes_plan=True,
     )
@@ -123,7 +122,7 @@ class PreprocessSettings(Settings):
         False,
         "Split oversized images",
         "checkbox",
-        "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces.",
+        "Cuts long or tall photos into several pictures. Not needed for faces.",
         a1111="process_split",
         changes_plan=True,
     )
@@ -131,7 +130,7 @@ class PreprocessSettings(Settings):
         False,
         "Auto focal point crop",
         "checkbox",
-        "Crops around what matters in the photo, first of all faces, instead of around the middle.",
+        "Crops around what matters, first of all faces, and not around the middle.",
         a1111="process_focal_crop",
         changes_plan=True,
     )
@@ -139,8 +138,7 @@ class PreprocessSettings(Settings):
         False,
         "Auto-sized crop",
         "checkbox",
-        "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images"
-        " in the Train tab then.",
+        "Each picture gets a size that suits its shape. Then tick Do not resize images in the Train tab.",
         a1111="process_multicrop",
         changes_plan=True,
     )
@@ -148,8 +146,7 @@ class PreprocessSettings(Settings):
         False,
         "Use BLIP for caption",
         "checkbox",
-        "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md"
-        " tells more.",
+        "A model writes a sentence about each picture. The first use downloads about 1 GB.",
         a1111="process_caption",
         changes_plan=True,
     )
@@ -157,8 +154,7 @@ class PreprocessSettings(Settings):
         False,
         "Use deepbooru for caption",
         "checkbox",
-        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself, and is downloaded at the"
-        " first use; docs/captions.md tells more.",
+        "A model lists tags for each picture. It is the newer WD tagger; the first use downloads it.",
         a1111="process_caption_deepbooru",
     )
     split_threshold: float = _share(
@@ -260,8 +256,7 @@ class PreprocessSettings(Settings):
         False,
         "Face crop to square",
         "checkbox",
-        "Cuts head and shoulders out around the face. Photos with no face or several keep their middle and are named,"
-        " so that you can crop them by hand.",
+        "Cuts head and shoulders out around the face. Photos with no face or several are named, to crop by hand.",
     )
     blip_model: str = option(
         BLIP_MODELS[0],

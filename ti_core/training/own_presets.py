@@ -8,7 +8,7 @@ from typing import Any
 from ti_core.errors import UserError
 from ti_core.files import reason, save_text
 from ti_core.settings import TrainSettings
-from ti_core.settings.form_file import MOST_BYTES, form_text, parse_form
+from ti_core.settings.form_file import form_text, parse_form, read_form
 from ti_core.settings.option import KeptSettings
 from ti_core.training.presets import PRESETS
 from ti_core.workspace import Workspace, clean_name
@@ -63,18 +63,6 @@ def delete_own(name: str, workspace: Workspace) -> None:
         _path(name, workspace).unlink()
     except OSError as error:
         raise UserError(f"Preset '{name}' could not be deleted: {reason(error)}.") from error
-
-
-def read_form(path: Path) -> str:
-    """The text of a form's file. Raises UserError, naming the file."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"'{path.name}' is too large for a form.", "Choose a file that Export has saved.")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"'{path.name}' is no text.", "Choose a file that Export has saved.") from error
-    except OSError as error:
-        raise UserError(f"'{path.name}' cannot be read: {reason(error)}.") from error
 
 
 def _path(name: str, workspace: Workspace) -> Path:

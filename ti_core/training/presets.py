@@ -149,7 +149,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
             " higher than them."
         )
     said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
-    text += time_sentence(workspace, settings, plan)
+    text = time_sentence(workspace, settings, plan) + text
     return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step, device), *said])
 
 
@@ -183,8 +183,8 @@ def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) 
         return ""
     pace = find_pace(settings, size_px, workspace)
     if pace is None:
-        return " How long it takes is not known before the first steps."
-    return f" Time: about {_clock(pace.seconds(plan.images_per_step, plan.steps, image_every))}."
+        return "How long it takes is not known before the first steps. "
+    return f"About {_clock(pace.seconds(plan.images_per_step, plan.steps, image_every))}. "
 
 
 def _clock(seconds: float) -> str:

@@ -29,9 +29,10 @@ class CreateTab(Part):
             if name == "initialization_text":
                 self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
         self.form.share({"checkpoint": page.model["checkpoint"]})
-        with gr.Row(elem_classes="actions"):
-            self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
-        self.message = message_box("create_message")
+        with gr.Column(elem_classes="start-bar"):
+            self.message = message_box("create_message")
+            with gr.Row(elem_classes="actions"):
+                self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:

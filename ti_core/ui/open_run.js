@@ -1,5 +1,6 @@
-() => {
-  /* Opens the run that the page greets with in the run panel; where that has no such row, the Compare tab shows it. */
+/* Opens the run that the page greets with in the run panel; where that has no such row, the Compare tab shows it. */
+/* exported openLatestRun */
+function openLatestRun() {
   const run = document.querySelector("#latest_run [data-run]")?.dataset.run;
   const rows = [...document.querySelectorAll("#runs [data-run]")];
   const row = rows.find((each) => each.dataset.run === run);

@@ -33,7 +33,9 @@ from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, refused
 
 TITLE = "Textual Inversion"
 KEPT_FORMS = "forms-1"
-DROPDOWN_KEYS = Path(__file__).with_name("dropdowns.js").read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+DROPDOWN_KEYS = (HERE / "dropdowns.js").read_text(encoding="utf-8")
+HELP_BUTTONS = (HERE / "help.js").read_text(encoding="utf-8")
 FORMS_ARE_BACK = "() => { window.formsAreBack = true; document.body.inert = false; }"
 T = TypeVar("T", bound=Part)
 
@@ -164,7 +166,8 @@ class Page:
           const selected = {json.dumps(ids)}.includes(tab) ? tab : {json.dumps(ids[0])};
           return {{ __type__: "update", selected }};
         }}"""
-        blocks.load(None, None, None, js=DROPDOWN_KEYS, show_progress="hidden")
+        for script in (DROPDOWN_KEYS, HELP_BUTTONS):
+            blocks.load(None, None, None, js=script, show_progress="hidden")
         restored = blocks.load(None, self.kept_tab, self.shared.tabs, js=open_kept, show_progress="hidden")
         restored.then(None, None, None, js="() => { window.pageIsBack = true; }")
 

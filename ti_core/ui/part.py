@@ -120,6 +120,21 @@ class Part:
         return {}
 
 
+def plan_box(elem_id: str) -> Any:
+    """What stands before the start, beside the button that begins it."""
+    return gr.Textbox(
+        label="Before you start",
+        interactive=False,
+        container=False,
+        show_label=False,
+        lines=1,
+        max_lines=4,
+        scale=5,
+        min_width=260,
+        elem_id=elem_id,
+    )
+
+
 def wire_plan(page: PageContext, form: Form, described: Callable[..., Any], plan: Any) -> None:
     """What stands before the start is written anew whenever a field changes that it depends on, when the page has
     been put back, and when a job has ended, which may have changed the folders that it tells of.

@@ -13,7 +13,7 @@ from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import dataset_folder, describe_preprocess
-from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
+from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
@@ -61,13 +61,13 @@ class PreprocessTab(Part):
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
         self.form.share({"checkpoint": page.model["checkpoint"]})
-        self.plan = gr.Textbox(
-            label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan"
-        )
-        with gr.Row(elem_classes="actions"):
-            self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
-            self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
-        self.message = message_box("preprocess_message")
+        with gr.Column(elem_classes="start-bar"):
+            self.message = message_box("preprocess_message")
+            with gr.Row(equal_height=False):
+                self.plan = plan_box("preprocess_plan")
+                with gr.Row(elem_classes="actions"):
+                    self.button = gr.Button("Preprocess", variant="primary", min_width=150, elem_id="preprocess_run")
+                    self.interrupt = gr.Button("Interrupt", min_width=90, elem_id="preprocess_interrupt")
         self.gallery = gr.Gallery(
             label="Finished pictures and their captions",
             visible=False,

@@ -73,7 +73,9 @@ class StartPanel(Part):
                 list(SAMPLE_PEOPLE),
                 value=person,
                 label="Sample person",
-                scale=2,
+                show_label=False,
+                container=False,
+                scale=0,
                 min_width=110,
                 elem_id="person",
             )

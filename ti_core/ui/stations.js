@@ -9,7 +9,9 @@ for (const station of stations) {
 
 function markStation() {
   for (const station of stations) {
-    const isHere = station.dataset.tabs.split(" ").some((id) => tabButton(id)?.getAttribute("aria-selected") === "true");
+    const isHere = station.dataset.tabs
+      .split(" ")
+      .some((id) => tabButton(id)?.getAttribute("aria-selected") === "true");
     if (isHere) station.setAttribute("aria-current", "step");
     else station.removeAttribute("aria-current");
   }
