@@ -342,7 +342,7 @@ class TrainSettings(Settings):
         "none",
         "Length of the vectors",
         "dropdown",
-        "Keep none with the face recipe. direction only keeps the word from overruling a prompt; soft pull too, gently.",
+        "Keep none for the face recipe. direction only keeps the word from overruling a prompt; soft pull is gentler.",
         choices=NORM_CONTROLS,
         reset_by_presets=True,
         group=QUALITY,

@@ -35,7 +35,7 @@ def save_own(name: str, settings: TrainSettings, workspace: Workspace, chosen: s
     if not name.strip():
         raise UserError("Preset name is empty.", "Type a name, such as my recipe.")
     cleaned = clean_name(name.strip())
-    if cleaned.lower() in {each.lower() for each in PRESETS}:
+    if {cleaned.lower(), name.strip().lower()} & {each.lower() for each in PRESETS}:
         raise UserError(f"'{cleaned}' is a preset of the program.", "Type another name.")
     taken = next((each for each in list_own(workspace) if each.lower() == cleaned.lower()), "")
     if taken and taken != chosen:

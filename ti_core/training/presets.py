@@ -12,7 +12,7 @@ from ti_core.data.captions import caption_notes
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
-from ti_core.data.preprocess import with_own_sizes
+from ti_core.data.preprocess import not_left_out, with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
@@ -112,9 +112,10 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     """
     if not settings.source_directory.strip():
         return "Choose a source directory, or drop photos, to see what becomes of them."
-    photos: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
-    if not photos:
+    found: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
+    if not found:
         return f"Source directory '{settings.source_directory}' holds no pictures yet."
+    photos = not_left_out(found, settings)
     settings = with_own_sizes(settings, workspace)
     if problems := settings.bound_problems():
         return " ".join(problems)
@@ -124,7 +125,8 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     size = "pictures of different sizes" if varies else f"pictures of {shown((settings.width, settings.height))} px"
     flipped = ", each with a mirrored copy" if settings.flip else ""
     said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
-    return " ".join([said, *photo_sentences(settings, photos, workspace)])
+    left_out = f" {len(found) - len(photos)} left out by hand." if len(photos) < len(found) else ""
+    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace)])
 
 
 def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:

@@ -10,10 +10,12 @@ import gradio as gr
 
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.images import PHONE_SUFFIXES
+from ti_core.data.preprocess import with_own_sizes
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import dataset_folder, describe_preprocess
 from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
+from ti_core.ui.photo_strip import photo_strip
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
@@ -30,6 +32,18 @@ from ti_core.ui.widgets import (
     wire_order,
 )
 
+PHOTOS = Path(__file__).with_name("photos.js").read_text(encoding="utf-8")
+CHANGES_PHOTOS = (
+    "source_directory",
+    "width",
+    "height",
+    "keep_original_size",
+    "split_oversized",
+    "focal_crop",
+    "auto_sized_crop",
+    "face_crop",
+)
+"""The fields that change what is drawn on the photos."""
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
 
@@ -57,6 +71,7 @@ class PreprocessTab(Part):
             height=130,
             elem_id="preprocess_drop",
         )
+        self.photos = gr.HTML("", js_on_load=PHOTOS, elem_id="preprocess_photos")
         for name in PreprocessSettings.options():
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
@@ -85,6 +100,10 @@ class PreprocessTab(Part):
         given = [self.drop, page.field("create", "name")]
         self.drop.upload(self.take_photos, given, [self.form.widgets["source_directory"], self.message], **QUEUED)
         wire_plan(page, self.form, self.described, self.plan)
+        drawn = [self.form.widgets[name].change for name in CHANGES_PHOTOS]
+        values = self.form.components
+        gr.on(drawn, self.look, values, self.photos, trigger_mode="always_last", **DIRECT)
+        page.loaded.then(self.look, values, self.photos, **DIRECT)
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""
@@ -108,6 +127,15 @@ class PreprocessTab(Part):
             return describe_preprocess(self.context.workspace, PreprocessSettings.from_dict(self.form.values(given)))
         except UserError as error:
             return str(error)
+
+    @read_only
+    def look(self, *given: Any) -> str:
+        """The photos as HTML, with the crops drawn on them."""
+        try:
+            settings = with_own_sizes(PreprocessSettings.from_dict(self.form.values(given)), self.context.workspace)
+        except UserError:  # what stands before the start says what is wrong
+            return ""
+        return photo_strip(self.context.workspace, settings)
 
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""
