@@ -91,8 +91,11 @@ def test_the_recipe_forces_no_scroll_and_the_train_form_is_short_with_its_button
     ):
         press = page.get_by_role("button", name=button, exact=True)
         assert is_in_view(page, press), button
-        press.click()
+        box = press.bounding_box()
+        assert box
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # playwright's own click may scroll
         expect(page.get_by_role("button", name=then, exact=True)).to_be_visible(timeout=SLOW_MS)
+        expect(page.locator("#create_name textarea")).to_have_value("anna")
         assert page.evaluate("scrollY") == 0, button
     train, plan = page.locator("#train-button"), page.locator("#train_plan textarea")
     expect(plan).to_have_value(re.compile("^How long it takes is not known before the first steps.*Each step looks at"))
@@ -111,6 +114,34 @@ def test_the_recipe_forces_no_scroll_and_the_train_form_is_short_with_its_button
     assert is_in_view(page, train)
     page.evaluate("scrollTo(0, 0)")
     expect(page.get_by_label("Guide me to the next tab")).to_be_checked()
+
+
+def test_a_photo_is_left_out_and_its_crop_is_moved_by_hand(page: Page) -> None:
+    choose_tab(page, "Preprocess images")
+    fill(page, "preprocess_source_directory", "assets/sample_photos/anna")
+    photos, kept = page.locator("#preprocess_photos .photo"), page.locator("#preprocess_by_hand textarea")
+    expect(photos).to_have_count(12)
+    photos.first.click()
+    expect(photos.first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("^11 photos .* 1 left out by hand"))
+    frames = page.locator("#preprocess_photos .frame").all()
+    wide = next(each for each in frames[1:] if float(str(each.evaluate("e => parseFloat(e.style.width)"))) < 95)
+    wide.scroll_into_view_if_needed()
+    box = wide.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 200, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    names = [photos.first.get_attribute("data-name"), wide.locator("..").get_attribute("data-name")]
+    expect(kept).to_have_value(re.compile(re.escape(str(names[1]))))
+    by_hand = json.loads(kept.input_value())
+    assert list(by_hand) == names and by_hand[names[0]] is None and by_hand[names[1]][0] > 0.5
+    expect(wide.locator("..")).to_have_attribute("aria-pressed", "false")  # a drag is no click
+    photos.first.click()
+    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("^12 photos "))
+    page.evaluate("scrollTo(0, 0)")
+    choose_tab(page, "Train")
 
 
 def test_an_error_is_told_in_the_bar_that_is_in_view(page: Page) -> None:
