@@ -169,3 +169,28 @@ def test_help_and_errors_of_the_form_do_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert done.stdout.strip() == "4 []"
+
+
+def test_train_takes_a_form_of_the_page_and_flags_beat_it(
+    workspace: Workspace, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(workspace, "create", "anna", "--ckpt", TINY) == EXIT_OK
+    form = {
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "checkpoint": TINY,
+        "template_file": "subject.txt",
+    }
+    form |= {"steps": 500, "image_every": 0, "save_every": 1, "colour": "red", "batch_size": "many"}
+    file = workspace.root / "form.json"
+    file.write_text(json.dumps({"form": "train", "settings": form}), encoding="utf-8")
+    assert run(workspace, "train", "--settings", str(file), "--steps", "2") == EXIT_OK
+    assert load_embedding(workspace.embeddings / "anna.pt").step == 2
+    told = capsys.readouterr().err
+    assert "left out: colour" in told and "Batch size: 'many'" in told
+    file.write_text("[]", encoding="utf-8")
+    assert run(workspace, "train", "--settings", str(file)) == EXIT_USER_ERROR
+    assert "holds no settings" in capsys.readouterr().err
+    assert run(workspace, "train", "--settings", str(workspace.root / "gone.json")) == EXIT_USER_ERROR
+    assert run(workspace, "train") == EXIT_USER_ERROR
+    assert "Embedding is empty" in capsys.readouterr().err

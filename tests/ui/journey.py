@@ -139,6 +139,13 @@ def value_of(page: Page, widget: str) -> str:
     return page.locator(f"#{widget}").locator("input, textarea").first.input_value()
 
 
+def open_group(page: Page, group: str) -> None:
+    """Open a folded group of fields, if it is not open."""
+    head = page.locator(f"#{group} > button.label-wrap")
+    if "open" not in (head.get_attribute("class") or "").split():
+        head.click()
+
+
 def prepare_recipe(page: Page) -> None:
     """Three of the recipe's four clicks: the Train form is filled in when this returns."""
     page.get_by_role("button", name="Try the face recipe with sample photos").click()

@@ -20,6 +20,7 @@ from tests.ui.journey import (
     drawn_width,
     fill,
     open_chromium,
+    open_group,
     open_page,
     prepare_recipe,
     previews,
@@ -200,6 +201,8 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
     def expect_sizes(size: int, width: int) -> None:
         for tab, names in (("Preprocess images", fields[:2]), ("Train", fields[2:3]), ("txt2img", fields[3:])):
             page.get_by_role("tab", name=tab).click()
+            if tab == "Train":
+                open_group(page, "train_rest")
             for name in names:
                 expect(page.locator(f"#{name} input[type=number]")).to_have_value(str(size))
         page.get_by_role("tab", name="Train").click()

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, state
+from tests.ui.journey import SLOW_MS, fill, open_chromium, open_group, open_page, reload, running_app, state
 from ti_core.runs.folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -77,6 +77,8 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
         ("Train", "train"),
     ):  # the tiny checkpoint's own 16 px are less than the sliders allow
         choose_tab(page, tab)
+        if form == "train":
+            open_group(page, "train_rest")
         for side in ("width", "height"):
             fill(page, f"{form}_{side}", 64)
     for widget, value in (

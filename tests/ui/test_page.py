@@ -28,7 +28,6 @@ from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.queue import JobQueue
 from ti_core.program.control import PICTURE, SAVE, wishes_of
 from ti_core.settings import (
-    PORTRAITS,
     CompareSettings,
     CreateSettings,
     PreprocessSettings,
@@ -330,6 +329,12 @@ def test_picture_now_and_save_now_answer_with_a_sentence_for_whatever_is_asked(c
     assert "There is no job" in job_action(context, {"job": ["x"], "action": "save_now"})
 
 
+def job_ended(page: Page, job: str, taken: str = "", guided: bool = False) -> dict[Any, Any]:
+    """What the page that ordered the job changes; its fields are empty."""
+    empty = [None] * sum(len(part.takes) for part in page.shared.parts)
+    return page.take_result(job, taken, guided, *empty)
+
+
 def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context: AppContext) -> None:
     page = Page(context)
     page.build()
@@ -340,7 +345,7 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context:
     for kind in (*KINDS, "embeddings", "download"):
         job = context.jobs.wait_for(context.jobs.submit(kind, kind, fail), 120)
         box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
-        assert page._take_result(job.id, False, "", None, None, "", None)[box.message]["value"] == "The disk is full."
+        assert job_ended(page, job.id)[box.message]["value"] == "The disk is full."
 
 
 def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
@@ -353,7 +358,7 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
         (tmp_path / "datasets" / "anna.txt").read_text()
 
     job = page.context.jobs.wait_for(page.context.jobs.submit("train", "Train anna", fail), 120)
-    told = page._take_result(job.id, False, "", None, None, "", None)[page.train.message]["value"]
+    told = job_ended(page, job.id)[page.train.message]["value"]
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
 
@@ -633,11 +638,10 @@ def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(contex
     job = context.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
     context.jobs.wait_for(job, 120)
     job.result = "datasets/anna"
-    given = (job.id, False, "", None, None, PORTRAITS, None)
-    first = page._take_result(*given)
+    first = job_ended(page, job.id)
     assert (
         first[page.taken_job] == job.id
         and page.my_job not in first
         and page.train.form.widgets["dataset_directory"] in first
     )
-    assert page.taken_job not in page._take_result(*given, job.id)
+    assert page.taken_job not in job_ended(page, job.id, taken=job.id)

@@ -27,6 +27,7 @@ from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
+from ti_core.settings.preprocess import parse_by_hand
 from ti_core.workspace import Workspace
 
 DEBUG_FOLDER = "debug"
@@ -123,7 +124,8 @@ def preprocess(
         emit(Notice(note))
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
-    work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
+    by_hand = parse_by_hand(settings.by_hand)
+    work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
 
@@ -184,7 +186,7 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
                 f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
             )
     with about("source_directory"):
-        return _photos(source, settings.source_directory), destination
+        return _photos(source, settings), destination
 
 
 def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:
@@ -196,12 +198,21 @@ def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> Prepro
     return settings.sized(find_usable_checkpoint(settings.checkpoint, workspace).size_px)
 
 
-def _photos(source: Path, typed: str) -> list[Path]:
-    photos = find_images(source)
-    if not photos:
+def _photos(source: Path, settings: PreprocessSettings) -> list[Path]:
+    found, typed = find_images(source), settings.source_directory
+    if not found:
         what = "holds no pictures" if any(source.iterdir()) else "is empty"
         raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
+    photos = not_left_out(found, settings)
+    if not photos:
+        raise UserError(f"All photos of '{typed}' are left out.", "Click one to take it back.")
     return photos
+
+
+def not_left_out(photos: list[Path], settings: PreprocessSettings) -> list[Path]:
+    """The photos without those that a person has left out. Raises UserError."""
+    by_hand = parse_by_hand(settings.by_hand)
+    return [photo for photo in photos if by_hand.get(photo.name, ()) is not None]
 
 
 def _unused_captions(files: CaptionFiles) -> list[str]:
@@ -247,6 +258,8 @@ class _Work:
     workspace: Workspace
     result: PreprocessResult
     emit: Emit
+    by_hand: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    """The middle of a photo's crop, where a person has moved it."""
     captions_found: int = 0
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
@@ -288,7 +301,7 @@ class _Work:
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
         look = look_at(path)
         size = look.size if look else image.size  # a large one is decoded at a fraction of it
-        pieces = self.steps.cut(image, origin_of(path, size))
+        pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name))
         return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:

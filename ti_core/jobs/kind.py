@@ -54,6 +54,8 @@ class JobKind:
     """States of a job after which the same settings can work once more, so that a page offers it."""
     is_small: bool = False
     """Whether its own tab answers, so that the page goes on showing the training that it shows."""
+    takes_form: bool = False
+    """Whether its command also takes a form that the page has exported (`--settings FILE`)."""
     run_of: Callable[[Any, str], str] | None = None
     """For kinds that train: the run's folder, from the settings (None where they are lost) and from the folder that the
     work has told of.

@@ -56,7 +56,7 @@ class TrainSettings(Settings):
         "",
         "Embedding",
         "dropdown",
-        "Choose the embedding to train. Make one in the Create embedding tab first.",
+        "The new word to train. Make one in the Create embedding tab first.",
         required=True,
         a1111="embedding_name",
         changes_plan=True,
@@ -66,8 +66,7 @@ class TrainSettings(Settings):
         "0.005",
         "Embedding Learning rate",
         "textbox",
-        "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10,"
-        " then the next). Too high breaks the embedding.",
+        "Write how big each step is: a number, or several such as 0.05:10, 0.02:20, 0.005 (the first until step 10).",
         required=True,
         a1111="learn_rate",
         takes_number=True,
@@ -76,8 +75,7 @@ class TrainSettings(Settings):
         "disabled",
         "Gradient Clipping",
         "dropdown",
-        "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value"
-        " beside it.",
+        "Keep disabled. value and norm limit single big steps to the value beside it.",
         choices=CLIPPING_MODES,
         a1111="clip_grad_mode",
     )
@@ -85,8 +83,7 @@ class TrainSettings(Settings):
         "0.1",
         "Gradient clip value",
         "textbox",
-        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is"
-        " disabled.",
+        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate.",
         placeholder="Gradient clip value",
         a1111="clip_grad_value",
         takes_number=True,
@@ -105,7 +102,7 @@ class TrainSettings(Settings):
         1,
         "Gradient accumulation steps",
         "number",
-        "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
+        "Choose the number of your photos: then one step looks at every picture once.",
         minimum=1,
         step=1,
         a1111="gradient_step",
@@ -115,7 +112,7 @@ class TrainSettings(Settings):
         "",
         "Dataset directory",
         "textbox",
-        "Type the folder with the finished pictures and their .txt captions.",
+        "Type the folder with the finished pictures.",
         placeholder="Path to directory with input images",
         required=True,
         is_path=True,
@@ -136,8 +133,7 @@ class TrainSettings(Settings):
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
-        "Choose the sentences used in training. For a person take Custom_subject_filewords.txt or"
-        " subject_filewords.txt, which use your captions.",
+        "The sentences of the training. For a person choose Custom_subject_filewords.txt: it uses your captions.",
         required=True,
         a1111="template_file",
         changes_plan=True,
@@ -149,7 +145,7 @@ class TrainSettings(Settings):
         False,
         "Do not resize images",
         "checkbox",
-        "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
+        "Trains every picture at its own size. Leave it off for pictures of the Preprocess tab.",
         a1111="varsize",
         changes_plan=True,
     )
@@ -157,7 +153,7 @@ class TrainSettings(Settings):
         100_000,
         "Max steps",
         "number",
-        "Training ends at this step. 150 is enough for the face recipe.",
+        "Training ends at this step. 150 is enough for a face.",
         minimum=1,
         step=1,
         a1111="steps",
@@ -167,17 +163,18 @@ class TrainSettings(Settings):
         500,
         "Save an image to log directory every N steps, 0 to disable",
         "number",
-        "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
+        "How often to paint a preview. Choose 10.",
         minimum=0,
         step=1,
         a1111="create_image_every",
+        changes_plan=True,
         other_ranks=0,
     )
     save_every: int = option(
         500,
         "Save a copy of embedding to log directory every N steps, 0 to disable",
         "number",
-        "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
+        "How often to keep a copy that you can go back to. Choose 10.",
         minimum=0,
         step=1,
         a1111="save_embedding_every",
@@ -187,8 +184,7 @@ class TrainSettings(Settings):
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
-        "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the"
-        " Preprocess tab have no transparent parts.",
+        "Learns only what is not transparent. Leave it off for photos.",
         a1111="use_weight",
         evaluation_field=2,
     )
@@ -196,16 +192,14 @@ class TrainSettings(Settings):
         True,
         "Save images with embedding in PNG chunks",
         "checkbox",
-        "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a"
-        " file.",
+        "Also saves each preview as a picture with the embedding inside, to share it.",
         a1111="save_image_with_stored_embedding",
     )
     preview_from_txt2img: bool = option(
         False,
         "Read parameters (prompt, etc...) from txt2img tab when making previews",
         "checkbox",
-        "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed."
-        " Write the embedding's name into that prompt.",
+        "Previews show the txt2img tab's prompt. Write the embedding's name into it.",
         a1111="preview_from_txt2img",
         page_only=True,
     )
@@ -213,14 +207,14 @@ class TrainSettings(Settings):
         False,
         "Shuffle tags by ',' when creating prompts.",
         "checkbox",
-        "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
+        "Mixes the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
         a1111="shuffle_tags",
     )
     tag_drop_out: float = option(
         0.0,
         "Drop out tags when creating prompts.",
         "slider",
-        "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
+        "How much of a caption is left out by chance. Choose 0.1.",
         minimum=0,
         maximum=1,
         step=0.1,
@@ -230,7 +224,7 @@ class TrainSettings(Settings):
         "once",
         "Choose latent sampling method",
         "radio",
-        "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
+        "Choose deterministic: the cleanest, and always the same.",
         choices=LATENT_METHODS,
         a1111="latent_sampling_method",
     )
@@ -238,7 +232,7 @@ class TrainSettings(Settings):
         0,
         "Seed",
         "number",
-        "The same seed with the same settings gives the same embedding. Any whole number from 0 on will do.",
+        "The same seed gives the same embedding again. Any whole number from 0 on will do.",
         minimum=0,
         maximum=2**32 - 1,
         step=1,
@@ -258,7 +252,7 @@ class TrainSettings(Settings):
         False,
         "Enable tensorboard logging.",
         "checkbox",
-        "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it.",
+        "Leave it off if you do not use the program TensorBoard.",
         other_ranks=False,
     )
     tensorboard_images: bool = option(
@@ -286,8 +280,7 @@ class TrainSettings(Settings):
         "",
         "Filename word regex",
         "textbox",
-        "Leave it empty. For pictures without a .txt, those who know regular expressions may say which parts of the"
-        " file name are words, such as [a-z]+.",
+        "Leave it empty. A regular expression says which parts of a file name are words, such as [a-z]+.",
     )
     filename_join_string: str = option(
         " ",
@@ -355,9 +348,7 @@ class TrainSettings(Settings):
         "none",
         "Length of the vectors",
         "dropdown",
-        "Keep none with the face recipe, as A1111 does. direction only keeps the word as strong as ordinary words, so"
-        " that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at"
-        " each step.",
+        "Keep none for the face recipe. direction only keeps the word from overruling a prompt; soft pull is gentler.",
         choices=NORM_CONTROLS,
         reset_by_presets=True,
         group=QUALITY,
@@ -366,8 +357,7 @@ class TrainSettings(Settings):
         0.0,
         "Average of the vectors (EMA)",
         "slider",
-        "Keep 0, as A1111 does. 0.9 saves and shows the average of about the last ten steps, which calms a training"
-        " that jumps.",
+        "Keep 0. 0.9 saves the average of about the last ten steps, which calms a training that jumps.",
         minimum=0,
         maximum=0.999,
         step=0.001,
@@ -377,8 +367,7 @@ class TrainSettings(Settings):
         WITH_EACH_PREVIEW,
         "Evaluate every N steps, 0 to disable",
         "number",
-        "Tests each step on the same pictures, so that steps can be compared, and marks the best one. Keep -1: with"
-        " each preview, or more rarely where that would take too long.",
+        "Keep -1: a test looks for the best step with each preview, or more rarely where that takes too long.",
         minimum=WITH_EACH_PREVIEW,
         step=1,
         reset_by_presets=True,
@@ -388,8 +377,7 @@ class TrainSettings(Settings):
         0,
         "Photos held out for the evaluation",
         "number",
-        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or"
-        " more; 0 evaluates on the training pictures.",
+        "So many photos are kept for the test alone. Choose a tenth if you have 40 or more, else 0.",
         minimum=0,
         step=1,
         changes_plan=True,
@@ -399,8 +387,7 @@ class TrainSettings(Settings):
         0,
         "Stop after N evaluations without a better one, 0 to disable",
         "number",
-        "Keep 0 with the face recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no"
-        " better than the best.",
+        "Keep 0 with the face recipe. 2 ends the training when two tests in a row were no better than the best.",
         minimum=0,
         step=1,
         reset_by_presets=True,
@@ -409,8 +396,7 @@ class TrainSettings(Settings):
         0,
         "Pictures at once",
         "number",
-        "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory"
-        " runs out.",
+        "Keep 0: as many as fit. Choose 1 if memory runs out; the result is the same.",
         minimum=0,
         step=1,
         changes_plan=True,
@@ -435,13 +421,13 @@ class TrainSettings(Settings):
         "Compile the UNet",
         "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at"
         " the start.",
+        changes_plan=True,
     )
     gpus: int = option(
         1,
         "GPUs",
         "number",
-        "How many graphics cards share each step's pictures. Choose all that this computer has, but no more than a step"
-        " has pictures; the result is the same.",
+        "How many graphics cards share a step's pictures; no more than a step has pictures.",
         minimum=1,
         step=1,
         changes_plan=True,

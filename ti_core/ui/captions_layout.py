@@ -36,7 +36,7 @@ class CaptionsLayout:
         self.opened = gr.JSON(list(Opened()), visible=False)
         self.arrived = gr.Textbox("", visible=False)
         """The dataset that was just preprocessed, until `follow` has taken it."""
-        self.kept = browser_state({}, "caption-drafts")
+        self.drafts = browser_state({}, "caption-drafts")
         """What was typed and is not saved yet, and the picture that was open last (`drafts.js`)."""
         self.settled = gr.JSON([], visible=False)
         """[folder, picture] of texts that the last answer has saved or told, so that they are drafts no more."""

@@ -26,9 +26,9 @@ from ti_core.data.caption_edits import (
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.data.captions import mirrored_caption
 from ti_core.errors import UserError, about
-from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
 from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
@@ -39,15 +39,28 @@ SHOWN_TITLE = 60
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
-class CaptionsTab(CaptionsLayout):
+HOLD_CAPTION = """(arrived, ...rest) => {
+  const box = document.querySelector("#captions_text textarea");
+  // what is typed until the answer would be lost, or stand with another picture
+  if (arrived && box) box.readOnly = true;
+  return [arrived, ...rest];
+}"""
+RELEASE_CAPTION = (
+    "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
+)
+
+
+class CaptionsTab(CaptionsLayout, Part):
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
     clicks faster than the network is.
     """
 
-    def __init__(self, context: AppContext) -> None:
-        super().__init__(context)
+    id, title = "captions", "Captions"
+
+    def __init__(self, page: PageContext) -> None:
+        super().__init__(page.app)
         self._wire()
 
     def _wire(self) -> None:
@@ -65,7 +78,7 @@ class CaptionsTab(CaptionsLayout):
             self.message,
             self.settled,
         ]
-        self.to_enter = [self.opened, self.folder, self.kept]
+        self.to_enter = [self.opened, self.folder, self.drafts]
         self.to_follow = [self.arrived, self.opened, self.text, self.in_step]
         typed = [self.opened, self.text]
         edited = [*typed, self.gallery, self.in_step]
@@ -83,14 +96,34 @@ class CaptionsTab(CaptionsLayout):
             (self.undo.click, self.undo_last, typed),
         ):
             self.settle_after(event(handler, given, shown, **QUEUED))
-        kept = [self.opened, self.text, self.kept]
+        kept = [self.opened, self.text, self.drafts]
         for event, script in ((self.text.input, KEEP), (self.text.change, KEEP_PASTED)):
-            event(None, kept, [self.kept, self.note], js=script, show_progress="hidden")
+            event(None, kept, [self.drafts, self.note], js=script, show_progress="hidden")
 
     def settle_after(self, answered: Any) -> None:
         """Call for every event that changes what is shown: what was typed before comes back, and is kept on."""
-        drafts = [self.opened, self.text, self.kept, self.settled]
+        drafts = [self.opened, self.text, self.drafts, self.settled]
         answered.then(None, drafts, [*drafts, self.note], js=SETTLE, show_progress="hidden")
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen. It opens a dataset that was just made; what is typed there
+        meanwhile is saved first.
+        """
+        self.settle_after(self.item.select(self.enter, self.to_enter, self.shown, **QUEUED))
+        followed = page.job_ended.then(self.follow, self.to_follow, self.shown, js=HOLD_CAPTION, **QUEUED)
+        released = followed.then(None, None, None, js=RELEASE_CAPTION)
+        self.settle_after(released)
+        arrived = [self.opened, self.folder, self.message, page.kept_tab]
+        self.settle_after(released.then(self.arrive, arrived, self.shown, **QUEUED))
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.arrived]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """The new dataset is opened next."""
+        made = end.result_of("preprocess")
+        return {self.arrived: made} if made else {}
 
     # ---- one folder
 

@@ -13,21 +13,23 @@ from ti_core.errors import UserError
 from ti_core.painting.comparison import Comparison, newest_comparison
 from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
+from ti_core.ui.widgets import DIRECT, Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
 
 
-class CompareTab:
+class CompareTab(Part):
     """Form, buttons, answer and grid. The grid that is shown is the newest, for every page."""
 
+    id, title = "compare", "Compare"
     kinds = ("compare",)
+    form: Form
 
-    def __init__(self, context: AppContext, my_job: Any) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job = page.app, page.my_job
         self.form = Form(CompareSettings, "compare")
         with gr.Row(elem_id="compare_parts"):  # one below the other, until there is a grid (compare.js)
             with gr.Column(scale=4, min_width=320):
@@ -40,7 +42,7 @@ class CompareTab:
                     elem_id="compare_grid",
                 )
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
 
     def _build_form(self) -> None:
         for name in CompareSettings.options():
@@ -52,6 +54,22 @@ class CompareTab:
             self.button = gr.Button("Compare", variant="primary", elem_id="compare_run_button")
             self.interrupt = gr.Button("Interrupt", elem_id="compare_interrupt")
         self.message = message_box("compare_message")
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen."""
+        self.item.select(self.enter, self.takes, [*self.takes, self.grid], **DIRECT)
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["run"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return [*self.takes, self.grid]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """Fresh lists, and the newest grid."""
+        return self.enter(*given)
 
     def _use_step(self) -> Any:
         def use_step_of_run(asked: Any) -> str:

@@ -19,12 +19,11 @@ from ti_core.embeddings.names import describe_new_name, new_embedding_name
 from ti_core.embeddings.table import table_rows
 from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
 from ti_core.settings.emphasis import escaped
 from ti_core.settings.prompts import split_at_names
-from ti_core.ui.app_context import AppContext
 from ti_core.ui.embeddings_bin_panel import EmbeddingsBinPanel
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
 from ti_core.ui.widgets import (
@@ -44,15 +43,16 @@ from ti_core.workspace import clean_name
 COLUMNS = ("Embedding", "Word for prompts", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
-class EmbeddingsTab:
+class EmbeddingsTab(Part):
     """The table of files, and what can be done with them. All that writes is a quick job, so that it never meets a
     training half-way.
     """
 
+    id, title = "embeddings", "Embeddings"
     kinds = ("embeddings",)
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
-        self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job, self.checkpoint = page.app, page.my_job, page.model["checkpoint"]
         gr.Markdown(
             "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
             " use Repair the norm.",
@@ -97,7 +97,7 @@ class EmbeddingsTab:
         )
         self.message = message_box("embeddings_message")
         self._build_actions()
-        self.bin = EmbeddingsBinPanel(context, self.message)
+        self.bin = EmbeddingsBinPanel(self.context, self.message)
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
         self.drop.upload(self.take, [self.drop, self.checkpoint], self.shown, **QUEUED)
         self.refresh.click(self.enter, [self.chosen, self.checkpoint], self.shown, **QUEUED)
@@ -105,18 +105,17 @@ class EmbeddingsTab:
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
         self.bin.wire(self.chosen, self.checkpoint, self.enter, self.shown)
 
-    def wire_prompts(self, prompt: Any, negative: Any, opening: list[Any]) -> None:
-        """Call when the txt2img form is there. `opening` are the tabs, and the name of the open one."""
-        tabs, kept_tab = opening
-        for button, box in ((self.to_prompt, prompt), (self.to_negative, negative)):
+    def _wire_prompts(self, page: PageContext) -> None:
+        for button, name in ((self.to_prompt, "prompt"), (self.to_negative, "negative_prompt")):
+            box = page.field("txt2img", name)
 
             def put(chosen: str | None, text: str, box: Any = box) -> Updates:
                 told = self.named(chosen, text)
                 if told is None:
                     return refused(UserError("No embedding is chosen.", "Choose one in the list."), self.message)
-                return {box: told, tabs: gr.update(selected="txt2img"), kept_tab: "txt2img", **accepted(self.message)}
+                return {box: told, **page.open("txt2img"), **accepted(self.message)}
 
-            button.click(read_only(put), [self.chosen, box], [box, tabs, kept_tab, self.message], **QUEUED)
+            button.click(read_only(put), [self.chosen, box], [box, *page.opening, self.message], **QUEUED)
 
     def named(self, chosen: str | None, text: str) -> str | None:
         """The prompt with the chosen embedding's word at its end, if it is not in it yet; None where none is chosen."""
@@ -284,8 +283,26 @@ class EmbeddingsTab:
 
     # ---- jobs
 
-    def on_job_finished(self, job: Job, chosen: str | None, checkpoint: str) -> Updates:
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen."""
+        waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": self.table}
+        self.item.select(self.enter, self.takes, self.shown, **waited_for)  # the first look loads torch
+        self._wire_prompts(page)
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.chosen, self.checkpoint]
+
+    @property
+    def gives(self) -> list[Any]:
+        return self.shown
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """Look at what was made, or again at what was chosen."""
+        chosen, checkpoint = given
+        job = end.job
+        if not job or job.kind != "embeddings" or job.state != "finished":
+            return {}
         return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:

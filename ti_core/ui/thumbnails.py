@@ -43,10 +43,19 @@ def small_picture(file: Path, size_px: int) -> Image.Image:
 
 def figure(picture: Image.Image, name: str) -> str:
     """A picture and its name as HTML that needs no other file."""
-    data, name = io.BytesIO(), html.escape(name, quote=True)
+    return f"<figure>{_tag(picture, name)}<figcaption>{html.escape(name)}</figcaption></figure>"
+
+
+def picture_tag(file: Path, size_px: int, name: str) -> str:
+    """A small copy of a picture's file as HTML that needs no other file; `name` is read aloud."""
+    return _tag(small_picture(file, size_px), name)
+
+
+def _tag(picture: Image.Image, name: str) -> str:
+    data = io.BytesIO()
     picture.save(data, "webp")
     address = f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
-    return f'<figure><img src="{address}" alt="{name}"><figcaption>{name}</figcaption></figure>'
+    return f'<img src="{address}" alt="{html.escape(name, quote=True)}">'
 
 
 def words_below(captioned: Captioned) -> str:

@@ -39,6 +39,7 @@ TRAIN = JobKind(
     checks_device=True,
     help="train an embedding",
     verb="train",
+    takes_form=True,
     api_name="train",
     tab="train",
     makes="Embedding",
