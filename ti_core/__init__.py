@@ -3,6 +3,15 @@ what is done here.
 """
 
 import os
+import sys
+
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+    sys.exit(  # a sentence, where an older Python would show the trace of a syntax error
+        f"error: Python {sys.version_info[0]}.{sys.version_info[1]} is not supported. Use Python 3.11, 3.12, 3.13"
+        " or 3.14: webui.sh and webui.bat look for one by themselves."
+    )
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends a package that nothing here needs
+
+import ti_core.network  # noqa: F401 - sets the environment for whoever makes an HTTP client
