@@ -65,7 +65,7 @@ def _is_usable_exception(entry: str) -> bool:
         return True
     if not entry.isascii() or any(letter.isspace() or letter in "[]@?#/" for letter in entry.partition("/")[0]):
         return False
-    name, colon, port = entry.partition("/")[0].partition(":")
+    _, colon, port = entry.partition("/")[0].partition(":")
     if not colon or not port or (port.isdigit() and int(port) < 65536):
         return True
     try:
