@@ -5,6 +5,8 @@ what is done here.
 import os
 import sys
 
+__version__ = "0.2.0"
+
 if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     sys.exit(  # a sentence, where an older Python would show the trace of a syntax error
         f"error: Python {sys.version_info[0]}.{sys.version_info[1]} is not supported. Use Python 3.11, 3.12, 3.13"

@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 
+from ti_core import __version__
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
@@ -44,6 +45,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Textual Inversion in the browser: create an embedding, preprocess photos, train."
     )
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "--port", type=int, help=f"port of the page (default: {USUAL_PORT}, or the next one that is free)"
     )

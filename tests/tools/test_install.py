@@ -1,5 +1,5 @@
-"""Which build of torch a machine gets: stand-ins for the programs that the systems bring; and that the start scripts find
-a Python.
+"""Which build of torch a machine gets, by stand-ins for the programs that the systems bring; and which Python the
+start scripts take.
 """
 
 from __future__ import annotations
