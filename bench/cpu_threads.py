@@ -5,13 +5,14 @@ other work.
 
 Each variant is a process of its own, because OpenMP reads its settings when it is loaded, and they take turns, so that
 whatever else the machine does meets all of them. `--beside N` measures a second time beside N threads that compute
-without a pause, which is more than a browser does that shows the page. What ti_core/program/processor.py sets by
+without a pause, which is more than a browser does that shows the page. What ti_core/__init__.py sets by
 itself is the row "ours".
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -67,7 +68,7 @@ def seconds_a_step(seconds: float) -> float:
             save_every=0,
         )
         train(settings, workspace, heard, stop)
-    return statistics.median(later - sooner for sooner, later in zip(at, at[1:], strict=False))
+    return statistics.median(later - sooner for sooner, later in itertools.pairwise(at))
 
 
 def measured(variant: dict[str, str], seconds: float, beside: int) -> float:

@@ -15,5 +15,9 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 14):
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends a package that nothing here needs
+if not os.environ.get("OMP_WAIT_POLICY"):
+    # How long torch's threads wait for each other in a loop before they sleep. GNU OpenMP's own 300,000 rounds are
+    # milliseconds, which a browser beside it turns into steps that take ten times as long (bench/cpu_threads.py).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import ti_core.network  # noqa: F401 - sets the environment for whoever makes an HTTP client

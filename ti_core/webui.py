@@ -26,9 +26,11 @@ from ti_core.program.signals import asked_to_end
 from ti_core.program.temporary_folders import clear_left_over, temporary_folder
 from ti_core.program.terminal import clean_terminal
 from ti_core.settings import PORTRAITS
-from ti_core.ui.server.hosting import SPACE_LOGIN, adapt_to_space, add_hosting_flags, place_of
+from ti_core.ui.server.hosting import adapt_to_space, add_hosting_flags, place_of
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
+LOGIN, LOOK_LOGIN = "TI_AUTH", "TI_AUTH_LOOK"
+"""Variables of the environment for who does not want a password in the list of processes."""
 USUAL_PORT = 7860
 USER_OF_SHARED_PAGE = "trainer"
 SHORT_PASSWORD = 12
@@ -56,14 +58,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        default="",
-        help="login that may train; without it, --listen and --share make one and print it",
+        default=os.environ.get(LOGIN, ""),
+        help=f"login that may train; without it, --listen and --share make one and print it (also: {LOGIN})",
     )
     parser.add_argument(
         "--auth-look",
         metavar="USER:PASSWORD",
-        default="",
-        help="a second login that may look at everything and change nothing",
+        default=os.environ.get(LOOK_LOGIN, ""),
+        help=f"a second login that may look at everything and change nothing (also: {LOOK_LOGIN})",
     )
     parser.add_argument(
         "--allow-pickle",
@@ -261,7 +263,7 @@ def _who_may_come_in(
         _warn_of_old_pillow()
     all_may_look = is_space and not (logins.user or logins.look_user)
     if all_may_look:
-        told = f"Everybody may look, and nobody may train. To train, set the secret {SPACE_LOGIN} to user:password."
+        told = f"Everybody may look, and nobody may train. To train, set the secret {LOGIN} to user:password."
         print(told, flush=True)
     elif open_to_others and not logins.user:
         logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))

@@ -103,8 +103,10 @@ def test_a_space_listens_is_framed_by_the_hub_and_asks_for_its_secret(
     monkeypatch.setattr("ti_core.ui.server.hosting.SPACE_STORAGE", tmp_path)
     here = parse_arguments([])
     assert not adapt_to_space(here, {}) and not here.listen and here.port is None
+    monkeypatch.setenv("TI_AUTH", "anna:long-password")
     space = parse_arguments([])
-    environment = {"SPACE_ID": "anna/train", "GRADIO_SERVER_PORT": "7777", "TI_AUTH": "anna:long-password"}
+    monkeypatch.delenv("TI_AUTH")
+    environment = {"SPACE_ID": "anna/train", "GRADIO_SERVER_PORT": "7777"}
     assert adapt_to_space(space, environment)
     assert (space.listen, space.port, space.auth) == (True, 7777, "anna:long-password")
     assert space.workspace == str(tmp_path)
@@ -129,6 +131,7 @@ def test_a_space_without_a_secret_is_shown_in_the_hubs_frame_and_changed_by_nobo
     monkeypatch.setenv("SPACE_ID", "anna/train")
     monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_HOST", "anna-train.hf.space")
+    monkeypatch.delenv("TI_AUTH", raising=False)
     with running_app(tmp_path) as (url, lines), open_chromium() as browser:
         assert any("nobody may train" in line for line in lines)
         body = {"data": ["x", "person", 1, False, "portraits"]}

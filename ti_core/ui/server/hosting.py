@@ -22,8 +22,6 @@ _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
 HUB = "https://huggingface.co"
 SPACE_STORAGE = Path("/data")
 """Where a Space has what outlives its restart, if its owner has ordered such storage."""
-SPACE_LOGIN = "TI_AUTH"
-"""The secret of a Space that holds USER:PASSWORD."""
 SPACE_PORT = 7860
 
 
@@ -112,7 +110,7 @@ def adapt_to_space(options: argparse.Namespace, environment: Mapping[str, str] =
     """On a Hugging Face Space, change the flags to what one needs; returns whether it is one.
 
     The page listens, the hub may frame it, and what is made lies in the storage that outlives a restart, if there is
-    one. Without a login in the secret TI_AUTH everybody may look, and nobody may change anything.
+    one. Without a login, in the secret TI_AUTH, everybody may look, and nobody may change anything.
     """
     if not environment.get("SPACE_ID"):
         return False
@@ -124,6 +122,4 @@ def adapt_to_space(options: argparse.Namespace, environment: Mapping[str, str] =
         options.allow_frame.append(HUB)
     if options.workspace == "." and os.access(SPACE_STORAGE, os.W_OK):
         options.workspace = str(SPACE_STORAGE)
-    options.auth = options.auth or environment.get(SPACE_LOGIN, "").strip()
-    options.auth_look = options.auth_look or environment.get(f"{SPACE_LOGIN}_LOOK", "").strip()
     return True
