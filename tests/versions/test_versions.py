@@ -77,7 +77,7 @@ def test_embeddings_copies_and_cards_are_read(old: Workspace) -> None:
             assert path.is_file(), (step, kind)
     for step in (2, 4):
         assert load_embedding(run / "embeddings" / f"anna-{step}.pt").step == step
-    assert load_embedding(run / "image_embeddings" / "anna-2.png").name == "anna"
+    assert load_embedding(run / "image_embeddings" / "anna-2.png").name == "anna-2"
 
 
 def test_what_a_newer_version_adds_is_told_and_the_rest_is_used(old: Workspace) -> None:
