@@ -21,7 +21,7 @@ COPY assets assets
 COPY templates templates
 COPY ti_core ti_core
 
-USER trainer
+USER 1000
 VOLUME /workspace
 EXPOSE 7860
 STOPSIGNAL SIGTERM

@@ -50,7 +50,7 @@ def test_every_file_that_the_container_copies_is_there_and_let_through() -> None
 
 
 def test_the_container_is_not_root_keeps_a_volume_and_says_how_it_is() -> None:
-    assert re.search(r"^USER (?!root)", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^USER 1000$", DOCKERFILE, re.MULTILINE)
     assert "VOLUME /workspace" in DOCKERFILE and "HEALTHCHECK" in DOCKERFILE
     (build,) = re.findall(r"^ARG TORCH=(.+)$", DOCKERFILE, re.MULTILINE)
     assert build in BUILDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -19,22 +20,31 @@ PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:
 """Nobody answers there."""
 
 
-@pytest.mark.parametrize("no_proxy", ["", "intranet.example,[::1]"])
+@pytest.mark.parametrize(
+    ("no_proxy", "flags", "end"),
+    [
+        ("", [], signal.SIGTERM),
+        ("intranet.example,[::1]", ["--listen", "--auth", "anna:long-password"], getattr(signal, "SIGHUP", 15)),
+    ],
+)
 def test_with_proxies_set_a_missing_workspace_a_closed_home_and_a_taken_port_the_page_opens(
-    no_proxy: str, tmp_path: Path
+    no_proxy: str, flags: list[str], end: int, tmp_path: Path
 ) -> None:
-    workspace = tmp_path / "größer und neu" / "workspace"
+    """And it leaves nothing in the temporary folder, however it is ended."""
+    workspace, temporary = tmp_path / "größer und neu" / "workspace", tmp_path / "tmp"
+    temporary.mkdir()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
         **PROXIES,
         "NO_PROXY": no_proxy,
+        "TMPDIR": str(temporary),
         "HOME": "/proc/nobody",  # cannot be made, not even by root
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }
     usual = _taken_port()
     process = subprocess.Popen(
-        [*APP, "--workspace", str(workspace)],
+        [*APP, "--workspace", str(workspace), *flags],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -55,10 +65,16 @@ def test_with_proxies_set_a_missing_workspace_a_closed_home_and_a_taken_port_the
         assert "Port 7860 is taken by another program, so the page is at " in told
         url = lines[-1].removeprefix("Local page: ")
         assert not url.endswith(":7860")
-        assert httpx.get(f"{url}/config", timeout=ANSWER_S, trust_env=False).status_code == 200
+        is_shared = bool(list(temporary.glob("ti-uploads-*")))
+        assert is_shared == bool(flags)
+        answer = httpx.get(f"{url}/config", timeout=ANSWER_S, trust_env=False)
+        assert answer.status_code == (401 if is_shared else 200)
+        process.send_signal(end)
+        assert process.wait(START_S) == 0
+        assert not list(temporary.glob("ti-uploads-*"))
     finally:
-        process.terminate()
-        process.wait(START_S)
+        process.kill()
+        process.wait()
         if usual:
             usual.close()
 

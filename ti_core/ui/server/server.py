@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -103,14 +104,9 @@ def start_page(
     blocks = Page(context, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
     guesses = Guesses(options.logins)
-    visitor = VISITOR if options.all_may_look else AT_THIS_COMPUTER
-
-    def guard(app: ASGIApp) -> ASGIApp:
-        return AccessMiddleware(app, guesses, uploads, options.mcp_token, options.found_at, visitor)
-
     calm_queue(blocks)
     try:
-        with guarded_server(guard):
+        with guarded_server(partial(_guarded, options, guesses, uploads)):
             blocks.launch(
                 server_name="0.0.0.0" if options.listen else "127.0.0.1",
                 server_port=options.port,
@@ -144,6 +140,11 @@ def start_page(
             f"Port {options.port} is taken by another program.", f"Choose another one: --port {free}"
         ) from error
     return blocks
+
+
+def _guarded(options: ServerOptions, guesses: Guesses, uploads: Path, app: ASGIApp) -> ASGIApp:
+    visitor = VISITOR if options.all_may_look else AT_THIS_COMPUTER
+    return AccessMiddleware(app, guesses, uploads, options.mcp_token, options.found_at, visitor)
 
 
 def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
