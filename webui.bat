@@ -7,12 +7,16 @@ cd /d "%~dp0"
 set "check=import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))"
 set "flags="
 set "only="
+set "own="
+set rest=%*
 
 :next
-if "%~1"=="--skip-torch" (set "flags=%flags% --skip-torch" & shift & goto next)
-if "%~1"=="--torch" (set "flags=%flags% --torch %~2" & shift & shift & goto next)
-if "%~1"=="--plan" (set "flags=%flags% --plan" & set "only=1" & shift & goto next)
-if "%~1"=="--install-only" (set "only=1" & shift & goto next)
+if "%~1"=="--skip-torch" (set "own=1" & set "flags=%flags% --skip-torch" & shift & goto next)
+if "%~1"=="--torch" (set "own=1" & set "flags=%flags% --torch %~2" & shift & shift & goto next)
+if "%~1"=="--plan" (set "own=1" & set "flags=%flags% --plan" & set "only=1" & shift & goto next)
+if "%~1"=="--install-only" (set "own=1" & set "only=1" & shift & goto next)
+rem What cmd counts as one argument ends at commas too, so all is given on as it was typed, where nothing is taken out.
+if not defined own goto ready
 set "rest="
 :more
 if "%~1"=="" goto ready

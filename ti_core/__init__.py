@@ -18,6 +18,6 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it recommends a pack
 if not os.environ.get("OMP_WAIT_POLICY"):
     # How long torch's threads wait for each other in a loop before they sleep. GNU OpenMP's own 300,000 rounds are
     # milliseconds, which a browser beside it turns into steps that take ten times as long (bench/cpu_threads.py).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import ti_core.network  # noqa: F401 - sets the environment for whoever makes an HTTP client

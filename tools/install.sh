@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by webui.sh and test.sh: a virtual environment in .venv, in which tools/install.py installs the packages.
 
 fits() { # python
