@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import TINY
 from ti_core.cli.main import EXIT_OK, main
 from ti_core.jobs.kinds import KINDS
+from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -104,3 +105,14 @@ def test_every_test_that_the_documents_name_is_there() -> None:
         for name in re.findall(r"\btest_[a-z0-9_]+", document.read_text(encoding="utf-8"))
     }
     assert len(named) > 50 and named <= there
+
+
+def test_the_guide_for_faces_names_fields_that_there_are() -> None:
+    guide = (REPOSITORY / "docs" / "faces.md").read_text(encoding="utf-8")
+    named = {name.replace("\n", " ") for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", guide)}
+    labels = {
+        option.label
+        for settings in (CreateSettings, PreprocessSettings, TrainSettings)
+        for option in settings.options().values()
+    }
+    assert len(named) > 15 and named <= labels
