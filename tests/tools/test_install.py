@@ -129,14 +129,13 @@ def test_without_a_fitting_python_one_sentence_says_what_to_install(tmp_path: Pa
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
 def test_uv_makes_the_environment_where_no_python_fits(tmp_path: Path) -> None:
     checkout, programs, environment = scripts(tmp_path)
-    (programs / "uv").write_text(
-        f'#!/bin/sh\necho "$@" > uv-was-asked\nmkdir -p .venv/bin\n'
-        f"printf '#!/bin/sh\\nexec {sys.executable} \"$@\"\\n' > .venv/bin/python\nchmod +x .venv/bin/python\n",
-        encoding="utf-8",
-    )
-    (programs / "uv").chmod(0o755)
-    for name in ("chmod", "printf", "ls"):
-        (programs / name).symlink_to(shutil.which(name) or f"/bin/{name}")
+    brought = programs / "python-that-uv-brings"
+    brought.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    asks = f'#!/bin/sh\necho "$@" > uv-was-asked\nmkdir -p .venv/bin\nln -s "{brought}" .venv/bin/python\n'
+    (programs / "uv").write_text(asks, encoding="utf-8")
+    for path in (brought, programs / "uv"):
+        path.chmod(0o755)
+    (programs / "ln").symlink_to(shutil.which("ln") or "/bin/ln")
     done = run(checkout, environment, "--plan")
     assert done.returncode == 0, done.stderr
     assert "--seed --python >=3.11,<3.15 .venv" in (checkout / "uv-was-asked").read_text(encoding="utf-8")
