@@ -143,6 +143,7 @@ class Crowd:
         """
         closes = min(end, time.time() + random.expovariate(1 / TAB_LIVES_S))
         cursor: dict[str, Any] = {"job": "", "curve": 0, "previews": 0, "notices": 0, "evaluations": 0, "version": 0}
+        cursor["runs"] = ""
         first = True
         while time.time() < closes and self.phase == phase:
             told = (await client.get("/live", params=cursor)).raise_for_status().json()
@@ -152,6 +153,7 @@ class Crowd:
                     self.seen.setdefault(int(row[0]), []).append(now)
                 first = False
                 cursor = {"job": told["job"], "curve": told["curve_next"], "version": told["version"]}
+                cursor["runs"] = told["runs"]["mark"]
                 cursor |= {
                     rows: told[f"{rows}_from"] + len(told[rows]) for rows in ("previews", "notices", "evaluations")
                 }

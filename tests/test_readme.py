@@ -1,5 +1,5 @@
-"""Every command of the README runs as it stands there, on the tiny checkpoint and with few steps; every file that
-it names is there.
+"""Every command that README.md and docs/command-line.md show runs as it stands there, on the tiny checkpoint and with
+few steps; every file that a document names is there; and the README stays short.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import TINY
 from ti_core.cli.main import EXIT_OK, main
 from ti_core.jobs.kinds import KINDS
+from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python -m ti_core (.+?)(?:\s{2,}.*)?$", README, re.MULTILINE)
+COMMAND_LINE = (REPOSITORY / "docs" / "command-line.md").read_text(encoding="utf-8")
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "SECURITY.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMANDS = re.findall(r"^python -m ti_core (.+?)(?:\s{2,}.*)?$", README + COMMAND_LINE, re.MULTILINE)
+MOST_LINES, MOST_CHARACTERS = 120, 120
 
 
 def test_the_commands_run_one_after_the_other(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,17 +47,50 @@ def test_the_commands_run_one_after_the_other(workspace: Workspace, monkeypatch:
         assert main(words) == EXIT_OK, line
 
 
-@pytest.mark.parametrize("name", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_a_linked_file_is_there(name: str) -> None:
-    assert (REPOSITORY / name).exists()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
+    for name in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / name).exists(), name
+
+
+def test_the_readme_can_be_read_within_a_minute() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= MOST_LINES
+    assert [line for line in lines if len(line) > MOST_CHARACTERS] == []
+    first_screen = "\n".join(lines[:40])
+    for word in ("![", "Stable Diffusion 1.5", "SDXL", "Illustrious", "NoobAI", "Pony", "git clone", "./webui.sh"):
+        assert word in first_screen
+    assert "fits no other model" in first_screen and "Not run:" in first_screen
+
+
+def test_every_script_that_the_readme_starts_is_there_and_may_be_started() -> None:
+    scripts = set(re.findall(r"^(\./[\w.]+)", README, re.MULTILINE)) | set(re.findall(r"`(\./[\w.]+)`", README))
+    assert {"./webui.sh", "./test.sh"} <= scripts
+    for name in scripts:
+        path = REPOSITORY / name
+        assert path.is_file() and path.stat().st_mode & 0o100
+        assert subprocess.run(["bash", "-n", str(path)], check=False).returncode == 0
+
+
+def test_every_command_line_in_the_documents_names_a_command_that_there_is() -> None:
+    named = {
+        found
+        for document in DOCUMENTS
+        for found in re.findall(r"-m ti_core ([a-z0-9]+)", document.read_text(encoding="utf-8"))
+    }
+    shown = subprocess.run(
+        [sys.executable, "-m", "ti_core", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert {"doctor", "update"} <= named
+    assert not [name for name in named if not re.search(rf"^ +{name}\b", shown, re.MULTILINE)]
 
 
 def test_the_flags_of_the_page_are_those_of_its_help() -> None:
     shown = subprocess.run(
         [sys.executable, "app.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
-    named = re.findall(r"^\| `(--[a-z]+)", README, re.MULTILINE)
-    assert len(named) >= 6 and all(flag in shown for flag in named)
+    named = re.findall(r"^\| `(--[a-z0-9-]+)", COMMAND_LINE, re.MULTILINE)
+    assert set(named) == set(re.findall(r"^  (--[a-z0-9-]+)", shown, re.MULTILINE)) - {"--help"}
 
 
 def test_every_test_that_the_documents_name_is_there() -> None:
@@ -67,3 +105,14 @@ def test_every_test_that_the_documents_name_is_there() -> None:
         for name in re.findall(r"\btest_[a-z0-9_]+", document.read_text(encoding="utf-8"))
     }
     assert len(named) > 50 and named <= there
+
+
+def test_the_guide_for_faces_names_fields_that_there_are() -> None:
+    guide = (REPOSITORY / "docs" / "faces.md").read_text(encoding="utf-8")
+    named = {name.replace("\n", " ") for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", guide)}
+    labels = {
+        option.label
+        for settings in (CreateSettings, PreprocessSettings, TrainSettings)
+        for option in settings.options().values()
+    }
+    assert len(named) > 15 and named <= labels

@@ -161,3 +161,36 @@ def test_a_shared_page_starts_with_no_checkpoint_that_it_could_not_train_with(
     with pytest.raises(UserError, match=r"may not use the checkpoint .* Add: --ckpt-dir "):
         app._checkpoint_at_the_start(outside, elsewhere)
     assert app._checkpoint_at_the_start(outside, replace(elsewhere, confined=False)) == str(tiny_checkpoint.resolve())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["my photos", " my photos/ ", '"my photos"', "'my photos'", "\u201cmy photos\u201d", "my\\ photos", "my photos\\"],
+)
+def test_a_folder_is_found_however_it_was_pasted(tmp_path: Path, typed: str) -> None:
+    (tmp_path / "my photos").mkdir()
+    for confined in (False, True):
+        assert Workspace(tmp_path, confined).folder(typed, "Source directory") == tmp_path / "my photos"
+
+
+def test_an_address_of_a_file_manager_is_a_path_and_never_leaves_a_shared_workspace(tmp_path: Path) -> None:
+    (tmp_path / "my photos").mkdir()
+    address = f"file://{tmp_path}/my%20photos"
+    assert Workspace(tmp_path).folder(address, "Source directory") == tmp_path / "my photos"
+    for secret in ("file:///etc", "file://localhost/etc", "'/etc'", "file:///%2e%2e/etc", "file://host/share"):
+        with pytest.raises(UserError, match="outside the workspace"):
+            Workspace(tmp_path, confined=True).folder(secret, "Source directory")
+
+
+def test_a_missing_folder_tells_what_was_looked_for_and_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "datasets" / "anna").mkdir(parents=True)
+
+    def told(typed: str, confined: bool = False) -> str:
+        with pytest.raises(UserError) as error:
+            Workspace(tmp_path, confined).folder(typed, "Source directory")
+        return str(error.value)
+
+    assert f"Looked for {tmp_path}/datasets/ana. Did you mean 'datasets/anna'?" in told("datasets/ana")
+    assert f"Did you mean '{tmp_path}', with a / at its beginning?" in told(str(tmp_path)[1:])
+    assert f"Looked for {tmp_path}/datasets/a/b/c. Of it only datasets exists." in told("datasets/a/b/c")
+    assert str(tmp_path) not in told("datasets/ana", confined=True) + told(str(tmp_path)[1:], confined=True)

@@ -60,14 +60,16 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class PreviewSaved(Event):
-    """The preview of a step was painted. `card` is the same picture with the embedding inside, empty if cards are
-    off.
+    """The preview of a step was painted with one of its prompts, which `number` counts from 1; step 0 is the start,
+    before the first update. `card` is the same picture with the embedding inside, empty where there is none: only
+    number 1 has one.
     """
 
     step: int
     path: str
     prompt: str
     card: str = ""
+    number: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,25 @@ import secrets
 import sys
 import time
 
+from ti_core import __version__
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
+from ti_core.network import NOT_USED
 from ti_core.program.child import shown_command
 from ti_core.program.conversation import SAVES_WITHIN_S
+from ti_core.program.ports import first_free_port
+from ti_core.program.ready_folder import ready_folder
 from ti_core.program.signals import asked_to_end
 from ti_core.program.temporary_folders import clear_left_over, temporary_folder
 from ti_core.program.terminal import clean_terminal
 from ti_core.settings import PORTRAITS
+from ti_core.ui.server.hosting import adapt_to_space, add_hosting_flags, place_of
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
+LOGIN, LOOK_LOGIN = "TI_AUTH", "TI_AUTH_LOOK"
+"""Variables of the environment for who does not want a password in the list of processes."""
+USUAL_PORT = 7860
 USER_OF_SHARED_PAGE = "trainer"
 SHORT_PASSWORD = 12
 SAFE_PILLOW = 13
@@ -39,7 +47,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Textual Inversion in the browser: create an embedding, preprocess photos, train."
     )
-    parser.add_argument("--port", type=int, default=7860, help="port of the page (default: 7860)")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--port", type=int, help=f"port of the page (default: {USUAL_PORT}, or the next one that is free)"
+    )
     parser.add_argument(
         "--listen", action="store_true", help="let other computers of the network in; asks for a password"
     )
@@ -47,14 +58,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        default="",
-        help="login that may train; without it, --listen and --share make one and print it",
+        default=os.environ.get(LOGIN, ""),
+        help=f"login that may train; without it, --listen and --share make one and print it (also: {LOGIN})",
     )
     parser.add_argument(
         "--auth-look",
         metavar="USER:PASSWORD",
-        default="",
-        help="a second login that may look at everything and change nothing",
+        default=os.environ.get(LOOK_LOGIN, ""),
+        help=f"a second login that may look at everything and change nothing (also: {LOOK_LOGIN})",
     )
     parser.add_argument(
         "--allow-pickle",
@@ -64,6 +75,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed"
     )
+    add_hosting_flags(parser)
     add_place_flags(parser)
     parser.add_argument(
         "--ckpt",
@@ -154,7 +166,7 @@ class Logins:
 
 def _checked_logins(options: argparse.Namespace) -> Logins:
     """The logins of the flags. Raises UserError for flags that cannot be."""
-    if not 0 < options.port < 65536:
+    if options.port is not None and not 0 < options.port < 65536:
         raise UserError(
             f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860."
         )
@@ -194,26 +206,22 @@ def _warn_of_old_pillow() -> None:
 
 def serve(options: argparse.Namespace) -> None:
     """Open the page and stay until Ctrl+C or SIGTERM. Raises UserError."""
-    logins = _checked_logins(options)
+    is_space = adapt_to_space(options)
+    logins, place = _checked_logins(options), place_of(options)
     # a login is made for somebody else, by whatever way they come
-    open_to_others = bool(options.share or options.listen or logins.user or logins.look_user)
+    open_to_others = bool(options.share or options.listen or options.allow_host or logins.user or logins.look_user)
     workspace = open_workspace(options, confined=open_to_others)
-    if not workspace.root.is_dir():
-        raise UserError(f"Workspace '{options.workspace}' is not a folder.", "Make it first, or leave --workspace out.")
+    if made := ready_folder(workspace.root, "--workspace"):
+        print(made, flush=True)
     checkpoint = _checkpoint_at_the_start(options.ckpt, workspace)
+    for sentence in NOT_USED:
+        print(sentence, flush=True)
 
     _prepare_gradio(workspace, open_to_others)
     from ti_core.jobs.process import JobProcess
     from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
-    # who may come in
-    if open_to_others:
-        _warn_of_old_pillow()
-    if open_to_others and not logins.user:
-        logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))
-        print(f"Login for this page: {logins.user} / {logins.password}", flush=True)
-    if options.share or options.listen:
-        logins.warn_of_short_passwords()
+    logins, all_may_look = _who_may_come_in(options, logins, open_to_others, is_space)
     token = secrets.token_urlsafe(18) if options.mcp else ""
     if token:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
@@ -222,7 +230,7 @@ def serve(options: argparse.Namespace) -> None:
     process = JobProcess()
     jobs = JobQueue(workspace, process.kinds(), is_paused=True)
     server_options = ServerOptions(
-        options.port,
+        _port(options),
         options.listen,
         options.share,
         logins.user,
@@ -231,11 +239,13 @@ def serve(options: argparse.Namespace) -> None:
         logins.look_password,
         options.allow_pickle,
         token,
+        place,
+        all_may_look,
     )
     blocks = start_page(workspace, server_options, jobs, checkpoint, process.device)
     process.start()
     jobs.begin()
-    print(f"Local page: http://127.0.0.1:{options.port}", flush=True)
+    print(f"Local page: http://127.0.0.1:{server_options.port}{place.root_path}", flush=True)
     if options.share:
         open_public_link(blocks)
     try:
@@ -243,6 +253,36 @@ def serve(options: argparse.Namespace) -> None:
         _leave(jobs)
     finally:
         process.close()
+
+
+def _who_may_come_in(
+    options: argparse.Namespace, logins: Logins, open_to_others: bool, is_space: bool
+) -> tuple[Logins, bool]:
+    """The logins, with one that is made where none was given, and whether everybody may look without one."""
+    if open_to_others:
+        _warn_of_old_pillow()
+    all_may_look = is_space and not (logins.user or logins.look_user)
+    if all_may_look:
+        told = f"Everybody may look, and nobody may train. To train, set the secret {LOGIN} to user:password."
+        print(told, flush=True)
+    elif open_to_others and not logins.user:
+        logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))
+        print(f"Login for this page: {logins.user} / {logins.password}", flush=True)
+    if options.share or options.listen or options.allow_host:
+        logins.warn_of_short_passwords()
+    return logins, all_may_look
+
+
+def _port(options: argparse.Namespace) -> int:
+    """The port that was asked for, because a proxy or a bookmark counts on it; else the usual one, or the next that is
+    free.
+    """
+    if options.port is not None:
+        return int(options.port)
+    port = first_free_port(USUAL_PORT, options.listen)
+    if port != USUAL_PORT:
+        print(f"Port {USUAL_PORT} is taken by another program, so the page is at {port}.", flush=True)
+    return port
 
 
 def _stay() -> None:

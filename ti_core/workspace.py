@@ -6,11 +6,13 @@ import argparse
 import functools
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ti_core.errors import UserError
+from ti_core.typed_paths import nearest_folder, plain_path, similar_folder, without_backslashes
 
 PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parent
@@ -117,7 +119,7 @@ class Workspace:
         Raises UserError for an empty or forbidden path. In a confined workspace what is no plain relative path is
         refused before it is resolved, because on Windows resolving a network path already contacts that computer.
         """
-        typed = text.strip().strip('"')
+        typed = plain_path(text)
         if not typed or "\0" in typed:
             raise UserError(f"{what} is empty.", "Type the path of a folder.")
         if self.confined and (not _is_plainly_relative(typed) or _names_a_hidden_part(typed)):
@@ -125,6 +127,8 @@ class Workspace:
                 f"{what} '{typed}' is outside the workspace.",
                 "Use a folder inside the workspace, such as datasets/anna.",
             )
+        if "\\" in typed and not os.path.lexists(self.root / typed):
+            typed = without_backslashes(typed)
         path = Path(os.path.expanduser(typed))
         in_samples = path.as_posix().startswith(SHOWN_SAMPLE_PHOTOS) and not (self.root / path).exists()
         try:
@@ -160,13 +164,28 @@ class Workspace:
         """Like `path`, for an existing folder."""
         path = self.path(text, what)
         if path.is_file():
-            raise UserError(f"{what} '{text}' is a file.", "Type the folder that it lies in.")
+            raise UserError(f"{what} '{plain_path(text)}' is a file.", "Type the folder that it lies in.")
         if not path.is_dir():
-            raise UserError(
-                f"{what} '{text}' does not exist.",
-                "Check the spelling, or make the folder and put your pictures into it.",
-            )
+            raise UserError(f"{what} '{plain_path(text)}' does not exist.", self._near(path, plain_path(text)))
         return path
+
+    def _near(self, path: Path, typed: str) -> str:
+        """What to do about a folder that is not there: what was looked for, and what there is instead. A confined
+        workspace tells nothing of what lies outside.
+        """
+        root = self.root.resolve()
+        whole = self.shown(path) if self.confined else str(path)
+        looked_for = f"Looked for {whole}. " if whole != typed else ""
+        if not self.confined and not Path(typed).is_absolute() and os.path.isdir(f"/{typed}"):
+            return f"{looked_for}Did you mean '/{typed}', with a / at its beginning?"
+        if self.confined and not path.is_relative_to(root):
+            return "Check the spelling."
+        found = similar_folder(path)
+        if found and not (self.confined and not found.is_relative_to(root)):
+            return f"{looked_for}Did you mean '{self.shown(found)}'?"
+        near = nearest_folder(path)
+        exists = "" if near in (path.parent, root) else f"Of it only {self.shown(near)} exists. "
+        return f"{looked_for}{exists}Check the spelling, or make the folder and put your pictures into it."
 
     # ---- paths for users
 
@@ -272,28 +291,42 @@ MOST_NAME_BYTES = 200
 """File systems end a name at 255 bytes; the rest is for a step's number, a suffix and the mark of a temporary file."""
 
 
-def clean_name(text: str) -> str:
-    """A typed name made safe as a file name on every system: letters and digits of any script, dot, underscore, dash
-    and space stay, as in A1111 1.10.1 (textual_inversion.py: create_embedding); dots and spaces at its ends, and
-    what is longer than 100 letters or 180 bytes, are cut off.
+MOST_TYPED_LETTERS, MOST_TYPED_BYTES = 100, 180
+"""Of a name that is typed, in letters and in UTF-8: a run adds more to it than other files' names get."""
 
-    Raises UserError if nothing is left, and for a name that Windows reserves.
+
+def may_stand_in_names(sign: str) -> bool:
+    """Whether this one sign may stand in the name of a file, as in A1111 1.10.1 (textual_inversion.py:
+    create_embedding): letters and digits of any script, dot, underscore, dash and space.
     """
-    # 100 letters, and 180 bytes of UTF-8; a letter that is cut in half is left out.
+    return re.fullmatch(r"[\w.\- ]", sign) is not None
+
+
+def clean_name(text: str, what: str = "Name") -> str:
+    """A foreign name made safe as a file name on every system: what may not stand in names is left out, and dots and
+    spaces at its ends, and what is longer than 100 letters or 180 bytes, are cut off. For what people type there is
+    `typed_name`, which changes nothing in silence.
+
+    Raises UserError if nothing is left, and for a name that Windows reserves. `what` is the field's label.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    # A letter that is cut in half is left out.
     name = (
-        re.sub(r"[^\w.\- ]", "", text)
-        .strip(" .")[:100]
-        .encode(errors="ignore")[:180]
+        "".join(sign for sign in composed if may_stand_in_names(sign))
+        .strip(" .")[:MOST_TYPED_LETTERS]
+        .encode(errors="ignore")[:MOST_TYPED_BYTES]
         .decode(errors="ignore")
         .strip(" .")
     )
     if not name:
         raise UserError(
-            "Name is empty." if not text.strip() else f"Name '{text}' has no letter or digit.",
+            f"{what} is empty."
+            if not text.strip()
+            else f"{what} '{text[:MOST_TYPED_LETTERS]}' has no letter or digit.",
             "Type a new word for the person, such as anna-01.",
         )
     if name.split(".")[0].lower() in _RESERVED:
-        raise UserError(f"Name '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
+        raise UserError(f"{what} '{name}' is reserved by Windows.", "Choose another one, such as anna-01.")
     return name
 
 

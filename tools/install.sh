@@ -1,24 +1,35 @@
-# Sourced by webui.sh and test.sh: a virtual environment in .venv with the packages of a requirements file.
-# Nothing is installed twice: a stamp remembers what was, and a torch that is already there is kept, whatever its build.
+# shellcheck shell=bash
+# Sourced by webui.sh and test.sh: a virtual environment in .venv, in which tools/install.py installs the packages.
 
-install_requirements() { # requirements file
-    local requirements=$1 python=${PYTHON:-python3}
-    if [ ! -x .venv/bin/python ]; then
-        echo "Making the environment .venv ..."
-        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; '$python' is older. Set PYTHON=... to choose another." >&2; return 1; }
-        "$python" -m venv .venv || { echo "The environment could not be made. On Debian and Ubuntu: sudo apt install python3-venv" >&2; return 1; }
+fits() { # python
+    command -v "$1" >/dev/null 2>&1 &&
+        "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1
+}
+
+make_environment() {
+    fits .venv/bin/python && return 0
+    local python
+    if [ -n "${PYTHON:-}" ] && ! fits "$PYTHON"; then
+        echo "error: '$PYTHON' is no Python 3.11 to 3.14. Leave PYTHON out, or name another one." >&2
+        return 1
     fi
-    local stamp
-    stamp=.venv/installed-$(cat requirements.txt requirements-over.txt requirements-lock.txt "$requirements" | cksum | cut -d' ' -f1)
-    [ -e "$stamp" ] && return 0
-    echo "Installing the packages of $requirements (once; some minutes) ..."
-    local wanted=.venv/wanted.txt
-    cat requirements.txt "$requirements" | grep -v '^-r ' | sort -u > "$wanted"
-    if .venv/bin/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then
-        grep -v '^torch==' "$wanted" > "$wanted.kept" && mv "$wanted.kept" "$wanted"
+    for python in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.14 python; do
+        fits "$python" || continue
+        echo "Making the environment .venv with $("$python" --version) ..."
+        "$python" -m venv --clear .venv >/dev/null 2>&1 && return 0
+    done
+    # uv brings a Python of its own, about 30 MB, where there is none, or none that can make environments
+    if command -v uv >/dev/null 2>&1; then
+        echo "Making the environment .venv with uv ..."
+        uv venv --quiet --clear --seed --python '>=3.11,<3.15' .venv && return 0
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$wanted" -c requirements-lock.txt || { echo "The installation failed; see the lines above, then start again." >&2; return 1; }
-    # In a command of its own, because pip refuses what another package's bound forbids (requirements-over.txt says why).
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-over.txt || { echo "The installation failed; see the lines above, then start again." >&2; return 1; }
-    touch "$stamp"
+    echo "error: No Python 3.11 to 3.14 was found that can make an environment. On Debian and Ubuntu:" \
+        "sudo apt install python3-venv. Elsewhere install Python 3.13 or uv (docs.astral.sh/uv), then start again." >&2
+    return 1
+}
+
+install_requirements() { # requirements file, flags of tools/install.py
+    local requirements=$1
+    shift
+    make_environment && .venv/bin/python tools/install.py --requirements "$requirements" "$@"
 }

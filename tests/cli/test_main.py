@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY
+from ti_core.cli.flags import add_flags, settings_of
 from ti_core.cli.main import EXIT_OK, EXIT_USER_ERROR, main
 from ti_core.embeddings.formats import load_embedding
+from ti_core.settings import TrainSettings
 from ti_core.workspace import REPOSITORY, SAMPLE_PHOTOS, Workspace
 
 PERSON = "anna"
@@ -25,7 +28,8 @@ def run(workspace: Workspace, *arguments: str) -> int:
 
 def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--ckpt", TINY, "--steps", "20", "--preview-steps", "2", "--seed", "3")
-    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna!", *flags) == EXIT_OK
+    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna!", *flags) == EXIT_USER_ERROR  # told why
+    assert run(workspace, "recipe", str(SAMPLE_PHOTOS / PERSON), "my anna", *flags) == EXIT_OK
     output = capsys.readouterr().out
     embedding = workspace.embeddings / "my anna.pt"
     folder = Path(
@@ -37,8 +41,8 @@ def test_the_recipe_does_the_whole_guide(workspace: Workspace, capsys: pytest.Ca
         " 20 steps look at 480 images in all." in output
     )
     assert load_embedding(embedding).step == 20
-    for place, files in (("embeddings", "*.pt"), ("images", "*.png"), ("image_embeddings", "*.png")):
-        assert len(list((folder / place).glob(files))) == 2
+    for place, files, count in (("embeddings", "*.pt", 2), ("images", "*.png", 6), ("image_embeddings", "*.png", 2)):
+        assert len(list((folder / place).glob(files))) == count  # pictures: of two prompts, and of the start too
     with (folder / "textual_inversion_loss.csv").open() as file:
         rates = [float(row["learn_rate"]) for row in csv.DictReader(file)]
     assert rates == [0.05] * 10 + [0.02] * 10
@@ -149,6 +153,15 @@ def test_a_second_recipe_of_the_same_name_keeps_the_first_unless_told(
     assert run(workspace, "recipe", str(photos), "anna", *flags, "--overwrite") == EXIT_OK
 
 
+def test_a_flag_of_several_lines_may_be_given_once_for_each() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, TrainSettings)
+    lines = ["--preview-prompt", "[name], sad", "--preview-prompt", "a sketch of [name]\nanna", "--seed", "3"]
+    settings = settings_of(TrainSettings, parser.parse_args(["anna", *lines]))
+    assert settings.preview_lines == ["[name], sad", "a sketch of [name]", "anna"] and settings.seed == 3
+    assert settings_of(TrainSettings, parser.parse_args(["anna"])).preview_prompt == ""
+
+
 def test_help_and_errors_of_the_form_do_not_wait_for_torch() -> None:
     code = (
         "import sys; from ti_core.cli.main import main; status = main(['create', '']) + main(['train', 'nobody',"
@@ -156,3 +169,28 @@ def test_help_and_errors_of_the_form_do_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert done.stdout.strip() == "4 []"
+
+
+def test_train_takes_a_form_of_the_page_and_flags_beat_it(
+    workspace: Workspace, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(workspace, "create", "anna", "--ckpt", TINY) == EXIT_OK
+    form = {
+        "embedding": "anna",
+        "dataset_directory": "datasets/anna",
+        "checkpoint": TINY,
+        "template_file": "subject.txt",
+    }
+    form |= {"steps": 500, "image_every": 0, "save_every": 1, "colour": "red", "batch_size": "many"}
+    file = workspace.root / "form.json"
+    file.write_text(json.dumps({"form": "train", "settings": form}), encoding="utf-8")
+    assert run(workspace, "train", "--settings", str(file), "--steps", "2") == EXIT_OK
+    assert load_embedding(workspace.embeddings / "anna.pt").step == 2
+    told = capsys.readouterr().err
+    assert "left out: colour" in told and "Batch size: 'many'" in told
+    file.write_text("[]", encoding="utf-8")
+    assert run(workspace, "train", "--settings", str(file)) == EXIT_USER_ERROR
+    assert "holds no settings" in capsys.readouterr().err
+    assert run(workspace, "train", "--settings", str(workspace.root / "gone.json")) == EXIT_USER_ERROR
+    assert run(workspace, "train") == EXIT_USER_ERROR
+    assert "Embedding is empty" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""No test of this folder may reach the network: both places that fetch models point at a port that nobody answers."""
+"""No test of this folder may reach the network: what fetches models points at a port that nobody answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ASTRONAUT = Path(__file__).parent / "files" / "astronaut.jpg"
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from ti_core.data import faces, model_files
+    from ti_core.data import face_model, model_files
 
-    monkeypatch.setattr(faces, "YUNET_URL", f"{NOBODY}/yunet.onnx")
+    monkeypatch.setattr(face_model, "YUNET_URL", f"{NOBODY}/yunet.onnx")
     monkeypatch.setattr(model_files, "HUB_ENDPOINT", NOBODY)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
 

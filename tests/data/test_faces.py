@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -10,10 +13,12 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import ASTRONAUT, TINY_YUNET
-from ti_core.data import faces
-from ti_core.data.faces import YUNET_FILE, load_face_finder
+from ti_core.data import face_model, faces
+from ti_core.data.face_model import GET_IT, YUNET_FILE
+from ti_core.data.faces import load_face_finder
 from ti_core.data.images import find_images, open_rgb
-from ti_core.events import Event, Notice
+from ti_core.errors import UserError
+from ti_core.events import Event, Finished, Notice
 from ti_core.workspace import SAMPLE_PHOTOS, Workspace
 
 
@@ -54,37 +59,43 @@ def test_the_drawn_sample_photos_have_no_faces_for_haar(tmp_path: Path) -> None:
     assert photos and not any(find(open_rgb(photo)) for photo in photos)
 
 
-def test_with_the_network_cut_off_haar_looks_and_says_where_the_better_file_goes(tmp_path: Path) -> None:
+def test_without_yunet_haar_looks_and_says_how_to_get_it_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face_model, "fetch_within", lambda *given: pytest.fail("it asked the network"))
     events: list[Event] = []
-    begin = time.monotonic()
     finder(tmp_path, events)
-    assert time.monotonic() - begin < faces.FETCH_TIMEOUT_S + 60
     (notice,) = events
-    assert (
-        isinstance(notice, Notice) and "Haar" in notice.text and f"put {YUNET_FILE} into models/opencv" in notice.text
-    )
-    assert not (tmp_path / "models").exists()
+    assert isinstance(notice, Notice) and "Haar" in notice.text and f"press '{GET_IT}'" in notice.text
+
+
+def test_the_file_is_fetched_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face_model, "YUNET_URL", TINY_YUNET.as_uri())
+    monkeypatch.setattr(face_model, "YUNET_SHA256", hashlib.sha256(TINY_YUNET.read_bytes()).hexdigest())
+    events: list[Event] = []
+    file = face_model.fetch_face_finder(Workspace(tmp_path), events.append, threading.Event())
+    assert file == tmp_path / "models" / "opencv" / YUNET_FILE and file.read_bytes() == TINY_YUNET.read_bytes()
+    assert isinstance(events[-1], Finished) and "models/opencv" in events[-1].text
 
 
 def test_a_network_that_never_answers_is_waited_for_no_longer_than_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(faces, "YUNET_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/yunet.onnx")
-        monkeypatch.setattr(faces, "FETCH_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(face_model, "YUNET_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/yunet.onnx")
+        monkeypatch.setattr(face_model, "FETCH_TIMEOUT_S", 0.3)
         begin = time.monotonic()
-        finder(tmp_path)
+        with pytest.raises(UserError, match="does not answer"):
+            face_model.fetch_face_finder(Workspace(tmp_path), lambda event: None, threading.Event())
         assert time.monotonic() - begin < 60
 
 
 def test_a_download_of_something_else_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "page.html").write_text("please log in to the hotel network")
-    monkeypatch.setattr(faces, "YUNET_URL", (tmp_path / "page.html").as_uri())
-    events: list[Event] = []
-    finder(tmp_path, events)
-    assert not (tmp_path / "models").exists() and "Haar" in events[0].text  # type: ignore[attr-defined]
+    monkeypatch.setattr(face_model, "YUNET_URL", (tmp_path / "page.html").as_uri())
+    with pytest.raises(UserError, match="thrown away"):
+        face_model.fetch_face_finder(Workspace(tmp_path), lambda event: None, threading.Event())
+    assert not (tmp_path / "models").exists()
 
 
 def test_yunet_is_used_where_its_file_is_and_gets_its_colours_in_its_order(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_every_way_of_cropping_tells_which_part_of_the_photo_is_shown(tmp_path: 
     assert len(boxes) > 1 and boxes[0] == (0, 0, 200, 200) and boxes[-1] == pytest.approx((800, 0, 200, 200), abs=4)
     (piece,) = finished(tmp_path, (1000, 200), focal_crop=True, face_weight=0)
     assert origin(piece).box[1:] == (0, 200, 200) and 0 <= origin(piece).box[0] <= 800
-    left, right = (Origin((600, 400), (50, 0, 400, 400)), Origin((600, 400), (150, 0, 400, 400)))
+    left, right = (Origin((600, 400), (50, 0, 400, 400)), Origin((600, 400), (150, 0, 400, 400), flipped=True))
     assert left.mirrored() == right
     (whole,) = finished(tmp_path, keep_original_size=True)
     assert origin(whole) == Origin.whole((600, 400))

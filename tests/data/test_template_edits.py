@@ -21,7 +21,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_a_new_template_is_saved_trimmed_and_listed(workspace: Workspace) -> None:
-    assert save_template(" ../my faces ", TEXT, workspace) == "my faces.txt"
+    with pytest.raises(UserError, match=r"holds /, which a name of a file cannot have\. Write my faces"):
+        save_template(" ../my faces ", TEXT, workspace)
+    assert save_template(" my faces ", TEXT, workspace) == "my faces.txt"
     assert "my faces.txt" in list_templates(workspace)
     assert load_template(workspace.templates / "my faces.txt") == [
         "a photo of a [name], [filewords]",

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.embeddings.stored import names, put
-from ti_core.embeddings.actions import convert, merge_stored, rename
+from ti_core.embeddings.actions import convert, merge_stored, rename, weights_of
 from ti_core.embeddings.formats import WRITABLE, load_embedding, save_embedding
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
@@ -32,7 +32,9 @@ def test_rename_takes_the_optimizer_state_along_and_never_overwrites(workspace: 
         rename("anna.pt", "berta", workspace)
     with pytest.raises(UserError, match="is a picture that shows the name 'dora'"):
         rename("card.png", "emma", workspace)
-    assert rename("anna.pt", "../emma", workspace).name == "emma.pt"
+    with pytest.raises(UserError, match=r"holds /, which a name of a file cannot have\. Write emma"):
+        rename("anna.pt", "../emma", workspace)
+    assert rename("anna.pt", " emma ", workspace).name == "emma.pt"
     assert names(workspace) == ["Berta.safetensors", "card.png", "emma.pt", "emma.pt.optim"]
     renamed = load_embedding(workspace.embeddings / "emma.pt")
     assert (renamed.step, renamed.checkpoint_hash, renamed.checkpoint_name) == (5, "0123456789", "v1-5")
@@ -78,6 +80,8 @@ def test_merge_makes_a_new_embedding_and_says_what_does_not_fit(workspace: Works
     assert load_embedding(merge_stored(files, "concatenate", "", "both", workspace)).count == 4
     mixed = load_embedding(merge_stored(files, "weighted", "0.7, 0.25", "mixed", workspace)).vectors["clip_l"]
     assert torch.allclose(mixed, torch.full((2, 32), 0.25))
+    for weights in ("0,7; 0,25", "0.7; 0.25", "0,7 0,25", "0,7, 0,25"):
+        assert weights_of(files, "weighted", weights) == [0.7, 0.25]
     for weights, problem in (("a, b", "Weights are 'a, b'"), ("1", "2 embeddings, but 1 weights")):
         with pytest.raises(UserError, match=problem):
             merge_stored(files, "weighted", weights, "other", workspace)

@@ -30,9 +30,9 @@ def test_every_format_is_listed_and_ordinary_pictures_are_not(workspace: Workspa
     assert [bool(stored.problem) for stored in listed] == [False, False, True, False, False]
     rows = table_rows(workspace, vocabulary_norms(TINY, workspace))
     assert [row[0] for row in rows] == ["anna.pt", "old/berta.pt", "broken.pt", "clara.safetensors", "card.png"]
-    assert rows[2][1] == "cannot be read" and "broken.pt" in rows[2][6]
+    assert rows[2][2] == "cannot be read" and "broken.pt" in rows[2][7]
     norm, _ = vocabulary_norms(TINY, workspace)["clip_l"]
-    assert rows[0][2:4] == ["2", "5"] and rows[0][5:] == [f"{norm:.3g}", "v1-5"]
+    assert rows[0][3:5] == ["2", "5"] and rows[0][6:] == [f"{norm:.3g}", "v1-5"]
 
 
 def test_linked_folders_are_read_and_a1111s_thumbnails_are_not(

@@ -63,7 +63,7 @@ def _resume(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: th
 TRAINING = {
     **WAITING,
     "train": JobKind(WaitSettings, _check, _train, run_of=TRAIN.run_of),
-    "resume": JobKind(ResumeSettings, _check_resume, _resume, repeatable=False, run_of=RESUME.run_of),
+    "resume": JobKind(ResumeSettings, _check_resume, _resume, repeated_after=(), run_of=RESUME.run_of),
 }
 Opened = Callable[..., JobQueue]
 
@@ -197,7 +197,7 @@ def test_damaged_settings_wait_for_somebody_to_look_at_them(opened: Opened, tmp_
     write(tmp_path, "bad", settings=damaged)
     jobs = opened()
     job = jobs.get("bad")
-    assert job and job.state == "failed" and "Again" in job.text and not jobs.waiting()
+    assert job and job.state == "failed" and "Run again" in job.text and not jobs.waiting()
     if isinstance(damaged, dict):
         assert "Quick: 'yes' is not true or false" in all_text(jobs, "bad")
         assert jobs.again("bad").settings == WaitSettings("bad")

@@ -28,6 +28,7 @@ from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.view import snapshot
 from ti_core.program import conversation
 from ti_core.program.child import start_child
+from ti_core.program.control import PICTURE, SAVE
 from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import REPOSITORY, Workspace
 
@@ -77,7 +78,8 @@ def test_a_job_over_there_tells_and_leaves_what_it_does_here(
     job = jobs.wait_for(trained(jobs, steps=4), 300)
     assert create.state == job.state == "finished", job.text
     assert job.text.startswith("Training finished at 4 steps") and len(job.curve) == 4
-    assert [step for step, *_ in job.previews] == [2, 4] and all(Path(file).is_file() for file in job.files)
+    shown = [(step, number) for step, _, _, number in job.previews]
+    assert shown == [(0, 1), (0, 2), (2, 1), (2, 2), (4, 1), (4, 2)] and all(Path(file).is_file() for file in job.files)
     assert load_embedding(workspace.embeddings / "anna.pt").step == 4
     device = process.device.latest()
     assert device is not None and device.kind == "cpu" and device.free_bytes > 0
@@ -93,6 +95,21 @@ def test_stop_saves_and_what_was_stopped_stops_nothing_else(jobs: JobQueue, work
     wait_until(lambda: len(second.curve) > 3 or second.state == "failed", "the next one trains")
     jobs.interrupt()
     assert jobs.wait_for(second, 300).state == "interrupted"
+
+
+def test_what_is_asked_of_a_training_reaches_it_and_it_goes_on(jobs: JobQueue, anna: Path) -> None:
+    job = trained(jobs, steps=100_000, image_every=0, save_every=0)
+    wait_until(lambda: len(job.curve) > 3, "the training began")
+    asked_at = job.done
+    jobs.ask(job.id, PICTURE)
+    jobs.ask(job.id, SAVE)
+    wait_until(lambda: job.previews and job.files, "picture and copy came")
+    copy = next(Path(file) for file in job.files if file.endswith(".pt"))
+    assert job.previews[0][0] > asked_at and load_embedding(copy).step > asked_at
+    come = job.done
+    wait_until(lambda: job.done > come + 3, "the training goes on")
+    jobs.interrupt()
+    assert jobs.wait_for(job, 300).state == "interrupted"
 
 
 def test_a_mistake_is_told_in_its_own_words(jobs: JobQueue, dataset: Path, anna: Path) -> None:
@@ -112,7 +129,9 @@ def test_a_process_that_is_killed_fails_its_job_alone_and_the_run_can_go_on(
     assert "probably because memory ran out" in job.text and job.resume_step is not None and job.resume_step > 0
     again = jobs.resume(job.id)
     wait_until(lambda: len(again.curve) > 1, "a new process goes on")
-    assert again.curve[0][0] == job.resume_step + 1
+    assert again.first_step == job.resume_step
+    first = [step for step, *_ in again.curve[: job.resume_step + 1]]
+    assert first == list(range(1, job.resume_step + 2)), "the steps before are there too"
     jobs.interrupt()
     assert jobs.wait_for(again, 300).state == "interrupted"
 

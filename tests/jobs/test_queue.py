@@ -11,6 +11,7 @@ from ti_core.events import Alive, EmbeddingSaved, Emit, Finished, PreviewSaved, 
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.view import CHART_POINTS, Cursor, queue_rows, snapshot
+from ti_core.program.control import PICTURE, SAVE, wishes_of
 from ti_core.settings import CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
@@ -47,6 +48,34 @@ def test_a_long_curve_is_thinned_for_the_first_look_and_keeps_its_last_point(tmp
     view = snapshot(jobs)
     assert len(view["curve"]) <= 2 * CHART_POINTS
     assert view["curve"][-1][0] == view["curve_next"] == 20_000
+
+
+def test_a_running_training_is_asked_for_a_picture_and_a_copy_and_nothing_else_is(tmp_path: Path) -> None:
+    jobs, begun, heard = JobQueue(Workspace(tmp_path)), threading.Event(), list[str]()
+
+    def hears(emit: Emit, stop: threading.Event) -> None:
+        begun.set()
+        while len(heard) < 2:
+            heard.extend(wishes_of(stop))
+            time.sleep(0.005)
+
+    job, later = jobs.submit("train", "Train anna", hears), jobs.submit("train", "Train berta", steps(1))
+    assert begun.wait(120)
+    with pytest.raises(UserError, match="'Train berta' is not training"):
+        jobs.ask(later.id, PICTURE)
+    with pytest.raises(UserError, match="no wish 'more'"):
+        jobs.ask(job.id, "more")
+    assert jobs.ask(job.id, PICTURE) == "A picture comes as soon as this step is done."
+    assert jobs.ask(job.id, SAVE) == "A copy is saved as soon as this step is done."
+    assert jobs.wait_for(job).state == "finished" and heard == [PICTURE, SAVE]
+    with pytest.raises(UserError, match="'Train anna' is not training"):
+        jobs.ask(job.id, SAVE)
+    begun.clear()
+    small = jobs.submit("create", "Create carla", lambda emit, stop: (begun.set(), stop.wait(120)))
+    assert begun.wait(120)
+    with pytest.raises(UserError, match="'Create carla' is not training"):
+        jobs.ask(small.id, PICTURE)
+    jobs.cancel(small.id)
 
 
 def test_a_failure_never_reads_as_finished_and_the_worker_lives_on(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.conftest import TINY
+from tests.models.tiny_families import save_single_file
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder, Slot
 from ti_core.models.stable_diffusion import StableDiffusion
@@ -82,3 +85,83 @@ def test_an_embedding_is_never_cut_between_two_chunks(sd: StableDiffusion) -> No
     pieces = encoder.chunks(encoder.tokenize("x, " * 36 + "anna", {"anna": 5}))
     assert [len(piece) for piece in pieces] == [72, 5]
     assert all(isinstance(token, Slot) for token in pieces[1])
+
+
+# ---- emphasis
+
+
+def with_a_mean(sd: StableDiffusion) -> StableDiffusion:
+    """As the text encoder of Stable Diffusion 1 has one, of about a tenth of the deviation."""
+    with torch.no_grad():
+        sd.text_encoders[0].final_layer_norm.bias.add_(0.2)
+    return sd
+
+
+@torch.no_grad()
+def test_weights_multiply_the_hidden_states_and_the_mean_is_restored(sd: StableDiffusion) -> None:
+    encoder = PromptEncoder(with_a_mean(sd))
+    anna = {"anna": {"clip_l": torch.randn(2, sd.widths["clip_l"])}}
+    plain = encoder.encode(["x anna y"], anna).hidden_states[0]
+    count = len(encoder.tokenize("x anna y", {"anna": 2}))
+    weights = torch.ones(77, 1)
+    weights[2:4] = 1.5  # after the start token and x: the two vectors
+    by_hand = plain * weights
+    by_hand *= plain.mean() / by_hand.mean()
+    assert count == 4 and not torch.allclose(by_hand, plain)
+    found = encoder.encode(["x (anna:1.5) y"], anna, emphasis=True).hidden_states[0]
+    assert torch.allclose(found, by_hand, atol=1e-6) and torch.isclose(found.mean(), plain.mean(), atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_mean_of_noise_is_not_restored(sd: StableDiffusion) -> None:
+    encoder = PromptEncoder(sd)  # its last layer leaves a mean of 0
+    plain = encoder.encode(["x y"], {}).hidden_states[0]
+    weights = torch.ones(77, 1)
+    weights[1] = 1 / 1.1
+    assert torch.allclose(encoder.encode(["[x] y"], {}, emphasis=True).hidden_states[0], plain * weights, atol=1e-6)
+
+
+@torch.no_grad()
+def test_without_brackets_emphasis_changes_no_bit(sd: StableDiffusion) -> None:
+    encoder, anna = PromptEncoder(sd), {"anna": {"clip_l": torch.randn(2, sd.widths["clip_l"])}}
+    for prompts in (["a photo of anna, smiling", ""], ["x" * 100, r"saber \(fate\) 12:30"]):
+        assert torch.equal(
+            encoder.encode(prompts, anna, emphasis=True).hidden_states, encoder.encode(prompts, anna).hidden_states
+        )
+
+
+@torch.no_grad()
+def test_a_weighted_prompt_does_not_change_its_neighbour(sd: StableDiffusion) -> None:
+    encoder = PromptEncoder(with_a_mean(sd))
+    both = encoder.encode(["(x:2) y", "y"], {}, emphasis=True).hidden_states
+    assert torch.equal(both[1], encoder.encode(["(x) y", "y"], {}, emphasis=True).hidden_states[1])
+
+
+@torch.no_grad()
+def test_weights_reach_the_second_chunk(sd: StableDiffusion) -> None:
+    encoder = PromptEncoder(sd)
+    plain = encoder.encode(["x, " * 40 + "y"], {}).hidden_states[0]
+    found = encoder.encode(["x, " * 40 + "(y:2)"], {}, emphasis=True).hidden_states[0]
+    changed = (found != plain).any(dim=1).nonzero().flatten().tolist()
+    assert plain.shape[0] == 2 * 77 and changed == [77 + 81 - 75]
+
+
+@pytest.mark.usefixtures("tiny_families")
+@torch.no_grad()
+def test_each_text_encoder_of_sdxl_restores_its_own_mean_and_pooled_outputs_stay(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.checkpoints.mkdir(parents=True)
+    save_single_file("sdxl", workspace.checkpoints / "xl.safetensors")
+    sd = load_checkpoint("xl.safetensors", workspace)
+    encoder = PromptEncoder(sd)
+    plain, found = encoder.encode(["x y"], {}), encoder.encode(["(x:1.4) y"], {}, emphasis=True)
+    widths = list(sd.widths.values())
+    halves = zip(plain.hidden_states[0].split(widths, -1), found.hidden_states[0].split(widths, -1), strict=True)
+    for before, after in halves:
+        weights = torch.ones(77, 1)
+        weights[1] = 1.4
+        by_hand = before * weights
+        if min(abs(before.mean()), abs(by_hand.mean())) >= 0.02 * before.std():
+            by_hand = by_hand * (before.mean() / by_hand.mean())
+        assert torch.allclose(after, by_hand, atol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(plain.pooled, found.pooled, strict=True))

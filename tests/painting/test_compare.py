@@ -78,7 +78,9 @@ def test_each_cell_is_the_picture_that_this_step_paints_alone(workspace: Workspa
 def test_other_embeddings_are_used_and_one_with_a_longer_name_stays_itself(workspace: Workspace, run: str) -> None:
     rows = {"clip_l": torch.randn(2, 32, generator=torch.Generator().manual_seed(1))}
     save_embedding(workspace.embeddings / "anna-b.pt", Embedding("anna-b", rows))
-    made, _ = grid_of(workspace, run, prompts="[name] beside anna-b", seeds="3", steps="every n-th", every_nth=6)
+    made, _ = grid_of(
+        workspace, run, prompts="[name] beside anna-b", seeds="3", steps="every n-th", every_nth=6, trained_prompt=False
+    )
     copy = load_embedding(workspace.root / run / "embeddings" / "anna-6.pt")
     request = SampleRequest("anna beside anna-b", seed=3, steps=2)
     alone = sample_images(load_checkpoint(TINY, workspace), [request], {"anna": copy.vectors, "anna-b": rows})[0]
@@ -209,3 +211,23 @@ def test_a_grid_of_another_version_is_shown_and_a_damaged_one_is_not(tmp_path: P
     )
     (folder / "comparison.json").write_text(json.dumps({**made, **damage}))
     assert newest_comparison(Workspace(tmp_path)) is None
+
+
+def test_training_photos_are_shown_once_each_and_older_grids_have_none(workspace: Workspace, run: str) -> None:
+    made, _ = grid_of(workspace, run, seeds="3", steps="every n-th", every_nth=6)
+    assert made.photos and all(Path(file).is_file() for file in made.photos)
+    kept = Path(made.grid).with_name("comparison.json")
+    old = {name: value for name, value in json.loads(kept.read_text(encoding="utf-8")).items() if name != "photos"}
+    kept.write_text(json.dumps(old), encoding="utf-8")
+    found = newest_comparison(workspace)
+    assert found and found.photos == [] and found.cells == made.cells
+    assert grid_of(workspace, run, seeds="3", steps="every n-th", every_nth=6, photos=False)[0].photos == []
+
+
+def test_the_trainings_prompt_is_a_tick_and_may_still_be_typed() -> None:
+    assert CompareSettings(prompts="a [name]").prompt_lines == ["as trained", "a [name]"]
+    assert CompareSettings(prompts="a [name]\nas trained").prompt_lines == ["a [name]", "as trained"]
+    assert CompareSettings(prompts="a [name]", trained_prompt=False).prompt_lines == ["a [name]"]
+    assert any(
+        "tick With a prompt" in problem for problem in CompareSettings(prompts=" ", trained_prompt=False).problems()
+    )

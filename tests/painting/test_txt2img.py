@@ -17,7 +17,7 @@ from tests.conftest import TINY, Recorder
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import SettingsError, UserError
-from ti_core.events import Finished, Notice, PreviewSaved, Progress
+from ti_core.events import Finished, Notice, PreviewSaved, Progress, Started
 from ti_core.models.families import FAMILIES
 from ti_core.models.sampler import SOLVERS, SampleRequest
 from ti_core.painting.infotext import infotext
@@ -167,3 +167,21 @@ def test_the_form_gives_the_train_tab_its_preview_values() -> None:
         "preview_height": 128,
     }
     assert TrainSettings.from_dict(values).preview_steps == 12
+
+
+def test_emphasis_changes_the_picture_and_names_in_brackets_are_found(workspace: Workspace) -> None:
+    put_embedding(workspace, "anna")
+    recorder = Recorder()
+    (plain,) = painted(workspace)
+    (strong,) = painted(workspace, recorder, prompt="a photo of (anna:1.4), smiling")
+    (escaped,) = painted(workspace, prompt=r"a photo of anna, smiling \(now\)")
+    (text,) = painted(workspace, prompt=r"a photo of anna, smiling (now)")
+    assert not np.array_equal(pixels(plain), pixels(strong)) and not np.array_equal(pixels(escaped), pixels(text))
+    assert any("Embeddings: anna." in event.plan for event in recorder.of(Started))
+    assert Image.open(strong).info["parameters"].startswith("a photo of (anna:1.4), smiling\n")
+
+
+def test_signs_of_a1111_that_mean_something_else_here_are_told(workspace: Workspace) -> None:
+    recorder = Recorder()
+    painted(workspace, recorder, prompt="a photo <lora:film:1>")
+    assert any("<lora:film:1>" in event.text for event in recorder.of(Notice))

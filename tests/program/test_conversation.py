@@ -14,6 +14,7 @@ from ti_core.errors import Interrupted, UserError
 from ti_core.events import Alive, Event, Notice, Progress
 from ti_core.program import conversation
 from ti_core.program.child import end_child, start_child
+from ti_core.program.control import Control
 from ti_core.program.conversation import DIED, INTERRUPTED, SILENT, Child, ended_by, lines_of_file
 
 SPEAKING = """
@@ -25,9 +26,9 @@ conversation.ALIVE_EVERY_S = 0.1
 place = sys.argv[1]
 file = os.dup(1) if place == "-" else os.open(place, os.O_WRONLY | os.O_APPEND)
 stop = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
 """
 WORKS = """
+threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
 voice = Voice(file)
 voice.emit(Notice("x" * 100_000))
 stop.wait(60)
@@ -44,6 +45,13 @@ import signal
 voice = Voice(file)
 voice.emit(Progress("begun", 0, 1))
 os.kill(os.getpid(), signal.SIGSTOP)
+"""
+HEARS = """
+voice = Voice(file)
+voice.emit(Notice("begun"))
+voice.emit(Notice(sys.stdin.readline().strip()))
+voice.say({"ended": ""})
+voice.close()
 """
 GETS_NO_FURTHER = """
 voice = Voice(file)
@@ -94,7 +102,7 @@ def followed(child: Child, stop_at: type[Event] | None = None) -> tuple[str, lis
         if stop_at and isinstance(event, stop_at):
             stop.set()
 
-    ended = child.follow(take, stop, child.stop_all)
+    ended = child.follow(take, stop, child.stop_all, lambda wish: None)
     return ended, events
 
 
@@ -102,6 +110,14 @@ def test_a_child_is_heard_and_stops_when_it_is_asked_to(start: Start) -> None:
     ended, events = followed(start(WORKS), Notice)
     assert ended == INTERRUPTED and Notice("x" * 100_000) in events
     assert any(isinstance(event, Alive) for event in events)
+
+
+def test_what_is_wished_in_between_reaches_the_child_and_ends_nothing(start: Start) -> None:
+    child, control, heard = start(HEARS), Control(), list[Event]()
+    control.ask("picture")
+    ended = child.follow(heard.append, control, child.stop_all, lambda wish: child.say({"ask": wish}))
+    assert ended == "" and not control.is_set() and not control.take()
+    assert Notice('{"ask": "picture"}') in heard
 
 
 def test_a_child_that_dies_is_told_with_what_it_said_before(start: Start) -> None:

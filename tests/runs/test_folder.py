@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Notice, PreviewSaved, StepDone
 from ti_core.runs.best_step import load_history
-from ti_core.runs.folder import RunFolder, saved_settings
+from ti_core.runs.folder import RunFolder, files_of_steps, previews_of_steps, read_events, saved_settings
 from ti_core.runs.plan import plan_run
 from ti_core.settings import TrainSettings
 
@@ -62,6 +62,7 @@ def test_evaluations_that_tell_nothing_of_their_inputs_are_compared_where_there_
 def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_stays(tmp_path: Path) -> None:
     folder, plan = RunFolder(tmp_path, "anna"), plan_run(4, 1, 1, 9)
     folder.add_event(Notice("It begins."))
+    folder.add_event(PreviewSaved(0, "anna-0.png", "a photo"))
     for step in range(1, 6):
         folder.add_event(StepDone(step, 0.1, 0.005, "a photo", 0.1))
         folder.add_loss(plan, step, 0.1, 0.005)
@@ -76,6 +77,7 @@ def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_sta
     kept = [json.loads(line) for line in folder.events_file.read_text().splitlines()]
     assert [(event["event"], event.get("step")) for event in kept] == [
         ("Notice", None),
+        ("PreviewSaved", 0),
         ("StepDone", 1),
         ("StepDone", 2),
         ("StepDone", 3),
@@ -83,6 +85,27 @@ def test_what_came_after_the_step_is_cut_and_a_picture_that_was_written_late_sta
     ]
     assert [row.split(",")[0] for row in folder.loss_csv.read_text().splitlines()] == ["step", "1", "2", "3"]
     assert [row.split(",")[0] for row in folder.evaluation_csv.read_text().splitlines()] == ["step", "2"]
+
+
+def test_the_start_stays_where_its_event_came_after_the_first_step(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "anna")
+    for event in (StepDone(1, 0.1, 0.005, "a photo", 0.1), PreviewSaved(0, "anna-0.png", "a photo"), Notice("Later.")):
+        folder.add_event(event)
+    folder.cut_back_to(0)
+    assert [(event["step"], event["number"]) for event in read_events(folder.events_file, "PreviewSaved")] == [(0, 1)]
+    assert len(folder.events_file.read_text().splitlines()) == 1
+
+
+def test_previews_are_found_by_their_step_and_the_number_of_their_prompt(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "anna-01")
+    names = ["anna-01-0.png", "anna-01-10.png", "anna-01-10-prompt2.png", "anna-01-10-prompt4.png", "other.png"]
+    assert [folder.preview(0).name, folder.preview(10, 2).name] == [names[0], names[2]]
+    (tmp_path / "images").mkdir()
+    for name in names:
+        (tmp_path / "images" / name).touch()
+    found = {step: list(files) for step, files in previews_of_steps(tmp_path).items()}
+    assert found == {0: [1], 10: [1, 2, 4]}
+    assert files_of_steps(tmp_path)[10]["picture"].name == "anna-01-10.png"
 
 
 # ---- how a run was trained

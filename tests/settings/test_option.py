@@ -160,16 +160,11 @@ def test_a_value_of_another_kind_becomes_no_setting(name: str, value: object) ->
         TrainSettings.from_dict({**GOOD, name: value})
 
 
-def test_a_text_of_numbers_may_be_a_number_and_an_empty_box_is_empty() -> None:
+def test_a_text_of_numbers_may_be_a_number_and_an_empty_text_is_empty() -> None:
     settings = TrainSettings.from_dict(
-        {**GOOD, "learning_rate": 0.005, "clip_grad_value": 1, "filename_word_regex": None, "preview_width": None}
+        {**GOOD, "learning_rate": 0.005, "clip_grad_value": 1, "filename_word_regex": None}
     )
-    assert (settings.learning_rate, settings.clip_grad_value, settings.filename_word_regex, settings.preview_width) == (
-        "0.005",
-        "1",
-        "",
-        0,
-    )
+    assert (settings.learning_rate, settings.clip_grad_value, settings.filename_word_regex) == ("0.005", "1", "")
     assert CompareSettings.from_dict({"run": "a", "seeds": 3}).seeds == "3"
 
 
@@ -239,3 +234,56 @@ def test_the_sign_of_an_evaluation_stays_as_older_runs_have_it() -> None:
     assert settings.evaluation_values() == [7, True, "float32"]
     ranks = sorted(option.evaluation_field for option in TrainSettings.options().values() if option.evaluation_field)
     assert ranks == list(range(1, len(ranks) + 1))
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_an_empty_box_of_a_number_is_empty_and_not_0(empty: object) -> None:
+    with pytest.raises(SettingsError) as error:
+        TrainSettings.from_dict({**GOOD, "steps": empty, "seed": empty, "width": empty})
+    assert [(problem.field, str(problem)) for problem in error.value.problems] == [
+        ("width", "Width is empty. Write a whole number from 64 to 2048."),
+        ("steps", "Max steps is empty. Write a whole number of 1 or more."),
+        ("seed", "Seed is empty. Write a whole number from 0 to 4294967295."),
+    ]
+
+
+def test_a_decimal_comma_is_understood_where_it_can_mean_nothing_else() -> None:
+    assert TrainSettings.from_dict({**GOOD, "tag_drop_out": "0,25"}).tag_drop_out == 0.25
+    with pytest.raises(SettingsError, match="Write it without a comma: 100000"):
+        TrainSettings.from_dict({**GOOD, "steps": "100,000"})
+    with pytest.raises(SettingsError, match="'1,5' is not a whole number"):
+        TrainSettings.from_dict({**GOOD, "batch_size": "1,5"})
+    assert CompareSettings(run="a", seeds="1; 2 3,4").seed_numbers == [1, 2, 3, 4]
+    assert not CompareSettings(run="a", seeds="1; 2 3,4").problems()
+
+
+def test_every_problem_knows_its_field() -> None:
+    settings = TrainSettings(
+        steps=0, learning_rate="x", filename_word_regex="[", preview_width=8, gradient_checkpointing="maybe"
+    )
+    assert {problem.field for problem in settings.problems()} == {
+        "embedding",
+        "dataset_directory",
+        "steps",
+        "learning_rate",
+        "filename_word_regex",
+        "preview_width",
+        "gradient_checkpointing",
+    }
+    assert {problem.field for problem in CompareSettings(seeds="a", prompts="x").problems()} == {
+        "run",
+        "seeds",
+        "prompts",
+    }
+
+
+def test_the_bounds_of_a_size_are_not_above_what_goes_with_the_checkpoint() -> None:
+    small = TrainSettings(**GOOD, width=16, height=16, preview_width=16)
+    assert {problem.field for problem in small.problems()} == {"width", "height", "preview_width"}
+    assert not small.problems(own_px=16)
+    assert [problem.field for problem in small.problems(own_px=24)] == ["width", "height", "preview_width"]
+
+
+def test_a_folder_is_what_was_meant_by_quotes_and_addresses() -> None:
+    settings = TrainSettings.from_dict({**GOOD, "dataset_directory": " 'file:///home/me/my%20photos/' "})
+    assert settings.dataset_directory == "/home/me/my photos"

@@ -59,6 +59,25 @@ def test_a_broken_piece_is_named(text: str, named: str) -> None:
     assert named in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("0,005", "Write a point, not a comma: 0.005"),
+        ("0,05:10, 0,02:20, 0,005", "Write a point, not a comma: 0.05:10, 0.02:20, 0.005"),
+        ("0,05:10,0,02:20", "a comma: 0.05:10,0.02:20"),
+        ("0.05:10; 0.02:20", "Write commas, not semicolons, between the pieces: 0.05:10, 0.02:20"),
+        ("0,05:10; 0,02", "between the pieces and a point, not a comma: 0.05:10, 0.02"),
+        ("'0.005'", "Write no quotes: 0.005"),
+        ("\u201c0,005\u201d", "Write no quotes and a point, not a comma: 0.005"),
+        (",005", "Write a point, not a comma: 0.005"),
+    ],
+)
+def test_decimal_commas_semicolons_and_quotes_are_explained(text: str, meant: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse_schedule(text)
+    assert str(error.value).endswith(meant) and len(error.value.problems) == 1
+
+
 def test_every_broken_piece_is_reported_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         parse_schedule("a:1, 0.1:5, b:9")

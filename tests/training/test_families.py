@@ -82,7 +82,7 @@ def test_an_embedding_is_made_trained_shown_and_read_by_diffusers(
     after = load_embedding(file)
     assert after.count == 2 and after.step == 5
     assert all(not torch.equal(rows, before.vectors[encoder]) for encoder, rows in after.vectors.items())
-    preview = recorder.of(PreviewSaved)[0]
+    _, _, preview, _ = recorder.of(PreviewSaved)  # two prompts of the start, two of the last step
     with Image.open(preview.path) as picture:
         assert picture.size == (SIZE_PX, SIZE_PX)
     card = load_picture(Path(preview.card))

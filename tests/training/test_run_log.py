@@ -16,7 +16,11 @@ def test_tensorboard_shows_the_loss_of_every_step_and_the_previews(workspace: Wo
     losses = [(point.step, round(point.value, 5)) for point in board.Scalars("Loss/train")]
     assert losses == [(event.step, round(event.loss, 5)) for event in events.of(StepDone)]
     assert [round(point.value, 5) for point in board.Scalars("Learn rate/train")] == [0.05, 0.05, 0.02, 0.02]
-    assert [image.step for image in board.Images("Preview")] == [2, 4]
+    assert (
+        [image.step for image in board.Images("Preview")]
+        == [image.step for image in board.Images("Preview 2")]
+        == [0, 2, 4]
+    )
 
 
 def test_the_loss_table_takes_every_nth_step(workspace: Workspace, anna: Path) -> None:

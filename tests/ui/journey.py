@@ -116,9 +116,15 @@ def state(page: Page):  # type: ignore[no-untyped-def]
     return page.locator("#live .state")
 
 
+def strip(page: Page):  # type: ignore[no-untyped-def]
+    """The steps of the filmstrip, oldest first."""
+    return page.locator("#filmstrip [data-step]")
+
+
 def previews(page: Page) -> list[str]:
-    """Labels of the previews, newest first, without the mark of the best."""
-    return [label.removesuffix(" · best") for label in page.locator("#live .grid span").all_inner_texts()]
+    """What the pictures of the filmstrip are called, newest first, without the marks of the best and the used one."""
+    titles = strip(page).evaluate_all("steps => steps.map(step => step.title)")
+    return [title.split(":")[0] for title in reversed(titles)]
 
 
 def curve_points(page: Page) -> int:
@@ -131,6 +137,13 @@ def fill(page: Page, widget: str, value: object) -> None:
 
 def value_of(page: Page, widget: str) -> str:
     return page.locator(f"#{widget}").locator("input, textarea").first.input_value()
+
+
+def open_group(page: Page, group: str) -> None:
+    """Open a folded group of fields, if it is not open."""
+    head = page.locator(f"#{group} > button.label-wrap")
+    if "open" not in (head.get_attribute("class") or "").split():
+        head.click()
 
 
 def prepare_recipe(page: Page) -> None:
@@ -155,14 +168,14 @@ def train(page: Page, steps: int, every: int) -> None:
 
 
 def wait_for_previews(page: Page, count: int) -> None:
-    expect(page.locator("#live .grid img").nth(count - 1)).to_be_visible(timeout=SLOW_MS)
+    expect(strip(page).locator("img").nth(count - 1)).to_be_visible(timeout=SLOW_MS)
 
 
 def drawn_width(page: Page, index: int = 0) -> int:
-    """Pixels of a preview as the browser got it: 0 if it could not be fetched."""
-    picture = (
-        page.locator("#live .grid img").nth(index).element_handle()
-    )  # of this one, whatever comes before it meanwhile
+    """Pixels of a preview as the browser got it, the newest one first: 0 if it could not be fetched."""
+    pictures = strip(page).locator("img")
+    # of this one, whatever comes after it meanwhile
+    picture = pictures.nth(pictures.count() - 1 - index).element_handle()
     assert picture
     picture.scroll_into_view_if_needed()
     page.wait_for_function("picture => picture.complete", arg=picture)

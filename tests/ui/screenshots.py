@@ -44,7 +44,7 @@ def make_screenshots(folder: Path, steps: int, every: int) -> None:
         expect(state(page)).to_have_text("finished", timeout=4 * SLOW_MS)
         page.wait_for_timeout(1000)
         page.screenshot(path=folder / "finished.png")
-        page.locator("#live .grid button").first.click()
+        page.locator("#hero button").click()
         page.wait_for_timeout(500)
         page.screenshot(path=folder / "preview.png")
         page.keyboard.press("Escape")

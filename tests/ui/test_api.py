@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from gradio_client.exceptions import AppError
 from tests.conftest import TINY
 from tests.ui.journey import ANSWER_S, free_port
 from ti_core.embeddings.formats import load_embedding
+from ti_core.events import PreviewSaved
+from ti_core.jobs.job import Job
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.view import queue_rows
-from ti_core.ui.a1111_api import _settings
+from ti_core.ui.a1111_api import _progress, _settings
 from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.workspace import Workspace
 
@@ -103,6 +106,8 @@ def test_only_plain_names_are_public(served: Served) -> None:
         "/checkpoints",
         "/runs",
         "/interrupt",
+        "/picture_now",
+        "/save_now",
         "/cancel",
         "/move_up",
         "/again",
@@ -297,6 +302,22 @@ def test_what_is_no_switch_replaces_no_trained_embedding(served: Served) -> None
                 name="anna", vectors=1, overwrite=value, checkpoint=TINY, api_name="/create_embedding"
             )
     assert (served.workspace.embeddings / "anna.pt").read_bytes() == before
+
+
+def test_a_preview_of_a1111s_has_one_prompt_in_however_many_lines() -> None:
+    asked = {"preview_from_txt2img": True, "preview_prompt": "a photo of anna,\n  smiling\n"}
+    assert _settings("train", asked)["preview_prompt"] == "a photo of anna, smiling"
+    assert _settings("train", {**asked, "preview_prompt": ["x"]})["preview_prompt"] == ["x"]
+
+
+def test_a1111s_progress_shows_the_first_prompt_of_the_newest_preview(tmp_path: Path) -> None:
+    job = Job("train-1", "train", "Train anna", lambda emit, stop: None, state="running")
+    assert _progress(job, False)["current_image"] is None
+    for step, number in ((10, 1), (20, 1), (20, 2)):
+        (tmp_path / f"{step}-{number}.png").write_bytes(f"{step} {number}".encode())
+        job.fold(PreviewSaved(step, str(tmp_path / f"{step}-{number}.png"), "anna", number=number))
+    assert _progress(job, False)["current_image"] == base64.b64encode(b"20 1").decode()
+    assert _progress(job, True)["current_image"] is None
 
 
 def test_a1111s_switch_for_previews_is_no_word_either() -> None:

@@ -20,6 +20,7 @@ from tests.ui.journey import (
     drawn_width,
     fill,
     open_chromium,
+    open_group,
     open_page,
     prepare_recipe,
     previews,
@@ -84,7 +85,7 @@ def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_in
     assert len(list((workspace_folder / "datasets" / name).glob("*.png"))) == 24
 
     train(page, steps=400, every=2)
-    wait_for_previews(page, 1)
+    wait_for_previews(page, 3)  # the first two are of the start
     assert drawn_width(page) >= 64
     seen = curve_points(page)
     assert seen >= 2
@@ -95,18 +96,17 @@ def test_the_recipe_is_four_clicks_and_survives_a_reload_a_second_browser_and_in
     page.wait_for_function(grown, arg=seen, timeout=SLOW_MS)
 
     reload(page)
-    wait_for_previews(page, 2)
+    wait_for_previews(page, 6)
     assert {"step 2", "step 4"} <= set(previews(page))
     assert drawn_width(page, 1) >= 64
     assert curve_points(page) >= 4
     assert value_of(page, "train_steps") == "400"
     other = open_page(browser, url, requests)
     for label in previews(page):
-        expect(other.locator("#live .grid span", has_text=re.compile(f"^{label}( · best)?$"))).to_be_visible(
-            timeout=SLOW_MS
-        )
+        step = label.removeprefix("step ")
+        expect(other.locator(f'#filmstrip [data-step="{step}"]')).to_have_count(1, timeout=SLOW_MS)
 
-    page.get_by_role("button", name="Interrupt").click()
+    page.get_by_role("button", name="Interrupt", exact=True).click()
     for watcher in (page, other):
         expect(state(watcher)).to_have_text("interrupted", timeout=SLOW_MS)
     with page.expect_download() as download:
@@ -145,9 +145,13 @@ def test_a_form_that_cannot_be_used_names_every_problem_and_keeps_what_was_typed
     fill(page, "train_steps", 0)
     fill(page, "train_learning_rate", "0.05:10, fast")
     page.get_by_role("button", name="Train Embedding").click()
-    for part in ("Embedding is empty", "Max steps is 0", "fast", "Dataset directory is empty"):
-        expect(page.get_by_test_id("toast-body")).to_contain_text(part)  # first, because it goes by itself
-        expect(page.locator("#train_message textarea")).to_have_value(re.compile(part))
+    for field, part in (
+        ("embedding", "Embedding is empty"),
+        ("steps", "Max steps is 0"),
+        ("learning_rate", "fast"),
+        ("dataset_directory", "Dataset directory is empty"),
+    ):
+        expect(page.locator(f"#train_{field} .field-error")).to_contain_text(part)
     assert value_of(page, "train_learning_rate") == "0.05:10, fast"
 
 
@@ -158,9 +162,10 @@ def test_a_failed_job_is_shown_as_failed(page: Page, workspace_folder: Path) -> 
     fill(page, "preprocess_source_directory", "nothing")
     fill(page, "preprocess_destination_directory", "datasets/nothing")
     page.get_by_role("button", name="Preprocess", exact=True).click()
-    expect(state(page)).to_have_text("failed", timeout=SLOW_MS)
-    expect(page.locator("#live .text")).to_contain_text("broken.jpg")
-    expect(page.locator("#preprocess_message textarea")).to_have_value(re.compile("broken.jpg"))
+    answer = page.locator('.job-answer[data-tab="preprocess"]')  # the run panel goes on showing the training, if any
+    expect(answer).to_contain_text("Preprocess nothing: failed", timeout=SLOW_MS)
+    expect(answer).to_contain_text("broken.jpg")
+    expect(page.locator("#preprocess_message .message-text")).to_have_text(re.compile("broken.jpg"))
 
 
 def test_dropped_photos_become_a_folder_of_the_workspace_and_then_a_gallery(
@@ -196,6 +201,8 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
     def expect_sizes(size: int, width: int) -> None:
         for tab, names in (("Preprocess images", fields[:2]), ("Train", fields[2:3]), ("txt2img", fields[3:])):
             page.get_by_role("tab", name=tab).click()
+            if tab == "Train":
+                open_group(page, "train_rest")
             for name in names:
                 expect(page.locator(f"#{name} input[type=number]")).to_have_value(str(size))
         page.get_by_role("tab", name="Train").click()
@@ -222,11 +229,12 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
     expect_sizes(own, 640)
 
 
-def test_the_page_fits_a_phone_with_the_run_above_the_forms(browser: Browser, url: str) -> None:
+def test_the_page_fits_a_phone_with_the_run_below_the_forms_and_its_line_in_view(browser: Browser, url: str) -> None:
     page = open_page(browser, url, **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    panel, form = page.locator("#live").bounding_box(), page.locator("#create_name").bounding_box()
-    assert panel and form and panel["y"] < form["y"]
+    panel, form = page.locator("#hero").bounding_box(), page.locator("#create_name").bounding_box()
+    assert panel and form and form["y"] < panel["y"]
+    expect(page.locator("#progress")).to_be_in_viewport(ratio=1)
     for name in ("Create embedding", "Preprocess images", "Train"):
         expect(page.get_by_role("tab", name=name)).to_be_visible()
     page.context.close()

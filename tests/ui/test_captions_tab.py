@@ -56,7 +56,7 @@ def captions(folder: Path, name: str) -> list[str]:
 def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be_undone(
     page: Page, folder: Path
 ) -> None:
-    text, message = page.locator("#captions_text textarea"), page.locator("#captions_message textarea")
+    text, message = page.locator("#captions_text textarea"), page.locator("#captions_message .message-text")
     preprocess(page, "anna")
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
     choose_tab(page, "Captions")
@@ -70,13 +70,13 @@ def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be
     before = captions(folder, "berta")
     fill(page, "captions_text", "typed\nin two lines")
     page.locator("#captions_save").click()
-    expect(message).to_have_value("Saved: 00000-0-0.txt.")
+    expect(message).to_have_text("Saved: 00000-0-0.txt.")
     assert captions(folder, "berta") == ["typed\nin two lines", before[1]] and captions(folder, "anna") == of_anna
     expect(page.locator("#captions_gallery")).to_contain_text("typed, in two lines")
     fill(page, "captions_find", "blue")
     fill(page, "captions_replacement", "green")
     page.locator("#captions_replace").click()
-    expect(message).to_have_value("Changed 1 caption.")
+    expect(message).to_have_text("Changed 1 caption.")
 
     reload(page)
     choose_tab(page, "Captions")

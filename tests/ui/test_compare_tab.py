@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, state
+from tests.ui.journey import SLOW_MS, fill, open_chromium, open_group, open_page, reload, running_app, state
 from ti_core.runs.folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -77,6 +77,8 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
         ("Train", "train"),
     ):  # the tiny checkpoint's own 16 px are less than the sliders allow
         choose_tab(page, tab)
+        if form == "train":
+            open_group(page, "train_rest")
         for side in ("width", "height"):
             fill(page, f"{form}_{side}", 64)
     for widget, value in (
@@ -92,18 +94,18 @@ def test_the_best_step_is_marked_and_a_previews_step_is_used(page: Page, workspa
     expect(state(page)).to_have_text("finished", timeout=WAIT_MS)
     expect(page.locator("#live .eval-name")).to_contain_text(re.compile(r"evaluation \d.* best step \d+"))
     expect(page.locator("#live .norm-name")).to_contain_text("ordinary words")
-    expect(page.locator("#live .grid .best")).to_have_count(1)
+    expect(page.locator("#filmstrip .best")).to_have_count(1)
     file, step_30 = (
         workspace.embeddings / "anna.pt",
         workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-30.pt",
     )
     last = file.read_bytes()
-    page.locator("#live .grid button").last.click()  # the oldest preview
-    page.locator("#live").get_by_role("button", name="Use this step").click()
-    expect(page.locator("#live .used")).to_contain_text("Step 30 is now embeddings/anna.pt")
+    page.locator('#filmstrip [data-step="30"]').click()
+    page.locator("#use-step").click()
+    expect(page.locator("#live .answer")).to_contain_text("Step 30 is now embeddings/anna.pt")
+    expect(page.locator("#live .in-use")).to_have_text("In use: step 30.")
     assert file.read_bytes() == step_30.read_bytes()
     assert file.with_name("anna.pt.backup-1").read_bytes() == last
-    page.locator("#live").get_by_role("button", name="Close").click()
 
 
 def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspace: Workspace) -> None:
@@ -115,7 +117,23 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     fill(page, "compare_sampling_steps", 2)
     page.locator("#compare_run_button").click()
     grid = page.locator("#compare_grid")
-    expect(grid.locator("td img")).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
+    painted = grid.locator("td:not(.photos) img")
+    expect(painted).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
+    expect(grid.locator("td.photos img")).to_have_count(4)
+    panel, shown = page.locator("#output").bounding_box(), grid.bounding_box()
+    assert panel and shown and shown["width"] > 850 and panel["y"] > shown["y"] + shown["height"]  # at 1400 px
+    painted.first.click()
+    seen = grid.locator("dialog img")
+    for key, told in (("ArrowRight", "step 60"), ("End", "step 90"), ("ArrowDown", "step 90: a sketch of anna")):
+        page.keyboard.press(key)
+        expect(seen).to_have_attribute("alt", re.compile(told))
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    expect(seen).to_have_attribute("alt", "training photo 3")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.alt") == "training photo 3"
+    grid.get_by_role("button", name="Wide").click()
+    expect(page.locator("#body.compare-wide")).to_have_count(0)
     for key in ("Enter", " "):  # a picture is a button, also for the keyboard
         grid.locator("td img").first.press(key)
         expect(grid.locator("dialog img")).to_be_visible()
@@ -134,4 +152,4 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     assert file.read_bytes() == (workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-60.pt").read_bytes()
     reload(page)
     choose_tab(page, "Compare")
-    expect(page.locator("#compare_grid td img")).to_have_count(6, timeout=WAIT_MS)
+    expect(page.locator("#compare_grid td:not(.photos) img")).to_have_count(6, timeout=WAIT_MS)

@@ -26,8 +26,8 @@ from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.queue import JobQueue
+from ti_core.program.control import PICTURE, SAVE, wishes_of
 from ti_core.settings import (
-    PORTRAITS,
     CompareSettings,
     CreateSettings,
     PreprocessSettings,
@@ -40,7 +40,7 @@ from ti_core.ui.app_context import AppContext
 from ti_core.ui.captions_tab import Opened
 from ti_core.ui.live.live import view
 from ti_core.ui.page import Page
-from ti_core.ui.run_panel import use_shown_step
+from ti_core.ui.run_panel import job_action, use_shown_step
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
 from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.ui.server.uploads import keep_embedding, keep_photos
@@ -112,12 +112,13 @@ def test_only_announced_files_of_known_kinds_are_published(context: AppContext, 
         emit(Started("Training anna", 2))
         emit(StepDone(1, 0.1, 0.005, "a photo of anna", 0.1))
         emit(PreviewSaved(1, str(tmp_path / "run" / "anna-1.png"), "a photo of anna"))
-        emit(PreviewSaved(2, str(tmp_path / "run" / "page.html"), "a photo of anna"))
+        emit(PreviewSaved(2, str(tmp_path / "run" / "page.html"), "a photo of anna", number=2))
 
     job = context.jobs.submit("train", "Train anna", work)
     context.jobs.wait_for(job, 120)
     first = view(context, {}, AT_THIS_COMPUTER)
     assert re.fullmatch(rf"files/[0-9a-f]{{32}}/anna-1\.png\?job={job.id}", first["previews"][0][1])
+    assert [(row[0], *row[2:]) for row in first["previews"]] == [(1, "a photo of anna", 1), (2, "a photo of anna", 2)]
     assert first["previews"][1][1] == ""
     assert list(context.published.values()) == [tmp_path / "run" / "anna-1.png"]
     later = view(context, {"job": job.id, "curve": "1", "previews": "2", "notices": "0"}, AT_THIS_COMPUTER)
@@ -296,15 +297,42 @@ def test_previews_take_the_txt2img_forms_values_only_when_that_is_ticked(context
     page = Page(context)
     page.build()
     train = TrainSettings.defaults() | {"embedding": "anna", "dataset_directory": "d"}
-    other = Txt2ImgSettings.defaults() | {"prompt": "anna in neon", "steps": 7, "seed": 5}
+    other = Txt2ImgSettings.defaults() | {"prompt": "anna\nin neon", "steps": 7, "seed": 5}
 
     def previews(ticked: bool) -> tuple[str, int, int]:
         given = [{**train, "preview_from_txt2img": ticked}[name] for name in page.train.form.names]
-        settings = page.train.settings_of([*given, *(other[name] for name in page.txt2img.form.names)])
+        settings = TrainSettings.from_dict(
+            page.train.values_of([*given, *(other[name] for name in page.txt2img.form.names)])
+        )
         return settings.preview_prompt, settings.preview_steps, settings.preview_seed
 
     assert previews(True) == ("anna in neon", 7, 5)
     assert previews(False) == ("", TrainSettings().preview_steps, TrainSettings().preview_seed)
+
+
+def test_picture_now_and_save_now_answer_with_a_sentence_for_whatever_is_asked(context: AppContext) -> None:
+    begun, heard = threading.Event(), list[str]()
+
+    def trains(emit: Any, stop: threading.Event) -> None:
+        begun.set()
+        stop.wait(120)
+        heard.extend(wishes_of(stop))
+
+    job = context.jobs.submit("train", "Train anna", trains)
+    assert begun.wait(120)
+    assert "picture comes" in job_action(context, {"job": job.id, "action": "picture_now"})
+    assert "copy is saved" in job_action(context, {"job": job.id, "action": "save_now"})
+    context.jobs.cancel(job.id)
+    context.jobs.wait_for(job)
+    assert heard == [PICTURE, SAVE]
+    assert "'Train anna' is not training" in job_action(context, {"job": job.id, "action": "picture_now"})
+    assert "There is no job" in job_action(context, {"job": ["x"], "action": "save_now"})
+
+
+def job_ended(page: Page, job: str, taken: str = "", guided: bool = False) -> dict[Any, Any]:
+    """What the page that ordered the job changes; its fields are empty."""
+    empty = [None] * sum(len(part.takes) for part in page.shared.parts)
+    return page.take_result(job, taken, guided, *empty)
 
 
 def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context: AppContext) -> None:
@@ -317,7 +345,7 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context:
     for kind in (*KINDS, "embeddings", "download"):
         job = context.jobs.wait_for(context.jobs.submit(kind, kind, fail), 120)
         box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
-        assert page._take_result(job.id, False, "", None, None, "", None)[box.message]["value"] == "The disk is full."
+        assert job_ended(page, job.id)[box.message]["value"] == "The disk is full."
 
 
 def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path) -> None:
@@ -330,7 +358,7 @@ def test_a_failed_job_tells_a_shared_page_no_folder_of_the_server(tmp_path: Path
         (tmp_path / "datasets" / "anna.txt").read_text()
 
     job = page.context.jobs.wait_for(page.context.jobs.submit("train", "Train anna", fail), 120)
-    told = page._take_result(job.id, False, "", None, None, "", None)[page.train.message]["value"]
+    told = job_ended(page, job.id)[page.train.message]["value"]
     assert "'datasets/anna.txt'" in told and str(tmp_path) not in told
 
 
@@ -610,11 +638,10 @@ def test_the_result_of_a_job_is_taken_once_and_never_forgets_the_next_one(contex
     job = context.jobs.submit("preprocess", "Preprocess anna", lambda emit, stop: None)
     context.jobs.wait_for(job, 120)
     job.result = "datasets/anna"
-    given = (job.id, False, "", None, None, PORTRAITS, None)
-    first = page._take_result(*given)
+    first = job_ended(page, job.id)
     assert (
         first[page.taken_job] == job.id
         and page.my_job not in first
         and page.train.form.widgets["dataset_directory"] in first
     )
-    assert page.taken_job not in page._take_result(*given, job.id)
+    assert page.taken_job not in job_ended(page, job.id, taken=job.id)

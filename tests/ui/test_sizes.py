@@ -103,7 +103,7 @@ def test_what_the_browser_kept_may_be_anything(page: Page, before: Any, size: An
 
 
 def test_the_buttons_leave_the_sizes_to_the_checkpoint(page: Page) -> None:
-    create, preprocess = sample_recipe("anna")
+    create, preprocess = sample_recipe("anna", page.context.workspace)
     assert not set(PreprocessSettings.own_sizes(64)) & {*create, *preprocess} - set(CreateSettings.options())
     (page.context.workspace.datasets / "anna").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(page.context.workspace.datasets / "anna" / "a.png")

@@ -173,6 +173,14 @@ def find_usable_checkpoint(choice: str, workspace: Workspace) -> CheckpointFile:
     return checkpoint
 
 
+def own_px(choice: str, workspace: Workspace) -> int:
+    """The side in px of the pictures that the checkpoint was trained on; 0 where it cannot be found or read."""
+    try:
+        return find_checkpoint(choice, workspace).size_px
+    except UserError:
+        return 0
+
+
 def _is_choice(checkpoint: CheckpointFile, wanted: str) -> bool:
     return wanted in (checkpoint.title, str(checkpoint.path)) or (
         checkpoint.title == PORTRAITS and wanted.lower() == "portraits"
@@ -255,3 +263,12 @@ def find_vae(choice: str, workspace: Workspace, checkpoint: CheckpointFile) -> P
             f"'{path.name}' asks for the Python code '{foreign[0]}', which a VAE does not need.", "Choose another VAE."
         )
     return path
+
+
+def check_vae(choice: str, checkpoint: str, workspace: Workspace) -> None:
+    """Raises UserError for a VAE that cannot be used; what is wrong with the checkpoint is told by its own check."""
+    try:
+        file = find_checkpoint(checkpoint, workspace)
+    except UserError:
+        return
+    find_vae(choice, workspace, file)

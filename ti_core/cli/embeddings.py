@@ -12,7 +12,8 @@ from ti_core.cli.flags import AddCommand
 from ti_core.cli.printer import EXIT_OK
 from ti_core.embeddings.formats import written_in_words
 from ti_core.errors import UserError
-from ti_core.workspace import Workspace, clean_name
+from ti_core.typed_names import typed_name
+from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
@@ -85,6 +86,7 @@ def _output(args: argparse.Namespace, workspace: Workspace) -> Path:
     from ti_core.embeddings.formats import check_writable
 
     out = workspace.path(args.out, "OUT")
+    typed_name(out.stem, "OUT")
     check_writable(out)
     if out.exists() and not args.overwrite:
         raise UserError(f"'{out.name}' exists already.", "Choose another name, or add --overwrite.")
@@ -96,7 +98,7 @@ def _save(embedding: Embedding, out: Path, workspace: Workspace) -> int:
     from ti_core.embeddings.embedding import shown_widths
     from ti_core.embeddings.formats import save_embedding
 
-    save_embedding(out, dataclasses.replace(embedding, name=clean_name(out.stem)))
+    save_embedding(out, dataclasses.replace(embedding, name=typed_name(out.stem, "OUT")))
     for note in embedding.notes:
         print(f"note: {note}")
     print(

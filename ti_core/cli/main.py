@@ -7,11 +7,14 @@ import io
 import sys
 from collections.abc import Callable
 
+from ti_core import __version__
+from ti_core.cli.doctor import add_doctor_command
 from ti_core.cli.embeddings import add_embedding_commands
 from ti_core.cli.jobs import add_job_commands
 from ti_core.cli.models import add_model_commands
 from ti_core.cli.printer import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from ti_core.cli.recipe import add_recipe_command
+from ti_core.cli.update import add_update_command
 from ti_core.errors import Interrupted, UserError
 from ti_core.program.terminal import clean_terminal
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
@@ -39,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ti_core", description="Textual Inversion without a browser.")
+    parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     add_place_flags(shared)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -52,4 +56,6 @@ def _build_parser() -> argparse.ArgumentParser:
     add_recipe_command(command)
     add_embedding_commands(command)
     add_model_commands(command)
+    add_doctor_command(command)
+    add_update_command(command)
     return parser

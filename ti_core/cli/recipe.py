@@ -9,12 +9,13 @@ from ti_core.cli.flags import AddCommand, add_flags, settings_of
 from ti_core.cli.jobs import do_job
 from ti_core.cli.printer import EXIT_OK
 from ti_core.data.preprocess import check_preprocess
+from ti_core.embeddings.names import typed_embedding_name
 from ti_core.jobs.kinds import KINDS
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import check_create, create_embedding
 from ti_core.training.presets import GUIDE, PRESETS, check_preset, dataset_folder, preprocess_values, preset_values
-from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
+from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
 
 
 def add_recipe_command(command: AddCommand) -> None:
@@ -33,7 +34,7 @@ def add_recipe_command(command: AddCommand) -> None:
 
 def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     # all is checked before anything is written
-    name = clean_name(args.name)
+    name = typed_embedding_name(args.name)
     create = settings_of(CreateSettings, args, name=name)
     check_preset(args.preset)
     training = settings_of(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name))

@@ -13,7 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from ti_core.data.caption_undo import editing, record_edit
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, joined_lines, read_text, words_of_file_name
+from ti_core.data.captions import (
+    CAPTION_SUFFIXES,
+    CaptionFiles,
+    joined_lines,
+    mirrored_caption,
+    read_text,
+    words_of_file_name,
+)
+from ti_core.data.mirrored import mirrored_pairs, twin_of
 from ti_core.errors import UserError
 from ti_core.files import save_text, state_of
 from ti_core.workspace import Workspace
@@ -25,7 +33,7 @@ class ChangedMeanwhile(UserError):
     def __init__(self, name: str, now: str) -> None:
         super().__init__(
             f"The caption of '{name}' was changed by somebody else meanwhile, to '{now}', so yours was not saved.",
-            "Press Save again to replace it, or Open to see it.",
+            "Press Save again to replace it, or Discard to see it.",
         )
         self.now = now
 
@@ -87,9 +95,17 @@ def state_of_picture(picture: Path) -> str:
     return "-".join(map(str, state_of([picture])))
 
 
-def save_caption(folder: Path, name: str, text: str, expected: str | None = None, expected_picture: str = "") -> Path:
+def save_caption(
+    folder: Path,
+    name: str,
+    text: str,
+    expected: str | None = None,
+    expected_picture: str = "",
+    in_step: bool = False,
+) -> Path:
     """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied
-    in lines that are new.
+    in lines that are new. `in_step` writes that of its mirrored copy too (or of its original), with left and right
+    exchanged, as one edit.
 
     `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError
     where one of them is another now (ChangedMeanwhile for the text), and for a file that cannot be read, because
@@ -103,24 +119,41 @@ def save_caption(folder: Path, name: str, text: str, expected: str | None = None
         if expected_picture and expected_picture != state_of_picture(captioned.picture):
             raise UserError(
                 f"'{name}' is another picture since you opened it, so your text was not saved.",
-                "Copy it if you need it, and press Open.",
+                "Copy it if you need it, and press Discard.",
             )
         if expected is not None and captioned.text not in (expected, tidied):
             raise ChangedMeanwhile(name, captioned.text)
         if tidied == captioned.text and captioned.file.exists():
             return captioned.file
-        return _save(folder, f"the caption of {name}", {captioned.file: tidied})[0]
+        texts = {captioned.file: tidied}
+        twin = find_twin(folder, name) if in_step else None
+        if twin and not twin.problem:
+            texts[twin.file] = mirrored_caption(tidied)
+        return _save(folder, f"the caption of {name}", texts)[0]
+
+
+def find_twin(folder: Path, name: str) -> Captioned | None:
+    """The mirrored copy of the picture called `name`, or the original of a copy; None where there is none."""
+    files = CaptionFiles.of(folder)
+    twin = twin_of(folder / name, files.pictures)
+    return _captioned(twin, files) if twin else None
 
 
 def change_captions(
-    folder: Path, change: Callable[[str], str], title: str = "a change of all captions"
+    folder: Path, change: Callable[[str], str], title: str = "a change of all captions", in_step: bool = False
 ) -> tuple[int, list[str]]:
     """Give every caption, with its lines, through `change` and save those that differ: their number, and a sentence
-    for each that cannot be read.
+    for each that cannot be read. `in_step` keeps mirrored copies, whose captions say the same with left and right
+    exchanged, so.
     """
     with editing:
         all_captions = read_captions(folder)
-        changed = {c.file: new for c in all_captions if not c.problem and (new := change(c.text)) != c.text}
+        readable = {c.picture: c for c in all_captions if not c.problem}
+        texts = {picture: change(c.text) for picture, c in readable.items()}
+        for original, copy in mirrored_pairs(readable) if in_step else ():
+            if readable[copy].text == mirrored_caption(readable[original].text):
+                texts[copy] = mirrored_caption(texts[original])
+        changed = {c.file: texts[picture] for picture, c in readable.items() if texts[picture] != c.text}
         _save(folder, title, changed)
     return len(changed), [c.problem for c in all_captions if c.problem]
 
@@ -148,7 +181,7 @@ def split_tags(caption: str) -> list[str]:
 def replacing(find: str, replacement: str) -> Callable[[str], str]:
     """A change that puts one text for another, capital letters or not. Raises UserError if nothing is looked for."""
     if not find:
-        raise UserError("Find is empty.", "Type the text to look for.")
+        raise UserError("Find is empty.", "Type the text to look for.", field="find")
     pattern = re.compile(re.escape(find), re.IGNORECASE)
     return partial(
         _each_line,
@@ -202,7 +235,7 @@ def _without_tags(caption: str, unwanted: set[str]) -> str:
 
 def _typed_tags(text: str) -> list[str]:
     if not (tags := list(dict.fromkeys(split_tags(text)))):
-        raise UserError("Tag is empty.", "Type a tag, such as glasses; several with commas between them.")
+        raise UserError("Tag is empty.", "Type a tag, such as glasses; several with commas between them.", field="tag")
     return tags
 
 

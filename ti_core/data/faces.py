@@ -4,7 +4,6 @@ with OpenCV 4.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,18 +13,11 @@ import numpy as np
 from PIL import Image
 
 from ti_core.data.crops import Face
-from ti_core.data.fetch import fetch_within
-from ti_core.errors import UserError
+from ti_core.data.face_model import GET_IT, face_finder_file
 from ti_core.events import Emit, Notice
-from ti_core.files import save_atomically
 from ti_core.workspace import Workspace
 
 FindFaces = Callable[[Image.Image], list[Face]]
-
-YUNET_FILE = "face_detection_yunet_2023mar.onnx"
-YUNET_URL = f"https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/{YUNET_FILE}"
-YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-FETCH_TIMEOUT_S = 5.0
 
 SEARCHED_PX = 1024
 """Longer pictures are searched in a smaller copy: quicker, and faces that we want are large."""
@@ -46,28 +38,27 @@ counts.
 
 
 def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
-    """The best detector that can be had. YuNet's file of 230 kB is fetched once if the network answers within 5 s.
+    """YuNet if its file is there (`face_model.py`), else the Haar detector.
 
     Says with a Notice which one looks for faces when it is not YuNet, because Haar misses many.
     """
     cv2.setNumThreads(1)  # a training may be running beside this
-    folder = workspace.root / "models" / "opencv"
-    path = folder / YUNET_FILE
-    if path.is_file() or _fetch_yunet(path):
+    path = face_finder_file(workspace)
+    if path.is_file():
         try:
             return partial(_in_smaller_copy, partial(_find_with_yunet, _yunet(path)))
         except cv2.error:
             emit(
                 Notice(
-                    f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, so that it is fetched"
-                    " anew. Until then a weaker one looks."
+                    f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, then press {GET_IT}"
+                    " in Preprocess. Until then a weaker one looks."
                 )
             )
     else:
         emit(
             Notice(
-                "Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one put"
-                f" {YUNET_FILE} into {workspace.shown(folder)} (docs/captions.md says where to get it)."
+                "Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one press"
+                f" '{GET_IT}' in Preprocess."
             )
         )
     return partial(_in_smaller_copy, partial(_find_with_haar, _cascades()))
@@ -129,15 +120,3 @@ def _in_smaller_copy(find: FindFaces, image: Image.Image) -> list[Face]:
         )
         return [(x / scale, y / scale, width / scale, height / scale) for x, y, width, height in find(smaller)]
     return find(image)
-
-
-def _fetch_yunet(path: Path) -> bool:
-    """Download the model. False, without a word, where that does not work or something else arrives."""
-    content = fetch_within(YUNET_URL, FETCH_TIMEOUT_S)
-    if content is None or hashlib.sha256(content).hexdigest() != YUNET_SHA256:
-        return False
-    try:
-        save_atomically(path, lambda part: part.write_bytes(content))
-    except UserError:
-        return False
-    return True

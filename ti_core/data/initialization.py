@@ -49,7 +49,7 @@ CLASS_WORDS = (
 SHARE = 0.5
 """A tag that at least half of the captions have belongs to what is on all pictures, not to one scene."""
 MOST_TAGS = 2
-NO_HINT = "A word for what is on the pictures, such as woman or dog, learns faster than *."
+NO_HINT = "Write one word for what you train, such as woman: it learns faster than from *."
 
 
 def suggest_initialization(captions: Sequence[str]) -> list[str]:
@@ -79,7 +79,7 @@ def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
         if captions:
             found = suggest_initialization(captions)
             if not found:
-                return f"The captions in {folder} name no kind of thing. {NO_HINT}"
+                return NO_HINT
             more = f" With more vectors: {', '.join(found)}." if len(found) > 1 else ""
             return f"The captions in {folder} suggest the Initialization text: {found[0]}.{more}"
     return NO_HINT

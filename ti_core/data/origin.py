@@ -39,12 +39,13 @@ _UNREADABLE = (Image.DecompressionBombError, MemoryError, OSError, *_BROKEN)
 class Origin:
     """`size` of the photo in px, upright; `box` is the part of it that is shown: left, upper, width, height in its px.
 
-    `drawn` marks pictures of the world that the built-in model knows.
+    `drawn` marks pictures of the world that the built-in model knows, `flipped` mirrored copies.
     """
 
     size: Size
     box: tuple[float, float, float, float]
     drawn: bool = False
+    flipped: bool = False
 
     @classmethod
     def whole(cls, size: Size, drawn: bool = False) -> Origin:
@@ -65,7 +66,8 @@ class Origin:
     def mirrored(self) -> Origin:
         """Of a picture flipped left to right: the same part of the photo, counted from its other side."""
         left, upper, width, height = self.box
-        return replace(self, box=(self.size[0] - left - width, upper, width, height))
+        box = (self.size[0] - left - width, upper, width, height)
+        return replace(self, box=box, flipped=not self.flipped)
 
     def scale(self, picture: Size) -> float:
         """How many px of a picture of this size one px of the photo became; above 1 it was enlarged."""
@@ -75,7 +77,8 @@ class Origin:
         """For saving with a picture of this size; it no longer describes one that was edited to another size."""
         info = PngImagePlugin.PngInfo()
         box = [round(side, 2) for side in self.box]
-        facts = {"photo": self.size, "box": box, "picture": picture} | ({"drawn": True} if self.drawn else {})
+        marks = {name: True for name in ("drawn", "flipped") if getattr(self, name)}
+        facts = {"photo": self.size, "box": box, "picture": picture} | marks
         info.add_text(KEY, json.dumps(facts))
         return info
 
@@ -92,7 +95,8 @@ def parse_origin(text: object, picture: Size) -> Origin | None:
     fits_y = upper > -1 and upper + shown_height < height + 1 < MOST_PX
     if not (fits and fits_x and fits_y) or min(width, height, shown_width, shown_height) < 0.01:
         return None
-    return Origin((width, height), (left, upper, shown_width, shown_height), found.get("drawn") is True)
+    marks = {name: found.get(name) is True for name in ("drawn", "flipped")}
+    return Origin((width, height), (left, upper, shown_width, shown_height), **marks)
 
 
 class Look(NamedTuple):

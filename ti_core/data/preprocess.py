@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
@@ -23,10 +23,11 @@ from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
+from ti_core.settings.preprocess import parse_by_hand
 from ti_core.workspace import Workspace
 
 DEBUG_FOLDER = "debug"
@@ -123,7 +124,8 @@ def preprocess(
         emit(Notice(note))
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
-    work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit)
+    by_hand = parse_by_hand(settings.by_hand)
+    work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
 
@@ -155,34 +157,36 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
 
     Raises SettingsError or UserError.
     """
-    settings.check()
-    found: list[Path] = []
-    problems: list[str] = []
+    problems = settings.problems(own_px(settings.checkpoint, workspace))
+    wrong = {problem.field for problem in problems}
+    found: dict[str, Path] = {}
     try:
-        problems += with_own_sizes(settings, workspace).bound_problems()
+        with about("checkpoint"):
+            problems += [p for p in with_own_sizes(settings, workspace).bound_problems() if p not in problems]
     except UserError as error:
-        problems.append(str(error))
-    for find, typed, what in (
-        (workspace.folder, settings.source_directory, "Source directory"),
-        (workspace.writable, settings.destination_directory, "Destination directory"),
-    ):
+        problems += error.problems
+    for name, find in (("source_directory", workspace.folder), ("destination_directory", workspace.writable)):
         try:
-            found.append(find(typed, what))
+            with about(name):
+                if name not in wrong:
+                    found[name] = find(getattr(settings, name), settings.options()[name].label)
         except UserError as error:
-            problems.append(str(error))
+            problems += error.problems
     if problems:
         raise SettingsError(problems)
-    source, destination = found
-    if source == destination:
-        raise UserError(
-            f"Source directory and Destination directory are both '{settings.source_directory}'.",
-            "Choose another destination, so that your photos stay as they are.",
-        )
-    if destination.exists() and not destination.is_dir():
-        raise UserError(
-            f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
-        )
-    return _photos(source, settings.source_directory), destination
+    source, destination = found["source_directory"], found["destination_directory"]
+    with about("destination_directory"):
+        if source == destination:
+            raise UserError(
+                f"Source directory and Destination directory are both '{settings.source_directory}'.",
+                "Choose another destination, so that your photos stay as they are.",
+            )
+        if destination.exists() and not destination.is_dir():
+            raise UserError(
+                f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
+            )
+    with about("source_directory"):
+        return _photos(source, settings), destination
 
 
 def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:
@@ -194,12 +198,21 @@ def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> Prepro
     return settings.sized(find_usable_checkpoint(settings.checkpoint, workspace).size_px)
 
 
-def _photos(source: Path, typed: str) -> list[Path]:
-    photos = find_images(source)
-    if not photos:
+def _photos(source: Path, settings: PreprocessSettings) -> list[Path]:
+    found, typed = find_images(source), settings.source_directory
+    if not found:
         what = "holds no pictures" if any(source.iterdir()) else "is empty"
         raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
+    photos = not_left_out(found, settings)
+    if not photos:
+        raise UserError(f"All photos of '{typed}' are left out.", "Click one to take it back.")
     return photos
+
+
+def not_left_out(photos: list[Path], settings: PreprocessSettings) -> list[Path]:
+    """The photos without those that a person has left out. Raises UserError."""
+    by_hand = parse_by_hand(settings.by_hand)
+    return [photo for photo in photos if by_hand.get(photo.name, ()) is not None]
 
 
 def _unused_captions(files: CaptionFiles) -> list[str]:
@@ -245,6 +258,8 @@ class _Work:
     workspace: Workspace
     result: PreprocessResult
     emit: Emit
+    by_hand: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    """The middle of a photo's crop, where a person has moved it."""
     captions_found: int = 0
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
@@ -286,7 +301,7 @@ class _Work:
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
         look = look_at(path)
         size = look.size if look else image.size  # a large one is decoded at a fraction of it
-        pieces = self.steps.cut(image, origin_of(path, size))
+        pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name))
         return _Photo(number, path, size, pieces, None, caption, caption_problem)
 
     def save(self, photo: _Photo) -> _Saved:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
-from ti_core.data.crops import Box, Face, Size, auto_size, covering_size, head_and_shoulders, plan_split
+from ti_core.data.crops import Box, Face, Size, auto_size, covering_size, head_and_shoulders, largest_box, plan_split
 from ti_core.data.images import cover
 from ti_core.data.origin import Origin
 from ti_core.errors import Interrupted
@@ -101,12 +101,23 @@ class Steps:
         bounds = settings.dimension_upper if settings.auto_sized_crop else 0
         return 2 * max(*self.target, bounds)
 
-    def cut(self, image: Image.Image, origin: Origin) -> list[Piece]:
-        """The pieces of one photo, without captions. Several threads may do this at the same time."""
+    def cut(self, image: Image.Image, origin: Origin, middle: tuple[float, float] | None = None) -> list[Piece]:
+        """The pieces of one photo, without captions. Several threads may do this at the same time. `middle` is where
+        a person has put the middle of the crop, as shares of the photo's sides; no other way of cropping is asked
+        then.
+        """
         pieces = [Piece(image, origin)]
-        for step in self._ticked():
+        if middle is not None:
+            pieces = [self._around(pieces[0], middle)]
+        for step in self._ticked(by_hand=middle is not None):
             pieces = step(pieces)
         return pieces
+
+    def _around(self, piece: Piece, middle: tuple[float, float]) -> Piece:
+        """The largest part of the picture that has the finished pictures' shape and lies around `middle`."""
+        left, upper, width, height = largest_box(piece.image.size, self.target, middle)
+        box = (round(left), round(upper), round(left + width), round(upper + height))
+        return replace(piece.cropped(piece.image, box), sized=False)
 
     def caption(self, pieces: list[Piece], existing_caption: str) -> list[Piece]:
         """The pieces with their captions. A captioner's model is for one thread. Raises Interrupted between two."""
@@ -117,13 +128,14 @@ class Steps:
             captioned.append(self._captioned(existing_caption, piece))
         return captioned
 
-    def _ticked(self) -> list[Step]:
+    def _ticked(self, by_hand: bool = False) -> list[Step]:
         settings = self.settings
+        of_shape = not by_hand
         ticked: list[tuple[bool, Step]] = [
-            (settings.face_crop, _each(self._around_face)),
-            (settings.split_oversized, self._split),
-            (settings.focal_crop, _each(self._around_focus)),
-            (settings.auto_sized_crop, _each(self._auto_sized)),
+            (settings.face_crop and of_shape, _each(self._around_face)),
+            (settings.split_oversized and of_shape, self._split),
+            (settings.focal_crop and of_shape, _each(self._around_focus)),
+            (settings.auto_sized_crop and of_shape, _each(self._auto_sized)),
             (not settings.keep_original_size, _each(self._fitted)),
             (settings.flip, _with_mirrored),
         ]

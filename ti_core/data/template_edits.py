@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ti_core.data.caption_edits import read_captions
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.files import save_text
 from ti_core.settings.prompts import build_prompt, find_template, parse_template
-from ti_core.workspace import SHIPPED_TEMPLATES, Workspace, clean_name
+from ti_core.typed_names import typed_name
+from ti_core.workspace import SHIPPED_TEMPLATES, Workspace
 
 SHIPPED = frozenset(
     {
@@ -54,10 +55,9 @@ def save_template(name: str, text: str, workspace: Workspace, opened: str = "") 
     `opened` is the template whose text was changed: only that one may be replaced. Raises UserError for a text that
     would not train the word, and for a name that is taken.
     """
-    if not name.strip():
-        raise UserError("Template name is empty.", "Type a name, such as my_subject.")
-    file = clean_name(name.strip().removesuffix(".txt")) + ".txt"
-    lines = parse_template(text, file)
+    file = template_file(name)
+    with about("text"):
+        lines = parse_template(text, file)
     target = workspace.templates / file
     if file in SHIPPED and is_shipped(_existing(file, workspace) or SHIPPED_TEMPLATES / file):
         target = workspace.templates / f"{file.removesuffix('.txt')}-own.txt"
@@ -66,9 +66,18 @@ def save_template(name: str, text: str, workspace: Workspace, opened: str = "") 
         raise UserError(
             f"A template called '{target.name}' exists already.",
             "Choose it in the list to change it, or type another name.",
+            field="name",
         )
     save_text(target, "\n".join(lines) + "\n")
     return target.name
+
+
+def template_file(name: str) -> str:
+    """The name of the file for a typed name, with or without .txt. Raises UserError for one that cannot be used."""
+    with about("name"):
+        if not name.strip():
+            raise UserError("Template name is empty.", "Type a name, such as my_subject.")
+        return typed_name(name.strip().removesuffix(".txt"), "Template name") + ".txt"
 
 
 def preview_prompts(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.folder import find_stored, optimizer_file
 from ti_core.embeddings.formats import FORMAT_OF_SUFFIX, WRITABLE, save_embedding, suffix_of_training
-from ti_core.embeddings.merge import merge, parse_weights
+from ti_core.embeddings.merge import check_choice, merge, parse_weights
 from ti_core.embeddings.names import new_embedding_name
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
@@ -25,9 +25,14 @@ def convert(file: str, suffix: str, workspace: Workspace) -> Path:
     if suffix not in WRITABLE:
         raise UserError(f"'{suffix[:40]}' is no format of embeddings.", f"Choose one of: {', '.join(WRITABLE)}.")
     stored = find_stored(file, workspace)
-    return save_embedding(
-        workspace.root / CONVERTED / f"{stored.name}{suffix}", replace(stored.content, name=stored.name)
-    )
+    target = workspace.root / converted_file(stored.name, suffix)
+    return save_embedding(target, replace(stored.content, name=stored.name))
+
+
+def converted_file(file: str, suffix: str) -> str:
+    """Where the copy of a file, or of an embedding's name, is saved, as it is shown; an earlier one is replaced."""
+    name = Path(file).stem if Path(file).suffix.lower() in FORMAT_OF_SUFFIX else Path(file).name
+    return f"{CONVERTED}/{name}{suffix}"
 
 
 def rename(file: str, new_name: str, workspace: Workspace) -> Path:
@@ -60,14 +65,18 @@ def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, w
     """A new embedding out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises
     UserError.
     """
-    name = new_embedding_name(new_name, workspace)
-    merged = merge(
-        [find_stored(file, workspace).content for file in files],
-        mode,
-        parse_weights(weights) if mode == "weighted" else (),
-        name,
-    )
+    name, numbers = new_embedding_name(new_name, workspace), weights_of(files, mode, weights)
+    merged = merge([find_stored(file, workspace).content for file in files], mode, numbers, name)
     return save_as(file_of_new(name, merged, workspace), merged, name)
+
+
+def weights_of(files: Sequence[str], mode: str, weights: str) -> list[float]:
+    """The weights as numbers, none in another mode than weighted. Raises UserError for what can be refused without
+    opening a file.
+    """
+    numbers = parse_weights(weights) if mode == "weighted" else []
+    check_choice(len(files), mode, numbers)
+    return numbers
 
 
 def file_of_new(name: str, embedding: Embedding, workspace: Workspace) -> Path:

@@ -110,6 +110,18 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     )
 
 
+def prompt_words(workspace: Workspace) -> list[str]:
+    """The words by which prompts name the embeddings, sorted; by the files' names, so that nothing is opened for it but
+    the beginning of pictures.
+    """
+    found: set[str] = set()
+    for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
+        is_picture = path.suffix.lower() in PICTURES
+        if path.suffix.lower() in SUFFIXES and path.is_file() and (is_embedding(path) if is_picture else True):
+            found.add(path.stem)
+    return sorted(found, key=str.lower)
+
+
 # ---- those that can be trained
 
 

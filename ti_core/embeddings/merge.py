@@ -5,6 +5,7 @@ with another norm.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
     import torch
 
     # What can be known without a tensor is checked first, so that the errors name numbers and not shapes.
-    _check_mode(len(embeddings), mode, weights)
+    check_choice(len(embeddings), mode, weights)
     _check_widths(embeddings)
     if mode == "concatenate":
         _check_total(embeddings)
@@ -102,25 +103,32 @@ def with_norm(embedding: Embedding, target_norm: float | Mapping[str, float]) ->
 # ---- checks
 
 
-def _check_mode(count: int, mode: str, weights: Sequence[float]) -> None:
+def check_choice(count: int, mode: str, weights: Sequence[float]) -> None:
+    """What can be said without opening a file: the number of embeddings, the mode and the weights. Raises UserError."""
     if mode not in MERGE_MODES:
-        raise UserError(f"Mode is '{mode}'.", f"Choose one of: {', '.join(MERGE_MODES)}.")
+        raise UserError(f"Mode is '{mode}'.", f"Choose one of: {', '.join(MERGE_MODES)}.", field="mode")
     if count < 2:
         raise UserError(
             f"Merging needs two or more embeddings, and there {'is 1' if count == 1 else 'are none'}.",
             "Choose one more.",
+            field="merged",
         )
     if mode != "weighted" and weights:
         raise UserError(
-            f"Weights are given, but the mode is '{mode}'.", "Choose the mode weighted, or leave the weights out."
+            f"Weights are given, but the mode is '{mode}'.",
+            "Choose the mode weighted, or leave the weights out.",
+            field="weights",
         )
     if mode == "weighted" and len(weights) != count:
         raise UserError(
             f"There are {count} embeddings, but {len(weights)} weights.",
-            "Give one weight for each embedding, such as 0.7,0.3.",
+            "Give one weight for each embedding, such as 0.7, 0.3.",
+            field="weights",
         )
     if not all(math.isfinite(weight) for weight in weights):
-        raise UserError(f"Weights are {', '.join(map(str, weights))}.", "Give finite numbers, such as 0.7,0.3.")
+        raise UserError(
+            f"Weights are {', '.join(map(str, weights))}.", "Give finite numbers, such as 0.7, 0.3.", field="weights"
+        )
 
 
 def _check_widths(embeddings: Sequence[Embedding]) -> None:
@@ -133,12 +141,20 @@ def _check_widths(embeddings: Sequence[Embedding]) -> None:
 
 
 def parse_weights(text: str) -> list[float]:
-    """The numbers of a text such as "0.7, 0.3". Raises UserError."""
+    """The numbers of a text such as "0.7, 0.3", or "0,7; 0,3". Raises UserError."""
+    if ";" in text:  # then a comma is a decimal one
+        pieces = text.replace(",", ".").split(";")
+    elif re.fullmatch(r"\s*\d*,\d+(\s*,?\s+\d*,\d+)+\s*", text):  # 0,7 0,3 or 0,7, 0,3
+        pieces = [piece.replace(",", ".") for piece in re.split(r",?\s+", text.strip())]
+    else:
+        pieces = text.split(",")
     try:
-        return [float(piece) for piece in text.split(",")]
+        return [float(piece) for piece in pieces]
     except ValueError:
         raise UserError(
-            f"Weights are '{text}'.", "Type one number for each embedding, separated by commas, such as 0.7, 0.3."
+            f"Weights are '{text}'.",
+            "Type one number for each embedding, separated by commas, such as 0.7, 0.3.",
+            field="weights",
         ) from None
 
 

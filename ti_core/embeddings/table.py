@@ -7,12 +7,13 @@ from typing import Any
 
 from ti_core.embeddings.describe import describe
 from ti_core.embeddings.folder import stored_embeddings
+from ti_core.settings.emphasis import escaped
 from ti_core.workspace import Workspace
 
 
 def table_rows(workspace: Workspace, word_norms: Mapping[str, tuple[float, int]]) -> list[list[str]]:
-    """One row a file: path below embeddings/, model family, vectors, step, norms, mean norm of the checkpoint's words,
-    checkpoint.
+    """One row a file: path below embeddings/, its word as a prompt needs it, model family, vectors, step, norms, mean
+    norm of the checkpoint's words, checkpoint.
 
     `word_norms` are the chosen checkpoint's mean norm and width by text encoder (models/vocabulary.py), empty where
     they are not known.
@@ -22,7 +23,7 @@ def table_rows(workspace: Workspace, word_norms: Mapping[str, tuple[float, int]]
     for stored in stored_embeddings(workspace):
         file = stored.path.relative_to(workspace.embeddings).as_posix()
         if stored.embedding is None:
-            rows.append([file, "cannot be read", "", "", "", "", stored.problem])
+            rows.append([file, "", "cannot be read", "", "", "", "", stored.problem])
             continue
         facts: Mapping[str, Any] = describe(stored.embedding)
         norms = facts["norms"]
@@ -35,5 +36,6 @@ def table_rows(workspace: Workspace, word_norms: Mapping[str, tuple[float, int]]
         fits = stored.embedding.vectors_for(widths) is not None
         words = " + ".join(f"{norm:.3g}" for norm, _ in word_norms.values()) if fits else "–"
         step = "–" if facts["step"] is None else str(facts["step"])
-        rows.append([file, facts["family"], str(facts["vectors"]), step, spread, words, facts["checkpoint"] or "–"])
+        word, checkpoint = escaped(stored.name), facts["checkpoint"] or "–"
+        rows.append([file, word, facts["family"], str(facts["vectors"]), step, spread, words, checkpoint])
     return rows

@@ -1,7 +1,8 @@
 """The process that does the server's jobs, one after the other (`process.py` starts it).
 
-The server says {"run": number, "kind": ..., "settings": ..., "workspace": ...} for a job and {"stop": number} to stop
-it. What it is told is events, {"device": ...} and {"ended": ...}.
+The server says {"run": number, "kind": ..., "settings": ..., "workspace": ...} for a job, {"stop": number} to stop it
+and {"ask": wish, "run": number} for what a page wishes of it in between. What it is told is events, {"device": ...}
+and {"ended": ...}.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ti_core.errors import UserError, unexpected
 from ti_core.events import Emit
 from ti_core.jobs.kinds import KINDS
 from ti_core.models.device import device_state
+from ti_core.program.control import Control
 from ti_core.program.conversation import Voice, ended_by
 from ti_core.program.signals import NAMES
 from ti_core.program.terminal import clean_terminal
@@ -32,18 +34,20 @@ class _Orders:
 
     def __init__(self) -> None:
         self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._stops: dict[int, threading.Event] = {}
+        self._controls: dict[int, Control] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
-    def stop_of(self, number: int) -> threading.Event:
-        """What is set when the job of this number is to stop."""
-        return self._stops.setdefault(number, threading.Event())
+    def control_of(self, number: int) -> Control:
+        """What is set when the job of this number is to stop, and holds what is wished of it."""
+        return self._controls.setdefault(number, Control())
 
     def _read(self) -> None:
         for line in sys.stdin:
             asked = json.loads(line)
             if "stop" in asked:
-                self.stop_of(asked["stop"]).set()
+                self.control_of(asked["stop"]).set()
+            elif "ask" in asked:
+                self.control_of(asked["run"]).ask(asked["ask"])
             else:
                 self.jobs.put(asked)
         os._exit(0)  # the server is gone
@@ -77,7 +81,7 @@ def _work(orders: _Orders, voice: Voice) -> None:
     answered = _tell_device(voice)
     while True:
         asked = orders.jobs.get()
-        voice.say({"ended": _do(asked, voice.emit, orders.stop_of(asked["run"]))})
+        voice.say({"ended": _do(asked, voice.emit, orders.control_of(asked["run"]))})
         if not _tell_device(voice) and answered:
             print("The process that trains ends; the next job gets a new one.", file=sys.stderr)
             return

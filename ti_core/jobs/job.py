@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ti_core.events import (
@@ -22,6 +23,9 @@ from ti_core.events import (
     Started,
     StepDone,
 )
+from ti_core.program.control import Control
+from ti_core.runs.history import RunHistory
+from ti_core.settings import ResumeSettings
 from ti_core.settings.option import Settings
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed", "cancelled", "foreign"]
@@ -71,7 +75,7 @@ class Job:
     saved_at: float = field(default=0.0, repr=False)
     resume_step: int | None = None
     state: State = "waiting"
-    stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    stop: Control = field(default_factory=Control, repr=False)
     text: str = ""
     plan: str = ""
     folder: str = ""
@@ -80,15 +84,17 @@ class Job:
     done: int = 0
     total: int = 0
     first_step: int = 0
+    has_steps: bool = False
+    """Whether it has done a step itself; `curve` also holds those of the run before it."""
     prompt: str = ""
     curve: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
-    """(step, loss, learning rate) of each step done."""
+    """(step, loss, learning rate) of each step of the run, by this job or before it."""
     evaluations: list[tuple[int, float, float]] = field(default_factory=list, repr=False)
     """(step, loss on the fixed inputs, length of the longest vector) of each step evaluated."""
     best: int = 0
     usual_norms: tuple[float, float] = (0.0, 0.0)
-    previews: list[tuple[int, str, str]] = field(default_factory=list, repr=False)
-    """(step, file, prompt) of each preview."""
+    previews: list[tuple[int, str, str, int]] = field(default_factory=list, repr=False)
+    """(step, file, prompt, number of the prompt) of each preview."""
     notices: list[str] = field(default_factory=list, repr=False)
     files: list[str] = field(default_factory=list, repr=False)
     saved_steps: int = 0
@@ -115,14 +121,14 @@ class Job:
                 self.done, self.plan, self.folder = event.first_step, event.plan, event.folder
             case Progress():
                 self.text = event.text
-                if not self.curve:
+                if not self.has_steps:
                     begins = event.done == 0 or event.done < self.done or not self.steps_began
                     if begins:  # another piece of work
                         self.steps_began = time.monotonic()
                     self.done, self.total = event.done, event.total
             case StepDone():
-                if not self.curve:
-                    self.steps_began = time.monotonic() - event.elapsed_s
+                if not self.has_steps:
+                    self.has_steps, self.steps_began = True, time.monotonic() - event.elapsed_s
                 self.done, self.prompt, self.text = event.step, event.prompt, ""
                 self.curve.append((event.step, event.loss, event.rate))
             case Evaluated():
@@ -130,7 +136,7 @@ class Job:
                 self.best, self.usual_norms = event.best, event.usual_norms
             case PreviewSaved():
                 self.saved_steps += 1
-                self.previews.append((event.step, event.path, event.prompt))
+                self.previews.append((event.step, event.path, event.prompt, event.number))
                 self.files = [path for path in (event.path, event.card, *self.files) if path][:40]
             case EmbeddingSaved():
                 self.saved_steps += 1
@@ -143,6 +149,24 @@ class Job:
                 self.state = "interrupted" if event.interrupted else "finished"
             case Failed():
                 self.text, self.state = event.text, "failed"
+
+    def begin_with(self, past: RunHistory) -> None:
+        """Take up what the run had become before this job."""
+        self.curve, self.evaluations, self.previews = past.curve, past.evaluations, past.previews
+        self.best, self.usual_norms = past.best, past.usual_norms
+
+    def moved_to(self, old: Path, new: Path, shown: str) -> None:
+        """Its run's folder has another place now, which is typed as `shown`."""
+
+        def now(file: str) -> str:
+            path = Path(file)
+            return str(new / path.relative_to(old)) if path.is_relative_to(old) else file
+
+        self.folder = str(new) if self.folder else ""
+        if isinstance(self.settings, ResumeSettings):
+            self.settings = ResumeSettings(shown)
+        self.files = [now(file) for file in self.files]
+        self.previews = [(step, now(file), prompt, number) for step, file, prompt, number in self.previews]
 
     @property
     def quiet_s(self) -> int:
@@ -158,7 +182,7 @@ class Job:
 
     def pace(self) -> float:
         """Steps (or pieces of work) per second since the first, 0 while unknown."""
-        count = self.done - (self.first_step if self.curve else 0)
+        count = self.done - (self.first_step if self.has_steps else 0)
         elapsed_s = time.monotonic() - self.steps_began
         return count / elapsed_s if self.steps_began and count > 0 and elapsed_s > 0.05 else 0.0
 

@@ -13,6 +13,8 @@ from ti_core.runs.folder import saved_facts
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
 
+UNDONE = ("interrupted", "failed", "cancelled")
+"""States of a job whose work is not done."""
 Check = Callable[..., tuple[str, str]]
 """(settings, workspace, what the jobs before it in the queue will have made) -> the job's title and what it will have
 made. Raises UserError for settings that cannot work.
@@ -48,8 +50,12 @@ class JobKind:
     """What its previews are numbered by."""
     only_once: bool = False
     """Whether the queue refuses the same settings a second time."""
-    repeatable: bool = True
-    """Whether a page offers Again."""
+    repeated_after: tuple[str, ...] = ("finished", *UNDONE)
+    """States of a job after which the same settings can work once more, so that a page offers it."""
+    is_small: bool = False
+    """Whether its own tab answers, so that the page goes on showing the training that it shows."""
+    takes_form: bool = False
+    """Whether its command also takes a form that the page has exported (`--settings FILE`)."""
     run_of: Callable[[Any, str], str] | None = None
     """For kinds that train: the run's folder, from the settings (None where they are lost) and from the folder that the
     work has told of.

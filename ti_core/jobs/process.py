@@ -84,7 +84,12 @@ class JobProcess:
         child, self._told_nothing = self._started(), True
         child.say(order)
         try:
-            return child.follow(pass_on, stop, lambda: child.say({"stop": order["run"]}))
+            return child.follow(
+                pass_on,
+                stop,
+                lambda: child.say({"stop": order["run"]}),
+                lambda wish: child.say({"ask": wish, "run": order["run"]}),
+            )
         except BaseException:  # what it still tells of this job must not be taken for the next one's
             kill_child(child.process)
             self._child = None

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.jobs.job import Job, Work
@@ -16,6 +17,7 @@ from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.recovery import take_back_all
 from ti_core.jobs.table import JobTable
 from ti_core.jobs.worker import Worker
+from ti_core.program.control import PICTURE, WISHES
 from ti_core.settings import ResumeSettings
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
@@ -92,7 +94,7 @@ class JobQueue:
                 self.table.changed(job)
             can_go_on = job.id in self.table.resume_steps()
         if not can_go_on:
-            raise UserError(f"'{job.title}' has nothing to resume.", "Use Again to start it anew.")
+            raise UserError(f"'{job.title}' has nothing to resume.", "Use Run again to start it anew.")
         return self.order("resume", ResumeSettings(job.run_folder), owner)
 
     # ---- changing what is in it
@@ -132,6 +134,39 @@ class JobQueue:
         self.table.save()
         return f"Moved up: {job.title}."
 
+    def put_away(self, job_id: str) -> str:
+        """Take a job that has ended out of the list; what it has made stays. Returns a sentence. Raises UserError."""
+        with self.table.lock:
+            job = self.table.find(job_id)
+            if not job.has_ended:
+                raise UserError(f"'{job.title}' has not ended.", "Stop it first.")
+            if any(job.id in waiting.needs for waiting in self.waiting()):
+                raise UserError(f"A job that waits needs what '{job.title}' has made.", "Cancel that one first.")
+            self.table.forget([job])
+        return f"Put away: {job.title}." + (" Its run stands under Runs." if job.run_folder else "")
+
+    def move_run(self, run: str, move: Callable[[], Path], is_gone: bool) -> Path:
+        """Let `move` give the run's folder another place, and tell the jobs that worked on it, or forget them where it
+        is gone from the list. Returns the new place. Raises UserError, with nothing changed, while a job runs or waits
+        that needs the run.
+        """
+        table = self.table
+        with table.lock:  # so that no job begins meanwhile
+            if user := table.user_of_run(run):
+                raise UserError(
+                    f"'{user.title}' {'is running' if user.state == 'running' else 'waits'} and needs this run.",
+                    "Wait until it has ended, or stop it first.",
+                )
+            ended = [job for job in table.ordered() if job.run_folder == run]
+            new = move()
+            if is_gone:
+                table.forget(ended)
+            for job in [] if is_gone else ended:
+                job.moved_to(table.workspace.root / run, new, table.workspace.shown(new))
+                table.changed(job)
+        table.save()
+        return new
+
     def interrupt(self, kinds: Collection[str] = ()) -> str:
         """Ask the running job to stop; it saves and ends by itself. Of certain `kinds` only: else the first of these
         that waits is cancelled, and what runs goes on. Returns a sentence for the page.
@@ -148,6 +183,21 @@ class JobQueue:
             )
         job.stop.set()
         return f"Stopping: {job.title}."
+
+    def ask(self, job_id: str, wish: str) -> str:
+        """Have a running training paint a preview (PICTURE) or save a copy and its state (SAVE) when the update under
+        way is done. Returns a sentence. Raises UserError.
+        """
+        with self.table.lock:
+            job = self.table.find(job_id)
+            kind = self.table.kinds.get(job.kind)
+            if wish not in WISHES:
+                raise UserError(f"There is no wish '{wish[:60]}'.", f"Choose one of: {', '.join(WISHES)}.")
+            if job.state != "running" or kind is None or not kind.trains or job.stop.is_set():
+                raise UserError(f"'{job.title}' is not training.", "This works while a training runs.")
+            job.stop.ask(wish)
+        told = "A picture comes" if wish == PICTURE else "A copy is saved"
+        return f"{told} as soon as this step is done."
 
     # ---- looking
 
@@ -166,6 +216,14 @@ class JobQueue:
     def shown_job(self) -> Job | None:
         """The running job, else the next one, else the one that ended last."""
         return self.table.shown_job()
+
+    def job_on_page(self) -> Job | None:
+        """As `shown_job`, but small jobs never take the place of a training or its pictures."""
+        return self.table.job_on_page()
+
+    def run_folders(self) -> set[str]:
+        """The folders of the runs that jobs have worked on, wherever they lie."""
+        return {job.run_folder for job in self.table.ordered() if job.run_folder}
 
     def trained_embedding(self, job: Job) -> str:
         """Name of the embedding that the job trains; empty for jobs that do not."""

@@ -8,6 +8,7 @@ from ti_core.events import Emit
 from ti_core.jobs.job import Job
 from ti_core.jobs.store import KeptJob, printable
 from ti_core.jobs.table import JobTable
+from ti_core.runs.history import read_history
 
 SHOWN_FOREIGN = 20
 """Jobs of another version that are listed; there is no end to what may lie in the folder."""
@@ -31,8 +32,15 @@ def take_back_all(table: JobTable) -> None:
         else:
             problems += _take_back(table, job)
     _put_after_what_they_need(table)
+    _show_what_it_was(table, table.latest_big)
     for problem in problems:
         print(printable(problem), flush=True)
+
+
+def _show_what_it_was(table: JobTable, job: Job | None) -> None:
+    """The page opens with what it showed before: the curve and the pictures of a run are in its folder."""
+    if job and job.run_folder:
+        job.begin_with(read_history(table.workspace.root / job.run_folder))
 
 
 def show_foreign(table: JobTable, kept: KeptJob) -> list[str]:
@@ -75,7 +83,7 @@ def _take_back(table: JobTable, kept: KeptJob) -> list[str]:
     if job.state == "waiting" and read.wrong:
         job.state = "failed"
         job.text = (
-            "Its file is damaged, so it was not begun. Again takes what could be read; look at its settings"
+            "Its file is damaged, so it was not begun. Run again takes what could be read; look at its settings"
             " first.\n" + "\n".join(read.wrong)
         )
         table.changed(job)
@@ -84,7 +92,8 @@ def _take_back(table: JobTable, kept: KeptJob) -> list[str]:
     elif job.has_ended:
         table.note_where_it_can_go_on(job)
     if job.has_ended and (table.latest is None or table.latest.order < job.order):
-        table.latest = job
+        table.began(job)
+        table.last_ended = job.id
     return [f"'{job.id}.json' in jobs/: {problem}" for problem in problems]
 
 
@@ -93,7 +102,7 @@ def _interrupt(table: JobTable, job: Job) -> None:
     job.state, job.order = "interrupted", table.next_order()
     table.note_where_it_can_go_on(job)
     at = job.done if job.resume_step is None else job.resume_step
-    go_on = "Again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
+    go_on = "Run again starts it anew" if job.resume_step is None else f"Resume goes on from step {at}"
     job.text = f"The server was stopped while this ran, at step {max(job.done, at)} of {job.total}. {go_on}."
     table.changed(job)
 

@@ -6,7 +6,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ti_core.errors import UserError
@@ -27,13 +27,16 @@ class JobTable:
     """The jobs by their ids. `lock` guards all that is in here; who changes a job says `changed` while holding it, and
     `save` without it.
 
-    `latest` is the job that began last, and `last_order` the highest rank that was given.
+    `latest` is the job that began last, `latest_big` the one among those that show something, `last_ended` the id of
+    the job that ended last, and `last_order` the highest rank that was given.
     """
 
     def __init__(self, workspace: Workspace, kinds: Mapping[str, JobKind]) -> None:
         self.workspace, self.kinds = workspace, kinds
         self.lock = threading.Condition(threading.RLock())
         self.latest: Job | None = None
+        self.latest_big: Job | None = None
+        self.last_ended = ""
         self.last_order = 0.0
         self.store = JobStore(workspace.root / "jobs")
         self._jobs: dict[str, Job] = {}
@@ -80,6 +83,37 @@ class JobTable:
             first = [*self.running(), *self.waiting()]
             return first[0] if first else self.latest
 
+    def is_small(self, job: Job) -> bool:
+        """Whether its own tab answers, so that the page goes on showing what it shows."""
+        kind = self.kinds.get(job.kind)
+        return kind is None or kind.is_small
+
+    def job_on_page(self) -> Job | None:
+        """As `shown_job`, but small jobs never take the place of a training or its pictures."""
+        with self.lock:
+            big = [job for job in (*self.running(), *self.waiting()) if not self.is_small(job)]
+            return big[0] if big else self.latest_big or self.shown_job()
+
+    def job_of_run(self, run: str) -> Job | None:
+        """The latest job that works on the run, or did and still holds its curve."""
+        jobs = [job for job in reversed(self.ordered()) if run and job.run_folder == run]
+        return next((job for job in jobs if job.state == "running" or (job.has_ended and job.curve)), None)
+
+    def user_of_run(self, run: str) -> Job | None:
+        """A job that runs or waits and needs the run's folder."""
+
+        def uses(job: Job) -> bool:
+            named = [str(getattr(job.settings, name, "")) for name in ("run", "run_folder")]
+            return run in (job.run_folder, *(self._as_shown(typed) for typed in named if typed))
+
+        return next((job for job in self.ordered() if not job.has_ended and uses(job)), None)
+
+    def _as_shown(self, typed: str) -> str:
+        try:
+            return self.workspace.shown(self.workspace.root / typed)
+        except (OSError, ValueError, RuntimeError):
+            return ""
+
     def resume_steps(self) -> dict[str, int]:
         """Ids of the trainings that can go on, the latest first, and from which step. Of several jobs that worked on
         one run it is the last one.
@@ -110,11 +144,30 @@ class JobTable:
         self._changes += 1
         self.note_run_folder(job)
         if job.has_ended:
+            self.last_ended = job.id
             self.note_where_it_can_go_on(job)
             self._forget_old(job)
         job.saved_at = time.monotonic()
         if job.settings is not None and job.id in self._jobs:
             self._unsaved[job.id] = job.record()
+
+    def began(self, job: Job) -> None:
+        """It is the one that began last."""
+        self.latest = job
+        if not self.is_small(job) and job.state != "cancelled":
+            self.latest_big = job
+
+    def forget(self, jobs: Iterable[Job]) -> None:
+        """Take jobs that have ended out of the list, and off the disk."""
+        for job in list(jobs):
+            self._changes += 1
+            del self._jobs[job.id]
+            self._unsaved.pop(job.id, None)
+            self.store.forget(job.id)
+            if job is self.latest:
+                self.latest = None
+            if job is self.latest_big:
+                self.latest_big = None
 
     def note_run_folder(self, job: Job) -> None:
         """Where its run lies, by its kind."""
@@ -140,6 +193,8 @@ class JobTable:
             for record in records:
                 try:
                     self.store.save(record)
+                    if record["id"] not in self._jobs:  # it was put away meanwhile
+                        self.store.forget(record["id"])
                 except UserError as error:
                     job = self._jobs.get(record["id"])
                     if job and str(error) not in job.notices:
@@ -152,7 +207,7 @@ class JobTable:
         jobs = self.ordered()
         ended = [job for job in jobs if job.has_ended and job.state != "foreign"]
         for job in [job for job in ended if job.curve][:-KEPT_CURVES]:
-            if job is not self.latest:
+            if job not in (self.latest, self.latest_big):
                 job.curve, job.evaluations, job.previews = [], [], job.previews[-1:]
         resumable = list(self.resume_steps())
         needed = {name for job in jobs if job.state == "waiting" for name in job.needs}

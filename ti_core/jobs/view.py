@@ -4,6 +4,8 @@ hold only what is new to them.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 SHOWN_ENDED = 5
 CHART_POINTS = 600
 SHOWN_FILES = 12
+ANSWERED_S = 60.0
+"""So long a small job that has ended is told; the page that saw it goes on showing its answer."""
 
 
 @dataclass(frozen=True)
 class Cursor:
     """What a viewer has seen already: how many rows of each list of the `job`, and which `version` of the queue.
-    `show` is the id of an ended job that they want to see again.
+    `show` is what they want to look at instead of the newest: the id of an ended job, or a run by its folder.
     """
 
     job: str = ""
@@ -58,27 +62,69 @@ def _row(table: JobTable, job: Job, resume_step: int | None) -> dict[str, Any]:
         "state": job.state,
         "done": job.done,
         "total": job.total,
-        "again": job.settings is not None and kind is not None and kind.repeatable,
+        "again": job.settings is not None
+        and kind is not None
+        and job.state in kind.repeated_after
+        and resume_step is None,
         "resume": resume_step,
-        "shows": job.has_ended and bool(job.curve),
+        "shows": job.has_ended and bool(job.curve or job.previews or job.run_folder),
+        "run": job.run_folder,
+        "small": table.is_small(job),
     }
 
 
-def snapshot(jobs: JobQueue, seen: Cursor = Cursor()) -> dict[str, Any]:
+def snapshot(
+    jobs: JobQueue, seen: Cursor = Cursor(), opened: Callable[[str], Job | None] = lambda run: None
+) -> dict[str, Any]:
     """What a page shows: scalars of the shown job, and the rows after the viewer's cursor.
 
     A cursor of another job counts as none. The rows of the queue come only if it changed since the version that the
-    viewer knows.
+    viewer knows. `opened` gives a run that was read from the disk, in the shape of a job.
     """
     table = jobs.table
     with table.lock:
-        chosen = table.get(seen.show)
-        job = chosen if chosen and chosen.has_ended else table.shown_job()
+        job = _chosen(table, seen.show, opened) or table.job_on_page()
         version = table.version
-        queue = {"version": version, **({"line": queue_rows(jobs)} if seen.version != version else {})}
+        queue = {
+            "version": version,
+            "ended": table.last_ended,
+            "answers": [_answer(table, job) for job in _small(table)],
+            **({"line": queue_rows(jobs)} if seen.version != version else {}),
+        }
         if job is None:
             return {"job": "", "state": "idle", **queue}
-        return {**_news(job, table.kinds.get(job.kind), seen if job.id == seen.job else Cursor()), **queue}
+        kind = table.kinds.get(job.kind)
+        return {**_news(job, kind, seen if job.id == seen.job else Cursor()), **queue}
+
+
+def _chosen(table: JobTable, show: str, opened: Callable[[str], Job | None]) -> Job | None:
+    job = table.get(show)
+    if job is not None:
+        show = "" if job.has_ended and (job.curve or not job.run_folder) else job.run_folder
+        return job if not show else opened(show)
+    return table.job_of_run(show) or (opened(show) if show else None)
+
+
+def _small(table: JobTable) -> list[Job]:
+    """The small jobs that run, wait, or have ended just now, the oldest first."""
+    jobs = [job for job in table.ordered() if table.is_small(job)]
+    ended_since = time.monotonic() - ANSWERED_S
+    return [job for job in jobs if job.state != "foreign" and (not job.has_ended or job.news_at > ended_since)]
+
+
+def _answer(table: JobTable, job: Job) -> dict[str, Any]:
+    """What the tab that ordered a small job says of it."""
+    kind = table.kinds.get(job.kind)
+    return {
+        "id": job.id,
+        "tab": kind.tab if kind else job.kind,
+        "title": job.title,
+        "state": job.state,
+        "text": job.text,
+        "done": job.done,
+        "total": job.total,
+        "files": job.files[:SHOWN_FILES] if job.has_ended and not (kind and kind.shows_pictures) else [],
+    }
 
 
 def _news(job: Job, kind: JobKind | None, seen: Cursor) -> dict[str, Any]:
@@ -86,9 +132,7 @@ def _news(job: Job, kind: JobKind | None, seen: Cursor) -> dict[str, Any]:
 
     A first look at a long curve is thinned to about CHART_POINTS rows; `curve_next` is the cursor to send next time.
     """
-    rows = job.curve[seen.curve :]
     pace = job.pace() if job.state == "running" else 0.0
-    thin = max(1, len(rows) // CHART_POINTS)
     return {
         "quiet_s": job.quiet_s,
         "answers": job.answers,
@@ -98,6 +142,7 @@ def _news(job: Job, kind: JobKind | None, seen: Cursor) -> dict[str, Any]:
         "shows_pictures": kind is not None and kind.shows_pictures,
         "numbers": kind.numbers if kind else "step",
         "title": job.title,
+        "run": job.run_folder,
         "state": job.state,
         "text": job.text,
         "plan": job.plan,
@@ -107,7 +152,7 @@ def _news(job: Job, kind: JobKind | None, seen: Cursor) -> dict[str, Any]:
         "eta_s": round((job.total - job.done) / pace) if pace else None,
         "prompt": job.prompt,
         "curve_from": seen.curve,
-        "curve": [*rows[:-1:thin], *rows[-1:]],
+        "curve": thinned(job.curve[seen.curve :]),
         "curve_next": len(job.curve),
         "evaluations_from": seen.evaluations,
         "evaluations": job.evaluations[seen.evaluations :],
@@ -119,3 +164,9 @@ def _news(job: Job, kind: JobKind | None, seen: Cursor) -> dict[str, Any]:
         "notices": job.notices[seen.notices :],
         "files": job.files[:SHOWN_FILES],
     }
+
+
+def thinned(rows: list[tuple[int, float, float]]) -> list[tuple[int, float, float]]:
+    """About CHART_POINTS of a curve's rows, the last among them."""
+    thin = max(1, len(rows) // CHART_POINTS)
+    return [*rows[:-1:thin], *rows[-1:]]

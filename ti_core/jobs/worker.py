@@ -11,6 +11,7 @@ from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Alive, Event, Failed, Finished, Started
 from ti_core.jobs.job import Job
 from ti_core.jobs.table import JobTable
+from ti_core.runs.history import RunHistory, read_history
 
 SAVE_EVERY_S = 5.0
 """How often the step of a running job is written down; the run's own state file says exactly where it can go on."""
@@ -57,9 +58,11 @@ class Worker(threading.Thread):
 
     def emit(self, job: Job, event: Event) -> None:
         """Fold the event into the job, and write down what is worth it."""
-        table = self._table
+        table, past = self._table, self._past(event)
         with table.lock:
             job.fold(event)
+            if past:
+                job.begin_with(past)
             if job.has_ended:
                 job.order = table.next_order()  # so that ended jobs are in the order in which they ended
             is_due = time.monotonic() - job.saved_at > SAVE_EVERY_S and not isinstance(event, Alive)
@@ -68,6 +71,18 @@ class Worker(threading.Thread):
                 table.changed(job)
         if changed:
             table.save()
+
+    def _past(self, event: Event) -> RunHistory | None:
+        """What there is of a run that goes on; read before the table is locked, because every open page waits for
+        that.
+        """
+        if not isinstance(event, Started) or not event.folder or not event.first_step:
+            return None
+        try:
+            return read_history(self._table.workspace.root / event.folder, event.first_step)
+        except (OSError, UserError) as error:
+            print(f"The steps before this job cannot be shown: {error}", flush=True)
+            return None
 
     def _next(self) -> Job | None:
         """The job to do next, once there is one; None when the queue was closed."""
@@ -78,7 +93,7 @@ class Worker(threading.Thread):
                     return None
                 table.lock.wait()
             job = waiting[0]
-            table.latest = job
+            table.began(job)
             job.fold(Started(job.title, 0))
             job.state = "running"
             table.changed(job)
@@ -93,10 +108,10 @@ class Worker(threading.Thread):
             if needed is None:
                 raise UserError(
                     "It was not begun, because the job that makes what it needs is not known any more.",
-                    "Look at what there is, then press Again.",
+                    "Look at what there is, then press Run again.",
                 )
             if needed.state != "finished":
                 raise UserError(
                     f"It was not begun, because '{needed.title}' was {needed.state}.",
-                    "Put that right, then press Again.",
+                    "Put that right, then press Run again.",
                 )

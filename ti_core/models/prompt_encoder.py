@@ -1,7 +1,8 @@
 """Prompts to conditioning. An embedding's name in a prompt is replaced by its vectors at the token embedding: the
 one way in.
 
-Captions are text: brackets are not emphasis. Long prompts become several chunks of 75 tokens, as in A1111.
+Captions are text: brackets are emphasis only where it is asked for, in what is painted. Long prompts become several
+chunks of 75 tokens, as in A1111.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.settings.emphasis import parse_emphasis
 from ti_core.settings.prompts import split_at_names
 
 
@@ -28,6 +30,8 @@ class Slot:
 
 
 Token = int | Slot
+LEAST_MEAN = 0.02
+"""Of the standard deviation: a smaller mean is noise, by which nothing can be scaled."""
 Vectors = Mapping[str, Mapping[str, Tensor]]
 """Embedding's name -> text encoder's name -> float32 [n, width]; each text encoder of the checkpoint has its own."""
 
@@ -54,42 +58,66 @@ class PromptEncoder:
 
     def chunks(self, tokens: Sequence[Token]) -> list[list[Token]]:
         """Pieces of at most 75 tokens, at least one; an embedding that does not fit moves whole to the next piece."""
-        pieces: list[list[Token]] = [[]]
+        return [[tokens[i] for i in piece] for piece in self._chunk_indices(tokens)]
+
+    def _chunk_indices(self, tokens: Sequence[Token]) -> list[list[int]]:
+        """Which tokens each piece holds."""
+        pieces: list[list[int]] = [[]]
         i = 0
         while i < len(tokens):
             end = i + 1
             while end < len(tokens) and isinstance(token := tokens[end], Slot) and token.row:
                 end += 1
-            group = list(tokens[i:end])
+            group = list(range(i, end))
             if len(pieces[-1]) + len(group) > self.chunk and pieces[-1]:
                 pieces.append([])
             pieces[-1].extend(group[: self.chunk])
             i = end
         return pieces
 
-    def encode(self, prompts: Sequence[str], vectors: Vectors, at_least: int = 1) -> Conditioning:
+    def _weighted_chunks(self, prompt: str, counts: Mapping[str, int]) -> list[tuple[list[Token], list[float]]]:
+        """The chunks of a prompt with emphasis, and the weight of each of their tokens. Pieces of different weight are
+        tokenized one by one, as in A1111.
+        """
+        weighted = [(t, weight) for text, weight in parse_emphasis(prompt) for t in self.tokenize(text, counts)]
+        tokens, weights = [token for token, _ in weighted], [weight for _, weight in weighted]
+        return [([tokens[i] for i in at], [weights[i] for i in at]) for at in self._chunk_indices(tokens)]
+
+    def encode(
+        self, prompts: Sequence[str], vectors: Vectors, at_least: int = 1, emphasis: bool = False
+    ) -> Conditioning:
         """Conditioning of the prompts, in their order and on the model's device, in one pass of each text encoder over
         the different ones; shorter prompts are filled up with empty chunks, and all to `at_least` so many.
 
         Hidden states of several text encoders lie side by side; the pooled outputs are those of the first chunk.
-        Which layer they come from is the family's (models/families/).
+        Which layer they come from is the family's (models/families/). With `emphasis`, brackets weigh (`emphasized`).
         """
         different = list(dict.fromkeys(prompts))
         counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
-        pieces = [self.chunks(self.tokenize(prompt, counts)) for prompt in different]
+        if emphasis:
+            pieces = [self._weighted_chunks(prompt, counts) for prompt in different]
+        else:
+            pieces = [[(chunk, []) for chunk in self.chunks(self.tokenize(prompt, counts))] for prompt in different]
         most = max(at_least, *(len(p) for p in pieces))
-        chunks = [piece for p in pieces for piece in [*p, *([[]] * (most - len(p)))]]
+        filled = [piece for p in pieces for piece in [*p, *([([], [])] * (most - len(p)))]]
+        chunks, weights = [chunk for chunk, _ in filled], [weight for _, weight in filled]
 
         hidden: list[Tensor] = []
         pooled: list[Tensor] = []
         for index, name in enumerate(self.sd.family.encoders):
             rows = {embedding: by_encoder[name] for embedding, by_encoder in vectors.items()}
             states, outputs = self._encode_with(index, chunks, rows)
+            states = emphasized(states, weights)
             hidden.append(states.reshape(len(different), -1, states.shape[-1]))
             pooled.extend(output.reshape(len(different), most, -1)[:, 0] for output in outputs)
 
         order = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
         return Conditioning(torch.cat(hidden, dim=-1), tuple(pooled))[order]
+
+    def most_chunks(self, prompts: Sequence[str], vectors: Vectors) -> int:
+        """How many chunks the longest of the prompts has, brackets being emphasis."""
+        counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
+        return max((len(self._weighted_chunks(prompt, counts)) for prompt in dict.fromkeys(prompts)), default=1)
 
     def _encode_with(
         self, index: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
@@ -109,6 +137,31 @@ class PromptEncoder:
         tokenizer = self.sd.tokenizers[index]
         row = [tokenizer.bos_token_id, *piece, tokenizer.eos_token_id]
         return row + [tokenizer.pad_token_id] * (self.chunk + 2 - len(row))
+
+
+def emphasized(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
+    """Hidden states of one text encoder, [chunks, 77, width], with each token's multiplied by its weight, and each
+    chunk then scaled so that its mean is what it was (A1111 1.10.1, sd_emphasis.py: EmphasisOriginal).
+
+    `weights` are those of each chunk's tokens without start, end and padding, which keep theirs; a chunk of weight 1
+    stays bit for bit.
+
+    A mean near 0, as that of a text encoder whose last layer leaves none, is not restored: the scale would be noise.
+    Pooled outputs have no tokens to weigh, and stay as they are, as in A1111.
+    """
+    if all(weight == 1 for of_chunk in weights for weight in of_chunk):
+        return states
+    weighed = list(states)
+    for i, of_chunk in enumerate(weights):
+        if all(weight == 1 for weight in of_chunk):
+            continue
+        factors = torch.ones(states.shape[1], 1)
+        factors[1 : len(of_chunk) + 1, 0] = torch.tensor(of_chunk)
+        before, after = states[i], states[i] * factors.to(states)
+        least = LEAST_MEAN * float(before.std())
+        is_restored = min(abs(float(before.mean())), abs(float(after.mean()))) >= least
+        weighed[i] = after * (before.mean() / after.mean()) if is_restored else after
+    return torch.stack(weighed)
 
 
 @contextmanager

@@ -42,7 +42,9 @@ LEAST_SIGNAL = 2**-24
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One picture to paint. Width and height in pixels; 0 is the checkpoint's own size."""
+    """One picture to paint. Brackets in its prompts are emphasis. Width and height in pixels; 0 is the checkpoint's
+    own size.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -66,14 +68,15 @@ def sample_images(
     """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
     A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer
-    when the device's memory runs out; but beside a prompt of more chunks of 75 tokens than its own it is another
-    one, because the encoder fills shorter prompts up. `stop` raises Interrupted between solver steps and between
-    decoded pictures; `on_step(done, total)` reports.
+    when the device's memory runs out; but in a call with a prompt of more chunks of 75 tokens than its own it is
+    another one, because the encoder fills shorter prompts up. `stop` raises Interrupted between solver steps and
+    between decoded pictures; `on_step(done, total)` reports.
     """
     pictures: list[Image.Image] = []
+    chunks = PromptEncoder(sd).most_chunks([text for r in requests for text in (r.negative_prompt, r.prompt)], vectors)
     while part := requests[len(pictures) : len(pictures) + batch]:
         try:
-            pictures.extend(_sample_batch(sd, part, vectors, stop, on_step))
+            pictures.extend(_sample_batch(sd, part, vectors, chunks, stop, on_step))
             continue
         except RuntimeError as error:
             if len(part) == 1 or not is_out_of_memory(error):
@@ -88,6 +91,7 @@ def _sample_batch(
     sd: StableDiffusion,
     requests: Sequence[SampleRequest],
     vectors: Vectors,
+    chunks: int,
     stop: threading.Event | None,
     on_step: Callable[[int, int], None] | None,
 ) -> list[Image.Image]:
@@ -107,7 +111,7 @@ def _sample_batch(
     more = {"generator": generators} if draws_noise else {}
 
     # Conditioning: negative prompts, then prompts; the same size for all.
-    conditioning = _guidance(sd, requests, vectors)
+    conditioning = _guidance(sd, requests, vectors, chunks)
     sizes = torch.tensor([size_conditioning(width, height)] * (2 * len(requests)), device=sd.device)
 
     # Denoise, with classifier-free guidance (Ho & Salimans 2022, eq. 6).
@@ -169,10 +173,11 @@ def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
             solver.sigmas = torch.cat([solver.sigmas[:steps], solver.sigmas[-1:]])
 
 
-def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors) -> Conditioning:
-    """Conditioning of all negative prompts, then of all prompts."""
+def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors, chunks: int) -> Conditioning:
+    """Conditioning of all negative prompts, then of all prompts, filled up to so many chunks."""
     negative = [request.negative_prompt for request in requests]
-    conditioning = PromptEncoder(sd).encode([*negative, *(request.prompt for request in requests)], vectors)
+    prompts = [*negative, *(request.prompt for request in requests)]
+    conditioning = PromptEncoder(sd).encode(prompts, vectors, chunks, emphasis=True)
     if sd.family.zeros_for_no_prompt:
         empty = [i for i, prompt in enumerate(negative) if not prompt.strip()]
         for tensor in conditioning.tensors:

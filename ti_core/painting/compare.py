@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.data.dataset import original_of
+from ti_core.data.images import find_images, open_rgb
 from ti_core.embeddings.named_in import named_in
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.painting.comparison import Comparison, save_comparison
 from ti_core.runs.best_step import best_of
 from ti_core.runs.folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
 from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
-from ti_core.settings.prompts import split_at_names
+from ti_core.settings.emphasis import emphasis_texts, escaped
+from ti_core.settings.prompts import split_at_words
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ T = TypeVar("T")
 NEIGHBOURS = 2
 BATCH = 16
 MOST_PICTURES = 1000
+LEAST_PHOTOS, MOST_PHOTOS, PHOTO_PX = 4, 12, 512
+"""Of the row of training photos: as many as there are steps, within these; their longer side."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +72,26 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
     painted.
     """
     settings.check()
-    run = workspace.path(settings.run, "Run")
-    if not run.is_dir():
-        raise UserError(f"Run '{settings.run}' does not exist.", "Press refresh and choose one of the list.")
-    copies = list(saved_steps(run))
-    if not copies:
-        raise UserError(
-            f"Run '{settings.run}' holds no copies of the embedding.",
-            "Train with Save a copy of embedding every N steps above 0.",
-        )
-    steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
+    with about("run"):
+        run = workspace.path(settings.run, "Run")
+        if not run.is_dir():
+            raise UserError(f"Run '{settings.run}' does not exist.", "Press refresh and choose one of the list.")
+        copies = list(saved_steps(run))
+        if not copies:
+            raise UserError(
+                f"Run '{settings.run}' holds no copies of the embedding.",
+                "Train with Save a copy of embedding every N steps above 0.",
+            )
+    with about("steps"):
+        steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
     pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(
             f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds."
         )
     trained = saved_settings(run).settings
-    find_usable_checkpoint(trained.checkpoint, workspace)
+    with about("run"):
+        find_usable_checkpoint(trained.checkpoint, workspace)
     return run, steps, trained
 
 
@@ -107,7 +115,8 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
         emit(Notice(sentence))
     pictures = _paint(grid, sd, emit, stop)
     emit(Progress("Saving the grid", total, total))
-    made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace)
+    photos = _training_photos(trained, max(LEAST_PHOTOS, len(steps)), workspace) if settings.photos else []
+    made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace, photos)
     saved_in = workspace.shown(Path(made.grid).parent)
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {saved_in}.", files=(made.grid,)))
     return made
@@ -126,11 +135,12 @@ def _grid_request(
     from ti_core.models.sampler import SampleRequest
 
     vectors = _vectors_of_steps(settings.run, name, {step: saved_steps(run)[step] for step in steps}, sd)
+    # The prompt of the training is plain text; in what was typed, brackets are emphasis.
     lines = [
-        _trained_prompt(run, name) if line == AS_TRAINED else line.replace("[name]", name)
+        escaped(_trained_prompt(run, name)) if line == AS_TRAINED else line.replace("[name]", escaped(name))
         for line in settings.prompt_lines
     ]
-    named = named_in(lines, workspace, sd.widths, own=name).on(sd.device)
+    named = named_in(emphasis_texts(lines), workspace, sd.widths, own=name).on(sd.device)
     rows = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest(
         "", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height
@@ -172,6 +182,22 @@ def _paint(grid: GridRequest, sd: StableDiffusion, emit: Emit, stop: threading.E
     return pictures
 
 
+def _training_photos(trained: TrainSettings, most: int, workspace: Workspace) -> list[Image.Image]:
+    """Some of the photos that the run was trained on, evenly chosen and at most PHOTO_PX large, each photo once; none
+    where they are not there any more.
+    """
+    try:
+        paths = find_images(workspace.folder(trained.dataset_directory, "Dataset directory"))
+        firsts = list({original_of(path): path for path in reversed(paths)}.values())[::-1]
+        count = min(most, MOST_PHOTOS, len(firsts))
+        photos = [open_rgb(firsts[i * len(firsts) // count], enough_px=PHOTO_PX) for i in range(count)]
+    except UserError:
+        return []
+    for photo in photos:
+        photo.thumbnail((PHOTO_PX, PHOTO_PX))
+    return photos
+
+
 def _noise_notice(run: Path, sd: StableDiffusion) -> list[str]:
     """A sentence where the run was trained with another noise than its checkpoint is painted with: a configuration
     was changed, or is read better now.
@@ -203,10 +229,12 @@ def _word(name: str, step: int) -> str:
 
 
 def _named(line: str, name: str, others: Iterable[str], step: int) -> str:
-    """The line with the step's word for the run's; another embedding whose name is longer stays as it is."""
-    return "".join(
-        _word(name, step) if found == name else piece for found, piece in split_at_names(line, [name, *others])
-    )
+    """The line with the step's word for the run's; another embedding whose name is longer stays as it is. Names stand
+    in it as in every prompt: with their brackets escaped.
+    """
+    own = escaped(name)
+    pieces = split_at_words(line, [own, *map(escaped, others)])
+    return "".join(escaped(_word(name, step)) if found == own else piece for found, piece in pieces)
 
 
 def _trained_prompt(run: Path, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ OUTPUTS = "outputs/compare"
 @dataclass(frozen=True)
 class Comparison:
     """A finished grid. `cells` are the files of the pictures, one list for each row, in the order of `steps`; rows
-    are (prompt, seed).
+    are (prompt, seed). `photos` are files of some of the training photos.
     """
 
     run: str
@@ -31,6 +31,7 @@ class Comparison:
     rows: list[tuple[str, int]]
     cells: list[list[str]]
     grid: str
+    photos: list[str] = field(default_factory=list)
 
 
 def save_comparison(
@@ -41,9 +42,10 @@ def save_comparison(
     rows: list[tuple[str, int]],
     pictures: Sequence[Image.Image],
     workspace: Workspace,
+    photos: Sequence[Image.Image] = (),
 ) -> Comparison:
     """Save each picture, the labelled grid and comparison.json in a new folder of today. `pictures` go row by row, one
-    for each of `steps`; the fields are those of Comparison.
+    for each of `steps`; `photos` are some of the training's; the fields are those of Comparison.
     """
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
     table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]
@@ -53,7 +55,8 @@ def save_comparison(
     ]
     columns = [_step_label(step, best) for step in steps]
     grid = labelled_grid(table, columns, [f"{line}, seed {seed}" for line, seed in rows])
-    made = Comparison(run, name, steps, best, rows, cells, _save(folder / f"{name}-grid.png", grid))
+    files = [_save(folder / f"photo-{i:02d}.png", photo) for i, photo in enumerate(photos, 1)]
+    made = Comparison(run, name, steps, best, rows, cells, _save(folder / f"{name}-grid.png", grid), files)
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     return made
 
@@ -83,7 +86,8 @@ def newest_comparison(workspace: Workspace) -> Comparison | None:
 def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
     """What a comparison.json says, whatever version wrote it; None for a damaged one."""
     try:
-        known = {field.name: kept[field.name] for field in fields(Comparison)}
+        known = {each.name: kept[each.name] for each in fields(Comparison) if each.name != "photos"}
+        known["photos"] = kept.get("photos", [])  # older ones have none
         found = Comparison(**{**known, "rows": [(line, seed) for line, seed in known["rows"]]})
         texts = [
             found.run,
@@ -91,6 +95,7 @@ def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
             found.grid,
             *(line for line, _ in found.rows),
             *(cell for row in found.cells for cell in row),
+            *found.photos,
         ]
         numbers = [found.best, *found.steps, *(seed for _, seed in found.rows)]
         is_whole = len(found.cells) == len(found.rows) and all(len(row) == len(found.steps) for row in found.cells)

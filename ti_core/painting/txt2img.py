@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_px
 from ti_core.embeddings.named_in import named_in
-from ti_core.errors import Interrupted
+from ti_core.errors import Interrupted, about
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
 from ti_core.painting.grid import picture_grid
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
+from ti_core.settings.emphasis import emphasis_texts, read_otherwise
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,17 +33,21 @@ OUTPUTS = "outputs/txt2img"
 
 def check_txt2img(settings: Txt2ImgSettings, workspace: Workspace) -> None:
     """Raises UserError or SettingsError for a form that cannot be painted."""
-    settings.check()
-    find_usable_checkpoint(settings.checkpoint, workspace)
+    settings.check(own_px(settings.checkpoint, workspace))
+    with about("checkpoint"):
+        find_usable_checkpoint(settings.checkpoint, workspace)
+    with about("vae"):
+        check_vae(settings.vae, settings.checkpoint, workspace)
 
 
 def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The txt2img form's values as TrainSettings wants them for its previews ("Read parameters from txt2img tab",
-    A1111 1.10.1, textual_inversion.py: train_embedding).
+    A1111 1.10.1, textual_inversion.py: train_embedding). The prompt is one, however many lines it was typed in.
     """
     settings = Txt2ImgSettings.from_dict({name: values[name] for name in Txt2ImgSettings.options() if name in values})
     names = ("prompt", "negative_prompt", "sampler", "steps", "cfg_scale", "seed", "width", "height")
-    return {f"preview_{name}": getattr(settings, name) for name in names}
+    values = {f"preview_{name}": getattr(settings, name) for name in names}
+    return {**values, "preview_prompt": " ".join(settings.prompt.split())}
 
 
 def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> list[Path]:
@@ -58,7 +63,7 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     sd.move_to_device()
-    named = named_in([settings.prompt, settings.negative_prompt], workspace, sd.widths)
+    named = named_in(emphasis_texts([settings.prompt, settings.negative_prompt]), workspace, sd.widths)
     requests = _requests(settings, sd)
     first = requests[0]
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
@@ -71,7 +76,8 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
             folder=str(folder),
         )
     )
-    for sentence in (*sd.notes, *named.left_out):
+    otherwise = read_otherwise(settings.prompt, settings.negative_prompt)
+    for sentence in (*sd.notes, *named.left_out, *otherwise):
         emit(Notice(sentence))
 
     # Each picture is saved as soon as it is painted, so that Interrupt loses none.

@@ -24,6 +24,7 @@ from typing import Any
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Alive, Emit, Event, parse_event
 from ti_core.program.child import GONE_WITHIN_S, end_child, kill_child
+from ti_core.program.control import wishes_of
 
 ALIVE_EVERY_S = 2.0
 """How often a working process says that it lives, from a thread of its own."""
@@ -71,9 +72,12 @@ class Child:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
 
-    def follow(self, emit: Emit, stop: threading.Event, ask_to_stop: Callable[[], None]) -> str:
+    def follow(
+        self, emit: Emit, stop: threading.Event, ask_to_stop: Callable[[], None], ask_for: Callable[[str], None]
+    ) -> str:
         """Pass its events on until it says how the work has ended: empty for well, INTERRUPTED, DIED, SILENT, or a
-        sentence. One that is SILENT is killed.
+        sentence. One that is SILENT is killed. What is wished in the meantime (`Control`) is passed on to it by
+        `ask_for`.
         """
         asked_at: float | None = None
         news_at = looked_at = time.monotonic()
@@ -90,6 +94,9 @@ class Child:
             if asked_at is not None and self._is_lost(asked_at, news_at):
                 kill_child(self.process)
                 return SILENT
+
+            for wish in wishes_of(stop):
+                ask_for(wish)
 
             # who watches this program hears of the child's life too
             heard_at = max((at for at in self.heard_at.copy().values() if at < math.inf), default=0.0)

@@ -32,6 +32,7 @@ STATE_PARTS = ("vectors.", "average.", "optimizer.")
 """Prefixes of the names of the tensors in a state file (training/run_state.py)."""
 _COPY = re.compile(rf"(.+)-(\d+)({'|'.join(map(re.escape, SAVED_BY_TRAINING))})")
 _PICTURE = re.compile(r"(.+)-(\d+)\.png")
+_PREVIEW = re.compile(r"(.+)-(\d+)(?:-prompt(\d))?\.png")
 MAX_STEP = 2**53
 """Above it, whole numbers are not exact any more in JSON."""
 CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
@@ -82,9 +83,9 @@ class RunFolder:
         """The embedding as it was after `step` updates."""
         return self.root / COPIES / f"{self.name}-{step}{self.suffix}"
 
-    def preview(self, step: int) -> Path:
-        """The preview picture of that step."""
-        return self.root / PREVIEWS / f"{self.name}-{step}.png"
+    def preview(self, step: int, number: int = 1) -> Path:
+        """The preview of that step with a prompt of that number, from 1; the first has A1111's name."""
+        return self.root / PREVIEWS / f"{self.name}-{step}{f'-prompt{number}' if number > 1 else ''}.png"
 
     def card(self, step: int) -> Path:
         """The preview with the embedding of that step inside."""
@@ -154,11 +155,11 @@ class RunFolder:
 
         def stays(line: str) -> bool:
             nonlocal is_after
-            at = json.loads(line).get("step", 0)
-            is_after = is_after or at > step
+            at = json.loads(line).get("step")
+            is_after = is_after or (at is not None and at > step)
             # Events without a step stay as long as no later step came before them. A picture is saved behind the
             # loop's back, so its event may follow those of later steps.
-            return 0 < at <= step or not is_after
+            return not is_after if at is None else bool(at <= step)
 
         _cut_lines(self.events_file, stays)
         for table, columns in ((self.loss_csv, CSV_COLUMNS), (self.evaluation_csv, EVALUATION_COLUMNS)):
@@ -294,13 +295,22 @@ def saved_steps(folder: Path) -> dict[int, Path]:
     return _by_step(folder / COPIES, _COPY)
 
 
-def _by_step(folder: Path, name: re.Pattern[str]) -> dict[int, Path]:
-    found = {int(match[2]): path for path in folder.glob("*-*.*") if (match := name.fullmatch(path.name))}
+def _by_step(folder: Path, name: re.Pattern[str], step: str = "*") -> dict[int, Path]:
+    found = {int(match[2]): path for path in folder.glob(f"*-{step}.*") if (match := name.fullmatch(path.name))}
     return dict(sorted(found.items()))
 
 
+def files_of_step(folder: Path, step: int) -> dict[str, Path]:
+    """As one row of `files_of_steps`, for a page that looks at one step of many."""
+    kinds = {"copy": (COPIES, _COPY), "card": (CARDS, _PICTURE), "picture": (PREVIEWS, _PICTURE)}
+    found = {kind: _by_step(folder / place, name, str(step)) for kind, (place, name) in kinds.items()}
+    return {kind: files[step] for kind, files in found.items() if step in files}
+
+
 def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:
-    """Step -> the files that the run has saved of it ("copy", "card", "picture"), in rising order of the steps."""
+    """Step -> the files that the run has saved of it ("copy", "card", "picture"), in rising order of the steps. Of
+    several previews of a step the picture is that of the first prompt.
+    """
     kinds = {
         "copy": saved_steps(folder),
         "card": _by_step(folder / CARDS, _PICTURE),
@@ -308,6 +318,15 @@ def files_of_steps(folder: Path) -> dict[int, dict[str, Path]]:
     }
     steps = sorted({step for files in kinds.values() for step in files})
     return {step: {kind: files[step] for kind, files in kinds.items() if step in files} for step in steps}
+
+
+def previews_of_steps(folder: Path) -> dict[int, dict[int, Path]]:
+    """Step -> number of the prompt, from 1 -> the preview, both in rising order."""
+    found: dict[int, dict[int, Path]] = {}
+    for path in (folder / PREVIEWS).glob("*-*.png"):
+        if match := _PREVIEW.fullmatch(path.name):
+            found.setdefault(int(match[2]), {})[int(match[3] or 1)] = path
+    return {step: dict(sorted(found[step].items())) for step in sorted(found)}
 
 
 def embedding_name(copy: Path) -> str:

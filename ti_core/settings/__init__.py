@@ -19,11 +19,19 @@ from ti_core.settings.shared import (
     parse_prediction,
     prediction_label,
 )
-from ti_core.settings.train import OF_EACH_STEP, OF_THE_RUN, WITH_EACH_PREVIEW, ResumeSettings, TrainSettings
+from ti_core.settings.train import (
+    MOST_PREVIEW_PROMPTS,
+    OF_EACH_STEP,
+    OF_THE_RUN,
+    WITH_EACH_PREVIEW,
+    ResumeSettings,
+    TrainSettings,
+)
 
 __all__ = [
     "AS_TRAINED",
     "AUTOMATIC",
+    "MOST_PREVIEW_PROMPTS",
     "OF_EACH_STEP",
     "OF_THE_RUN",
     "OWN_SIZE",

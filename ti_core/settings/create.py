@@ -18,7 +18,7 @@ class CreateSettings(Settings):
         "",
         "Name",
         "textbox",
-        "Type a new word for the person, such as anna-01. It becomes the file name and the word for prompts.",
+        "Type a new word, such as anna-01. You will write it into prompts.",
         required=True,
         positional=True,
     )
@@ -26,15 +26,14 @@ class CreateSettings(Settings):
         "*",
         "Initialization text",
         "textbox",
-        "What the new word means before training. Write one word, such as woman or dog: it learns faster than from *."
-        " More words count only with more vectors.",
+        "Write one word for what you train, such as woman.",
         a1111="init_text",
     )
     vectors: int = option(
         1,
         "Number of vectors per token",
         "slider",
-        "How much the word can hold. Start with 1; more vectors learn more but follow the prompt less.",
+        "Start with 1. More vectors learn more but follow the prompt less.",
         minimum=1,
         maximum=75,
         step=1,
@@ -44,7 +43,7 @@ class CreateSettings(Settings):
         False,
         "Overwrite Old Embedding",
         "checkbox",
-        "Tick to replace an embedding of the same name. Its training is lost.",
+        "Replaces an embedding of the same name. Its training is lost.",
         a1111="overwrite_old",
     )
     checkpoint: str = checkpoint_option()

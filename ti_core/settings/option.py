@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
-from ti_core.errors import SettingsError, shown_number
+from ti_core.errors import Problem, SettingsError, shown_number
+from ti_core.typed_paths import plain_path
 
 SHOWN_CHARACTERS, SHOWN_NAMES = 60, 10
 """How much of a foreign value, and how many foreign names, a sentence repeats."""
@@ -43,6 +45,8 @@ class Option:
     lines: int = 1
     takes_number: bool = False
     """For texts that are usually one number, such as a learning rate: programs may send it as one."""
+    is_path: bool = False
+    """For texts that name a folder: quotes around it and the like are left out (`typed_paths.py`)."""
     of_size: Callable[[int], int] | None = None
     """The value that goes with the size in px of a checkpoint's pictures; 0 then stands for that value."""
 
@@ -75,6 +79,15 @@ class Option:
     def zero_is_auto(self) -> bool:
         """Whether 0 stands for the checkpoint's own value."""
         return self.of_size is not None
+
+    def own(self, own_px: int) -> int:
+        """What goes with a checkpoint whose pictures have `own_px`."""
+        assert self.of_size, f"'{self.label}' does not follow the checkpoint"
+        return self.of_size(own_px)
+
+    def least(self, own_px: int = 0) -> float | None:
+        """The lower bound, which is not above what goes with pictures of `own_px`; 0 where their size is not known."""
+        return min(self.minimum or 0, self.own(own_px)) if self.zero_is_auto and own_px else self.minimum
 
 
 def option(default: Any, label: str, control: str, help: str, **more: Any) -> Any:
@@ -152,7 +165,7 @@ class Settings:
         Raises SettingsError naming every value that is not of the option's kind.
         """
         kept = cls.from_kept(values)
-        problems = [f"There is no setting called '{name}'." for name in kept.unknown] + list(kept.wrong)
+        problems = [*(f"There is no setting called '{name}'." for name in kept.unknown), *kept.wrong]
         if problems:
             raise SettingsError(problems)
         return kept.settings
@@ -167,7 +180,7 @@ class Settings:
         wrong = (
             []
             if isinstance(written, dict)
-            else [f"The settings are {shown_value(written)}, and no list of names and values."]
+            else [Problem(f"The settings are {shown_value(written)}, and no list of names and values.")]
         )
         used = {}
         for name, default in defaults.items():
@@ -175,7 +188,7 @@ class Settings:
                 used[name] = _converted(values[name], default, options[name]) if name in values else default
             except (TypeError, ValueError, OverflowError):
                 used[name] = default
-                wrong.append(f"{options[name].label}: {shown_value(values[name])} is not {_kind(default)}.")
+                wrong.append(Problem(_kind_problem(values[name], default, options[name]), name))
         unknown = tuple(str(name)[:SHOWN_CHARACTERS] for name in values if name not in defaults)
         missing = tuple(name for name in defaults if name not in values) if isinstance(written, dict) else ()
         return KeptSettings(cls(**used), unknown, missing, tuple(wrong))
@@ -198,26 +211,29 @@ class Settings:
         """The values under A1111's names, of those that it knows."""
         return {option.a1111: getattr(self, name) for name, option in self.options().items() if option.a1111}
 
-    def problems(self) -> list[str]:
-        """One sentence for each value that cannot be used."""
-        found = []
+    def problems(self, own_px: int = 0) -> list[Problem]:
+        """One sentence for each value that cannot be used. `own_px` is the size of the checkpoint's pictures where it
+        is known: what goes with it is allowed however small it is.
+        """
+        found: list[Problem] = []
         for name, option in self.options().items():
             value = getattr(self, name)
             if isinstance(value, str) and option.required and not value.strip():
-                found.append(f"{option.label} is empty. {option.help}")
+                found.append(Problem(f"{option.label} is empty. {option.help}", name))
             elif option.choices and value not in option.choices:
-                found.append(f"{option.label} is {shown_value(value)}. Choose one of: {', '.join(option.choices)}.")
+                choices = ", ".join(option.choices)
+                found.append(Problem(f"{option.label} is {shown_value(value)}. Choose one of: {choices}.", name))
             elif (
                 isinstance(value, int | float)
                 and not isinstance(value, bool)
                 and not (option.zero_is_auto and value == 0)
             ):
-                found.extend(_range_problem(option, value))
+                found.extend(Problem(sentence, name) for sentence in _range_problem(option, value, own_px))
         return found
 
-    def check(self) -> None:
-        """Raise SettingsError with every problem at once."""
-        if found := self.problems():
+    def check(self, own_px: int = 0) -> None:
+        """Raise SettingsError with every problem at once; `own_px` as for `problems`."""
+        if found := self.problems(own_px):
             raise SettingsError(found)
 
 
@@ -230,7 +246,7 @@ class KeptSettings(Generic[S]):
     settings: S
     unknown: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    wrong: tuple[str, ...] = ()
+    wrong: tuple[Problem, ...] = ()
 
     def sentences(self) -> list[str]:
         """For the user; none for what this version wrote itself."""
@@ -264,9 +280,36 @@ def _kind(default: Any) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
 
 
+def _kind_problem(value: object, default: Any, option: Option) -> str:
+    """What is wrong with a value that `_converted` refuses."""
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if is_number and (value is None or (isinstance(value, str) and not value.strip())):
+        low, high = option.minimum, option.maximum
+        upto = f" from {shown_number(low or 0)} to {shown_number(high)}" if high is not None else ""
+        bounds = upto or (f" of {shown_number(low)} or more" if low is not None else "")
+        return f"{option.label} is empty. Write {_kind(default)}{bounds}."
+    sentence = f"{option.label}: {shown_value(value)} is not {_kind(default)}."
+    if is_number and isinstance(value, str) and _THOUSANDS.fullmatch(value.strip()):
+        sentence += f" Write it without a comma: {value.strip().replace(',', '')}."
+    return sentence
+
+
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+
+
+def _number(value: Any, default: float) -> float:
+    """The number that was typed or sent; 0,5 is 0.5 where a fraction is wanted. Nothing typed is no number."""
+    if isinstance(value, str):
+        value = value.strip()
+        if isinstance(default, float) and _DECIMAL_COMMA.fullmatch(value):
+            value = value.replace(",", ".")
+    return float(value)
+
+
 def _converted(value: Any, default: Any, option: Option) -> Any:
-    """`value` as the type of `default`; a form gives 3.0 for 3 and None for an empty box. Raises for what is of
-    another kind.
+    """`value` as the type of `default`; a form gives 3.0 for 3, and None for an empty box, which is no number. Raises
+    for what is of another kind.
 
     Nothing is guessed: a program that sends "false" for a switch means the opposite of what Python takes it for.
     """
@@ -277,7 +320,7 @@ def _converted(value: Any, default: Any, option: Option) -> Any:
     if isinstance(value, bool | bytes):
         raise TypeError
     if isinstance(default, int | float):
-        number = float(0 if value in (None, "") else value)
+        number = _number(value, default)
         if not math.isfinite(number) or (isinstance(default, int) and number != int(number)):
             raise ValueError
         return type(default)(number)
@@ -285,11 +328,11 @@ def _converted(value: Any, default: Any, option: Option) -> Any:
         return str(value)
     if value is not None and not isinstance(value, str):
         raise TypeError
-    return value or ""
+    return plain_path(value or "") if option.is_path else value or ""
 
 
-def _range_problem(option: Option, value: float) -> list[str]:
-    low, high = option.minimum, option.maximum
+def _range_problem(option: Option, value: float, own_px: int) -> list[str]:
+    low, high = option.least(own_px), option.maximum
     if value != value or (low is not None and value < low) or (high is not None and value > high):
         upto = f" and at most {shown_number(high)}" if high is not None else ""
         return [f"{option.label} is {shown_number(value)}. It must be at least {shown_number(low or 0)}{upto}."]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     SAMPLERS,
@@ -27,8 +28,8 @@ class Txt2ImgSettings(Settings):
         "",
         "Prompt",
         "textbox",
-        "Describe the picture. Write the name of any embedding among the words; several at once are fine. Brackets are"
-        " plain text here.",
+        "Describe the picture. Write the name of any embedding among the words; several at once are fine."
+        " (word:1.2) makes a word stronger, [word] weaker, \\( is a plain bracket.",
         placeholder="a photo of anna-01, smiling",
         required=True,
         positional=True,
@@ -37,7 +38,7 @@ class Txt2ImgSettings(Settings):
         "",
         "Negative prompt",
         "textbox",
-        "What the pictures should not show. Names of embeddings work here too. May stay empty.",
+        "What the pictures should not show. Names of embeddings and brackets work here too. May stay empty.",
     )
     sampler: str = option(
         SAMPLERS[0],
@@ -92,6 +93,9 @@ class Txt2ImgSettings(Settings):
 
 
 AS_TRAINED = "as trained"
+"""The line that stands for a prompt of the training; it may also be typed."""
+_BETWEEN = r"[\s,;]"
+"""What may stand between two seeds: whole numbers have no decimal comma."""
 COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
 
 
@@ -122,14 +126,24 @@ class CompareSettings(Settings):
         minimum=1,
         step=1,
     )
+    trained_prompt: bool = option(
+        True,
+        "With a prompt of the training",
+        "checkbox",
+        "The first row shows what the run was trained on.",
+    )
+    photos: bool = option(
+        True,
+        "With the training photos",
+        "checkbox",
+        "A first row of photos, to compare the pictures with.",
+    )
     prompts: str = option(
-        "as trained\na sketch of [name]",
+        "a sketch of [name]",
         "Prompts",
         "textbox",
-        "One prompt a line; [name] stands for the embedding. The line as trained takes a prompt of the training"
-        " itself.",
-        required=True,
-        lines=4,
+        "One prompt a line; [name] stands for the embedding. (word:1.2) makes a word stronger.",
+        lines=3,
     )
     seeds: str = option(
         "1, 2",
@@ -158,22 +172,30 @@ class CompareSettings(Settings):
         step=0.5,
     )
 
-    def problems(self) -> list[str]:
+    def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and seeds and prompts that cannot be used."""
-        found = super().problems()
-        if self.seeds.strip() and not re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*", self.seeds):
-            found.append(f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3.")
+        found = super().problems(own_px)
+        if self.seeds.strip() and not re.fullmatch(
+            rf"{_BETWEEN}*(\d{{1,10}}{_BETWEEN}+)*\d{{1,10}}{_BETWEEN}*", self.seeds
+        ):
+            sentence = f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3."
+            found.append(Problem(sentence, "seeds"))
+        if not self.prompt_lines:
+            sentence = "Prompts is empty. Write one with [name], or tick With a prompt of the training."
+            found.append(Problem(sentence, "prompts"))
         for line in self.prompt_lines:
             if line != AS_TRAINED and "[name]" not in line:
-                found.append(f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name].")
+                sentence = f"Prompt '{line}' does not contain [name], so all steps would paint the same. Add [name]."
+                found.append(Problem(sentence, "prompts"))
         return found
 
     @property
     def prompt_lines(self) -> list[str]:
-        """The prompts, without empty lines."""
-        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        """The prompts, without empty lines; AS_TRAINED is first where it is ticked."""
+        typed = [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        return [AS_TRAINED, *typed] if self.trained_prompt and AS_TRAINED not in typed else typed
 
     @property
     def seed_numbers(self) -> list[int]:
         """The seeds as numbers; ValueError for a text in which `problems` finds something."""
-        return [int(piece) for piece in self.seeds.split(",") if piece.strip()]
+        return [int(piece) for piece in re.split(_BETWEEN, self.seeds) if piece]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
+from ti_core.errors import Problem, UserError, about
 from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
@@ -69,6 +71,36 @@ def _area(share: float, label: str, help: str, a1111: str) -> Any:
     )
 
 
+def parse_by_hand(text: str) -> dict[str, tuple[float, float] | None]:
+    """Name of a photo -> the middle of its crop, as shares of its width and height from the upper left corner; None
+    for a photo that is left out. Raises UserError.
+    """
+    problem = UserError(
+        "Photos by hand cannot be read.", 'Empty it, or write it like {"me.jpg": [0.4, 0.5], "you.jpg": null}.'
+    )
+    if not text.strip():
+        return {}
+    try:
+        written = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise problem from error
+    if not isinstance(written, dict):
+        raise problem
+    found: dict[str, tuple[float, float] | None] = {}
+    for name, middle in written.items():
+        if middle is None:
+            found[name] = None
+            continue
+        if not (isinstance(middle, list) and len(middle) == 2 and all(_is_share(share) for share in middle)):
+            raise problem
+        found[name] = (float(middle[0]), float(middle[1]))
+    return found
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 @dataclass(frozen=True)
 class PreprocessSettings(Settings):
     """The Preprocess images tab (A1111 1.6.1, modules/ui.py), in its order, then ours."""
@@ -80,6 +112,7 @@ class PreprocessSettings(Settings):
         "Type the folder with your photos, or drop photos into the box below.",
         placeholder="Path to directory with input images",
         required=True,
+        is_path=True,
         a1111="process_src",
         changes_plan=True,
     )
@@ -90,6 +123,7 @@ class PreprocessSettings(Settings):
         "Type where the finished pictures go. The folder is made if it is missing.",
         placeholder="Path to directory for the pictures to train on",
         required=True,
+        is_path=True,
         a1111="process_dst",
     )
     width: int = _WIDTH
@@ -98,8 +132,7 @@ class PreprocessSettings(Settings):
         "ignore",
         "Existing Caption txt Action",
         "dropdown",
-        "What to do with a .txt file beside a photo. Choose copy to keep your captions. prepend puts yours before a new"
-        " caption, append after it; ignore leaves yours out.",
+        "Choose copy to keep the .txt captions beside your photos. prepend and append join them with new ones.",
         choices=CAPTION_ACTIONS,
         a1111="preprocess_txt_action",
     )
@@ -107,7 +140,7 @@ class PreprocessSettings(Settings):
         False,
         "Keep original size",
         "checkbox",
-        "Pictures that no crop below has changed keep their size. Train them with Do not resize images.",
+        "Pictures that no crop changes keep their size. Train them with Do not resize images.",
         a1111="process_keep_original_size",
         changes_plan=True,
     )
@@ -115,7 +148,7 @@ class PreprocessSettings(Settings):
         False,
         "Create flipped copies",
         "checkbox",
-        "Adds a mirrored copy of every picture. Tick it if you have few photos and the face looks the same mirrored.",
+        "Adds a mirrored copy of every picture. Tick it if you have few photos.",
         a1111="process_flip",
         changes_plan=True,
     )
@@ -123,7 +156,7 @@ class PreprocessSettings(Settings):
         False,
         "Split oversized images",
         "checkbox",
-        "Cuts very long or very tall photos into several pictures that overlap. Not needed for faces.",
+        "Cuts long or tall photos into several pictures. Not needed for faces.",
         a1111="process_split",
         changes_plan=True,
     )
@@ -131,7 +164,7 @@ class PreprocessSettings(Settings):
         False,
         "Auto focal point crop",
         "checkbox",
-        "Crops around what matters in the photo, first of all faces, instead of around the middle.",
+        "Crops around what matters, first of all faces, and not around the middle.",
         a1111="process_focal_crop",
         changes_plan=True,
     )
@@ -139,8 +172,7 @@ class PreprocessSettings(Settings):
         False,
         "Auto-sized crop",
         "checkbox",
-        "Each picture gets a width and height that suit its shape, cropped around the middle. Tick Do not resize images"
-        " in the Train tab then.",
+        "Each picture gets a size that suits its shape. Then tick Do not resize images in the Train tab.",
         a1111="process_multicrop",
         changes_plan=True,
     )
@@ -148,8 +180,7 @@ class PreprocessSettings(Settings):
         False,
         "Use BLIP for caption",
         "checkbox",
-        "A model writes a sentence about each picture. It is downloaded at the first use (about 1 GB); docs/captions.md"
-        " tells more.",
+        "A model writes a sentence about each picture. The first use downloads about 1 GB.",
         a1111="process_caption",
         changes_plan=True,
     )
@@ -157,8 +188,7 @@ class PreprocessSettings(Settings):
         False,
         "Use deepbooru for caption",
         "checkbox",
-        "A model lists tags for each picture. It is the newer WD tagger, not deepbooru itself, and is downloaded at the"
-        " first use; docs/captions.md tells more.",
+        "A model lists tags for each picture. It is the newer WD tagger; the first use downloads it.",
         a1111="process_caption_deepbooru",
     )
     split_threshold: float = _share(
@@ -260,8 +290,7 @@ class PreprocessSettings(Settings):
         False,
         "Face crop to square",
         "checkbox",
-        "Cuts head and shoulders out around the face. Photos with no face or several keep their middle and are named,"
-        " so that you can crop them by hand.",
+        "Cuts head and shoulders out around the face. Photos with no face or several are named, to crop by hand.",
     )
     blip_model: str = option(
         BLIP_MODELS[0],
@@ -311,22 +340,38 @@ class PreprocessSettings(Settings):
         shown_with="booru_caption",
     )
 
+    by_hand: str = option(
+        "",
+        "Photos by hand",
+        "textbox",
+        "Click a photo to leave it out, or drag its frame. This field then names it, such as"
+        ' {"me.jpg": [0.4, 0.5], "you.jpg": null}.',
+        changes_plan=True,
+    )
     checkpoint: str = checkpoint_option()
 
-    def problems(self) -> list[str]:
-        """Those of each value, and bounds that exclude each other."""
-        return super().problems() + self.bound_problems()
+    def problems(self, own_px: int = 0) -> list[Problem]:
+        """Those of each value, bounds that exclude each other, and what is done by hand."""
+        found = super().problems(own_px) + self.bound_problems()
+        try:
+            with about("by_hand"):
+                parse_by_hand(self.by_hand)
+        except UserError as error:
+            found.extend(error.problems)
+        return found
 
-    def bound_problems(self) -> list[str]:
+    def bound_problems(self) -> list[Problem]:
         """One sentence for each lower bound above its upper one; a bound that is not known yet (0) is left out."""
         pairs = [("dimension_lower", "dimension_upper"), ("area_lower", "area_upper")] if self.auto_sized_crop else []
         pairs += [("blip_min_length", "blip_max_length")] if self.blip_caption else []
-        found, options = [], self.options()
+        found: list[Problem] = []
+        options = self.options()
         for low, high in pairs:
             least, most = getattr(self, low), getattr(self, high)
             if least > most and most:
-                found.append(
+                sentence = (
                     f"{options[low].label} is {least}, more than {options[high].label}, {most}. Lower the first or"
                     " raise the second."
                 )
+                found.append(Problem(sentence, low))
         return found

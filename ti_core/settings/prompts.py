@@ -112,7 +112,11 @@ def split_at_names(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
 
     Taggers and people write \\( for A1111, where a bare bracket is emphasis; here a bracket is a bracket.
     """
-    text = re.sub(r"\\([()\[\]])", r"\1", text)
+    return split_at_words(re.sub(r"\\([()\[\]])", r"\1", text), names)
+
+
+def split_at_words(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Like `split_at_names`, with every sign of the text as it is."""
     folded = _folded(text)
     longest_first = sorted((name for name in names if name and _folded(name) in folded), key=len, reverse=True)
     if not longest_first:

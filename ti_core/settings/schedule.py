@@ -5,6 +5,7 @@ then 0.005.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from ti_core.errors import SettingsError, shown_number
@@ -16,6 +17,7 @@ HIGHEST_RATE = 100.0
 MOST_DIGITS = 12
 """Of a step."""
 MOST_PIECES = 1000
+_QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 MOST_SHOWN = 100
 """Characters of a piece that are repeated in an error."""
 
@@ -77,11 +79,40 @@ def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedul
     if not texts:
         problems.append(f"{label} is empty. {EXAMPLE}")
     if problems:
-        raise SettingsError(problems)
+        meant = _meant(text)
+        raise SettingsError([f"{label}: '{text.strip()[:MOST_SHOWN]}' cannot be read. {meant}"] if meant else problems)
     return Schedule(tuple(pieces))
 
 
+def _meant(text: str) -> str:
+    """What to write instead of the decimal commas, semicolons or quotes of a broken text, if that can be read.
+
+    It is told and not taken as meant, because A1111 and older versions read the same text in their own way.
+    """
+    plain = text.strip().strip(_QUOTES)
+    without_quotes = plain != text.strip()
+    has_semicolons = ";" in plain
+    if has_semicolons:  # then a comma between two digits can only be a decimal one
+        meant = ", ".join(re.sub(r"(?<=\d),(?=\d)", ".", piece.strip()) for piece in plain.split(";") if piece.strip())
+    else:  # a rate of 0 is none, so what follows it are its decimals
+        meant = re.sub(r"(?<![\d.])0,(?=\d)|(?:^|(?<=\s)),(?=\d)", "0.", plain)
+    if meant == plain and not without_quotes:
+        return ""
+    try:
+        parse_schedule(meant)
+    except SettingsError:
+        return ""
+    why = [
+        *(["no quotes"] if without_quotes else []),
+        *(["commas, not semicolons, between the pieces"] if has_semicolons else []),
+        *(["a point, not a comma"] if meant.count(".") > plain.count(".") else []),
+    ]
+    return f"Write {' and '.join(why)}: {meant[:MOST_SHOWN]}"
+
+
 def _number(text: str) -> float | None:
+    if re.match(r"\s*[+-]?0\d", text):  # 005 is what a decimal comma leaves of 0,005, and no 5
+        return None
     try:
         return float(text)
     except ValueError:

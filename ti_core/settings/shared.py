@@ -32,10 +32,7 @@ def size_options(what: str, a1111_prefix: str = "") -> tuple[Any, Any]:
 
 def checkpoint_option() -> Any:
     """The checkpoint by its title, or as a path."""
-    text = (
-        "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces; it needs no"
-        " download and no GPU."
-    )
+    text = "Choose the model that learns the new word. Portraits is small and built in, for cartoon faces only."
     return option(
         PORTRAITS, "Stable Diffusion checkpoint", "dropdown", text, required=True, flag="--ckpt", changes_plan=True
     )
@@ -47,8 +44,7 @@ def vae_option() -> Any:
         AUTOMATIC,
         "SD VAE",
         "dropdown",
-        "Keep Automatic: the checkpoint's own, or the file of the same name beside it. Choose a file of models/VAE if"
-        " colours look pale.",
+        "Keep Automatic. Choose a file of models/VAE if colours look pale.",
         required=True,
     )
 
@@ -59,8 +55,7 @@ def prediction_option() -> Any:
         AUTOMATIC,
         "Prediction type",
         "dropdown",
-        "Keep Automatic: what the checkpoint says. If previews are brown or grey mush, choose v_prediction; if that is"
-        " no better, epsilon. Zero terminal SNR is for models whose page says so, where the file does not.",
+        "Keep Automatic. If previews are brown or grey mush, choose v_prediction; if that is no better, epsilon.",
         choices=PREDICTION_TYPES,
     )
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ti_core.errors import SettingsError
+from ti_core.errors import Problem, SettingsError, about
 from ti_core.settings.option import Group, Settings, option
 from ti_core.settings.prompts import split_at_names
 from ti_core.settings.schedule import parse_schedule
@@ -32,6 +32,7 @@ QUALITY = Group("quality", "Length of the vectors, evaluation and early stop")
 MEMORY = Group("memory", "Memory")
 WITH_EACH_PREVIEW = -1
 OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
+MOST_PREVIEW_PROMPTS = 4
 _TRAIN_WIDTH, _TRAIN_HEIGHT = size_options("Size at which the pictures are trained and previews are made,", "training_")
 
 
@@ -55,7 +56,7 @@ class TrainSettings(Settings):
         "",
         "Embedding",
         "dropdown",
-        "Choose the embedding to train. Make one in the Create embedding tab first.",
+        "The new word to train. Make one in the Create embedding tab first.",
         required=True,
         a1111="embedding_name",
         changes_plan=True,
@@ -65,8 +66,7 @@ class TrainSettings(Settings):
         "0.005",
         "Embedding Learning rate",
         "textbox",
-        "Write how big each step is: a number, or a schedule such as 0.05:10, 0.02:20, 0.005 (the first until step 10,"
-        " then the next). Too high breaks the embedding.",
+        "Write how big each step is: a number, or several such as 0.05:10, 0.02:20, 0.005 (the first until step 10).",
         required=True,
         a1111="learn_rate",
         takes_number=True,
@@ -75,8 +75,7 @@ class TrainSettings(Settings):
         "disabled",
         "Gradient Clipping",
         "dropdown",
-        "Limits single big steps. Keep disabled. value cuts each number of the gradient, norm its length, to the value"
-        " beside it.",
+        "Keep disabled. value and norm limit single big steps to the value beside it.",
         choices=CLIPPING_MODES,
         a1111="clip_grad_mode",
     )
@@ -84,8 +83,7 @@ class TrainSettings(Settings):
         "0.1",
         "Gradient clip value",
         "textbox",
-        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate. Not used while clipping is"
-        " disabled.",
+        "The limit for Gradient Clipping: a number, or a schedule as for the learning rate.",
         placeholder="Gradient clip value",
         a1111="clip_grad_value",
         takes_number=True,
@@ -104,7 +102,7 @@ class TrainSettings(Settings):
         1,
         "Gradient accumulation steps",
         "number",
-        "How many batches make one step. Choose the number of your photos: then one step looks at every picture once.",
+        "Choose the number of your photos: then one step looks at every picture once.",
         minimum=1,
         step=1,
         a1111="gradient_step",
@@ -114,9 +112,10 @@ class TrainSettings(Settings):
         "",
         "Dataset directory",
         "textbox",
-        "Type the folder with the finished pictures and their .txt captions.",
+        "Type the folder with the finished pictures.",
         placeholder="Path to directory with input images",
         required=True,
+        is_path=True,
         a1111="data_root",
         changes_plan=True,
     )
@@ -127,14 +126,14 @@ class TrainSettings(Settings):
         "Keep textual_inversion. Previews and copies are saved in a dated folder there.",
         placeholder="Path to directory where to write outputs",
         required=True,
+        is_path=True,
         a1111="log_directory",
     )
     template_file: str = option(
         "style_filewords.txt",
         "Prompt template",
         "dropdown",
-        "Choose the sentences used in training. For a person take Custom_subject_filewords.txt or"
-        " subject_filewords.txt, which use your captions.",
+        "The sentences of the training. For a person choose Custom_subject_filewords.txt: it uses your captions.",
         required=True,
         a1111="template_file",
         changes_plan=True,
@@ -146,7 +145,7 @@ class TrainSettings(Settings):
         False,
         "Do not resize images",
         "checkbox",
-        "Trains every picture at its own size instead. Leave it off unless your pictures have the right sizes already.",
+        "Trains every picture at its own size. Leave it off for pictures of the Preprocess tab.",
         a1111="varsize",
         changes_plan=True,
     )
@@ -154,7 +153,7 @@ class TrainSettings(Settings):
         100_000,
         "Max steps",
         "number",
-        "Training ends at this step. 150 is enough for the face recipe.",
+        "Training ends at this step. 150 is enough for a face.",
         minimum=1,
         step=1,
         a1111="steps",
@@ -164,17 +163,18 @@ class TrainSettings(Settings):
         500,
         "Save an image to log directory every N steps, 0 to disable",
         "number",
-        "How often to paint a preview. 10 lets you watch closely; each one takes some time.",
+        "How often to paint a preview. Choose 10.",
         minimum=0,
         step=1,
         a1111="create_image_every",
+        changes_plan=True,
         other_ranks=0,
     )
     save_every: int = option(
         500,
         "Save a copy of embedding to log directory every N steps, 0 to disable",
         "number",
-        "How often to keep a copy, so that you can go back to the best step. Choose the same number as above.",
+        "How often to keep a copy that you can go back to. Choose 10.",
         minimum=0,
         step=1,
         a1111="save_embedding_every",
@@ -184,8 +184,7 @@ class TrainSettings(Settings):
         False,
         "Use PNG alpha channel as loss weight",
         "checkbox",
-        "Learns only the parts of a picture that are not transparent. Leave it off for photos; pictures from the"
-        " Preprocess tab have no transparent parts.",
+        "Learns only what is not transparent. Leave it off for photos.",
         a1111="use_weight",
         evaluation_field=2,
     )
@@ -193,16 +192,14 @@ class TrainSettings(Settings):
         True,
         "Save images with embedding in PNG chunks",
         "checkbox",
-        "Also saves each preview as a picture that carries the embedding inside. Such a picture can be shared like a"
-        " file.",
+        "Also saves each preview as a picture with the embedding inside, to share it.",
         a1111="save_image_with_stored_embedding",
     )
     preview_from_txt2img: bool = option(
         False,
         "Read parameters (prompt, etc...) from txt2img tab when making previews",
         "checkbox",
-        "Previews then show the prompts of the txt2img tab, with its sampling method, steps, size, CFG Scale and seed."
-        " Write the embedding's name into that prompt.",
+        "Previews show the txt2img tab's prompt. Write the embedding's name into it.",
         a1111="preview_from_txt2img",
         page_only=True,
     )
@@ -210,14 +207,14 @@ class TrainSettings(Settings):
         False,
         "Shuffle tags by ',' when creating prompts.",
         "checkbox",
-        "Mixes the order of the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
+        "Mixes the caption's parts each time. Tick it: the word then learns the person, not one sentence.",
         a1111="shuffle_tags",
     )
     tag_drop_out: float = option(
         0.0,
         "Drop out tags when creating prompts.",
         "slider",
-        "Share of the caption's parts that is left out by chance each time. Choose 0.1.",
+        "How much of a caption is left out by chance. Choose 0.1.",
         minimum=0,
         maximum=1,
         step=0.1,
@@ -227,7 +224,7 @@ class TrainSettings(Settings):
         "once",
         "Choose latent sampling method",
         "radio",
-        "How pictures enter the model. Choose deterministic: the cleanest and always the same.",
+        "Choose deterministic: the cleanest, and always the same.",
         choices=LATENT_METHODS,
         a1111="latent_sampling_method",
     )
@@ -235,7 +232,7 @@ class TrainSettings(Settings):
         0,
         "Seed",
         "number",
-        "The same seed with the same settings gives the same embedding. Any whole number from 0 on will do.",
+        "The same seed gives the same embedding again. Any whole number from 0 on will do.",
         minimum=0,
         maximum=2**32 - 1,
         step=1,
@@ -255,7 +252,7 @@ class TrainSettings(Settings):
         False,
         "Enable tensorboard logging.",
         "checkbox",
-        "Also writes loss and rate for the program TensorBoard. Leave it off if you do not use it.",
+        "Leave it off if you do not use the program TensorBoard.",
         other_ranks=False,
     )
     tensorboard_images: bool = option(
@@ -283,8 +280,7 @@ class TrainSettings(Settings):
         "",
         "Filename word regex",
         "textbox",
-        "Leave it empty. For pictures without a .txt, those who know regular expressions may say which parts of the"
-        " file name are words, such as [a-z]+.",
+        "Leave it empty. A regular expression says which parts of a file name are words, such as [a-z]+.",
     )
     filename_join_string: str = option(
         " ",
@@ -294,16 +290,19 @@ class TrainSettings(Settings):
     )
     preview_prompt: str = option(
         "",
-        "Preview prompt",
+        "Preview prompts",
         "textbox",
-        "What previews show. Empty takes a prompt of the training itself; your own must contain the embedding's name.",
+        "Leave it empty, or write what previews show: one prompt a line, 4 at most, each with [name] for the embedding."
+        " Every preview paints all of them.",
+        lines=2,
     )
     preview_prompts: str = option(
         OF_THE_RUN,
-        "Where Preview prompt is empty",
+        "Where Preview prompts is empty",
         "radio",
-        "Keep same for the whole run: one prompt of the training, drawn by the Seed, so that only the training changes"
-        " the picture. The other takes a new one each time.",
+        "Keep same for the whole run: a prompt of the training, drawn by the Seed, and one that asks for something new"
+        " (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The other takes a new"
+        " prompt of the training each time.",
         choices=(OF_THE_RUN, OF_EACH_STEP),
     )
     preview_negative_prompt: str = option(
@@ -349,9 +348,7 @@ class TrainSettings(Settings):
         "none",
         "Length of the vectors",
         "dropdown",
-        "Keep none with the face recipe, as A1111 does. direction only keeps the word as strong as ordinary words, so"
-        " that the rest of the prompt is obeyed better (Fast and faithful has it); soft pull draws it there a little at"
-        " each step.",
+        "Keep none for the face recipe. direction only keeps the word from overruling a prompt; soft pull is gentler.",
         choices=NORM_CONTROLS,
         reset_by_presets=True,
         group=QUALITY,
@@ -360,8 +357,7 @@ class TrainSettings(Settings):
         0.0,
         "Average of the vectors (EMA)",
         "slider",
-        "Keep 0, as A1111 does. 0.9 saves and shows the average of about the last ten steps, which calms a training"
-        " that jumps.",
+        "Keep 0. 0.9 saves the average of about the last ten steps, which calms a training that jumps.",
         minimum=0,
         maximum=0.999,
         step=0.001,
@@ -371,8 +367,7 @@ class TrainSettings(Settings):
         WITH_EACH_PREVIEW,
         "Evaluate every N steps, 0 to disable",
         "number",
-        "Tests each step on the same pictures, so that steps can be compared, and marks the best one. Keep -1: with"
-        " each preview, or more rarely where that would take too long.",
+        "Keep -1: a test looks for the best step with each preview, or more rarely where that takes too long.",
         minimum=WITH_EACH_PREVIEW,
         step=1,
         reset_by_presets=True,
@@ -382,8 +377,7 @@ class TrainSettings(Settings):
         0,
         "Photos held out for the evaluation",
         "number",
-        "So many photos are not trained on, and the evaluation looks at them alone. Choose a tenth if you have 40 or"
-        " more; 0 evaluates on the training pictures.",
+        "So many photos are kept for the test alone. Choose a tenth if you have 40 or more, else 0.",
         minimum=0,
         step=1,
         changes_plan=True,
@@ -393,8 +387,7 @@ class TrainSettings(Settings):
         0,
         "Stop after N evaluations without a better one, 0 to disable",
         "number",
-        "Keep 0 with the face recipe: it trains to Max steps. 2 ends the training when two evaluations in a row were no"
-        " better than the best.",
+        "Keep 0 with the face recipe. 2 ends the training when two tests in a row were no better than the best.",
         minimum=0,
         step=1,
         reset_by_presets=True,
@@ -403,8 +396,7 @@ class TrainSettings(Settings):
         0,
         "Pictures at once",
         "number",
-        "How many pictures are on the device together. 0 chooses what fits; the result is the same. Choose 1 if memory"
-        " runs out.",
+        "Keep 0: as many as fit. Choose 1 if memory runs out; the result is the same.",
         minimum=0,
         step=1,
         changes_plan=True,
@@ -429,13 +421,13 @@ class TrainSettings(Settings):
         "Compile the UNet",
         "Keep Automatic: on for long trainings on an NVIDIA card, if it computes the same. It takes a minute or two at"
         " the start.",
+        changes_plan=True,
     )
     gpus: int = option(
         1,
         "GPUs",
         "number",
-        "How many graphics cards share each step's pictures. Choose all that this computer has, but no more than a step"
-        " has pictures; the result is the same.",
+        "How many graphics cards share a step's pictures; no more than a step has pictures.",
         minimum=1,
         step=1,
         changes_plan=True,
@@ -451,38 +443,51 @@ class TrainSettings(Settings):
     precision: str = precision_option(changes_plan=True, evaluation_field=3)
     clip_skip: int = clip_skip_option()
 
-    def problems(self) -> list[str]:
+    def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and schedules, expressions and prompts that cannot be used."""
-        found = super().problems()
+        found = super().problems(own_px)
         schedules = [("learning_rate", self.learning_rate)] if self.learning_rate.strip() else []
         if self.clip_grad_mode != "disabled":
             schedules.append(("clip_grad_value", self.clip_grad_value))
         for name, text in schedules:
             try:
-                parse_schedule(text, self.options()[name].label)
+                with about(name):
+                    parse_schedule(text, self.options()[name].label)
             except SettingsError as error:
                 found.extend(error.problems)
         try:
             re.compile(self.filename_word_regex)
         except re.error as error:
-            found.append(
+            sentence = (
                 f"Filename word regex '{self.filename_word_regex}' cannot be read: {error.msg}. Correct it or leave it"
                 " empty."
             )
-        name = self.embedding.strip()
-        if (
-            self.preview_prompt.strip()
-            and name
-            and not any(found for found, _ in split_at_names(self.preview_prompt, [name]))
-        ):
-            found.append(
-                f"Preview prompt does not contain the embedding's name '{name}', so previews could not show it. Add the"
-                " name or leave the prompt empty."
-            )
-        for label, size in (("Preview width", self.preview_width), ("Preview height", self.preview_height)):
-            if 0 < size < MIN_SIZE_PX:
-                found.append(f"{label} is {size}. Choose 0, for the size of the training, or {MIN_SIZE_PX} and more.")
+            found.append(Problem(sentence, "filename_word_regex"))
+        found.extend(self._preview_problems())
+        least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
+        for side in ("preview_width", "preview_height"):
+            if 0 < (size := getattr(self, side)) < least:
+                sentence = f"Choose 0, for the size of the training, or {least} and more."
+                found.append(Problem(f"{self.options()[side].label} is {size}. {sentence}", side))
         return found
+
+    def _preview_problems(self) -> list[Problem]:
+        """Those of the typed prompts of previews."""
+        name, lines, found = self.embedding.strip(), self.preview_lines, list[str]()
+        if len(lines) > MOST_PREVIEW_PROMPTS:
+            found.append(f"Preview prompts has {len(lines)} lines. Keep {MOST_PREVIEW_PROMPTS} or fewer.")
+        for line in lines[:MOST_PREVIEW_PROMPTS] if name else ():
+            if not any(named for named, _ in split_at_names(line.replace("[name]", name), [name])):
+                found.append(
+                    f"The preview prompt '{line[:100]}' does not contain the embedding, so previews could not show it."
+                    " Write [name] into it, or leave Preview prompts empty."
+                )
+        return [Problem(sentence, "preview_prompt") for sentence in found]
+
+    @property
+    def preview_lines(self) -> list[str]:
+        """The typed prompts of previews, with [name] in them, without empty lines."""
+        return [line.strip() for line in self.preview_prompt.splitlines() if line.strip()]
 
 
 @dataclass(frozen=True)
@@ -495,5 +500,6 @@ class ResumeSettings(Settings):
         "textbox",
         "Type the folder of the run, such as textual_inversion/2026-01-31/anna. It must hold a state.safetensors.",
         required=True,
+        is_path=True,
         positional=True,
     )

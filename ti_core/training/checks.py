@@ -4,13 +4,13 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_px
 from ti_core.data.images import find_images
-from ti_core.embeddings.folder import find_embedding, find_embeddings
-from ti_core.embeddings.names import known_name
-from ti_core.errors import SettingsError, UserError
+from ti_core.embeddings.folder import find_embeddings
+from ti_core.embeddings.names import similar_name
+from ti_core.errors import SettingsError, UserError, about
 from ti_core.models.device import DeviceState
 from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import ResumeSettings, TrainSettings
@@ -31,20 +31,25 @@ def check_train(
         if device:
             check_count(settings.gpus, device.count)
 
-    problems = settings.problems()
-    checks = (
-        (_check_embedding, settings.embedding),
-        (_check_dataset, settings.dataset_directory),
-        (_check_template, ""),
-        (_check_places, ""),
-        (check_devices, ""),
+    problems = settings.problems(own_px(settings.checkpoint, workspace))
+    wrong = {problem.field for problem in problems}
+    checks: tuple[tuple[str, Callable[[TrainSettings, Workspace], None]], ...] = (
+        ("embedding", _check_embedding),
+        ("dataset_directory", _check_dataset),
+        ("template_file", _check_template),
+        ("checkpoint", _check_checkpoint),
+        ("vae", _check_vae),
+        ("log_directory", _check_log_directory),
+        ("gpus", check_devices),
     )
-    for check, made in checks:
+    for field, check in checks:
+        if field in wrong or getattr(settings, field) in coming:
+            continue
         try:
-            if not made or made not in coming:
+            with about(field):
                 check(settings, workspace)
         except UserError as error:
-            problems.append(str(error))
+            problems += error.problems
     if problems:
         raise SettingsError(problems)
 
@@ -52,31 +57,30 @@ def check_train(
 def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
     """The run that would go on, by what its state file says. Raises UserError if it cannot."""
     settings.check()
-    folder = workspace.writable_folder(settings.run_folder, "Run folder")
-    facts = saved_facts(folder)
-    if facts is None:
-        raise UserError(
-            f"Run folder '{settings.run_folder}' holds no state to go on from.",
-            "Choose the folder of an interrupted run, or train again.",
-        )
+    with about("run_folder"):
+        folder = workspace.writable_folder(settings.run_folder, "Run folder")
+        facts = saved_facts(folder)
+        if facts is None:
+            raise UserError(
+                f"Run folder '{settings.run_folder}' holds no state to go on from.",
+                "Choose the folder of an interrupted run, or train again.",
+            )
     return RunFolder(folder, facts["name"], facts["suffix"])
 
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
-    if not settings.embedding.strip():
-        return
-    name = known_name(settings.embedding, workspace)
-    if find_embedding(name, workspace) is None:
-        there = ", ".join(find_embeddings(workspace)) or "none yet"
+    there = find_embeddings(workspace)
+    if settings.embedding.strip() not in there:
+        alike = similar_name(settings.embedding, there)
+        meant = f" Did you mean '{alike}'?" if alike else ""
         raise UserError(
-            f"Embedding '{settings.embedding}' does not exist.", f"Create it first, or choose one of: {there}."
+            f"Embedding '{settings.embedding}' does not exist.",
+            f"Create it first, or choose one of: {', '.join(there) or 'none yet'}.{meant}",
         )
 
 
 def _check_dataset(settings: TrainSettings, workspace: Workspace) -> None:
-    if settings.dataset_directory.strip() and not find_images(
-        workspace.folder(settings.dataset_directory, "Dataset directory")
-    ):
+    if not find_images(workspace.folder(settings.dataset_directory, "Dataset directory")):
         raise UserError(
             f"Dataset directory '{settings.dataset_directory}' holds no pictures.",
             "Preprocess your photos first, or choose another folder.",
@@ -84,14 +88,19 @@ def _check_dataset(settings: TrainSettings, workspace: Workspace) -> None:
 
 
 def _check_template(settings: TrainSettings, workspace: Workspace) -> None:
-    if settings.template_file.strip():
-        load_template(find_template(settings.template_file, workspace))
+    load_template(find_template(settings.template_file, workspace))
 
 
-def _check_places(settings: TrainSettings, workspace: Workspace) -> None:
+def _check_checkpoint(settings: TrainSettings, workspace: Workspace) -> None:
     find_usable_checkpoint(settings.checkpoint, workspace)
-    if settings.log_directory.strip():
-        workspace.writable(settings.log_directory, "Log directory")
+
+
+def _check_vae(settings: TrainSettings, workspace: Workspace) -> None:
+    check_vae(settings.vae, settings.checkpoint, workspace)
+
+
+def _check_log_directory(settings: TrainSettings, workspace: Workspace) -> None:
+    workspace.writable(settings.log_directory, "Log directory")
 
 
 def check_count(wanted: int, there: int) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.embeddings.folder import find_embeddings, is_embedding, optimizer_file
 from ti_core.embeddings.formats import TRAINABLE, suffix_of_training
-from ti_core.embeddings.names import clean_embedding_name
-from ti_core.errors import UserError
+from ti_core.embeddings.names import typed_embedding_name
+from ti_core.errors import UserError, about
 from ti_core.models.families import FAMILIES
 from ti_core.settings import CreateSettings
 from ti_core.workspace import Workspace
@@ -19,18 +19,25 @@ from ti_core.workspace import Workspace
 def check_create(settings: CreateSettings, workspace: Workspace) -> Path:
     """The file that would be made; raises UserError or SettingsError if it cannot be."""
     settings.check()
-    name = clean_embedding_name(settings.name)
-    family = FAMILIES[find_usable_checkpoint(settings.checkpoint, workspace).facts.family]
+    with about("name"):
+        name = typed_embedding_name(settings.name)
+        check_is_new(name, workspace, settings.overwrite)
+    with about("checkpoint"):
+        family = FAMILIES[find_usable_checkpoint(settings.checkpoint, workspace).facts.family]
+    return workspace.embeddings / f"{name}{suffix_of_training(family.encoders)}"
+
+
+def check_is_new(name: str, workspace: Workspace, overwrite: bool) -> None:
+    """Raises UserError if there is such an embedding, in any case, unless it is to be overwritten."""
     alike = [other for other in find_embeddings(workspace) if other.lower() == name.lower()]
     there = name if name in alike else next(iter(alike), None)
-    if there is not None and not (there == name and settings.overwrite):
+    if there is not None and not (there == name and overwrite):
         or_else = (
             ", or tick Overwrite Old Embedding"
             if there == name
             else "; prompts make no difference between capital and small letters"
         )
         raise UserError(f"An embedding called '{there}' exists already.", f"Choose another name{or_else}.")
-    return workspace.embeddings / f"{name}{suffix_of_training(family.encoders)}"
 
 
 def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:

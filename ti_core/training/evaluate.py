@@ -108,9 +108,7 @@ def plan_evaluation(run: Run) -> Evaluation:
             f"that is done every {every} steps"
             + (", because more often would take a tenth of the time" if every > asked else ""),
         )
-    run.log(
-        Notice(f"Every {every} steps the word is tested in the same way each time, on {what}; the best step is marked.")
-    )
+    run.log(Notice(f"Every {every} steps a test looks for the best step, on {what}."))
     return evaluation
 
 

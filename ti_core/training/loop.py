@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import Interrupted, shown_number
 from ti_core.events import EmbeddingSaved, Emit, Event, Finished, Notice, StepDone
 from ti_core.models.device import count_devices
+from ti_core.program.control import PICTURE, SAVE, wishes_of
 from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
 from ti_core.training.compiled import try_compiled
@@ -24,7 +27,7 @@ from ti_core.training.opening import open_run
 from ti_core.training.optimizer_state import load_state, save_state, state_of
 from ti_core.training.run import Run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
-from ti_core.training.snapshots import advise_interval, save_preview
+from ti_core.training.snapshots import advise_interval, save_preview, save_start
 from ti_core.training.update import NotFinite, check_moved, clip_gradient, copy_of, take_gradient, take_step
 from ti_core.workspace import Workspace
 
@@ -141,42 +144,21 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
     if evaluation.history and evaluation.is_due(state.step) and state.step not in evaluation.history:
         evaluate(run, evaluation)
     saving, saved_step, saved_s = save_run_state(run), state.step, time.monotonic()
+    save_start(run)
 
     for step in range(plan.first_step + 1, plan.steps + 1):
-        began = time.perf_counter()
-        # The rate of this step
-        rate = run.inputs.schedule.rate_at(step) * state.rate_factor
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-
-        # Gradient and update
-        loss, prompt = take_gradient(run, step)
-        clip_gradient(run, step)
-        run.norms.turn_only(state.vectors)
-        stepped = take_step(run, step, loss, rate)
-        state.step = step
-        if stepped:
-            check_moved(run, vectors_before, rate)
-            run.norms.hold(state.vectors)
-            move_average(state.average, state.vectors, settings.average_decay, step)
-            elapsed_s = time.perf_counter() - began
-            run.log(StepDone(step, loss, rate, prompt, elapsed_s))
-            if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
-                try_compiled(run, elapsed_s * (plan.steps - step))
+        done = _update(run, step, vectors_before)
 
         # Copy, evaluation, preview
-        copy_due, preview_due = (every and step % every == 0 for every in (settings.save_every, settings.image_every))
+        wishes = wishes_of(run.stop)
+        copy_due = _is_due(settings.save_every, step) or SAVE in wishes
+        preview_due = _is_due(settings.image_every, step) or PICTURE in wishes
         if copy_due:
             _save_copy(run)
         if evaluation.is_due(step):
             evaluate(run, evaluation)
         if preview_due:
-            preview_began = time.perf_counter()
-            save_preview(run, prompt)
-            if stepped and step - plan.first_step <= settings.image_every:  # the first one tells how long they take
-                preview_s = time.perf_counter() - preview_began
-                if advice := advise_interval(preview_s, elapsed_s, settings.image_every, plan.steps - step):
-                    run.log(Notice(advice))
+            _save_preview(run, done)
 
         # The state to resume from, after all that it counts
         is_long_ago = step - saved_step >= STATE_EVERY_STEPS or time.monotonic() - saved_s > STATE_EVERY_S
@@ -190,6 +172,60 @@ def _train_steps(run: Run, evaluation: Evaluation) -> None:
                 Notice(f"Stopped early at step {step}: nothing has improved for {settings.early_stop} evaluations.")
             )
             break
+
+
+def _is_due(every: int, step: int) -> bool:
+    return bool(every) and step % every == 0
+
+
+@dataclass(frozen=True)
+class _Update:
+    """One of its prompts, and how long it took: 0 where the vectors did not move, because numbers were not finite."""
+
+    prompt: str
+    elapsed_s: float
+
+
+def _update(run: Run, step: int, vectors_before: dict[str, Tensor]) -> _Update:
+    """Update `step` of the vectors. Raises Interrupted, NotFinite, and UserError where the first one moved nothing."""
+    plan, state = run.inputs.plan, run.state
+    began = time.perf_counter()
+    # Rate
+    rate = run.inputs.schedule.rate_at(step) * state.rate_factor
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+
+    # Gradient and update
+    loss, prompt = take_gradient(run, step)
+    clip_gradient(run, step)
+    run.norms.turn_only(state.vectors)
+    stepped = take_step(run, step, loss, rate)
+    state.step = step
+    if not stepped:
+        return _Update(prompt, 0.0)
+    check_moved(run, vectors_before, rate)
+    run.norms.hold(state.vectors)
+    move_average(state.average, state.vectors, run.settings.average_decay, step)
+    elapsed_s = time.perf_counter() - began
+    run.log(StepDone(step, loss, rate, prompt, elapsed_s))
+    if step == plan.first_step + 2:  # the first update has warmed up, the second tells the pace
+        try_compiled(run, elapsed_s * (plan.steps - step))
+    return _Update(prompt, elapsed_s)
+
+
+def _save_preview(run: Run, done: _Update) -> None:
+    """The preview of the update; the first of those every N steps tells how long they take."""
+    plan, step, every = run.inputs.plan, run.state.step, run.settings.image_every
+    began = time.perf_counter()
+    save_preview(run, done.prompt)
+    preview_s = time.perf_counter() - began
+    if (
+        done.elapsed_s
+        and _is_due(every, step)
+        and step - plan.first_step <= every
+        and (advice := advise_interval(preview_s, done.elapsed_s, every, plan.steps - step))
+    ):
+        run.log(Notice(advice))
 
 
 def _save_copy(run: Run) -> None:

@@ -30,7 +30,7 @@ from ti_core.training.run import MemoryUse, Run, TrainState
 from ti_core.training.run_log import RunLog
 from ti_core.training.run_state import RunState, describe_inputs
 from ti_core.training.setup import Prepared, as_begun, leave_out, prepare
-from ti_core.training.snapshots import prompt_of_run
+from ti_core.training.snapshots import obedience_prompt, prompts_of_run
 from ti_core.training.writer import Writer
 from ti_core.workspace import Workspace
 
@@ -92,8 +92,9 @@ def open_run(
         writer=Writer(),
         ranks=ranks,
         stop=stop,
+        is_resumed=saved is not None,
     )
-    run.preview_prompt = (saved.preview_prompt if saved else "") or prompt_of_run(run)
+    run.preview_prompts = (saved.preview_prompts if saved else ()) or prompts_of_run(run)
     return run
 
 
@@ -157,9 +158,9 @@ def _others_named(
 ) -> NamedIn:
     """The other embeddings that a prompt of this run may name. Notices name them, and those that cannot be used."""
     texts = [
-        settings.preview_prompt,
+        *(line.replace("[name]", inputs.embedding.name) for line in settings.preview_lines),
         settings.preview_negative_prompt,
-        saved.preview_prompt if saved else "",
+        *((saved.preview_prompts if saved else ()) or (obedience_prompt(settings, inputs),)),
         *inputs.lines,
         *(example.caption for example in inputs.examples),
     ]

@@ -4,6 +4,7 @@ Page and command line share them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from ti_core.data.captions import caption_notes
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
-from ti_core.data.preprocess import with_own_sizes
+from ti_core.data.preprocess import not_left_out, with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
-from ti_core.errors import UserError
+from ti_core.embeddings.names import free_name
+from ti_core.errors import UserError, about
 from ti_core.models.device import DeviceState
 from ti_core.models.memory import facts_by_size, plan_fit
-from ti_core.runs.plan import plan_run
+from ti_core.runs.pace import find_pace
+from ti_core.runs.plan import RunPlan, plan_run
 from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.settings.prompts import ensure_recipe_template, find_template, load_template
 from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
@@ -71,15 +74,21 @@ def preprocess_values(photos: str, name: str) -> dict[str, Any]:
     }
 
 
-def sample_recipe(person: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the Create embedding and the Preprocess images form for one of the sample people."""
-    return {"name": person}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", person)
+def sample_recipe(
+    person: str, workspace: Workspace, taken: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the Create embedding and the Preprocess images form for one of the sample people. Once there is an
+    embedding or a dataset of that name, or one of `taken`, it gets a number, so that nothing is written over.
+    """
+    name = free_name(person, workspace, taken)
+    return {"name": name, "overwrite": False}, preprocess_values(f"{SHOWN_SAMPLE_PHOTOS}/{person}", name)
 
 
 def check_preset(preset: str) -> None:
     """Raises UserError, naming the presets, if there is none of that name."""
     if preset not in PRESETS:
-        raise UserError(f"There is no preset called '{preset}'.", f"Choose one of: {', '.join(PRESETS)}.")
+        hint = f"Choose one of: {', '.join(PRESETS)}."
+        raise UserError(f"There is no preset called '{preset}'.", hint, field="preset")
 
 
 def preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
@@ -93,9 +102,12 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     values |= {"embedding": embedding, "dataset_directory": dataset_directory}
     if preset == A1111:
         return values
-    images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
-    if not images:
-        raise UserError(f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first.")
+    with about("dataset_directory"):
+        images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
+        if not images:
+            raise UserError(
+                f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first."
+            )
     photos = count_originals(images)
     values["template_file"] = ensure_recipe_template(workspace)
     if preset == GUIDE:
@@ -111,9 +123,10 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     """
     if not settings.source_directory.strip():
         return "Choose a source directory, or drop photos, to see what becomes of them."
-    photos: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
-    if not photos:
+    found: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
+    if not found:
         return f"Source directory '{settings.source_directory}' holds no pictures yet."
+    photos = not_left_out(found, settings)
     settings = with_own_sizes(settings, workspace)
     if problems := settings.bound_problems():
         return " ".join(problems)
@@ -123,7 +136,8 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     size = "pictures of different sizes" if varies else f"pictures of {shown((settings.width, settings.height))} px"
     flipped = ", each with a mirrored copy" if settings.flip else ""
     said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
-    return " ".join([said, *photo_sentences(settings, photos, workspace)])
+    left_out = f" {len(found) - len(photos)} left out by hand." if len(photos) < len(found) else ""
+    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace)])
 
 
 def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:
@@ -148,6 +162,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
             " higher than them."
         )
     said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
+    text = time_sentence(workspace, settings, plan) + text
     return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step, device), *said])
 
 
@@ -170,6 +185,28 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
     except UserError:  # the start says what is wrong with it
         uses_captions = False
     return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
+
+
+def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) -> str:
+    """How long the steps will take by the pace of earlier runs here; that it is not known where there was none."""
+    image_every = settings.image_every
+    try:
+        size_px = find_checkpoint(settings.checkpoint, workspace).size_px
+    except UserError:
+        return ""
+    pace = find_pace(settings, size_px, workspace)
+    if pace is None:
+        return "How long it takes is not known before the first steps. "
+    return f"About {_clock(pace.seconds(plan.images_per_step, plan.steps, image_every))}. "
+
+
+def _clock(seconds: float) -> str:
+    """A time as people say it, no more exact than it is known."""
+    if seconds < 95:
+        return f"{max(10, round(seconds, -1)):.0f} seconds"
+    if seconds < 95 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def memory_sentence(workspace: Workspace, settings: TrainSettings, images: int, device: DeviceState | None) -> str:

@@ -67,8 +67,8 @@ class Run:
     """One training under way: what it was asked for, what it trains, and where it is kept.
 
     `others` are the other embeddings that captions, template or preview prompts name; they stay as they are.
-    `preview_prompt` is what all previews show where nothing else is asked for; it is kept with the run, so that they
-    go on showing it after a resume.
+    `preview_prompts` are what all previews show where nothing else is asked for; they are kept with the run, so that it
+    goes on showing them after a resume. `is_resumed` tells one that goes on in its folder.
     """
 
     settings: TrainSettings
@@ -84,7 +84,8 @@ class Run:
     writer: Writer
     ranks: Ranks
     stop: threading.Event
-    preview_prompt: str = ""
+    preview_prompts: tuple[str, ...] = ()
+    is_resumed: bool = False
 
     @property
     def name(self) -> str:

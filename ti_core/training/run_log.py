@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -47,9 +48,8 @@ class RunLog:
             self._board.add_scalar("Loss/evaluation", event.loss, event.step)
             self._board.add_scalar("Norm", event.norm, event.step)
         elif isinstance(event, PreviewSaved) and self.settings.tensorboard_images:
-            self._board.add_image(
-                "Preview", np.asarray(open_rgb(self.folder.preview(event.step))), event.step, dataformats="HWC"
-            )
+            tag = f"Preview {event.number}" if event.number > 1 else "Preview"
+            self._board.add_image(tag, np.asarray(open_rgb(Path(event.path))), event.step, dataformats="HWC")
 
     def __enter__(self) -> RunLog:
         if self.settings.tensorboard:

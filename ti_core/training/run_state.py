@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +19,7 @@ from ti_core.embeddings.embedding import Embedding
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.runs.folder import RunFolder, saved_facts
-from ti_core.settings import TrainSettings
+from ti_core.settings import MOST_PREVIEW_PROMPTS, TrainSettings
 from ti_core.settings.option import KeptSettings
 from ti_core.training.optimizer_state import AVERAGES
 from ti_core.training.run import Run
@@ -44,7 +44,7 @@ class RunState:
     refusals: int
     checkpoint_hash: str | None
     inputs: str | None
-    preview_prompt: str = ""
+    preview_prompts: tuple[str, ...] = ()
     prediction: str = ""
     """What the checkpoint was taken to predict; empty in the state of a run that was begun before this was kept."""
     notes: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ def save_run_state(run: Run) -> Future[None]:
         "refusals": str(state.refusals),
         "checkpoint_hash": run.sd.hash or "",
         "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
-        "preview_prompt": run.preview_prompt,
+        "preview_prompts": json.dumps(run.preview_prompts),
         "prediction": run.sd.prediction,
     }
 
@@ -116,16 +116,17 @@ def load_run_state(folder: RunFolder) -> RunState:
         )
         embedding = Embedding(folder.name, vectors, int(facts["step"]))
         refusals = int(facts.get("refusals", "0"))
+        settings, prompts = _preview_prompts(kept.settings, facts)
         return RunState(
             folder,
-            kept.settings,
+            settings,
             embedding,
             average,
             optimizer,
             refusals,
             facts.get("checkpoint_hash"),
             facts.get("inputs"),
-            facts.get("preview_prompt", ""),
+            prompts,
             facts.get("prediction", ""),
             _notes(kept, facts),
         )
@@ -133,6 +134,17 @@ def load_run_state(folder: RunFolder) -> RunState:
         raise UserError(
             f"The state of the run '{folder.root.name}' cannot be read.", "Train on from its latest copy instead."
         ) from error
+
+
+def _preview_prompts(settings: TrainSettings, facts: Mapping[str, str]) -> tuple[TrainSettings, tuple[str, ...]]:
+    """The settings, and what the run's previews show where nothing was typed. A state without "preview_prompts" is of a
+    version that had one prompt, which might be typed in several lines.
+    """
+    if "preview_prompts" in facts:
+        return settings, tuple(map(str, json.loads(facts["preview_prompts"])))[:MOST_PREVIEW_PROMPTS]
+    drawn = facts.get("preview_prompt", "")
+    settings = replace(settings, preview_prompt=" ".join(settings.preview_prompt.split()))
+    return settings, (drawn,) if drawn else ()
 
 
 def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple[str, ...]:

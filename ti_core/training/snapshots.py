@@ -1,25 +1,33 @@
-"""The picture of every N steps: the preview and the card that carries the embedding."""
+"""The pictures of every N steps: a preview for each prompt, and the card that carries the embedding."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
-from ti_core.events import Notice, PreviewSaved
+from ti_core.events import Notice, PreviewSaved, Progress
 from ti_core.models.device import is_out_of_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.infotext import infotext, save_png
-from ti_core.settings import OF_EACH_STEP
+from ti_core.settings import OF_EACH_STEP, PORTRAITS, TrainSettings
+from ti_core.settings.emphasis import escaped
 from ti_core.training.run import Run
+from ti_core.training.setup import Prepared
 from ti_core.training.step_inputs import images_of_step
 from ti_core.training.update import prompts_of_step
 
 MOST_OF_THE_TIME, WORTH_A_WORD_S = 0.1, 60
+SKETCH, IN_THE_STYLE = "a pencil sketch of [name]", "a house in the style of [name]"
+IN_A_HAT = "a photo of [name], wearing a santa hat, pink background"
+"""What shows whether a word still lets the rest of a prompt act: of a person or a thing, of a style, and of a person of
+Portraits, whose sketches are too pale for a face (docs/portraits.md).
+"""
 
 
 def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int) -> str:
@@ -36,35 +44,69 @@ def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int
     )
 
 
-def prompt_of_run(run: Run) -> str:
+# ---- what they show
+
+
+def prompts_of_run(run: Run) -> tuple[str, ...]:
     """One of the training's own prompts, the same at every step: that of the first picture of step 1, whatever step
-    the run begins at.
+    the run begins at; and one that shows obedience.
     """
-    images = images_of_step(run.inputs.plan, run.settings.seed, 1)
-    return prompts_of_step(run, images, 1)[0]
+    return tuple(dict.fromkeys([_prompt_of_step(run, 1), obedience_prompt(run.settings, run.inputs)]))
 
 
-def save_preview(run: Run, step_prompt: str) -> None:
-    """Paint the preview of the step just done, and have it and its card written; raises Interrupted if stopped
-    while painting. `step_prompt` is one of the prompts of that step.
+def obedience_prompt(settings: TrainSettings, inputs: Prepared) -> str:
+    """A short prompt that asks for something which the training's pictures are not, in words that the checkpoint
+    knows.
+    """
+    is_style = any("style of [name]" in line for line in inputs.lines)
+    prompt = IN_A_HAT if settings.checkpoint == PORTRAITS else IN_THE_STYLE if is_style else SKETCH
+    return prompt.replace("[name]", inputs.embedding.name)
+
+
+def _prompt_of_step(run: Run, step: int) -> str:
+    return prompts_of_step(run, images_of_step(run.inputs.plan, run.settings.seed, step), step)[0]
+
+
+def _shown_prompts(run: Run, step_prompt: str) -> Sequence[str]:
+    """The prompts of the preview of a step that trained on `step_prompt`, each once. Brackets weigh in typed ones,
+    never in captions, which are plain text.
+    """
+    if typed := run.settings.preview_lines:
+        return list(dict.fromkeys(line.replace("[name]", escaped(run.name)) for line in typed))
+    return [
+        escaped(prompt)
+        for prompt in ([step_prompt] if run.settings.preview_prompts == OF_EACH_STEP else run.preview_prompts)
+    ]
+
+
+# ---- painting
+
+
+def save_start(run: Run) -> None:
+    """Paint the preview of the vectors that the run begins with, so that there is something to see at once, and to
+    compare with; raises Interrupted if stopped while painting.
+
+    Not where previews are off, where they are there already, and where a run goes on after its first step.
+    """
+    plan, is_under_way = run.inputs.plan, run.is_resumed and run.state.step > 0
+    if not run.settings.image_every or is_under_way or run.folder.preview(run.state.step).exists():
+        return
+    run.log(Progress("Painting the start", plan.first_step, plan.steps))
+    save_preview(run, _prompt_of_step(run, plan.first_step + 1), with_card=False)
+    run.log(Progress("Training", plan.first_step, plan.steps))  # a first step of a large model takes minutes
+
+
+def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
+    """Paint the preview of the step just done, all its prompts in one batch, and have it and its card written; raises
+    Interrupted if stopped while painting. `step_prompt` is one of the prompts of that step.
 
     The live vectors are used, and no random state of the training is touched.
     """
-    settings, step = run.settings, run.state.step
-    request = SampleRequest(
-        prompt=settings.preview_prompt.strip()
-        or (step_prompt if settings.preview_prompts == OF_EACH_STEP else run.preview_prompt),
-        negative_prompt=settings.preview_negative_prompt,
-        seed=settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32),
-        steps=settings.preview_steps,
-        cfg_scale=settings.preview_cfg_scale,
-        width=settings.preview_width or settings.width,
-        height=settings.preview_height or settings.height,
-        sampler=settings.preview_sampler,
-    )
-    picture = _paint(run, request)
-    if picture is None:
-        size = f"{request.width or run.sd.file.size_px}x{request.height or run.sd.file.size_px}"
+    step = run.state.step
+    requests = _requests(run, step_prompt)
+    pictures = _paint(run, requests)
+    if pictures is None:
+        size = f"{requests[0].width or run.sd.file.size_px}x{requests[0].height or run.sd.file.size_px}"
         run.log(
             Notice(
                 f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one, or"
@@ -73,24 +115,45 @@ def save_preview(run: Run, step_prompt: str) -> None:
         )
         return
     embedding = run.embedding(f"{run.name}-{step}")
-    parameters = infotext(request, run.sd, run.others.hashes_in(request.prompt, request.negative_prompt))
+    parameters = [infotext(r, run.sd, run.others.hashes_in(r.prompt, r.negative_prompt)) for r in requests]
 
     def write() -> None:
         run.folder.check_there()
-        path, card = run.folder.preview(step), run.folder.card(step)
-        save_png(path, picture, parameters)
-        if settings.cards:
-            footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
-            save_card(card, render_card(picture, f"<{embedding.name}>", footer), embedding)
-        run.log(PreviewSaved(step, str(path), request.prompt, str(card) if settings.cards else ""))
+        for number, (request, picture) in enumerate(zip(requests, pictures, strict=True), 1):
+            path, card = run.folder.preview(step, number), ""
+            save_png(path, picture, parameters[number - 1])
+            if number == 1 and with_card and run.settings.cards:
+                footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
+                save_card(run.folder.card(step), render_card(picture, f"<{embedding.name}>", footer), embedding)
+                card = str(run.folder.card(step))
+            run.log(PreviewSaved(step, str(path), request.prompt, card, number))
 
     run.writer.put(write)
 
 
-def _paint(run: Run, request: SampleRequest) -> Image.Image | None:
-    """None where memory ran out: that is no reason to end a training."""
+def _requests(run: Run, step_prompt: str) -> list[SampleRequest]:
+    """One for each prompt, all with one seed."""
+    settings = run.settings
+    seed = settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32)
+    return [
+        SampleRequest(
+            prompt=prompt,
+            negative_prompt=settings.preview_negative_prompt,
+            seed=seed,
+            steps=settings.preview_steps,
+            cfg_scale=settings.preview_cfg_scale,
+            width=settings.preview_width or settings.width,
+            height=settings.preview_height or settings.height,
+            sampler=settings.preview_sampler,
+        )
+        for prompt in _shown_prompts(run, step_prompt)
+    ]
+
+
+def _paint(run: Run, requests: Sequence[SampleRequest]) -> list[Image.Image] | None:
+    """None where memory ran out even for one at a time: that is no reason to end a training."""
     try:
-        return sample_images(run.sd, [request], run.prompt_vectors(run.state.output_vectors), run.stop)[0]
+        return sample_images(run.sd, requests, run.prompt_vectors(run.state.output_vectors), run.stop)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -176,6 +176,8 @@ def _settings(kind: str, values: Values) -> Values:
         return given  # the form's own sentence refuses it
     if kind == "train" and not given.pop("preview_from_txt2img", False):
         given = {name: value for name, value in given.items() if not name.startswith("preview_")}
+    if isinstance(given.get("preview_prompt"), str):  # one prompt, whose line breaks are spaces
+        given["preview_prompt"] = " ".join(given["preview_prompt"].split())
     return given
 
 
@@ -229,9 +231,10 @@ def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:
         "sampling_steps": total,
     }
     image = None
-    if running and running.previews and not skip_image:
+    newest = next((path for _, path, _, number in reversed(running.previews) if number == 1), "") if running else ""
+    if newest and not skip_image:
         try:
-            image = base64.b64encode(Path(running.previews[-1][1]).read_bytes()).decode()
+            image = base64.b64encode(Path(newest).read_bytes()).decode()
         except OSError:
             image = None
     return {

@@ -17,6 +17,7 @@ from ti_core.embeddings.folder import find_embeddings
 from ti_core.errors import UserError
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.view import queue_rows
+from ti_core.program.control import PICTURE, SAVE
 from ti_core.runs.folder import find_runs
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import current_user, read_only
@@ -45,7 +46,7 @@ def build_api(context: AppContext) -> list[str]:
         ),
         *(
             (_plain_name(function), _bound(function, context))
-            for function in (_interrupt, _cancel, _move_up, _again, _use_step)
+            for function in (_interrupt, _picture_now, _save_now, _cancel, _move_up, _again, _use_step)
         ),
     ]
     for name, function in functions:
@@ -180,6 +181,26 @@ def _use_step(context: AppContext, run: str, step: int) -> str:
 def _interrupt(context: AppContext) -> str:
     """Stop the running job after its current step; what is trained is saved."""
     return context.jobs.interrupt()
+
+
+def _picture_now(context: AppContext, job: str) -> str:
+    """Have a running training paint a preview when the step under way is done; the training itself is not changed by
+    it. Returns a sentence.
+
+    Args:
+        job: the job's id
+    """
+    return context.jobs.ask(job, PICTURE)
+
+
+def _save_now(context: AppContext, job: str) -> str:
+    """Have a running training save a copy of its embedding when the step under way is done; the training itself is
+    not changed by it. Returns a sentence.
+
+    Args:
+        job: the job's id
+    """
+    return context.jobs.ask(job, SAVE)
 
 
 def _cancel(context: AppContext, job: str) -> str:

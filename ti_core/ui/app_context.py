@@ -8,17 +8,23 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ti_core.embeddings.formats import WRITABLE
-from ti_core.errors import UserError
-from ti_core.jobs.job import Work
+from ti_core.errors import SettingsError, UserError
+from ti_core.jobs.job import Job, Work
+from ti_core.jobs.kinds import KINDS
+from ti_core.jobs.opened import OpenedRuns
 from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
+from ti_core.runs.history import folder_of_step
+from ti_core.runs.library import RunLibrary
 from ti_core.runs.use_step import use_step
 from ti_core.settings.option import Settings
 from ti_core.ui.server.roles import current_user
+from ti_core.ui.steps_in_use import StepsInUse
 from ti_core.workspace import Workspace
 
 FETCHABLE = (*WRITABLE, ".webp", ".jpg", ".csv", ".json")
@@ -41,13 +47,40 @@ class AppContext:
     published: dict[str, Path] = field(default_factory=dict)
     device: DeviceMonitor = field(default_factory=DeviceMonitor)
     """What the process that trains reports of its device."""
+    in_use: StepsInUse = field(default_factory=StepsInUse, repr=False)
+    runs: RunLibrary = field(init=False)
+    """Every run on disk."""
+    opened: OpenedRuns = field(init=False)
+    """Those of them that somebody looks at."""
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     """So that nobody can work out a file's address from its name."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def __post_init__(self) -> None:
+        self.runs = RunLibrary(self.workspace, self.jobs.run_folders)
+        self.opened = OpenedRuns(self.runs)
+
+    def job(self, job_id: str) -> Job | None:
+        """A job, or an opened run in the shape of one."""
+        return self.jobs.get(job_id) or self.opened.by_id(job_id)
+
     def order(self, kind: str, settings: Settings) -> str:
         """Queue a job of this kind for the person who asks. Returns its id. Raises UserError."""
         return self.jobs.order(kind, settings, current_user().name).id
+
+    def order_form(self, kind: str, values: dict[str, Any]) -> str:
+        """`order`, for the values of a form: what is no number, say, is told together with all else that is wrong."""
+        what = KINDS[kind]
+        kept = what.settings.from_kept(values)
+        if not kept.wrong:
+            return self.order(kind, what.settings.from_dict(values))
+        problems, told = list(kept.wrong), {problem.field for problem in kept.wrong}
+        coming = [job.result for job in (*self.jobs.running(), *self.jobs.waiting())]
+        try:
+            what.check(kept.settings, self.workspace, coming)
+        except UserError as error:
+            problems += [problem for problem in error.problems if problem.field not in told]
+        raise SettingsError(problems)
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:
         """Queue a quick job that is not worth keeping; `result` is what it will have made, for the page that asked.
@@ -61,13 +94,14 @@ class AppContext:
         Raises UserError, with nothing changed, while that embedding is trained, because the training would write
         over it at its end.
         """
-        names = {embedding_name(copy) for copy in saved_steps(run).values()}
+        names = {embedding_name(copy) for copy in saved_steps(folder_of_step(run, step)).values()}
         training = next((job for job in self.jobs.running() if self.jobs.trained_embedding(job) in names), None)
         if training:
             raise UserError(
                 f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first."
             )
-        used = use_step(run, step, self.workspace)
+        used = use_step(folder_of_step(run, step), step, self.workspace)
+        self.in_use.look_again()
         return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
 
     def is_stopping(self, job_id: str) -> bool:
@@ -79,7 +113,7 @@ class AppContext:
         """A mark of the files of a training's steps: another one when there are more of them, and after each start of
         the server, which gives them other addresses. Empty where there is no run.
         """
-        job = self.jobs.get(job_id)
+        job = self.job(job_id)
         return f"{self._secret.hex()[:8]}.{job.saved_steps}" if job and job.run_folder else ""
 
     def url(self, file: str, job_id: str) -> str:

@@ -8,6 +8,7 @@ import gradio as gr
 
 from ti_core.data.caption_edits import dataset_folders
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.kept_forms import browser_state
 from ti_core.ui.widgets import disk_dropdown, message_box
 
 NOTHING_TO_UNDO = "Nothing to undo"
@@ -35,9 +36,12 @@ class CaptionsLayout:
         self.opened = gr.JSON(list(Opened()), visible=False)
         self.arrived = gr.Textbox("", visible=False)
         """The dataset that was just preprocessed, until `follow` has taken it."""
+        self.drafts = browser_state({}, "caption-drafts")
+        """What was typed and is not saved yet, and the picture that was open last (`drafts.js`)."""
+        self.settled = gr.JSON([], visible=False)
+        """[folder, picture] of texts that the last answer has saved or told, so that they are drafts no more."""
         gr.Markdown(
-            "What stands here is **not** learned into the new word. So describe what does not belong to the person:"
-            " clothes, place, light, mood.",
+            "Write what may change: clothes, place, light. Do not describe the face.",
             elem_classes="hint",
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
@@ -49,10 +53,12 @@ class CaptionsLayout:
                 elem_id="captions_folder",
             )
             self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
+        self._build_one_picture()
+        self.message = message_box("captions_message")
         self.gallery = gr.Gallery(
             label="Pictures and their captions: click one",
             visible=False,
-            columns=4,
+            columns=6,
             height="auto",
             object_fit="contain",
             interactive=False,
@@ -62,9 +68,6 @@ class CaptionsLayout:
             elem_id="captions_gallery",
             elem_classes="captioned",
         )
-        self._build_one_picture()
-        self.message = message_box("captions_message")
-        self.undo = gr.Button(NOTHING_TO_UNDO, visible=False, interactive=False, elem_id="captions_undo")
         with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
             self._build_changes()
         self.tags = gr.Dataframe(
@@ -103,17 +106,30 @@ class CaptionsLayout:
 
     def _build_one_picture(self) -> None:
         with gr.Row(visible=False, equal_height=False) as self.one:
-            self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
-            with gr.Column(min_width=240):
+            with gr.Column(min_width=280, scale=3):
+                self.picture = gr.HTML(elem_id="captions_picture")  # gr.Image wraps it in a button without a name
+            with gr.Column(min_width=240, scale=2):
                 self.text = gr.Textbox(
                     label="Caption",
                     info=(
                         "Parts with commas or new lines between them. Choosing another picture saves what you changed."
                     ),
-                    lines=4,
+                    lines=6,
                     elem_id="captions_text",
+                )
+                self.note = gr.Markdown("", elem_id="captions_note", elem_classes="hint")
+                self.in_step = gr.Checkbox(
+                    True,
+                    label="Keep the mirrored copy in step",
+                    info="It gets the same words, with left and right exchanged.",
+                    elem_id="captions_in_step",
                 )
                 with gr.Row(elem_classes="actions"):
                     self.previous = gr.Button("Previous", min_width=70, elem_id="captions_previous")
                     self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
                     self.next = gr.Button("Next", min_width=70, elem_id="captions_next")
+                with gr.Row(elem_classes="actions"):
+                    self.discard = gr.Button("Discard what I typed", min_width=70, elem_id="captions_discard")
+                    self.undo = gr.Button(
+                        NOTHING_TO_UNDO, visible=False, interactive=False, min_width=70, elem_id="captions_undo"
+                    )

@@ -16,6 +16,7 @@ from ti_core.data.caption_edits import (
     count_tags,
     dataset_folders,
     find_captioned,
+    find_twin,
     read_captions,
     removing,
     replacing,
@@ -23,9 +24,11 @@ from ti_core.data.caption_edits import (
     state_of_picture,
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
-from ti_core.errors import UserError
-from ti_core.ui.app_context import AppContext
+from ti_core.data.captions import mirrored_caption
+from ti_core.errors import UserError, about
 from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
+from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
@@ -36,15 +39,28 @@ SHOWN_TITLE = 60
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
-class CaptionsTab(CaptionsLayout):
+HOLD_CAPTION = """(arrived, ...rest) => {
+  const box = document.querySelector("#captions_text textarea");
+  // what is typed until the answer would be lost, or stand with another picture
+  if (arrived && box) box.readOnly = true;
+  return [arrived, ...rest];
+}"""
+RELEASE_CAPTION = (
+    "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
+)
+
+
+class CaptionsTab(CaptionsLayout, Part):
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
     clicks faster than the network is.
     """
 
-    def __init__(self, context: AppContext) -> None:
-        super().__init__(context)
+    id, title = "captions", "Captions"
+
+    def __init__(self, page: PageContext) -> None:
+        super().__init__(page.app)
         self._wire()
 
     def _wire(self) -> None:
@@ -60,56 +76,107 @@ class CaptionsTab(CaptionsLayout):
             self.tags,
             self.undo,
             self.message,
+            self.settled,
         ]
-        edited = [self.opened, self.text, self.gallery]
+        self.to_enter = [self.opened, self.folder, self.drafts]
+        self.to_follow = [self.arrived, self.opened, self.text, self.in_step]
         typed = [self.opened, self.text]
-        self.open_button.click(self.open_other, [*typed, self.folder], shown, **QUEUED)
-        self.folder.input(self.open_other, [*typed, self.folder], shown, **QUEUED)
-        self.gallery.select(self.pick, edited, shown, **QUEUED)
-        self.save.click(self.save_one, edited, shown, **QUEUED)
-        self.previous.click(self.go_back, edited, shown, **QUEUED)
-        self.next.click(self.go_on, edited, shown, **QUEUED)
-        self.replace.click(self.replace_everywhere, [*typed, self.find, self.replacement], shown, **QUEUED)
-        self.add.click(self.add_everywhere, [*typed, self.tag, self.at_front], shown, **QUEUED)
-        self.remove.click(self.remove_everywhere, [*typed, self.tag], shown, **QUEUED)
-        self.undo.click(self.undo_last, typed, shown, **QUEUED)
+        edited = [*typed, self.gallery, self.in_step]
+        for event, handler, given in (
+            (self.open_button.click, self.open_other, [*typed, self.folder, self.in_step]),
+            (self.folder.input, self.open_other, [*typed, self.folder, self.in_step]),
+            (self.gallery.select, self.pick, edited),
+            (self.save.click, self.save_one, edited),
+            (self.previous.click, self.go_back, edited),
+            (self.next.click, self.go_on, edited),
+            (self.discard.click, self.take_back, [self.opened]),
+            (self.replace.click, self.replace_everywhere, [*typed, self.find, self.replacement, self.in_step]),
+            (self.add.click, self.add_everywhere, [*typed, self.tag, self.at_front, self.in_step]),
+            (self.remove.click, self.remove_everywhere, [*typed, self.tag, self.in_step]),
+            (self.undo.click, self.undo_last, typed),
+        ):
+            self.settle_after(event(handler, given, shown, **QUEUED))
+        kept = [self.opened, self.text, self.drafts]
+        for event, script in ((self.text.input, KEEP), (self.text.change, KEEP_PASTED)):
+            event(None, kept, [self.drafts, self.note], js=script, show_progress="hidden")
+
+    def settle_after(self, answered: Any) -> None:
+        """Call for every event that changes what is shown: what was typed before comes back, and is kept on."""
+        drafts = [self.opened, self.text, self.drafts, self.settled]
+        answered.then(None, drafts, [*drafts, self.note], js=SETTLE, show_progress="hidden")
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen. It opens a dataset that was just made; what is typed there
+        meanwhile is saved first.
+        """
+        self.settle_after(self.item.select(self.enter, self.to_enter, self.shown, **QUEUED))
+        followed = page.job_ended.then(self.follow, self.to_follow, self.shown, js=HOLD_CAPTION, **QUEUED)
+        released = followed.then(None, None, None, js=RELEASE_CAPTION)
+        self.settle_after(released)
+        arrived = [self.opened, self.folder, self.message, page.kept_tab]
+        self.settle_after(released.then(self.arrive, arrived, self.shown, **QUEUED))
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.arrived]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """The new dataset is opened next."""
+        made = end.result_of("preprocess")
+        return {self.arrived: made} if made else {}
 
     # ---- one folder
 
     @read_only
-    def enter(self, opened: Sequence[Any], folder: str | None) -> Updates:
-        """The tab is chosen: fresh lists, and the newest dataset if none is open yet."""
+    def enter(self, opened: Sequence[Any], folder: str | None, kept: Any = None) -> Updates:
+        """The tab is chosen: fresh lists, and if none is open yet the dataset and picture that this browser had open
+        last, else the newest. `kept` comes from the browser.
+        """
         folders = dataset_folders(self.context.workspace)
-        wanted = folder or (folders[0] if folders else "")
+        last, picture = last_place(kept)
+        wanted = folder or (last if last in folders else next(iter(folders), ""))
         if not wanted:
             return accepted(
                 self.message, "There is no dataset yet. Preprocess your photos first, or type the path of a folder."
             )
         if Opened(*opened).folder == wanted:
             return {self.folder: gr.update(choices=folders)}
-        return {**self.open(wanted), self.folder: gr.update(choices=folders, value=wanted)}
+        drafts = [place for place in waiting_drafts(kept) if place != f"{wanted}/{picture}"]
+        told = f"Typed and not saved yet: {', '.join(drafts[:5])}{', ...' * (len(drafts) > 5)}." if drafts else ""
+        opening = self.open(wanted, told, picture if wanted == last else "")
+        return {**opening, self.folder: gr.update(choices=folders, value=wanted)}
 
     @read_only
-    def open_other(self, opened: Sequence[Any], text: str, folder: str | None) -> Updates:
+    def open_other(self, opened: Sequence[Any], text: str, folder: str | None, in_step: bool = True) -> Updates:
         """Another folder is chosen. What was typed before is saved, by those who may; what was refused before is
         told once more.
         """
         if Opened(*opened).found is not None and _is_typed(opened, text):
-            return self.open(
-                folder,
+            told = (
                 f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need"
-                f" it:\n{text}",
+                f" it:\n{text}"
             )
+            return {**self.open(folder, told), **self._settled(opened)}
         try:
             if _is_typed(opened, text):
                 check_may_train()
-                self._save_typed(opened, text)
+                self._save_typed(opened, text, in_step)
         except UserError as error:
             return self._refused_edit(opened, error)
-        return self.open(folder)
+        return {**self.open(folder), **self._settled(opened)}
 
     @read_only
-    def follow(self, folder: str, opened: Sequence[Any], text: str) -> Updates:
+    def take_back(self, opened: Sequence[Any]) -> Updates:
+        """Drop what was typed, and show what is in the file now."""
+        folder, picture = Opened(*opened)[:2]
+        return {**self.open(folder, "", picture), **self._settled(opened)}
+
+    def _settled(self, opened: Sequence[Any]) -> Updates:
+        folder, picture = Opened(*opened)[:2]
+        return {self.settled: [[folder, picture]]}
+
+    @read_only
+    def follow(self, folder: str, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
         """A preprocessing that this page ordered has ended: its dataset is chosen, because what is typed next is
         meant for it.
 
@@ -122,7 +189,7 @@ class CaptionsTab(CaptionsLayout):
         try:
             if _is_typed(opened, text):
                 check_may_train()
-                told = f"Saved: {self._save_typed(opened, text)} of {Opened(*opened).folder}."
+                told = f"{self._save_typed(opened, text, in_step)[:-1]} of {Opened(*opened).folder}."
         except UserError as error:
             return {self.arrived: "", **self._refused_edit(opened, error)}
         chosen = gr.update(choices=dataset_folders(self.context.workspace), value=folder)
@@ -133,6 +200,7 @@ class CaptionsTab(CaptionsLayout):
             self.folder: chosen,
             **self._hidden(),
             **accepted(self.message, told),
+            **self._settled(opened),
         }
 
     @read_only
@@ -179,10 +247,12 @@ class CaptionsTab(CaptionsLayout):
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
         find = self.context.workspace.writable_folder if to_write else self.context.workspace.folder
-        return find(folder, "Dataset folder")
+        with about("folder"):
+            return find(folder, "Dataset folder")
 
     def _read(self, folder: str) -> list[Captioned]:
-        return read_captions(self._folder(folder))
+        with about("folder"):
+            return read_captions(self._folder(folder))
 
     def _counted(self, captions: list[Captioned]) -> Any:
         return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)
@@ -207,9 +277,9 @@ class CaptionsTab(CaptionsLayout):
             )
         }
 
-    def _save_typed(self, opened: Sequence[Any], text: str, again: bool = False) -> str:
-        """Write the caption if it was changed here, and give the file's name. Raises UserError where caption or
-        picture are others meanwhile.
+    def _save_typed(self, opened: Sequence[Any], text: str, in_step: bool, again: bool = False) -> str:
+        """Write the caption if it was changed here, with that of its mirrored copy, and give a sentence. Raises
+        UserError where caption or picture are others meanwhile.
 
         `again` replaces what somebody else wrote, where that was told before.
         """
@@ -217,7 +287,15 @@ class CaptionsTab(CaptionsLayout):
         if not _is_typed(opened, text):
             return ""
         expected = shown.found if again and shown.found is not None else shown.caption
-        return save_caption(self._folder(shown.folder, to_write=True), shown.picture, text, expected, shown.state).name
+        folder = self._folder(shown.folder, to_write=True)
+        twin = find_twin(folder, shown.picture) if in_step else None
+        file = save_caption(folder, shown.picture, text, expected, shown.state, in_step)
+        if twin is None or twin.problem:
+            return f"Saved: {file.name}."
+        was_other = twin.text not in (mirrored_caption(shown.caption), mirrored_caption(text.strip()))
+        return f"Saved: {file.name} and its mirrored copy {twin.file.name}" + (
+            f", which was '{_shortened(twin.text)}'. Undo brings both back." if was_other else "."
+        )
 
     def _refused_edit(self, opened: Sequence[Any], error: UserError) -> Updates:
         """The text stays in its box. After somebody else's edit the next Save replaces it."""
@@ -226,23 +304,25 @@ class CaptionsTab(CaptionsLayout):
 
     # ---- one picture
 
-    def pick(self, opened: Sequence[Any], text: str, gallery: Any, event: gr.SelectData) -> Updates:
+    def pick(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, event: gr.SelectData) -> Updates:
         """Save what was typed, and show the picture that was clicked."""
-        return self.move(opened, text, gallery, to=int(event.index))
+        return self.move(opened, text, gallery, in_step, to=int(event.index))
 
-    def go_back(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
+    def go_back(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Save what was typed, and show the picture before."""
-        return self.move(opened, text, gallery, by=-1)
+        return self.move(opened, text, gallery, in_step, by=-1)
 
-    def go_on(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
+    def go_on(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Save what was typed, and show the next picture."""
-        return self.move(opened, text, gallery, by=1)
+        return self.move(opened, text, gallery, in_step, by=1)
 
-    def move(self, opened: Sequence[Any], text: str, gallery: Any, by: int = 0, to: int = -1) -> Updates:
+    def move(
+        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True, by: int = 0, to: int = -1
+    ) -> Updates:
         """Save what was typed and show another picture."""
         folder, name = Opened(*opened)[:2]
         try:
-            updates, captions = self._saved(opened, text, gallery)
+            updates, captions = self._saved(opened, text, gallery, in_step)
         except UserError as error:  # stay
             return self._refused_edit(opened, error)
         at = [c.picture.name for c in captions].index(name)
@@ -252,59 +332,64 @@ class CaptionsTab(CaptionsLayout):
         shown = {**self._show(folder, captions[index]), **accepted(self.message, captions[index].problem)}
         return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
 
-    def save_one(self, opened: Sequence[Any], text: str, gallery: Any) -> Updates:
+    def save_one(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Write the caption if it was changed here, and show what is in the file now."""
         try:
-            return self._saved(opened, text, gallery, by_button=True)[0]
+            return self._saved(opened, text, gallery, in_step, by_button=True)[0]
         except UserError as error:
             return self._refused_edit(opened, error)
 
     def _saved(
-        self, opened: Sequence[Any], text: str, gallery: Any, by_button: bool = False
+        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, by_button: bool = False
     ) -> tuple[Updates, list[Captioned]]:
         """Write what was typed; what is to be shown then, and all captions. Raises UserError with nothing written."""
         folder, name, as_read = Opened(*opened)[:3]
-        self._save_typed(opened, text, again=by_button)
+        saved = self._save_typed(opened, text, in_step, again=by_button)
         captions = self._read(folder)
         now = find_captioned(self._folder(folder), name)
-        index = [c.picture.name for c in captions].index(name)
-        told = now.problem or (f"Saved: {now.file.name}." if by_button else "")
-        updates = {**accepted(self.message, told), self.opened: self._opened(folder, now)}
+        told = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
+        updates = {**accepted(self.message, told), self.opened: self._opened(folder, now), **self._settled(opened)}
         if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
             updates[self.text] = now.text
         if now.text != as_read:
             updates[self.tags] = self._counted(captions)
             updates.update(self._undoable(folder))
-            if gallery and index < len(gallery):
-                rows = [(row[0], row[1]) for row in gallery]
-                rows[index] = (rows[index][0], words_below(now))
+            if gallery:  # the mirrored copy has other words too
+                words = [words_below(captioned) for captioned in captions]
+                rows = [(row[0], words[i] if len(words) > i else row[1]) for i, row in enumerate(gallery)]
                 updates[self.gallery] = gr.update(value=rows)
         return updates, captions
 
     # ---- all pictures
 
-    def replace_everywhere(self, opened: Sequence[Any], text: str, find: str, replacement: str) -> Updates:
+    def replace_everywhere(
+        self, opened: Sequence[Any], text: str, find: str, replacement: str, in_step: bool = True
+    ) -> Updates:
         """Replace a text in all captions of the open dataset."""
-        return self._change(opened, text, lambda: replacing(find, replacement), f"'{find}' replaced by '{replacement}'")
+        title = f"'{find}' replaced by '{replacement}'"
+        return self._change(opened, text, in_step, lambda: replacing(find, replacement), title)
 
-    def add_everywhere(self, opened: Sequence[Any], text: str, tag: str, at_front: bool) -> Updates:
+    def add_everywhere(
+        self, opened: Sequence[Any], text: str, tag: str, at_front: bool, in_step: bool = True
+    ) -> Updates:
         """Add tags to all captions of the open dataset, where they are not there yet."""
-        return self._change(opened, text, lambda: adding(tag, at_front), f"'{tag}' added to all")
+        return self._change(opened, text, in_step, lambda: adding(tag, at_front), f"'{tag}' added to all")
 
-    def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str) -> Updates:
+    def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str, in_step: bool = True) -> Updates:
         """Take tags out of all captions of the open dataset."""
-        return self._change(opened, text, lambda: removing(tag), f"'{tag}' removed from all")
+        return self._change(opened, text, in_step, lambda: removing(tag), f"'{tag}' removed from all")
 
     def _change(
-        self, opened: Sequence[Any], text: str, make: Callable[[], Callable[[str], str]], title: str
+        self, opened: Sequence[Any], text: str, in_step: bool, make: Callable[[], Callable[[str], str]], title: str
     ) -> Updates:
         folder, picture = Opened(*opened)[:2]
         try:
-            self._save_typed(opened, text)
-            changed, _ = change_captions(self._folder(folder, to_write=True), make(), title)
+            self._save_typed(opened, text, in_step)
+            changed, _ = change_captions(self._folder(folder, to_write=True), make(), title, in_step)
         except UserError as error:
             return self._refused_edit(opened, error)
-        return self.open(folder, f"Changed {changed} caption{'s' * (changed != 1)}.", picture)
+        told = f"Changed {changed} caption{'s' * (changed != 1)}."
+        return {**self.open(folder, told, picture), **self._settled(opened)}
 
     def undo_last(self, opened: Sequence[Any], text: str) -> Updates:
         """Take the last edit of the open dataset back, whoever made it."""
@@ -313,7 +398,7 @@ class CaptionsTab(CaptionsLayout):
             if _is_typed(opened, text):
                 raise UserError(
                     f"What you typed for '{picture}' is not saved yet.",
-                    "Press Save first, or take it back in the box with Ctrl+Z.",
+                    "Press Save or Discard first.",
                 )
             told = undo_edit(self._folder(folder, to_write=True))
         except UserError as error:

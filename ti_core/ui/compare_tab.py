@@ -13,22 +13,38 @@ from ti_core.errors import UserError
 from ti_core.painting.comparison import Comparison, newest_comparison
 from ti_core.runs.folder import find_runs, saved_steps
 from ti_core.settings import CompareSettings
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_interrupt, wire_order
+from ti_core.ui.widgets import DIRECT, Form, Updates, message_box, submitted, wire_interrupt, wire_order
 
 HERE = Path(__file__).parent
 IN_ONE_ROW = (("steps", "every_nth"), ("sampling_steps", "cfg_scale"))
 
 
-class CompareTab:
+class CompareTab(Part):
     """Form, buttons, answer and grid. The grid that is shown is the newest, for every page."""
 
+    id, title = "compare", "Compare"
     kinds = ("compare",)
+    form: Form
 
-    def __init__(self, context: AppContext, my_job: Any) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job = page.app, page.my_job
         self.form = Form(CompareSettings, "compare")
+        with gr.Row(elem_id="compare_parts"):  # one below the other, until there is a grid (compare.js)
+            with gr.Column(scale=4, min_width=320):
+                self._build_form()
+            with gr.Column(scale=9, min_width=320):
+                self.grid = gr.HTML(
+                    value="",
+                    js_on_load=(HERE / "compare.js").read_text(encoding="utf-8"),
+                    server_functions=[self._use_step()],
+                    elem_id="compare_grid",
+                )
+        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+
+    def _build_form(self) -> None:
         for name in CompareSettings.options():
             if name == "run":
                 self.form.add_refreshed(name, lambda: find_runs(self.context.workspace))
@@ -38,14 +54,22 @@ class CompareTab:
             self.button = gr.Button("Compare", variant="primary", elem_id="compare_run_button")
             self.interrupt = gr.Button("Interrupt", elem_id="compare_interrupt")
         self.message = message_box("compare_message")
-        self.grid = gr.HTML(
-            value="",
-            js_on_load=(HERE / "compare.js").read_text(encoding="utf-8"),
-            server_functions=[self._use_step()],
-            elem_id="compare_grid",
-        )
-        wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, context, self.kinds, self.message)
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen."""
+        self.item.select(self.enter, self.takes, [*self.takes, self.grid], **DIRECT)
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["run"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return [*self.takes, self.grid]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """Fresh lists, and the newest grid."""
+        return self.enter(*given)
 
     def _use_step(self) -> Any:
         def use_step_of_run(asked: Any) -> str:
@@ -86,43 +110,56 @@ class CompareTab:
         """The grid as HTML: a column for each step with its button, a row for each prompt and seed."""
         key = Path(made.grid).parent.name
 
-        def cell(file: str, row: tuple[str, int], step: int) -> str:
-            title = html.escape(f"step {step}: {row[0]}, seed {row[1]}", quote=True)
-            return (
-                f'<td><img src="{html.escape(self.context.url(file, key), quote=True)}" alt="{title}" title="{title}"'
-                ' tabindex="0" role="button" loading="lazy"></td>'
-            )
+        def picture(file: str, title: str) -> str:
+            address, title = html.escape(self.context.url(file, key), quote=True), html.escape(title, quote=True)
+            return f'<img src="{address}" alt="{title}" title="{title}" tabindex="0" role="button" loading="lazy">'
+
+        def row_of(name: str, cells: str) -> str:
+            named = f'<tr class="row-name"><td colspan="{len(made.steps)}">{html.escape(name)}</td></tr>'
+            return f"{named}<tr>{cells}</tr>"
 
         head = "".join(
             f'<th class="{"best" if step == made.best else ""}">step'
             f" {step}{' · best' if step == made.best else ''}</th>"
             for step in made.steps
         )
-        body = "".join(
-            f'<tr class="row-name"><td colspan="{len(made.steps)}">{html.escape(row[0])}, seed {row[1]}</td></tr>'
-            f"<tr>{''.join(cell(file, row, step) for file, step in zip(files, made.steps, strict=True))}</tr>"
-            for row, files in zip(made.rows, made.cells, strict=True)
-        )
+        photos = "".join(picture(file, f"training photo {i}") for i, file in enumerate(made.photos, 1))
+        rows = [row_of("training photos", f'<td class="photos" colspan="{len(made.steps)}">{photos}</td>')]
+        rows = rows if photos else []
+        for (prompt, seed), files in zip(made.rows, made.cells, strict=True):
+            titled = [
+                (file, f"step {step}: {prompt}, seed {seed}") for file, step in zip(files, made.steps, strict=True)
+            ]
+            rows.append(row_of(f"{prompt}, seed {seed}", "".join(f"<td>{picture(*each)}</td>" for each in titled)))
         buttons = "".join(
             f'<td><button type="button" data-step="{step}" aria-label="Use step {step}">Use this step</button></td>'
             for step in made.steps
         )
+        body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}<tr>{buttons}</tr></tbody>"
+        return self._framed(made, body, html.escape(self.context.url(made.grid, key), quote=True))
+
+    def _framed(self, made: Comparison, body: str, picture: str) -> str:
+        """The table with what stands above it, and the large view."""
         run = html.escape(json.dumps(made.run), quote=True)
-        picture = html.escape(self.context.url(made.grid, key), quote=True)
         head_line = (
-            f'<p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a></p>'
+            f'<p><strong>{html.escape(made.run)}</strong> <a href="{picture}" download>Download as one picture</a>'
+            ' <button type="button" class="width" aria-pressed="true">Wide</button></p>'
         )
-        rows = f"<thead><tr>{head}</tr></thead><tbody>{body}<tr>{buttons}</tr></tbody>"
-        enlarged = '<img alt=""><p></p><button type="button" class="close">Close</button>'
+        enlarged = (
+            '<img alt=""><p></p><div><button type="button" class="before">Previous</button>'
+            '<button type="button" class="after">Next</button><button type="button" class="close">Close</button></div>'
+            "<p>Arrow keys: left and right change the step, up and down the prompt.</p>"
+        )
         return (
-            f'<div class="comparison" data-run="{run}">{head_line}<p class="used" role="status"></p>'
-            f'<div class="scroll"><table>{rows}</table></div><dialog aria-label="Picture">{enlarged}</dialog></div>'
+            f'<div class="comparison" data-run="{run}" style="--steps: {len(made.steps)}">{head_line}'
+            f'<p class="used" role="status"></p><div class="scroll"><table>{body}</table></div>'
+            f'<dialog aria-label="Picture">{enlarged}</dialog></div>'
         )
 
     def start(self, *given: Any) -> Updates:
         """Order the grid."""
         return submitted(
-            lambda: self.context.order("compare", CompareSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("compare", self.form.values(given)),
             self.my_job,
             self.message,
         )

@@ -7,30 +7,71 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.initialization import NO_HINT, initialization_hint
+from ti_core.embeddings.names import describe_new_name
 from ti_core.settings import CreateSettings
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import Form, Updates, message_box, submitted, wire_order
+from ti_core.ui.widgets import (
+    DIRECT,
+    Form,
+    Updates,
+    accepted,
+    message_box,
+    name_hint,
+    submitted,
+    wire_hint,
+    wire_order,
+)
 
 
-class CreateTab:
+class CreateTab(Part):
     """Form, button and answer of the tab."""
 
+    id, title = "create", "Create embedding"
     kinds = ("create",)
+    form: Form
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job = page.app, page.my_job
         self.form = Form(CreateSettings, "create")
         for name in CreateSettings.options():
             if name != "checkpoint":
                 self.form.add(name)
             if name == "initialization_text":
                 self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
-        self.form.share({"checkpoint": checkpoint})
-        with gr.Row(elem_classes="actions"):
-            self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
-        self.message = message_box("create_message")
+            if name == "name":
+                hint = name_hint(self.form.widgets[name])
+        wire_hint(hint, self.says_name, [self.form.widgets[name] for name in ("name", "overwrite")])
+        self.form.share({"checkpoint": page.model["checkpoint"]})
+        with gr.Column(elem_classes="start-bar"):
+            self.message = message_box("create_message")
+            with gr.Row(elem_classes="actions"):
+                self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+
+    def wire(self, page: PageContext) -> None:
+        """The hint follows the folders of the pictures."""
+        folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
+        gr.on(
+            [self.item.select, *(field.change for field in folders)],
+            self.suggested,
+            folders,
+            self.hint,
+            trigger_mode="always_last",
+            **DIRECT,
+        )
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.message]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """The name is made: nothing is left to say."""
+        return accepted(self.message) if end.result_of("create") else {}
+
+    def says_name(self, name: str, overwrite: bool) -> str:
+        """Which name will be used, or why it cannot be."""
+        return describe_new_name(name, self.context.workspace, overwrite)
 
     @read_only
     def suggested(self, *folders: str | None) -> str:
@@ -40,7 +81,7 @@ class CreateTab:
     def start(self, *given: Any) -> Updates:
         """Order the new embedding."""
         return submitted(
-            lambda: self.context.order("create", CreateSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("create", self.form.values(given)),
             self.my_job,
             self.message,
         )

@@ -1,6 +1,7 @@
 /* What the keyboard chooses in gradio's dropdowns. By itself Enter takes the first choice that holds the typed text
    anywhere: `anna` chose Joanna. Here an exact name wins, then the same name in other capital letters, then the first
-   that begins so. Where nothing does, the text stays as typed in lists that take any text; the others say so.
+   that begins so, then the first that holds it. Where nothing does, the text stays as typed in lists that take any
+   text; the others say so. Escape takes back what was typed.
    It stands before gradio's own handlers, and uses nothing of gradio but its ARIA roles and its mouse. */
 /* exported chooseByKeyboard */
 function chooseByKeyboard() {
@@ -34,7 +35,11 @@ function chooseByKeyboard() {
     const exact = sameName(box);
     const isCut = listOf(box)?.querySelector(".scroll-sentinel"); // the exact name may be among those not shown yet
     if (exact || isCut) return exact;
-    return optionsOf(box).find((option) => nameOf(option).toLowerCase().startsWith(small));
+    const options = optionsOf(box);
+    return (
+      options.find((option) => nameOf(option).toLowerCase().startsWith(small)) ??
+      options.find((option) => nameOf(option).toLowerCase().includes(small))
+    );
   };
   const press = (option) => option.dispatchEvent(new MouseEvent("mousedown", { bubbles: true, cancelable: true }));
   const write = (box, text) => {
@@ -66,9 +71,15 @@ function chooseByKeyboard() {
     box.closest(".block")?.append(told);
   };
 
+  const takeBack = (box) => {
+    write(box, box.dataset.before ?? "");
+    unmark(box);
+  };
+
   const choose = (box) => {
     const option = match(box);
     const text = box.value;
+    setTimeout(() => (box.dataset.before = box.value));
     const isOneOfSeveral = chosenOnes(box).includes(option ? nameOf(option) : text);
     unmark(box);
     if (isOneOfSeveral)
@@ -108,6 +119,8 @@ function chooseByKeyboard() {
       unmark(box); // what gradio marks now is what Enter takes
     } else if (typed === box && (key === "Home" || key === "End")) {
       event.stopImmediatePropagation(); // moves in the text alone
+    } else if (typed === box && key === "Escape") {
+      takeBack(box);
     } else if (typed === box && key === "Enter") {
       event.preventDefault();
       event.stopImmediatePropagation();
@@ -128,7 +141,7 @@ function chooseByKeyboard() {
     const isFixed = !takesAnyText(box);
     unmark(box);
     if (chosenOnes(box).includes(text)) write(box, "");
-    else if (option && isFixed) press(option);
+    else if (option && (isFixed || nameOf(option) !== text)) press(option);
     else if (isFixed && text) tell(box, text, box.dataset.before);
     typed = null;
   };

@@ -15,29 +15,44 @@ from ti_core.embeddings import actions
 from ti_core.embeddings.folder import find_stored
 from ti_core.embeddings.formats import FORMATS, PICKLE_BEARING, SUFFIXES, WRITABLE
 from ti_core.embeddings.merge import MERGE_MODES
-from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.names import describe_new_name, new_embedding_name
 from ti_core.embeddings.table import table_rows
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
-from ti_core.ui.app_context import AppContext
+from ti_core.settings.emphasis import escaped
+from ti_core.settings.prompts import split_at_names
+from ti_core.ui.embeddings_bin_panel import EmbeddingsBinPanel
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
-from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
+from ti_core.ui.widgets import (
+    QUEUED,
+    Updates,
+    accepted,
+    disk_dropdown,
+    message_box,
+    name_hint,
+    refused,
+    submitted,
+    wire_hint,
+    wire_order,
+)
+from ti_core.workspace import clean_name
 
-COLUMNS = ("Embedding", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
+COLUMNS = ("Embedding", "Word for prompts", "Model family", "Vectors", "Step", "Norm", "Norm of words", "Checkpoint")
 
 
-class EmbeddingsTab:
+class EmbeddingsTab(Part):
     """The table of files, and what can be done with them. All that writes is a quick job, so that it never meets a
     training half-way.
     """
 
+    id, title = "embeddings", "Embeddings"
     kinds = ("embeddings",)
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any) -> None:
-        self.context, self.my_job, self.checkpoint = context, my_job, checkpoint
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job, self.checkpoint = page.app, page.my_job, page.model["checkpoint"]
         gr.Markdown(
             "The norm says how strong a word is. One much higher than the norm of words drowns the rest of the prompt:"
             " use Repair the norm.",
@@ -51,7 +66,7 @@ class EmbeddingsTab:
             interactive=False,
             max_height=300,
             wrap=True,
-            column_widths=["24%", "15%", "12%", "9%", "13%", "12%", "15%"],
+            column_widths=["20%", "16%", "15%", "9%", "7%", "11%", "10%", "12%"],
             elem_id="embeddings_table",
         )
         with gr.Row(equal_height=True, elem_classes="with-refresh"):
@@ -65,6 +80,9 @@ class EmbeddingsTab:
             self.refresh = gr.Button(
                 "Embeddings: refresh", elem_classes="refresh", min_width=40, scale=0, elem_id="embeddings_refresh"
             )
+        with gr.Row(elem_classes="actions"):
+            self.to_prompt = gr.Button("Put its word into the txt2img prompt", elem_id="embeddings_to_prompt")
+            self.to_negative = gr.Button("Into the negative prompt", elem_id="embeddings_to_negative")
         self.words = gr.Dataframe(
             headers=["Vector", "Norm", "Nearest words of the checkpoint (1 means the same)"],
             datatype="str",
@@ -79,11 +97,35 @@ class EmbeddingsTab:
         )
         self.message = message_box("embeddings_message")
         self._build_actions()
+        self.bin = EmbeddingsBinPanel(self.context, self.message)
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
         self.drop.upload(self.take, [self.drop, self.checkpoint], self.shown, **QUEUED)
         self.refresh.click(self.enter, [self.chosen, self.checkpoint], self.shown, **QUEUED)
         self.table.select(self.pick, self.checkpoint, self.shown, **QUEUED)
         self.chosen.input(self.look, [self.chosen, self.checkpoint], self.shown, **QUEUED)
+        self.bin.wire(self.chosen, self.checkpoint, self.enter, self.shown)
+
+    def _wire_prompts(self, page: PageContext) -> None:
+        for button, name in ((self.to_prompt, "prompt"), (self.to_negative, "negative_prompt")):
+            box = page.field("txt2img", name)
+
+            def put(chosen: str | None, text: str, box: Any = box) -> Updates:
+                told = self.named(chosen, text)
+                if told is None:
+                    return refused(UserError("No embedding is chosen.", "Choose one in the list."), self.message)
+                return {box: told, **page.open("txt2img"), **accepted(self.message)}
+
+            button.click(read_only(put), [self.chosen, box], [box, *page.opening, self.message], **QUEUED)
+
+    def named(self, chosen: str | None, text: str) -> str | None:
+        """The prompt with the chosen embedding's word at its end, if it is not in it yet; None where none is chosen."""
+        try:
+            name = find_stored(chosen or "", self.context.workspace).name
+        except UserError:
+            return None
+        if any(found for found, _ in split_at_names(text or "", [name])):
+            return text
+        return f"{(text or '').rstrip()} {escaped(name)}".strip()
 
     def _build_actions(self) -> None:
         """The folded parts below the table: what writes, each with the button that orders it."""
@@ -105,6 +147,7 @@ class EmbeddingsTab:
                 elem_id="embeddings_format",
                 info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
             )
+            wire_hint(name_hint(self.format), self._says_copy, [self.chosen, self.format])
             self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
 
     def _build_upload(self) -> None:
@@ -125,6 +168,7 @@ class EmbeddingsTab:
                 info="The new word for prompts. A name that exists is refused.",
                 elem_id="embeddings_new_name",
             )
+            wire_hint(name_hint(self.new_name), self._says_new, [self.new_name])
             self._order(gr.Button("Rename", elem_id="embeddings_rename"), self.rename, [self.chosen, self.new_name])
 
     def _build_repair(self) -> None:
@@ -137,6 +181,7 @@ class EmbeddingsTab:
                     " -repaired to the name."
                 ),
             )
+            wire_hint(name_hint(self.repaired), self._says_new, [self.repaired])
             button = gr.Button("Repair", elem_id="embeddings_repair")
             self._order(button, self.repair, [self.chosen, self.repaired, self.checkpoint])
 
@@ -171,8 +216,15 @@ class EmbeddingsTab:
                     info="The new word for prompts.",
                     elem_id="embeddings_merged_name",
                 )
+            wire_hint(name_hint(self.merged_name), self._says_new, [self.merged_name])
             button = gr.Button("Merge", elem_id="embeddings_merge")
             self._order(button, self.merge, [self.merged, self.mode, self.weights, self.merged_name])
+
+    def _says_new(self, typed: str) -> str:
+        return describe_new_name(typed, self.context.workspace)
+
+    def _says_copy(self, chosen: str | None, suffix: str) -> str:
+        return f"It will be saved as {actions.converted_file(chosen, suffix)}." if chosen else ""
 
     # ---- looking
 
@@ -231,8 +283,26 @@ class EmbeddingsTab:
 
     # ---- jobs
 
-    def on_job_finished(self, job: Job, chosen: str | None, checkpoint: str) -> Updates:
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen."""
+        waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": self.table}
+        self.item.select(self.enter, self.takes, self.shown, **waited_for)  # the first look loads torch
+        self._wire_prompts(page)
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.chosen, self.checkpoint]
+
+    @property
+    def gives(self) -> list[Any]:
+        return self.shown
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """Look at what was made, or again at what was chosen."""
+        chosen, checkpoint = given
+        job = end.job
+        if not job or job.kind != "embeddings" or job.state != "finished":
+            return {}
         return {**self.enter(job.result or chosen, checkpoint), **accepted(self.message, job.text)}
 
     def convert(self, chosen: str | None, suffix: str) -> Updates:
@@ -250,25 +320,40 @@ class EmbeddingsTab:
             chosen,
             lambda: actions.rename(chosen or "", new_name, self.context.workspace),
             new_name,
+            self.new_name,
         )
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
         """Order a copy of the chosen embedding that is as strong as the checkpoint's own words."""
-        name = new_name.strip() or f"{Path(chosen or '').stem}-repaired"
+        name = new_name.strip() or (clean_name(f"{Path(chosen).stem}-repaired") if chosen else "")
 
         def work() -> Path:
             return repair_norm(chosen or "", name, checkpoint, self.context.workspace)
 
-        return self._start(f"Repair the norm of {chosen}", chosen, work, name)
+        return self._start(f"Repair the norm of {chosen}", chosen, work, name, self.repaired)
 
     def merge(self, chosen: list[str] | None, mode: str, weights: str, new_name: str) -> Updates:
         """Order one embedding out of several. `weights` are numbers with commas between them."""
         files = chosen or []
-        work = lambda: actions.merge_stored(files, mode, weights, new_name, self.context.workspace)  # noqa: E731
-        return self._start(f"Merge {len(files)} embeddings", files[0] if files else None, work, new_name)
 
-    def _start(self, title: str, chosen: str | None, work: Callable[[], Path], new_name: str | None = None) -> Updates:
-        """Refuse at once what needs no opened file; the job says the rest."""
+        def work() -> Path:
+            return actions.merge_stored(files, mode, weights, new_name, self.context.workspace)
+
+        try:
+            actions.weights_of(files, mode, weights)
+        except UserError as error:
+            return refused(error, self.message)
+        return self._start(f"Merge {len(files)} embeddings", files[0], work, new_name, self.merged_name)
+
+    def _start(
+        self,
+        title: str,
+        chosen: str | None,
+        work: Callable[[], Path],
+        new_name: str | None = None,
+        name_box: Any = None,
+    ) -> Updates:
+        """Refuse at once what needs no opened file; the job says the rest. `name_box` is where a new name is typed."""
 
         def job(emit: Emit, stop: threading.Event) -> None:
             emit(Progress(title, 0, 1))
@@ -280,8 +365,11 @@ class EmbeddingsTab:
 
         def order() -> str:
             if not chosen:
-                raise UserError("No embedding is chosen.", "Choose one in the list.")
-            made = new_embedding_name(new_name, self.context.workspace) if new_name is not None else ""
+                raise UserError("No embedding is chosen.", "Choose one in the list.", field="chosen")
+            made = ""
+            if new_name is not None:
+                with about(name_box.elem_id):
+                    made = new_embedding_name(new_name, self.context.workspace, name_box.label)
             return self.context.submit("embeddings", title, job, result=made)
 
         return submitted(order, self.my_job, self.message)

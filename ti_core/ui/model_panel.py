@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from ti_core.checkpoints.hashes import known_hash
 from ti_core.checkpoints.library import OWN, find_checkpoint, find_checkpoints, find_vaes
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import cartoon_sentences
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.events import Emit
-from ti_core.jobs.job import Job
 from ti_core.models.families import FAMILIES
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.kept_forms import text_of
+from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
     DIRECT,
@@ -35,13 +35,13 @@ from ti_core.ui.widgets import (
 )
 
 
-class ModelPanel:
+class ModelPanel(Part):
     """`widgets` holds the checkpoint's dropdown and the options of loading, by the names of the settings."""
 
     kinds = ("download",)
 
-    def __init__(self, context: AppContext, chosen: str, my_job: Any) -> None:
-        self.context, self.chosen, self.my_job = context, chosen, my_job
+    def __init__(self, page: PageContext, chosen: str) -> None:
+        self.context, self.chosen, self.my_job = page.app, chosen, page.my_job
         options, defaults = TrainSettings.options(), TrainSettings.defaults()
         option = options["checkpoint"]
         with gr.Row(elem_classes="with-refresh"):
@@ -84,10 +84,9 @@ class ModelPanel:
         self.message = message_box("model_message")
         wire_order(self.download_button, self.start_download, [self.hub_name], self.my_job, self.message)
 
-    def watch(self, folders: list[Any]) -> None:
-        """Call when the fields of the photos' and the dataset's folder are there: what is told of the checkpoint
-        depends on them too.
-        """
+    def wire(self, page: PageContext) -> None:
+        """What is told of the checkpoint depends on the photos' and the dataset's folder too."""
+        folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
         checkpoint = self.widgets["checkpoint"]
         told = [checkpoint, *folders]
         gr.on([field.change for field in told], self.described, told, self.facts, trigger_mode="always_last", **DIRECT)
@@ -149,8 +148,30 @@ class ModelPanel:
                     found += find_images(self.context.workspace.folder(folder, "Folder"))
         return found
 
-    def on_job_finished(self, job: Job) -> Updates:
+    @property
+    def kept(self) -> dict[str, Any]:
+        return self.widgets
+
+    @property
+    def from_disk(self) -> tuple[str, ...]:
+        return "checkpoint", "vae"
+
+    def put_back(self, kept: Mapping[str, Any]) -> Updates:
+        """Fresh lists with what was chosen."""
+        return {
+            self.widgets["checkpoint"]: gr.update(choices=self.titles(), value=kept["checkpoint"]),
+            self.widgets["vae"]: gr.update(choices=self.vaes(), value=text_of(kept.get("vae"), AUTOMATIC)),
+        }
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.widgets["checkpoint"], self.message]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """The downloaded model gets into the list."""
+        job = end.job
+        if not job or job.kind != "download" or job.state != "finished":
+            return {}
         told = accepted(self.message, f"{job.text} Choose it in the list.")
         return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), **told}
 
@@ -162,9 +183,12 @@ class ModelPanel:
             download_checkpoint(name, self.context.workspace, emit, stop)
 
         def order() -> str:
-            if not name.strip():
-                raise UserError("Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name.")
-            check_download(name, self.context.workspace)
+            with about("hub_name"):
+                if not name.strip():
+                    raise UserError(
+                        "Model on the hub is empty.", "Type its name as huggingface.co shows it: owner/name."
+                    )
+                check_download(name, self.context.workspace)
             return self.context.submit("download", f"Download {name.strip()}", work)
 
         return submitted(order, self.my_job, self.message)

@@ -4,8 +4,10 @@ stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import gradio as gr
 
 from ti_core.checkpoints.facts import SIZES_PX
 from ti_core.checkpoints.library import find_checkpoint
@@ -18,16 +20,16 @@ from ti_core.ui.widgets import DIRECT, Form, Updates
 
 
 class OwnSizes:
-    """`fields` are the widgets that follow the checkpoint, each with its function from the size of the checkpoint's
-    pictures (px) to its own value.
+    """`fields` are the widgets that follow the checkpoint, each with its option, which knows the value that goes with a
+    size of the checkpoint's pictures (px).
     """
 
     def __init__(self, context: AppContext, checkpoint: Any, forms: Sequence[Form]) -> None:
         self.context = context
         self.own_px = browser_state(0, "own-size")
         """The own size of the checkpoint that the sizes of the forms belong to: what differs was typed."""
-        self.fields: list[tuple[Any, Callable[[int], int]]] = [
-            (form.widgets[name], option.of_size)
+        self.fields = [
+            (form.widgets[name], option)
             for form in forms
             for name, option in form.settings.options().items()
             if option.of_size
@@ -43,7 +45,7 @@ class OwnSizes:
     @read_only
     def follow_checkpoint(self, choice: str | None, before: Any, *sizes: Any) -> Updates:
         """Sizes that went with the checkpoint before (`before`: the own size of its pictures in px) go with this
-        one; those that were typed stay.
+        one; those that were typed stay. The sliders' bounds are not above what goes with it.
         """
         known = before if type(before) is int and before > 0 else 0
         try:
@@ -51,7 +53,12 @@ class OwnSizes:
         except UserError:
             own = known or SIZES_PX[""]
         updates: Updates = {self.own_px: own}
-        for (widget, of_size), size in zip(self.fields, sizes, strict=True):
-            is_typed = known and isinstance(size, int | float) and size not in (0, of_size(known))
-            updates[widget] = size if is_typed else of_size(own)
+        for (widget, option), size in zip(self.fields, sizes, strict=True):
+            is_typed = known and isinstance(size, int | float) and size not in (0, option.own(known))
+            value = size if is_typed else option.own(own)
+            # What is typed is refused by the form, with a sentence at the field; gradio's slider would only refuse.
+            least = min(value, option.least(own) or 0)
+            was_lower = known and (option.least(known) or 0) < (option.minimum or 0)
+            is_lower = least < (option.minimum or 0)
+            updates[widget] = gr.update(value=value, minimum=least) if was_lower or is_lower else value
         return updates

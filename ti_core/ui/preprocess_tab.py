@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import gradio as gr
 
 from ti_core.data.caption_edits import read_captions
+from ti_core.data.face_model import GET_IT, face_finder_file, fetch_face_finder
 from ti_core.data.images import PHONE_SUFFIXES
-from ti_core.errors import UserError
-from ti_core.jobs.job import Job
+from ti_core.data.preprocess import with_own_sizes
+from ti_core.errors import UserError, about
+from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
-from ti_core.training.presets import describe_preprocess
-from ti_core.ui.app_context import AppContext
-from ti_core.ui.server.roles import read_only
+from ti_core.training.presets import dataset_folder, describe_preprocess
+from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
+from ti_core.ui.photo_strip import photo_strip
+from ti_core.ui.server.roles import current_user, read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import (
@@ -31,21 +35,36 @@ from ti_core.ui.widgets import (
     wire_order,
 )
 
+PHOTOS = Path(__file__).with_name("photos.js").read_text(encoding="utf-8")
+CHANGES_PHOTOS = (
+    "source_directory",
+    "width",
+    "height",
+    "keep_original_size",
+    "split_oversized",
+    "focal_crop",
+    "auto_sized_crop",
+    "face_crop",
+)
+"""The fields that change what is drawn on the photos."""
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
 
 AUTO_SIZED_HINT = "Each image is cropped around its middle, with a width and height chosen for it."
 
 
-class PreprocessTab:
+class PreprocessTab(Part):
     """Form, boxes and answer of the tab. The checkpoint, whose size the pictures get, is that of the top of the page;
-    dropped photos are kept under the name in the box `embedding_name`.
+    dropped photos are kept under the name that stands in the Create embedding tab.
     """
 
-    kinds = ("preprocess",)
+    id, title = "preprocess", "Preprocess images"
+    kinds = ("preprocess", "faces")
+    form: Form
+    opens_after = "create"
 
-    def __init__(self, context: AppContext, my_job: Any, checkpoint: Any, embedding_name: Any) -> None:
-        self.context, self.my_job = context, my_job
+    def __init__(self, page: PageContext) -> None:
+        self.context, self.my_job = page.app, page.my_job
         self.form = Form(PreprocessSettings, "preprocess")
         self.form.add("source_directory")
         self.drop = gr.File(
@@ -55,17 +74,18 @@ class PreprocessTab:
             height=130,
             elem_id="preprocess_drop",
         )
+        self.photos = gr.HTML("", js_on_load=PHOTOS, elem_id="preprocess_photos")
         for name in PreprocessSettings.options():
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
-        self.form.share({"checkpoint": checkpoint})
-        self.plan = gr.Textbox(
-            label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="preprocess_plan"
-        )
-        with gr.Row(elem_classes="actions"):
-            self.interrupt = gr.Button("Interrupt", elem_id="preprocess_interrupt")
-            self.button = gr.Button("Preprocess", variant="primary", elem_id="preprocess_run")
-        self.message = message_box("preprocess_message")
+        self.form.share({"checkpoint": page.model["checkpoint"]})
+        with gr.Column(elem_classes="start-bar"):
+            self.message = message_box("preprocess_message")
+            with gr.Row(equal_height=False):
+                self.plan = plan_box("preprocess_plan")
+                with gr.Row(elem_classes="actions"):
+                    self.button = gr.Button("Preprocess", variant="primary", min_width=150, elem_id="preprocess_run")
+                    self.interrupt = gr.Button("Interrupt", min_width=90, elem_id="preprocess_interrupt")
         self.gallery = gr.Gallery(
             label="Finished pictures and their captions",
             visible=False,
@@ -75,14 +95,47 @@ class PreprocessTab:
             interactive=False,
             elem_id="preprocess_gallery",
         )
+        self._build_face_finder()
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, context, self.kinds, self.message)
-        self.drop.upload(
-            self.take_photos,
-            [self.drop, embedding_name],
-            [self.form.widgets["source_directory"], self.message],
-            **QUEUED,
+        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+
+    def wire(self, page: PageContext) -> None:
+        """Dropped photos are taken, and what stands before the start follows the fields."""
+        given = [self.drop, page.field("create", "name")]
+        self.drop.upload(self.take_photos, given, [self.form.widgets["source_directory"], self.message], **QUEUED)
+        wire_plan(page, self.form, self.described, self.plan)
+        drawn = [self.form.widgets[name].change for name in CHANGES_PHOTOS]
+        values = self.form.components
+        gr.on(drawn, self.look, values, self.photos, trigger_mode="always_last", **DIRECT)
+        page.loaded.then(self.look, values, self.photos, **DIRECT)
+
+    def _build_face_finder(self) -> None:
+        """The button is there where faces are looked for without the better finder, for those who may train."""
+        self.face_finder = gr.Button(GET_IT, visible=False, elem_id="preprocess_face_finder")
+        wire_order(self.face_finder, self.order_face_finder, [], self.my_job, self.message)
+        ticks = [self.form.widgets[name] for name in ("face_crop", "focal_crop")]
+        gr.on(
+            [tick.change for tick in ticks],
+            self.offered_face_finder,
+            ticks,
+            self.face_finder,
+            trigger_mode="always_last",
+            **DIRECT,
         )
+
+    @read_only
+    def offered_face_finder(self, *ticked: bool) -> Any:
+        """Whether the button is shown."""
+        is_there = face_finder_file(self.context.workspace).is_file()
+        return gr.update(visible=any(ticked) and not is_there and current_user().may_train)
+
+    def order_face_finder(self) -> Updates:
+        """Order the download."""
+
+        def work(emit: Emit, stop: threading.Event) -> None:
+            fetch_face_finder(self.context.workspace, emit, stop)
+
+        return submitted(lambda: self.context.submit("faces", GET_IT, work), self.my_job, self.message)
 
     def _add(self, name: str) -> None:
         """The field, or the whole group that begins with it."""
@@ -107,13 +160,23 @@ class PreprocessTab:
         except UserError as error:
             return str(error)
 
+    @read_only
+    def look(self, *given: Any) -> str:
+        """The photos as HTML, with the crops drawn on them."""
+        try:
+            settings = with_own_sizes(PreprocessSettings.from_dict(self.form.values(given)), self.context.workspace)
+        except UserError:  # what stands before the start says what is wrong
+            return ""
+        return photo_strip(self.context.workspace, settings)
+
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""
         source = self.form.widgets["source_directory"]
         if not files:
             return {self.message: gr.update()}
         try:
-            folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
+            with about("drop"):
+                folder, left_out = keep_photos([Path(file) for file in files], name, self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         text = "\n".join(left_out)
@@ -122,14 +185,29 @@ class PreprocessTab:
     def start(self, *given: Any) -> Updates:
         """Order the dataset."""
         return submitted(
-            lambda: self.context.order("preprocess", PreprocessSettings.from_dict(self.form.values(given))),
+            lambda: self.context.order_form("preprocess", self.form.values(given)),
             self.my_job,
             self.message,
         )
 
-    def on_job_finished(self, job: Job) -> Updates:
-        """Show the finished pictures."""
-        return {self.gallery: self.finished_pictures(job.result)}
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["destination_directory"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return [self.gallery, self.message, self.face_finder, *self.takes]
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """A new embedding's pictures get a folder of its name; finished pictures are shown."""
+        (destination,) = given
+        if (name := end.result_of("create")) and (not destination or destination.startswith("datasets/")):
+            return {self.form.widgets["destination_directory"]: dataset_folder(name)}
+        if made := end.result_of("preprocess"):
+            return {self.gallery: self.finished_pictures(made)}
+        if end.result_of("faces") and end.job:  # it is there: the button goes
+            return {self.face_finder: gr.update(visible=False), **accepted(self.message, end.job.text)}
+        return {}
 
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""

@@ -12,10 +12,12 @@ import gradio as gr
 from ti_core.data.caption_edits import dataset_folders
 from ti_core.data.template_edits import captions_of, is_shipped, preview_prompts, read_template, save_template
 from ti_core.embeddings.folder import find_embeddings
-from ti_core.errors import UserError
+from ti_core.errors import UserError, about
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import RECIPE_TEMPLATE_LINE, find_template, list_templates
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.drafts import KEEP_TEMPLATE, RESTORE_TEMPLATE
+from ti_core.ui.kept_forms import browser_state
+from ti_core.ui.part import PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, message_box, refused
 
@@ -24,7 +26,7 @@ SHUFFLE = TrainSettings.options()["shuffle_tags"]
 NEW_TEMPLATE = f"{RECIPE_TEMPLATE_LINE}\n"
 
 
-class TemplatesTab:
+class TemplatesTab(Part):
     """`opened` is the template whose text is in the box, and the text as it was read: only that one is replaced by
     Save.
 
@@ -32,8 +34,10 @@ class TemplatesTab:
     one server.
     """
 
-    def __init__(self, context: AppContext) -> None:
-        self.context = context
+    id, title = "templates", "Templates"
+
+    def __init__(self, page: PageContext) -> None:
+        self.context = context = page.app
         self.opened = gr.JSON(["", NEW_TEMPLATE], visible=False)
         gr.Markdown(
             "One sentence a line. In training, **[name]** becomes the embedding's name and **[filewords]** the"
@@ -100,14 +104,30 @@ class TemplatesTab:
 
     def _wire(self) -> None:
         shown = [self.opened, self.template, self.text, self.name, self.message]
-        self.template.input(self.open, [self.template, self.text, self.opened], shown, **QUEUED)
-        self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
+        opened = self.template.input(self.open, [self.template, self.text, self.opened], shown, **QUEUED)
+        begun = self.new.click(self.start_new, [self.text, self.opened], shown, **QUEUED)
         self.saved = self.save.click(self.save_one, [self.name, self.text, self.opened], shown, **QUEUED)
+        # What is typed and not saved yet is kept by the browser.
+        self.drafts = browser_state({}, "template-draft")
+        typed = [self.opened, self.text, self.name]
+        for event in (self.text.input, self.name.input, opened.then, begun.then, self.saved.then):
+            event(None, typed, self.drafts, js=KEEP_TEMPLATE, show_progress="hidden")
         self.facts = facts = [self.text, self.folder, self.embedding, self.shuffle, self.drop_out]
         gr.on(
             [widget.change for widget in facts], self.preview, facts, self.prompts, trigger_mode="always_last", **DIRECT
         )
         self.again.click(self.draw_again, facts, self.prompts, **DIRECT)
+
+    def wire(self, page: PageContext) -> None:
+        """The tab reads the disk when it is chosen, and what was typed before comes back; a saved template gets into
+        the Train tab's list at once.
+        """
+        lists = [self.template, self.folder, self.embedding, self.prompts]
+        entered = self.item.select(self.enter, self.facts, lists, **DIRECT)
+        typed = [self.opened, self.text, self.name]
+        entered.then(None, [*typed, self.drafts], [*typed, self.message], js=RESTORE_TEMPLATE, show_progress="hidden")
+        listed = read_only(lambda: gr.update(choices=list_templates(self.context.workspace)))
+        self.saved.then(listed, None, page.field("train", "template_file"), **DIRECT)
 
     @read_only
     def enter(self, text: str, folder: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
@@ -129,8 +149,9 @@ class TemplatesTab:
     def open(self, name: str | None, text: str, opened: Sequence[str]) -> Updates:
         """Show another template. Sentences that were not saved are told in the message box, to be copied."""
         try:
-            read = read_template(name or "", self.context.workspace)
-            path = find_template(name or "", self.context.workspace)
+            with about("template"):
+                read = read_template(name or "", self.context.workspace)
+                path = find_template(name or "", self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
         told = (

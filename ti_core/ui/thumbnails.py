@@ -8,6 +8,7 @@ import base64
 import html
 import io
 import threading
+from pathlib import Path
 
 from PIL import Image
 
@@ -19,6 +20,11 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def thumbnail(captioned: Captioned, size_px: int) -> Image.Image:
+    """The picture, at most `size_px` x `size_px` large (`small_picture`)."""
+    return small_picture(captioned.picture, size_px)
+
+
+def small_picture(file: Path, size_px: int) -> Image.Image:
     """The picture, at most `size_px` x `size_px` large; a grey area for one that cannot be read.
 
     One at a time, however many pages look at a folder: a photo of 100 megapixels takes 0.8 GB on its way. What its
@@ -26,7 +32,7 @@ def thumbnail(captioned: Captioned, size_px: int) -> Image.Image:
     """
     with _ONE_AT_A_TIME:
         try:
-            picture = open_rgb(captioned.picture, enough_px=2 * size_px)
+            picture = open_rgb(file, enough_px=2 * size_px)
         except UserError:
             return Image.new("RGB", (size_px, size_px), (128, 128, 128))
         picture.thumbnail((size_px, size_px))
@@ -37,10 +43,19 @@ def thumbnail(captioned: Captioned, size_px: int) -> Image.Image:
 
 def figure(picture: Image.Image, name: str) -> str:
     """A picture and its name as HTML that needs no other file."""
-    data, name = io.BytesIO(), html.escape(name, quote=True)
+    return f"<figure>{_tag(picture, name)}<figcaption>{html.escape(name)}</figcaption></figure>"
+
+
+def picture_tag(file: Path, size_px: int, name: str) -> str:
+    """A small copy of a picture's file as HTML that needs no other file; `name` is read aloud."""
+    return _tag(small_picture(file, size_px), name)
+
+
+def _tag(picture: Image.Image, name: str) -> str:
+    data = io.BytesIO()
     picture.save(data, "webp")
     address = f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
-    return f'<figure><img src="{address}" alt="{name}"><figcaption>{name}</figcaption></figure>'
+    return f'<img src="{address}" alt="{html.escape(name, quote=True)}">'
 
 
 def words_below(captioned: Captioned) -> str:

@@ -1,119 +1,137 @@
-"""The Train tab: A1111's fields in its order, then ours, folded away."""
+"""The Train tab: what its fields, presets and buttons do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ti_core.embeddings.folder import find_embeddings
-from ti_core.errors import UserError
+from ti_core.embeddings.folder import find_embedding, find_embeddings, find_stored
+from ti_core.embeddings.names import known_name
+from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
+from ti_core.runs.folder import saved_settings
+from ti_core.runs.history import first_step_of
 from ti_core.settings import TrainSettings
+from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
+from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
+from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
-from ti_core.ui.app_context import AppContext
+from ti_core.ui.dataset_strip import dataset_strip, example_prompt
+from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
+from ti_core.ui.preset_panel import DOWNLOAD
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import (
-    DIRECT,
-    QUEUED,
-    Form,
-    Updates,
-    accepted,
-    message_box,
-    refused,
-    submitted,
-    wire_interrupt,
-    wire_order,
-)
+from ti_core.ui.train_layout import FIND_FIELDS, TrainLayout
+from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, accepted, refused, submitted, wire_interrupt, wire_order
+from ti_core.workspace import clean_name
 
-IN_ONE_ROW = (
-    ("clip_grad_mode", "clip_grad_value"),
-    ("batch_size", "gradient_accumulation_steps"),
-    ("image_every", "save_every"),
-)
 DEVICE_WITHIN_S = 20.0
+SEEN = ("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out")
+"""The fields that the thumbnails and the example prompt show."""
 
 
-class TrainTab:
-    """Form, buttons and answer of the tab. `wire` follows when the txt2img tab is there, whose form previews may take
-    their values from.
-    """
+class TrainTab(TrainLayout, Part):
+    """Form, buttons and answer of the tab."""
 
+    id, title = "train", "Train"
     kinds = ("train", "resume")
-    txt2img: Form
+    opens_after = "preprocess"
+    form: Form
 
-    def __init__(self, context: AppContext, my_job: Any, model: dict[str, Any]) -> None:
-        self.context, self.my_job = context, my_job
-        self.form = Form(TrainSettings, "train")
-        gr.Markdown(
-            "Train an embedding on a folder of square pictures. Not sure about a field? The recipe fills in all of them"
-            " for a face.",
-            elem_classes="hint",
-        )
-        with gr.Row(equal_height=False):
-            self.preset = gr.Dropdown(
-                list(PRESETS),
-                value=None,
-                label="Preset",
-                scale=3,
-                min_width=200,
-                elem_id="train_preset",
-                info=(
-                    "Choose one to fill in the form for your pictures. Fast and faithful learned a face from the fewest"
-                    " looks at the pictures (docs/quality.md)."
-                ),
-            )
-            self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
-        for group, names in TrainSettings.grouped().items():
-            folded = gr.Accordion(group.title, open=False, elem_id=f"train_{group.name}") if group else nullcontext()
-            with folded:
-                self._add([name for name in names if name not in model])
-        self.form.share(model)
-        ordered = self.form.widgets
-        self.plan = gr.Textbox(label="Before you start", interactive=False, lines=1, max_lines=7, elem_id="train_plan")
-        typed = [ordered["learning_rate"], ordered["steps"]]
-        gr.on([widget.change for widget in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
-        with gr.Row(elem_classes="actions"):
-            self.button = gr.Button("Train Embedding", variant="primary", elem_id="train_run")
-            self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
-        self.message = message_box("train_message")
+    def __init__(self, page: PageContext) -> None:
+        super().__init__(page)
+        self.my_job = page.my_job
+        self.txt2img: Form | None = None
 
-    def wire(self, txt2img: Form) -> None:
-        """Let the buttons and the preset act. `txt2img` is the form of that tab."""
-        self.txt2img = txt2img
+    def wire(self, page: PageContext) -> None:
+        """Let the buttons and the presets act. Previews may take their values from the form of the txt2img tab."""
+        self.txt2img = txt2img = page.form("txt2img")
+        fields = self.form.widgets
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
         wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
-        chosen = [self.form.widgets["dataset_directory"], self.form.widgets["embedding"]]
+        chosen = [fields["dataset_directory"], fields["embedding"]]
         self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
-        self.preset.input(self.fill_preset, [*chosen, self.preset], self.shown, **QUEUED)
+        self.preset.input(self.fill_preset, [*chosen, self.preset], self.filled_in, **QUEUED)
+        self._wire_own_presets(page)
+        wire_plan(page, self.form, self.described, self.plan)
+        typed = [fields["learning_rate"], fields["steps"]]
+        gr.on([field.change for field in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
+        seen, looks = [fields[name] for name in SEEN], [self.strip, self.example]
+        gr.on([field.change for field in seen], self.look, seen, looks, trigger_mode="always_last", **DIRECT)
+        for event in (page.loaded, page.job_ended):
+            event.then(self.look, seen, looks, **DIRECT)
+        find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
+        self.find.change(None, self.find, None, js=find, show_progress="hidden")
+        page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+
+        @read_only
+        def take_run(event: gr.EventData) -> Updates:
+            return {**self.take_run(str(event.run), bool(event.go_on)), **page.open(self.id)}
+
+        page.live.take_run(take_run, None, [*page.opening, *self.of_run], **QUEUED)
+
+    def _wire_own_presets(self, page: PageContext) -> None:
+        own, values = self.own, self.form.components
+        named = [own.name, self.preset]
+        own.save.click(self.save_preset, [*named, *values], [self.preset, self.message], **QUEUED)
+        own.delete.click(self.delete_preset, self.preset, [self.preset, self.message], **QUEUED)
+        both = [*values, *page.form("txt2img").components]
+        own.export.click(self.export, both, [own.exported, self.message], **QUEUED).then(
+            None, own.exported, None, js=DOWNLOAD
+        )
+        own.upload.upload(self.import_form, own.upload, self.filled_in, **QUEUED)
+
+    # ---- what a browser keeps, and what a job that has ended changes
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        return {**super().kept, "preset": self.preset}
+
+    @property
+    def from_disk(self) -> tuple[str, ...]:
+        return "train.embedding", "train.template_file", "preset"
+
+    def put_back(self, kept: Mapping[str, Any]) -> Updates:
+        """Fresh lists with what was chosen if it is still there."""
+        stored = {name: kept[f"train.{name}"] for name in ("embedding", "template_file") if f"train.{name}" in kept}
+        if not stored.get("template_file"):
+            stored["template_file"] = TrainSettings.defaults()["template_file"]
+        preset = kept.get("preset")
+        known = preset in PRESETS or preset in list_own(self.context.workspace)
+        return {**self.filled(stored), self.preset: self.own.listed(preset if known else None)}
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets["embedding"]]
+
+    @property
+    def gives(self) -> list[Any]:
+        return self.shown
+
+    def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
+        """A new embedding is chosen, a new dataset is what to train on, and a guided page fills in the recipe."""
+        if name := end.result_of("create"):
+            return self.filled({"embedding": name})
+        made = end.result_of("preprocess")
+        if made and end.guided:
+            return {**self.fill_recipe(made, *given), self.form.widgets["dataset_directory"]: made}
+        return self.filled({"dataset_directory": made} if made else {})
+
+    # ---- what is told while somebody types
 
     @property
     def shown(self) -> list[Any]:
         """What filling in the form may change."""
         return [self.message, self.preset, *self.form.own.values()]
 
-    def _add(self, names: list[str]) -> None:
-        for name in names:
-            if name in self.form.widgets:
-                continue
-            if name == "embedding":
-                self.form.add_refreshed(name, lambda: find_embeddings(self.context.workspace))
-            elif name == "template_file":
-                self.form.add_refreshed(name, lambda: list_templates(self.context.workspace))
-            elif name == "learning_rate":
-                self.form.add(name)
-                self.rate = gr.HTML(
-                    rate_picture(TrainSettings().learning_rate, TrainSettings().steps), elem_id="train_rate"
-                )
-            elif name == "gpus":
-                self.form.add(name)
-                self.form.widgets[name].visible = False  # until `gpus_field` has counted them
-            else:
-                self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
+    @property
+    def filled_in(self) -> list[Any]:
+        """What a whole form may change: also how the checkpoint is loaded."""
+        return [*self.shown, *self.form.shared.values()]
 
     @read_only
     def gpus_field(self) -> Any:
@@ -130,17 +148,70 @@ class TrainTab:
         except UserError as error:
             return str(error)
 
+    @read_only
+    def look(self, folder: str, template: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
+        """The dataset at a glance, and one prompt that the training will build of it."""
+        workspace = self.context.workspace
+        prompt = example_prompt(workspace, folder or "", template or "", embedding or "", shuffle, drop_out or 0)
+        return {self.strip: dataset_strip(workspace, folder or ""), self.example: prompt}
+
+    # ---- presets
+
     def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
         """Fill the form as the guide says."""
         return {**self.fill_preset(dataset_directory, embedding, GUIDE), self.preset: GUIDE}
 
-    def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str) -> Updates:
+    def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str | None) -> Updates:
         """Fill the form with a preset's values for this dataset, or say what is missing for that."""
         try:
-            values = preset_values(preset, self.context.workspace, dataset_directory or "", embedding or "")
+            if preset in list_own(self.context.workspace):
+                return self.fill_kept(*load_own(preset or "", self.context.workspace))
+            values = preset_values(preset or "", self.context.workspace, dataset_directory or "", embedding or "")
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}
+
+    @property
+    def of_run(self) -> list[Any]:
+        """What `take_run` may change: the shared fields too."""
+        return [self.message, self.preset, *self.form.components]
+
+    @read_only
+    def take_run(self, run: str, go_on: bool) -> Updates:
+        """Fill in the form as a run on disk was trained, with more steps where it is to be trained on."""
+        try:
+            listed = self.context.runs.find(run)
+            kept = saved_settings(listed.folder)
+            values, told = kept.settings.to_dict(), kept.sentences()
+            if go_on:
+                at, sentence = self._where_it_stands(values["embedding"], listed.step)
+                told.append(sentence)
+                if at >= values["steps"]:  # as many again
+                    values["steps"] += at - first_step_of(listed.folder)
+        except UserError as error:
+            return refused(error, self.message)
+        told.insert(0, f"The form holds the settings of {listed.run}.")
+        return {**self.filled(values), self.preset: None, **accepted(self.message, " ".join(told))}
+
+    def _where_it_stands(self, embedding: str, last_step: int) -> tuple[int, str]:
+        """The step of the embedding in embeddings/ as it is now, and a sentence. Raises UserError if it is gone."""
+        path = find_embedding(known_name(embedding, self.context.workspace), self.context.workspace)
+        if path is None:
+            raise UserError(
+                f"Embedding '{embedding}' is not in embeddings/ any more.",
+                "Open the run and press Use this step, then Train on.",
+            )
+        at = find_stored(path.name, self.context.workspace).content.step or 0
+        other = "" if at == last_step else f", and the run's last one is {last_step}. Use this step takes another one"
+        return at, f"The training goes on from step {at} of '{embedding}'{other}."
+
+    def fill_kept(self, kept: KeptSettings[TrainSettings], given: dict[str, Any], told: str = "") -> Updates:
+        """Fill in the values that a file gives; the others stay, and what cannot be used is told after `told`."""
+        said = [told, *without_missing(kept).sentences()]
+        name = given.get("embedding", "")
+        if name and name not in find_embeddings(self.context.workspace):
+            said.append(f"There is no embedding called '{name[:60]}' here: choose or create one.")
+        return {**self.filled(given), **accepted(self.message, "\n".join(filter(None, said)))}
 
     def filled(self, values: dict[str, Any]) -> Updates:
         """Updates for the form; a template that was just written, or an embedding just made, gets into its list too."""
@@ -154,13 +225,69 @@ class TrainTab:
             updates[self.form.widgets[name]] = gr.update(choices=choices, **value)
         return updates
 
-    def settings_of(self, given: Sequence[Any]) -> TrainSettings:
-        """From the values of this form, followed by those of the txt2img form, which previews may take theirs from."""
+    def values_of(self, given: Sequence[Any]) -> dict[str, Any]:
+        """From the values of this form, followed by those of the txt2img form, which previews may take theirs from.
+        Raises UserError for what is wrong in that form.
+        """
         values = self.form.values(given[: len(self.form.names)])
-        if values["preview_from_txt2img"]:
-            values.update(preview_values(self.txt2img.values(given[len(self.form.names) :])))
-        return TrainSettings.from_dict(values)
+        if values["preview_from_txt2img"] and self.txt2img:
+            try:
+                values.update(preview_values(self.txt2img.values(given[len(self.form.names) :])))
+            except UserError as error:
+                raise SettingsError([Problem(p, f"{self.txt2img.prefix}_{p.field}") for p in error.problems]) from None
+        return values
+
+    def save_preset(self, name: str, chosen: str | None, *given: Any) -> Updates:
+        """Keep the form under a name."""
+        try:
+            settings = TrainSettings.from_dict(self.form.values(given))
+            saved = save_own(name or "", settings, self.context.workspace, chosen or "")
+        except UserError as error:
+            return refused(error, self.message)
+        return {self.preset: self.own.listed(saved), **accepted(self.message, f"Saved: presets/{saved}.json.")}
+
+    def delete_preset(self, chosen: str | None) -> Updates:
+        """Delete the chosen preset, if it is one of one's own."""
+        try:
+            if not chosen or chosen in PRESETS:
+                raise UserError("No preset of your own is chosen.", "Choose it under Preset, then press Delete preset.")
+            delete_own(chosen, self.context.workspace)
+        except UserError as error:
+            return refused(error, self.message)
+        return {self.preset: self.own.listed(None), **accepted(self.message, f"Deleted: presets/{chosen}.json.")}
+
+    # ---- the form as a file
+
+    @read_only
+    def export(self, *given: Any) -> Updates:
+        """The form as [file name, text], which the browser saves. Previews that take their values from the txt2img
+        tab have them in the file, because the command line has no such tab.
+        """
+        try:
+            settings = TrainSettings.from_dict(self.values_of(given))
+            name = clean_name(settings.embedding) if settings.embedding.strip() else "form"
+        except UserError as error:
+            return {self.own.exported: ["", ""], **refused(error, self.message)}
+        return {self.own.exported: [f"train-{name}.json", form_text(FORM, settings)], **accepted(self.message)}
+
+    @read_only
+    def import_form(self, file: str | None) -> Updates:
+        """Fill in the form from a file that Export has saved."""
+        try:
+            text = read_form(Path(file)) if file else ""
+            kept, given = parse_form(text, FORM, TrainSettings)
+        except UserError as error:
+            return refused(error, self.message)
+        name = Path(file or "").name[:60]
+        told = f"Read: {name}. Fields that it does not name stay as they are."
+        return {**self.fill_kept(kept, given, told), self.preset: None}
+
+    # ---- the start
 
     def start(self, *given: Any) -> Updates:
         """Submit the training; takes the values of both forms."""
-        return submitted(lambda: self.context.order("train", self.settings_of(given)), self.my_job, self.message)
+        return submitted(
+            lambda: self.context.order_form("train", self.values_of(given)),
+            self.my_job,
+            self.message,
+        )

@@ -5,19 +5,23 @@ written twice.
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ti_core.errors import SettingsError, UserError
+from ti_core.errors import UserError
 from ti_core.settings import OWN_SIZE
 from ti_core.settings.option import Option, Settings
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.server.gradio_internals import page_being_built
 from ti_core.ui.server.roles import read_only
 
+HERE = Path(__file__).parent
 Updates = dict[Any, Any]
 ALL_CHOICES = 100_000
 
@@ -41,8 +45,8 @@ def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> A
 
 
 def widget(option: Option, default: Any, elem_id: str) -> Any:
-    """The component of one option. Number boxes get no limits: settings.check() says all problems at once, gradio
-    only the first.
+    """The component of one option. Number boxes get no limits: settings.check() says all problems at once and at their
+    fields, gradio only the first.
     """
     shared = {"label": option.label, "info": option.help, "value": default, "elem_id": elem_id}
     match option.control:
@@ -51,7 +55,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
                 placeholder=option.placeholder or None, lines=option.lines, max_lines=max(3, 3 * option.lines), **shared
             )
         case "number":
-            return gr.Number(precision=0 if isinstance(default, int) else None, **shared)
+            return gr.Number(**shared)  # with `precision`, 1.5 would become 2 in silence
         case "slider":
             shared["value"] = option.minimum if option.zero_is_auto and default == OWN_SIZE else default
             return gr.Slider(option.minimum, option.maximum, step=option.step, **shared)
@@ -132,29 +136,85 @@ QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private"
 DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 
 
+ANSWERING = ("create", "preprocess", "model", "embeddings")
+"""Tabs whose jobs are small: the run panel goes on showing the training (live/answers.js fills their places)."""
+ANSWER_CSS = """
+.job-answer { display: flex; flex-wrap: wrap; gap: 6px 12px; align-items: center; font-size: 14px; }
+.job-answer p { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
+.job-answer progress { flex: 1; min-width: 120px; accent-color: #ea580c; }
+.job-answer a { font-weight: 600; }
+"""
+
+
 def message_box(elem_id: str) -> Any:
-    """Where a tab answers: hidden until there is something to say."""
-    return gr.Textbox(
-        label="Message",
-        visible=False,
-        interactive=False,
-        lines=1,
-        max_lines=12,
+    """Where a tab answers: it takes no room until there is something to say; before it what the run panel tells of its
+    job. What is wrong with a field stands at that field, and here a link to it (field_errors.js). Fields are found by
+    their ids, which begin as `elem_id` does.
+    """
+    tab = elem_id.removesuffix("_message")
+    if tab in ANSWERING:
+        gr.HTML(f'<div class="job-answer" data-tab="{tab}"></div>', css_template=ANSWER_CSS, padding=False)
+    box = gr.HTML(
+        value="",
+        html_template='<div class="message-text" role="status"></div>',
+        js_on_load=(HERE / "message.js").read_text(encoding="utf-8"),
+        problems=[],
+        stamp=0,
         elem_id=elem_id,
         elem_classes="message",
     )
+    box.whole_page = page_being_built()
+    return box
+
+
+def name_hint(field: Any) -> Any:
+    """A line right below a field, for `wire_hint`; it takes no room while it is empty."""
+    return gr.HTML("", elem_id=f"{field.elem_id}_hint", elem_classes="name-hint")
+
+
+def wire_hint(hint: Any, say: Callable[..., str], given: Sequence[Any]) -> None:
+    """Let a hint say what becomes of these fields' values, as they change: which name will be used, or why not."""
+
+    @read_only
+    def said(*values: Any) -> str:
+        return f"<p>{html.escape(text)}</p>" if (text := say(*values)) else ""
+
+    gr.on([field.change for field in given], said, list(given), hint, trigger_mode="always_last", **DIRECT)
+
+
+def _place(box: Any, name: str) -> list[Any]:
+    """Where the page shows the field that an error is about: its id, its label, the ids of the folds that hold it, from
+    outside in, and its tab. A field is called as its setting, after what the ids of its form begin with; those of
+    loading the checkpoint stand at the top of the page.
+    """
+    prefix = str(box.elem_id).removesuffix("_message")
+    wanted = [f"{prefix}_{name}", f"model_{name}", name] if name else []
+    blocks = {block.elem_id: block for block in box.whole_page.blocks.values() if getattr(block, "elem_id", "")}
+    found = next((blocks[elem_id] for elem_id in wanted if elem_id in blocks), None)
+    if found is None:
+        return ["", "", [], ""]
+    folds: list[str] = []
+    tab, above = "", found.parent
+    while above is not None:
+        if isinstance(above, gr.Accordion) and above.elem_id:
+            folds.insert(0, above.elem_id)
+        tab = tab or (str(above.id) if isinstance(above, gr.Tab) else "")
+        above = above.parent
+    return [found.elem_id, found.label or name, folds, tab]
+
+
+_answers = itertools.count(1)
 
 
 def refused(error: UserError, box: Any) -> Updates:
-    """Show an error beside the button and as a toast; what was typed stays as it is."""
-    problems = error.problems if isinstance(error, SettingsError) else [str(error)]
-    gr.Warning("<br>".join(html.escape(problem) for problem in problems), title="Please check the form", duration=12)
-    return {box: gr.update(value="\n".join(problems), visible=True)}
+    """Show an error: at its field, or in the message box if it has none. What was typed stays as it is."""
+    problems = [[str(problem), *_place(box, problem.field)] for problem in error.problems]
+    return {box: gr.update(value="\n".join(error.problems), problems=problems, stamp=next(_answers))}
 
 
 def accepted(box: Any, text: str = "") -> Updates:
-    """Show a sentence in a message box, or hide the box if there is none."""
-    return {box: gr.update(value=text, visible=bool(text))}
+    """Show a sentence in a message box, or nothing if there is none. Errors at fields go."""
+    return {box: gr.update(value=text, problems=[], stamp=next(_answers))}
 
 
 SHOW_NEW_JOB = """(job) => {

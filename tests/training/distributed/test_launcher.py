@@ -17,9 +17,10 @@ from tests.conftest import TINY, Recorder
 from tests.training.test_loop import anna, rows_of, settings_for, train
 from ti_core.embeddings.formats import load_embedding
 from ti_core.errors import UserError
-from ti_core.events import Event, Finished, PreviewSaved, Started, StepDone, parse_event
+from ti_core.events import EmbeddingSaved, Event, Finished, PreviewSaved, Started, StepDone, parse_event
 from ti_core.models.device import count_devices
 from ti_core.program import conversation
+from ti_core.program.control import PICTURE, SAVE, Control
 from ti_core.settings import CreateSettings, ResumeSettings
 from ti_core.training import loop
 from ti_core.training.create import create_embedding
@@ -59,6 +60,29 @@ def test_interrupt_saves_and_one_device_goes_on_where_two_were(
     later = Recorder(stop_at=done + 2)
     loop.resume(ResumeSettings(run_folder), workspace, later, later.stop)
     assert later.of(StepDone)[0].step == done + 1  # type: ignore[attr-defined]
+
+
+def test_a_picture_and_a_copy_are_had_in_between_and_change_nothing(
+    workspace: Workspace, anna: Path, two_devices: None
+) -> None:
+    values = {"precision": "float32", "steps": 40, "image_every": 0, "save_every": 0, "gpus": 2}
+    train(workspace, **values)
+    undisturbed = rows_of(anna)
+    create_embedding(CreateSettings(name="anna", checkpoint=TINY, vectors=2, overwrite=True), workspace)
+    events, control = Recorder(), Control()
+
+    def ask_early(event: Event) -> None:
+        events(event)
+        if isinstance(event, StepDone) and event.step == 2:
+            control.ask(PICTURE)
+            control.ask(SAVE)
+
+    loop.train(settings_for(**values), workspace, ask_early, control)
+    pictures = events.of(PreviewSaved)
+    assert [event.number for event in pictures] == [1, 2] and 2 <= pictures[0].step < 40  # type: ignore[attr-defined]
+    saved = [event.path for event in events.of(EmbeddingSaved)]  # type: ignore[attr-defined]
+    assert len(saved) == 2 and all(Path(path).is_file() for path in saved)
+    assert torch.equal(rows_of(anna), undisturbed)
 
 
 def test_interrupt_before_the_first_step_leaves_nobody_waiting(

@@ -52,7 +52,7 @@ def test_the_queue_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server
             assert phone.evaluate("document.documentElement.scrollWidth") <= 390
             phone.get_by_role("button", name="Cancel: Create embedding second").tap()
             expect(page.locator("#live .jobs li").filter(has_text="second")).to_contain_text("cancelled")
-            page.get_by_role("button", name="Again, with the same settings: Create embedding second").click()
+            page.get_by_role("button", name="Run again, with the same settings: Create embedding second").click()
             expect(page.locator("#live .jobs li").filter(has_text="second: waiting")).to_have_count(1)
             expect(page.locator("#live .count")).to_contain_text(re.compile(r"step ([6-9]|\d\d)"), timeout=SLOW_MS)
         with running_app(tmp_path) as (url, _):

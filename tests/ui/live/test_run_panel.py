@@ -60,7 +60,7 @@ def train_one_step(jobs: JobQueue, folder: Path) -> None:
 def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
     """Its step would be looked for in the other run."""
     train_one_step(jobs, tmp_path)
-    page.get_by_role("button", name="Open the preview of step 1").click()
+    page.get_by_role("button", name="Open full size").click()
     expect(page.get_by_role("dialog", name="Preview")).to_be_visible()
     other = jobs.submit("train", "Train berta", wait_to_stop)
     expect(page.locator("#live .title")).to_have_text("Waiting")
@@ -70,19 +70,28 @@ def test_an_opened_preview_is_closed_when_another_run_begins(page: Page, jobs: J
 
 def test_a_training_is_shown_again_after_another_job_has_ended(page: Page, jobs: JobQueue, tmp_path: Path) -> None:
     train_one_step(jobs, tmp_path)
-    preview = page.get_by_role("button", name="Open the preview of step 1")
+    preview = page.get_by_role("button", name="Show step 1")
     expect(preview).to_be_visible()
-    jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
+    jobs.submit("txt2img", "berta", lambda emit, stop: emit(Finished("Created.")))
     expect(page.locator("#live .text")).to_have_text("Created.")
     expect(preview).to_have_count(0)
-    page.get_by_role("button", name="Show its pictures again: Training anna").click()
+    page.get_by_role("button", name="Open its pictures: Training anna").click()
     expect(preview).to_be_visible()
-    page.get_by_role("button", name="Close, and show the newest job: Training anna").click()
+    page.get_by_role("button", name="Hide its pictures, and show the newest job: Training anna").click()
     expect(page.locator("#live .text")).to_have_text("Created.")
-    page.get_by_role("button", name="Show its pictures again: Training anna").click()
+    page.get_by_role("button", name="Open its pictures: Training anna").click()
     expect(preview).to_be_visible()
-    jobs.submit("create", "Create clara", lambda emit, stop: emit(Finished("Created clara.")))
-    expect(page.locator("#live .text")).to_have_text("Created clara.")  # what is new comes first
+    go_on = threading.Event()
+
+    def paint(emit: Any, stop: threading.Event) -> None:
+        go_on.wait(600)
+        emit(Finished("Created clara."))
+
+    jobs.submit("txt2img", "clara", paint)
+    expect(page.locator("#live .jobs li", has_text="clara: running")).to_be_visible()
+    expect(preview).to_be_visible()  # as long as there is nothing new to look at
+    go_on.set()
+    expect(page.locator("#live .text")).to_have_text("Created clara.")
 
 
 def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Page, jobs: JobQueue) -> None:
@@ -145,7 +154,7 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
     for number in range(19):
         press(
             page,
-            page.get_by_role("button", name="Again, with the same settings: Wait for a").first,
+            page.get_by_role("button", name="Run again, with the same settings: Wait for a").first,
             2 if number % 4 == 0 else 0,
         )
         expect(waits).to_have_count(1)
@@ -157,7 +166,7 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
     press(page, page.get_by_role("button", name="Stop: Training anna"), 2)
     expect(page.locator("#live .jobs li", has_text="Training anna: interrupted")).to_be_visible()
     jobs.wait_for(jobs.order("wait", WaitSettings("b", quick=True)))
-    press(page, page.get_by_role("button", name="Show its pictures again: Training anna"), 1)
+    press(page, page.get_by_role("button", name="Open its pictures: Training anna"), 1)
     expect(page.locator("#live .title")).to_have_text("Training anna")
     assert jobs.wait_for(training, 60).state == "interrupted"
 
@@ -166,7 +175,7 @@ def test_a_row_and_its_buttons_are_the_same_after_news(short: tuple[Page, JobQue
     page, jobs = short
     jobs.wait_for(jobs.order("wait", WaitSettings("a", quick=True)))
     training = jobs.submit("train", "Train anna", train_until_stopped)
-    again = page.get_by_role("button", name="Again, with the same settings: Wait for a")
+    again = page.get_by_role("button", name="Run again, with the same settings: Wait for a")
     stop = page.get_by_role("button", name="Stop: Training anna")
     before = [button.element_handle() for button in (again, stop)]
     again.focus()
@@ -190,7 +199,7 @@ def test_what_is_of_another_version_is_shown_as_such(page: Page, jobs: JobQueue,
     jobs.submit("create", "Create berta", lambda emit, stop: emit(Finished("Created.")))
     row = page.locator("#live .jobs li", has_text="Train far")
     expect(row).to_have_text("Train far: of another version")
-    expect(row.get_by_role("button")).to_have_count(0)
+    expect(row.get_by_role("button")).to_have_count(0)  # nor is it put away: its file is left alone
 
 
 # ---- the files of every step
@@ -231,7 +240,7 @@ def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, j
     assert download.value.suggested_filename == "anna-150.pt"
     assert Path(download.value.path()).read_bytes() == b"anna-150.pt of embeddings"
     got = page.evaluate(
-        "async () => Promise.all([...document.querySelectorAll('.every-step a')].map(async a => (await"
+        "async () => Promise.all([...document.querySelectorAll('.every-step li a')].map(async a => (await"
         " fetch(a.href)).text()))"
     )
     assert got == [
@@ -241,9 +250,7 @@ def test_the_copy_card_and_picture_of_every_step_can_be_downloaded(page: Page, j
     ]
     go_on = threading.Event()
     jobs.submit("train", "Train anna", run_with_copies(run, [*steps, 160, 170], go_on))  # the same folder, as Resume
-    expect(page.locator("#live .every-step li")).to_have_count(0)
-    page.locator("#live .every-step summary").click()
-    expect(page.locator("#live .every-step li")).to_have_count(16)
+    expect(page.locator("#live .every-step li")).to_have_count(16)  # what is unfolded stays so
     go_on.set()  # what comes while somebody looks is added
     expect(page.locator("#live .every-step li")).to_have_count(17)
 

@@ -48,3 +48,11 @@ def test_the_panel_shares_few_values_and_one_state() -> None:
 @pytest.mark.parametrize("script", sorted(UI.rglob("*.js")), ids=lambda path: path.name)
 def test_no_line_is_longer_than_a_screen(script: Path) -> None:
     assert max(map(len, script.read_text(encoding="utf-8").splitlines())) <= LONGEST_LINE
+
+
+def test_the_panel_is_made_of_all_markup_and_style_of_its_folder() -> None:
+    parts = {"live", *run_panel.BELOW}
+    for kind in ("html", "css"):
+        assert {path.stem for path in (UI / "live").glob(f"*.{kind}")} == parts
+    assert (UI / "live" / "live.html").read_text(encoding="utf-8").count(run_panel.MARK_BELOW) == 1
+    assert all(f'class="{name}"' in run_panel.panel_html() for name in ("chart", "notices", "result", "jobs"))

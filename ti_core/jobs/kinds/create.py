@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection
 
 from ti_core.events import Emit, Finished, Progress
-from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kind import UNDONE, JobKind
 from ti_core.settings import CreateSettings
 from ti_core.training.create import check_create, create_embedding
 from ti_core.workspace import Workspace
@@ -32,4 +32,6 @@ CREATE = JobKind(
     verb="create",
     api_name="create_embedding",
     tab="create",
+    repeated_after=UNDONE,
+    is_small=True,
 )

@@ -24,4 +24,5 @@ PREPROCESS = JobKind(
     api_name="preprocess",
     tab="preprocess",
     shows_pictures=True,
+    is_small=True,
 )

@@ -35,6 +35,6 @@ RESUME = JobKind(
     api_name="resume",
     tab="train",
     makes="Embedding",
-    repeatable=False,
+    repeated_after=(),
     run_of=_run_of,
 )

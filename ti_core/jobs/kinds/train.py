@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ti_core.embeddings.names import known_name
 from ti_core.events import Emit
-from ti_core.jobs.kind import JobKind
+from ti_core.jobs.kind import UNDONE, JobKind
 from ti_core.models.device import DeviceMonitor
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
@@ -39,9 +39,11 @@ TRAIN = JobKind(
     checks_device=True,
     help="train an embedding",
     verb="train",
+    takes_form=True,
     api_name="train",
     tab="train",
     makes="Embedding",
     only_once=True,
+    repeated_after=UNDONE,
     run_of=_run_of,
 )

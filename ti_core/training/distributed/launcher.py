@@ -2,7 +2,8 @@
 passed on as if they were ours.
 
 accelerate's launcher stands between, and its processes share one standard input and output. So the child learns
-everything from one file, tells its events in another, and ends, saving, when its standard input is closed by Interrupt.
+everything from one file, hears in a second what is wished of it in between, tells its events in a third, and ends,
+saving, when its standard input is closed by Interrupt.
 When this program is no more, they end at once.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_count
 from ti_core.workspace import Workspace
 
-ORDER, SAID = "order.json", "said.jsonl"
+ORDER, ASKED, SAID = "order.json", "asked.txt", "said.jsonl"
 NOT_ANSWERED = (
     "Interrupted: the processes of this training did not answer, so they were ended. Resume goes on from the last saved"
     " step."
@@ -44,14 +46,15 @@ def train_on_several(
     check_count(settings.gpus, count_devices())
     release_model()  # the child loads the checkpoint anew
     with temporary_folder("launch") as folder:
-        (folder / SAID).touch()
+        for file in (ASKED, SAID):
+            (folder / file).touch()
         order = {"settings": settings.to_dict(), "run_folder": run_folder, "workspace": workspace.to_dict()}
         (folder / ORDER).write_text(json.dumps(order), encoding="utf-8")
         module = ["-m", "ti_core.training.distributed.worker", str(folder)]
         process = start_child(*_launcher(settings.gpus), *module, listens=False)
         child = Child(process, lines_of_file(folder / SAID, process), starts_silent=True)
         try:
-            ended = child.follow(emit, stop, child.stop_all)
+            ended = child.follow(emit, stop, child.stop_all, partial(_ask_for, folder))
         finally:
             end_child(process, SAVES_WITHIN_S)  # the others end after the one that tells how it went
     if ended == SILENT:
@@ -71,6 +74,11 @@ def train_on_several(
 def _launcher(count: int) -> list[str]:
     several = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count), "--num_machines", "1"]
     return [*several, "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+def _ask_for(folder: Path, wish: str) -> None:
+    with (folder / ASKED).open("a", encoding="utf-8") as file:
+        file.write(wish + "\n")
 
 
 def asked_of(folder: Path) -> tuple[TrainSettings, Workspace, str]:

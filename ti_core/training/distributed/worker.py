@@ -1,5 +1,5 @@
 """One of the processes that `launcher.py` started: trains as the others do, tells its events in a file, and stops when
-its standard input is closed.
+its standard input is closed. The first one, which paints and saves, also hears from a file what is wished of it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ import time
 from pathlib import Path
 
 from ti_core.program.child import end_with_parent
-from ti_core.program.conversation import ANSWERS_WITHIN_S, INTERRUPTED, SAVES_WITHIN_S, Voice, ended_by
+from ti_core.program.control import Control
+from ti_core.program.conversation import (
+    ANSWERS_WITHIN_S,
+    INTERRUPTED,
+    LOOK_EVERY_S,
+    SAVES_WITHIN_S,
+    Voice,
+    ended_by,
+)
 from ti_core.program.terminal import clean_terminal
 from ti_core.settings import ResumeSettings
-from ti_core.training.distributed.launcher import SAID, asked_of
+from ti_core.training.distributed.launcher import ASKED, SAID, asked_of
 from ti_core.training.loop import resume, train
 
 
@@ -23,8 +31,10 @@ def main(folder: Path) -> int:
     """0 where the training ended as it was asked to, 1 where it failed; the launcher then ends the others."""
     end_with_parent()
     settings, workspace, run_folder = asked_of(folder)
-    stop, rank = threading.Event(), int(os.environ.get("RANK", "0"))
+    stop, rank = Control(), int(os.environ.get("RANK", "0"))
     threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+    if rank == 0:
+        threading.Thread(target=_hear, args=(folder / ASKED, stop), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _stop_soon(stop))
     with (folder / SAID).open("ab") as file:
         voice = Voice(file.fileno(), rank)
@@ -43,6 +53,19 @@ def main(folder: Path) -> int:
         finally:
             voice.close()
     return int(has_failed)
+
+
+def _hear(file: Path, control: Control) -> None:
+    """Take up the wishes that are added to the file, as long as this process lives."""
+    with file.open(encoding="utf-8") as lines:
+        line = ""
+        while True:
+            line += lines.readline()
+            if line.endswith("\n"):
+                control.ask(line.strip())
+                line = ""
+            else:
+                time.sleep(LOOK_EVERY_S)
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:

@@ -41,14 +41,14 @@ function takeResult(d, files) {
 function drawFiles(d) {
   const isPreview = (url) => state.previews.some((preview) => preview.url === url);
   const files = d.files.filter(([, url]) => !isPreview(url));
-  const key = JSON.stringify([files, d.state]);
+  const key = JSON.stringify([files, d.state, state.run]);
   const list = part(".files");
   if (list.dataset.key === key) return;
   list.dataset.key = key;
   const result = takeResult(d, files);
   part(".result").hidden = !result;
   part(".result").replaceChildren(...(result ? [link(...result, `Download ${result[0]}`)] : []));
-  part(".saved").hidden = !files.length;
+  part(".saved").hidden = !files.length || Boolean(state.run); // those of a run stand by their steps
   const before = new Map([...list.children].map((item) => [item.dataset.url, item]));
   putChildren(
     list,

@@ -1,36 +1,40 @@
-// The top of the panel: state, progress, sentences, and the notices.
+// The top of the panel: state, progress, sentences.
 /* global NAMES, state, part, put, clock */
-/* exported drawHead, drawNotices */
+/* exported drawHead, listenToHead */
 
 const INVITATION =
-  "Nothing is running. New here? Press the button above, then the orange button of each tab. " +
-  "What happens is shown here, for everyone who opens this page.";
+  "Nothing is running. New here? Press the button with the sample photos, then the orange button of each tab.";
 
 function drawHead(d) {
   const badge = part(".state");
   badge.dataset.state = part(".text").dataset.state = d.state;
   put(".state", NAMES[d.stopping && d.state === "running" ? "stopping" : d.state] || d.state);
   put(".title", d.title || "");
+  part(".title").title = d.title || "";
+  part(".title").hidden = !d.title;
   drawProgress(d);
   put(".text", d.job ? d.text || "" : INVITATION);
   put(".quiet", silence(d));
   put(".plan", d.plan || "");
-  put(".you", d.you && !d.you.may_train ? `You are signed in as ${d.you.name} and may look, not change.` : "");
-  part(".prompt").hidden = !d.prompt;
-  put(".prompt .words", d.prompt || "");
+  put(".you", state.mayTrain ? "" : `You are signed in as ${d.you.name} and may look, not change.`);
+  const prompt = d.job && !d.text && !d.quiet_s && d.prompt ? `Learns from: ${d.prompt}` : "";
+  put(".prompt", prompt);
+  part(".prompt").title = d.prompt || "";
+  part(".prompt").hidden = !prompt;
+  part(".interrupt").hidden = d.state !== "running" || !state.mayTrain;
+  part(".interrupt").setAttribute("aria-label", `Interrupt: ${d.title || ""}`);
 }
 
+// The numbers stand in places of their own, so that nothing moves when they grow.
 function drawProgress(d) {
   const percent = d.total ? (100 * d.done) / d.total : d.state === "finished" ? 100 : 0;
   const what = d.trains && d.curve_next ? "step " : "";
   part(".fill").style.width = Math.min(100, percent) + "%";
   part(".bar").setAttribute("aria-valuenow", Math.round(percent));
-  const parts = [
-    d.total > 1 ? `${what}${d.done} / ${d.total}` : "",
-    d.pace ? `${+d.pace.toPrecision(2)} it/s` : "",
-    d.eta_s != null ? `ETA ${clock(d.eta_s)}` : "",
-  ];
-  put(".count", parts.filter(Boolean).join("  ·  "));
+  const parts = [d.total > 1 ? `${what}${d.done} / ${d.total}` : "", d.total > 1 ? `${Math.floor(percent)} %` : ""];
+  put(".count", parts.filter(Boolean).join(" · "));
+  put(".left-s", d.eta_s != null ? `${clock(d.eta_s)} left` : "");
+  put(".pace", d.pace ? `${+d.pace.toPrecision(2)} it/s` : "");
 }
 
 function silence(d) {
@@ -43,11 +47,10 @@ function silence(d) {
   return `${begin}: the work does not answer. ${end}`;
 }
 
-function drawNotices(texts) {
-  for (const text of texts) {
-    const item = document.createElement("li");
-    item.textContent = text;
-    part(".notices").append(item);
-  }
-  state.cursor.notices += texts.length;
+// On a phone the line is always in view, and leads to the pictures, which stand below the forms.
+function listenToHead() {
+  part(".title").onclick = (event) => {
+    event.preventDefault();
+    part(".viewer").scrollIntoView({ behavior: "smooth", block: "start" });
+  };
 }

@@ -1,6 +1,8 @@
 // Asks the server again and again for what is new since this page's cursor, and has it drawn.
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
-/* global drawPreviews, markBest, drawFiles, fetchNewSteps, drawQueue, listenToPreviews, listenToSteps, listenToQueue */
+/* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
+/* global listenToHead, listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd */
+/* global listenToSteps, listenToQueue, drawBelow, listenBelow */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -13,15 +15,23 @@ function isHeld() {
 
 function draw(d) {
   drawQueue(d);
-  if (d.job !== state.cursor.job) startJob(d.job);
+  if (d.job !== state.cursor.job) startJob(d.job, d.run || "");
+  if (state.state !== d.state) state.photo.missing = false; // the job before this one may have made the dataset
+  state.state = d.state;
   state.trains = Boolean(d.trains);
   state.numbers = d.numbers || "step";
   state.over = isOver(d.state);
+  state.mayTrain = !d.you || d.you.may_train;
+  state.inUse = d.in_use || 0;
+  if (state.photo.address !== (d.photo || "")) state.photo = { address: d.photo || "", missing: false };
+  drawBelow(d);
   drawHead(d);
+  drawTitle(d);
   state.steps.now = d.steps || "";
   part(".every-step").hidden = !state.steps.now;
   fetchNewSteps();
   if (d.job) drawNews(d);
+  drawChoice();
 }
 
 // What came after the cursor; an answer to an older cursor is left out, because the next one brings the rest.
@@ -39,19 +49,15 @@ function drawNews(d) {
     cursor.curve = d.curve_next;
     drawChart();
   }
-  if (d.previews_from === cursor.previews) drawPreviews(d.previews);
-  markBest();
+  if (d.previews_from === cursor.previews) takePictures(d.previews);
   if (d.notices_from === cursor.notices) drawNotices(d.notices);
   drawFiles(d);
 }
 
-// Once for each job that ended, also when it was too quick to be seen running.
+// Once for each job that ended, also when it was too quick to be seen running, or is not the one that is shown.
 function tellEnd(d) {
-  const { ended } = state;
-  const now = isOver(d.state) ? d.job : "";
-  const isOther = ended !== null && ended.job && ended.job !== d.job;
-  if ((now && (ended === null || ended.told !== now)) || isOther) trigger("finished");
-  state.ended = { job: d.job, told: now };
+  if (d.ended && d.ended !== state.ended) trigger("finished");
+  state.ended = d.ended;
 }
 
 function drawNoAnswer() {
@@ -79,12 +85,14 @@ async function tick() {
   let pause = 3000;
   try {
     const asked = { ...state.cursor, version: state.queueVersion, show: state.show };
+    Object.assign(asked, { runs: state.runs.mark, most: state.runs.most });
     const answer = await fetch("live?" + new URLSearchParams(asked));
     if (!answer.ok) throw new Error(answer.statusText);
     const d = await answer.json();
     if (!isHeld()) {
       draw(d); // else the cursor stays where it is, so the next answer brings it again
       tellEnd(d);
+      tellTrainingEnd(d);
     }
     pause = pauseAfter(d);
   } catch {
@@ -96,12 +104,11 @@ async function tick() {
 
 function showNewJob() {
   state.hurryUntil = Date.now() + 5000;
-  state.show = "";
+  const isBig = /^(train|resume|compare|txt2img)-/.test(window.newestJob); // the others answer in their own tab
+  if (isBig) state.show = "";
   tick();
   // a quick job may have been over before this page knew that it is its own
-  if (state.ended && (state.ended.told || state.ended.job !== window.newestJob)) trigger("finished");
-  // on a phone the run is far above the button
-  if (innerWidth <= 900) element.scrollIntoView({ behavior: "smooth", block: "start" });
+  if (state.ended) trigger("finished");
 }
 
 function listen() {
@@ -114,9 +121,15 @@ function listen() {
   });
   window.addEventListener("job-stopping", tick);
   window.addEventListener("job-submitted", showNewJob);
-  listenToPreviews();
+  listenToHead();
+  listenToHero();
+  listenToStrip();
+  listenToLarge();
+  listenToActions();
+  listenToEnd();
   listenToSteps();
   listenToQueue();
+  listenBelow();
 }
 
 // What the page puts back must not undo what somebody chooses meanwhile.

@@ -1,6 +1,6 @@
 // The list of jobs. A row and its buttons stay the same elements as long as their job is in the list, so that a button
 // is still there when the finger that pressed it is lifted, and the keyboard keeps its place.
-/* global server, state, NAMES, part, put, putChildren, isOver, tick */
+/* global server, state, NAMES, part, put, putChildren, isOver, tick, showRun */
 /* exported drawQueue, listenToQueue */
 
 const HURRY_MS = 3000; // after a button was pressed, to show soon what came of it
@@ -20,14 +20,18 @@ function actionsOf(row, place, d) {
   const actions = [];
   const { title } = row;
   const waits = row.state === "waiting";
-  if (row.shows && row.id !== d.job) actions.push(["show", "Show", `Show its pictures again: ${title}`]);
-  if (state.show && row.id === d.job) actions.push(["close", "Close", `Close, and show the newest job: ${title}`]);
+  if (row.shows && row.id !== d.job) actions.push(["show", "Open", `Open its pictures: ${title}`]);
+  if (state.show && row.id === d.job)
+    actions.push(["close", "Hide", `Hide its pictures, and show the newest job: ${title}`]);
   if (d.you && !d.you.may_train) return actions;
   if (waits && place > 1) actions.push(["up", "Up", `Move up: ${title}`]);
   if (waits) actions.push(["cancel", "Cancel", `Cancel: ${title}`]);
   if (row.state === "running") actions.push(["cancel", "Stop", `Stop: ${title}`]);
   if (row.resume !== null) actions.push(["resume", "Resume", `Resume from step ${row.resume}: ${title}`]);
-  if (row.again) actions.push(["again", "Again", `Again, with the same settings: ${title}`]);
+  if (row.again) actions.push(["again", "Run again", `Run again, with the same settings: ${title}`]);
+  if (isOver(row.state) || row.state === "cancelled") {
+    actions.push(["put_away", "Put away", `Put away from this list: ${title}`]);
+  }
   return actions;
 }
 
@@ -60,7 +64,8 @@ function drawRow(row, place) {
     // what was asked for is seen before its answer arrives
     for (const key of state.asked) if (key.endsWith(` ${row.id}`)) state.asked.delete(key);
   }
-  if (isOver(row.state) && !isOver(drawn.state)) state.show = ""; // there is a new result to look at
+  // there is a new result to look at
+  if (isOver(row.state) && ["waiting", "running"].includes(drawn.state) && !row.small) state.show = "";
   drawn.item.dataset.state = drawn.state = row.state;
   return drawn;
 }
@@ -105,8 +110,6 @@ function listenToQueue() {
     const { action } = button.dataset;
     const { job } = button.closest("li").dataset;
     if (action !== "show" && action !== "close") return askForAction(job, action);
-    state.show = action === "show" ? job : "";
-    state.queueVersion = "";
-    tick();
+    showRun(action === "show" ? job : "");
   });
 }

@@ -1,6 +1,6 @@
 // What this page knows of the run it shows, and the small tools that all parts of the panel use.
 // The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
-/* global element, drawChart, drawSteps */
+/* global element, drawChart, drawNotices, drawSteps, forgetPictures, drawChoice */
 /* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob */
 
 const NAMES = {
@@ -21,6 +21,9 @@ const NOTHING_SEEN = { curve: 0, previews: 0, notices: 0, evaluations: 0 };
 const state = {
   // the shown job
   cursor: { job: "", ...NOTHING_SEEN },
+  state: "idle",
+  run: "", // its folder, if the server tells
+  mayTrain: true, // whether who looks may change anything
   trains: false, // whether it works on a run, whose steps can be used
   numbers: "step", // what its previews are numbered by
   over: false,
@@ -28,16 +31,23 @@ const state = {
   evaluations: [], // [step, loss, norm]
   usualNorms: [0, 0], // from the smallest to the largest of the vocabulary's ordinary words
   bestStep: 0,
-  previews: [], // { step, url, prompt }
-  openedPreview: 0, // index of the one that is shown large
+  previews: [], // { step, url, prompt, number } as they came
   steps: { now: "", seen: "", items: [] }, // state of the list on the server, the state that was fetched, its rows
+  // the pictures, and which is looked at
+  pictures: { steps: [], of: new Map(), prompts: 1 }, // rising; step -> number of the prompt -> { url, prompt }
+  chosen: { step: null, prompt: 1, follows: true }, // `follows` shows the newest, whatever `step` is
+  beside: { kind: "", step: null }, // photo, start or step; empty until somebody chooses
+  photo: { address: "", missing: false },
+  inUse: 0, // the step that stands in embeddings/
+  stepFiles: { known: { step: null, files: {} }, timer: 0 }, // the files of the chosen step
+  title: { page: "", running: "", ended: "", audio: null }, // the browser's title, and the job that was seen running
   // the list of jobs
   queueVersion: "",
   rows: new Map(), // id -> { item, what, buttons, state }
   asked: new Set(), // "action id" of what was pressed and not answered yet
   show: "", // the job that somebody wants to look at again; empty for the newest
   // asking the server
-  ended: null, // { job, told } of the answer before
+  ended: null, // id of the job that had ended last by the answer before
   timer: 0,
   busy: false,
   again: false, // asked for while another answer was under way
@@ -81,20 +91,22 @@ function putChildren(parent, items) {
   });
 }
 
-function startJob(job) {
+function startJob(job, run) {
   state.cursor = { job, ...NOTHING_SEEN };
+  forgetPictures(Boolean(run) && run === state.run);
+  state.run = run;
   state.curve = [];
   state.evaluations = [];
   state.bestStep = 0;
-  state.previews = [];
-  for (const query of [".grid", ".notices", ".result", ".files"]) part(query).replaceChildren();
+  for (const query of [".notices", ".result", ".files"]) part(query).replaceChildren();
+  drawNotices([]);
   delete part(".files").dataset.key;
-  part(".previews").hidden = part(".saved").hidden = true;
+  part(".saved").hidden = true;
   drawChart();
-  part(".large").close(); // its step is one of the former run
+  put(".answer", "");
+  drawChoice();
   put(".queue-note", "");
   state.steps.seen = "";
   state.steps.items = [];
-  part(".every-step").open = false;
   drawSteps();
 }

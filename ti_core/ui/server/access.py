@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ti_core.ui.server.gradio_internals import login_cookies, logins_by_token, parse_cookies
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
+from ti_core.ui.server.headers import guarded_headers
+from ti_core.ui.server.hosting import Place
 from ti_core.ui.server.origin import is_foreign
 from ti_core.ui.server.roles import ASSISTANT, AT_THIS_COMPUTER, STRANGER, Logins, Person
 
@@ -69,21 +71,6 @@ BODY_WITHIN_S = 15.0
 UPLOAD_PAUSE_S = 60.0
 MAX_LOGINS = 5000
 """Gradio never forgets a login; the oldest ones have to log in again."""
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; media-src 'self' data: blob:;"
-    " worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
-"""The page takes everything from this server; gradio's program makes scripts out of text, so those cannot be
-forbidden.
-"""
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"SAMEORIGIN"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"content-security-policy", POLICY.encode()),
-]
 
 
 class Refusal(Exception):
@@ -98,13 +85,16 @@ class Refusal(Exception):
 class AccessMiddleware:
     """ASGI middleware around gradio's app, which keeps the logins in its `tokens`.
 
-    `token` opens MCP; without one it is closed. `uploads` is where gradio puts what people drop.
+    `token` opens MCP; without one it is closed. `uploads` is where gradio puts what people drop. `place` says under
+    which names the page is found, and in which frames. `visitor` is who comes where no login is asked for.
     """
 
     app: ASGIApp
     guesses: Guesses
     uploads: Path
     token: str = ""
+    place: Place = field(default_factory=Place)
+    visitor: Person = AT_THIS_COMPUTER
     _arriving_bytes: int = 0
     _streams: Counter[str] = field(default_factory=Counter)
 
@@ -112,6 +102,12 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
+            if self.place.root_path and scope["path"] == self.place.root_path:
+                # the page's addresses are relative, so it lies in a folder
+                await RedirectResponse(self.place.root_path + "/")(scope, receive, send)
+                return
+            if (path := self.place.path_here(scope["path"])) != scope["path"]:
+                scope = {**scope, "path": path, "raw_path": path.encode()}
             await self._answer(scope, receive, self._watching(scope, send))
         else:
             await send({"type": "websocket.close", "code": 1008})
@@ -160,8 +156,12 @@ class AccessMiddleware:
     def _check_address(self, scope: Scope) -> None:
         """Raises Refusal for what is closed to everybody, and for what another web site asks for."""
         path, method = scope["path"], scope["method"]
+        if refused := self.place.refused_host(_headers(scope).get(b"host", b"").decode("latin-1")):
+            _tell_connection(scope, STRANGER)
+            raise Refusal(400, refused)
         changes = method not in ("GET", "HEAD") or path.rstrip("/") == LOGOUT
-        if is_foreign(_headers(scope), method, changes, behind_proxy=bool(self.logins)):
+        behind_proxy = bool(self.logins) or not self.visitor.may_train
+        if is_foreign(_headers(scope), method, changes, behind_proxy, may_be_framed=bool(self.place.frames)):
             _tell_connection(scope, STRANGER)
             raise Refusal(
                 403,
@@ -191,7 +191,7 @@ class AccessMiddleware:
                 else STRANGER
             )
         if not self.logins:
-            return AT_THIS_COMPUTER
+            return self.visitor
         if scope["path"].startswith(A1111):
             return await self._by_password(given)
         tokens = logins_by_token(self.app)
@@ -289,12 +289,7 @@ class AccessMiddleware:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [
-                    (name, _for_own_page(name, value))
-                    for name, value in message.get("headers", [])
-                    if not name.lower().startswith(b"access-control-")
-                ]
-                message["headers"] = [*kept, *HEADERS]
+                message["headers"] = guarded_headers(message.get("headers", []), self.place.frames)
                 if scope["path"].rstrip("/") == LOGIN and message["status"] == 200:
                     tokens = logins_by_token(self.app)
                     while len(tokens) > MAX_LOGINS:
@@ -334,14 +329,6 @@ def _tell_connection(scope: Scope, person: Person) -> None:
 def _is_elsewhere(path: str) -> bool:
     """Whether gradio would fetch it from another server."""
     return "://" in path or path.strip().lower().startswith(("http:", "https:"))
-
-
-def _for_own_page(name: bytes, value: bytes) -> bytes:
-    """A cookie as only the own page sends it: gradio's goes along with what any other page asks for."""
-    if name.lower() != b"set-cookie":
-        return value
-    parts = [part for part in value.split(b";") if not part.strip().lower().startswith(b"samesite")]
-    return b";".join([*parts, b" SameSite=Lax"])
 
 
 async def _whole_body(receive: Receive, length: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 from gradio import http_server, networking, processing_utils
-from gradio.context import LocalContext
+from gradio.context import Context, LocalContext
 from starlette.requests import cookie_parser
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -22,7 +22,7 @@ from ti_core.errors import UserError
 SEEN_IN = {"gradio": "6.31.0", "starlette": "1.10.0", "uvicorn": "0.54.0"}
 """The versions in which all of this was looked at and tested."""
 PARTS = {
-    "gradio.context": ("LocalContext.request",),
+    "gradio.context": ("LocalContext.request", "Context.root_block"),
     "gradio.blocks": ("Blocks.process_api", "Blocks.launch", "Blocks.fns"),
     "gradio.queueing": ("Queue.start_processing",),
     "gradio.routes": ("App.create_app",),
@@ -42,6 +42,12 @@ HttpServer = http_server.Server
 """gradio's server: `page_server.py` starts it on a socket of its own."""
 HttpConnection = H11Protocol
 """uvicorn's connection: `connections.py` gives it time limits. It reads `client`, `cycle`, `conn` and `loop`."""
+
+
+def page_being_built() -> gr.Blocks:
+    """The page inside whose `with` this is called; a component's `parent` does not always lead to it later."""
+    assert Context.root_block, "components are made inside gr.Blocks"
+    return Context.root_block
 
 
 def missing_parts() -> list[str]:

@@ -5,7 +5,6 @@ about the sender.
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from ti_core.program.ports import open_socket
 from ti_core.ui.server.connections import Connections, LimitedConnection, raise_file_limit
 from ti_core.ui.server.gradio_internals import HttpServer, server_started_by
 
@@ -68,8 +68,8 @@ def _start(
     for host in {"127.0.0.1", server_name} - {
         server_name
     }:  # one system lets two programs share a port if only one of them names the address
-        _open_socket(host, server_port).close()
-    listening = _open_socket(server_name, server_port)
+        open_socket(host, server_port).close()
+    listening = open_socket(server_name, server_port)
     guarded: ASGIApp = guard(app)
     connection: Any = partial(LimitedConnection, connections=Connections(raise_file_limit()))
     config = uvicorn.Config(
@@ -89,15 +89,3 @@ def _start(
     started.append(server)
     shown = "localhost" if server_name == "0.0.0.0" else server_name
     return server_name, listening.getsockname()[1], f"http://{shown}:{listening.getsockname()[1]}/", server
-
-
-def _open_socket(host: str, port: int) -> socket.socket:
-    opened = socket.socket()
-    try:
-        if sys.platform != "win32":  # there, it would let two programs share the port
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((host, port))
-    except OSError:
-        opened.close()
-        raise
-    return opened

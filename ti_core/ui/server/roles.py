@@ -31,6 +31,8 @@ class Person:
 
 STRANGER = Person("")
 AT_THIS_COMPUTER = Person("local", may_train=True)
+VISITOR = Person("visitor")
+"""Whoever comes to a page that everybody may look at."""
 ASSISTANT = Person("assistant", may_train=True)
 """Who comes with the token of MCP."""
 

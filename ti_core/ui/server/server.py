@@ -7,11 +7,11 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -21,17 +21,20 @@ from ti_core.data.images import open_only_known_formats
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceMonitor
+from ti_core.program.ports import first_free_port
 from ti_core.settings import PORTRAITS
 from ti_core.ui.a1111_api import a1111_routes
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import live_routes
+from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
+from ti_core.ui.server.hosting import EVERY_HOST, LOCAL_HOSTS, Place
 from ti_core.ui.server.page_server import guarded_server
-from ti_core.ui.server.roles import Login, Logins
+from ti_core.ui.server.roles import AT_THIS_COMPUTER, VISITOR, Login, Logins
 from ti_core.ui.server.uploads import not_stored
 from ti_core.workspace import Workspace
 
@@ -48,7 +51,8 @@ class ServerOptions:
     """How the page is reached. Empty `user` means no login, which is for this computer alone; `look_user` may look
     only.
 
-    `mcp_token` opens the page's functions to assistants.
+    `mcp_token` opens the page's functions to assistants. `place` says where the page is found; without one, under the
+    names that `listen` and `share` bring. `all_may_look` is for a page without login that nobody may change.
     """
 
     port: int = 7860
@@ -60,6 +64,14 @@ class ServerOptions:
     look_password: str = ""
     allow_pickle: bool = False
     mcp_token: str = ""
+    place: Place | None = None
+    all_may_look: bool = False
+
+    @property
+    def found_at(self) -> Place:
+        """`place`, or what goes with `listen` and `share`."""
+        public = ("*.gradio.live",) if self.share else ()
+        return self.place or Place((EVERY_HOST,) if self.listen else (*LOCAL_HOSTS, *public))
 
     @property
     def logins(self) -> Logins:
@@ -93,17 +105,13 @@ def start_page(
     blocks = Page(context, checkpoint).build()
     uploads = Path(os.environ.get("GRADIO_TEMP_DIR") or workspace.root / ".gradio" / "uploads")
     guesses = Guesses(options.logins)
-    hosts = ["*"] if options.listen else ["127.0.0.1", "localhost", *(["*.gradio.live"] if options.share else [])]
-
-    def guard(app: ASGIApp) -> ASGIApp:
-        return TrustedHostMiddleware(AccessMiddleware(app, guesses, uploads, options.mcp_token), allowed_hosts=hosts)
-
     calm_queue(blocks)
     try:
-        with guarded_server(guard):
+        with guarded_server(partial(_guarded, options, guesses, uploads)):
             blocks.launch(
                 server_name="0.0.0.0" if options.listen else "127.0.0.1",
                 server_port=options.port,
+                root_path=options.found_at.root_path,
                 share=False,  # `open_public_link` does it in the background
                 prevent_thread_lock=True,
                 quiet=True,
@@ -128,15 +136,21 @@ def start_page(
                 },
             )
     except OSError as error:
+        free = first_free_port(options.port + 1, options.listen)
         raise UserError(
-            f"Port {options.port} is taken by another program.", f"Choose another one: --port {options.port + 1}"
+            f"Port {options.port} is taken by another program.", f"Choose another one: --port {free}"
         ) from error
     return blocks
 
 
+def _guarded(options: ServerOptions, guesses: Guesses, uploads: Path, app: ASGIApp) -> ASGIApp:
+    visitor = VISITOR if options.all_may_look else AT_THIS_COMPUTER
+    return AccessMiddleware(app, guesses, uploads, options.mcp_token, options.found_at, visitor)
+
+
 def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
     """The addresses beside gradio's."""
-    ours = (live_routes(context), file_routes(context), a1111_routes(context, checkpoint))
+    ours = (live_routes(context), run_routes(context), file_routes(context), a1111_routes(context, checkpoint))
     return [Route("/robots.txt", _no_robots), *(route for routes in ours for route in routes)]
 
 

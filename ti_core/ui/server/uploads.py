@@ -127,7 +127,8 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
             "Convert it to .safetensors, or ask the owner to start with --allow-pickle.",
         )
     found = load_embedding(file)
-    name = new_embedding_name(found.name if suffix in PICTURES and found.name else file.stem, workspace)
+    called = clean_name(found.name if suffix in PICTURES and found.name else file.stem)
+    name = new_embedding_name(called, workspace)
     target = workspace.embeddings / f"{name}{suffix}"
     if target.exists():  # a thumbnail
         raise UserError(f"'{target.name}' is there already.", "Give the file another name and drop it again.")

@@ -1,0 +1,61 @@
+"""Runs are renamed, put into the bin and taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.runs.disk import make_run
+from ti_core.errors import UserError
+from ti_core.runs.bin import binned_runs, put_into_bin, rename_run, take_back
+from ti_core.workspace import Workspace
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_gets_a_cleaned_name_and_keeps_its_files(tmp_path: Path) -> None:
+    run, workspace = make_run(tmp_path).root, Workspace(tmp_path)
+    before = files(run)
+    new = rename_run(run, " ../best: of anna? ", workspace)
+    assert new == run.with_name("best of anna") and not run.exists() and files(new) == before
+    make_run(tmp_path, name="berta")
+    for typed, told in (("berta", "There is a run"), ("best of anna", "already"), ("/", "no letter"), ("", "empty")):
+        with pytest.raises(UserError, match=told):
+            rename_run(new, typed, workspace)
+    assert files(new) == before
+
+
+def test_a_run_goes_into_the_bin_and_comes_back(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run = make_run(tmp_path).root
+    before, named = files(run), "textual_inversion/2026-01-31/anna"
+    (tmp_path / "bin" / "embeddings").mkdir(parents=True)  # what other parts put there is no run
+    lies = put_into_bin(run, workspace)
+    assert lies == tmp_path / "bin" / named and files(lies) == before and not run.parent.exists()
+    assert binned_runs(workspace) == [named]
+    assert take_back(named, workspace) == run and files(run) == before and not binned_runs(workspace)
+
+    put_into_bin(run, workspace)
+    put_into_bin(make_run(tmp_path).root, workspace)  # another one of the same name
+    assert sorted(binned_runs(workspace)) == [named, f"{named}-2"]
+    make_run(tmp_path)  # its place is taken
+    assert take_back(named, workspace) == run.with_name("anna-2")
+    for wrong in ("nothing", "../textual_inversion/2026-01-31/anna", "", f"{named}/embeddings"):
+        with pytest.raises(UserError, match="no run"):
+            take_back(wrong, workspace)
+
+
+def test_what_lies_outside_of_the_workspace_is_left_alone(tmp_path: Path) -> None:
+    outside, workspace = make_run(tmp_path / "other").root, Workspace(tmp_path / "workspace")
+    link = workspace.root / "textual_inversion" / "2026-01-31" / "link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    for folder in (outside, link, workspace.root):
+        with pytest.raises(UserError, match="outside the workspace"):
+            put_into_bin(folder, workspace)
+        with pytest.raises(UserError, match="outside the workspace"):
+            rename_run(folder, "new", workspace)
+    assert outside.is_dir()
