@@ -6,8 +6,8 @@ the UNet without end.
     is one)
 
 It may be stopped at any moment and given again: each stage keeps its state in the folder every three minutes. Every
-15 minutes it writes a sheet of samples and the model as it stands (`<folder>/pipeline`, averaged weights, an
-ordinary diffusers folder in fp16), which `bench/portraits.py --checkpoint` reads and `--start` goes on from
+15 minutes, and when it ends, it writes a sheet of samples and the model as it stands (`<folder>/pipeline`, averaged
+weights, an ordinary diffusers folder in fp16), which `bench/portraits.py --checkpoint` reads and `--start` goes on from
 elsewhere.
 """
 
@@ -179,7 +179,11 @@ class Trainer:
             error = (predicted.float() - noise).square().mean((1, 2, 3))
             return (error * snr.clamp(max=MIN_SNR_GAMMA) / snr).mean()
 
-        training.run(loss_of, self.clock, self._sheet)
+        try:
+            training.run(loss_of, self.clock, self._sheet)
+        except OutOfTime:
+            self._write(training)
+            raise
 
     def conditioning(self, pictures: list[Picture], rng: random.Random, generator: torch.Generator) -> Tensor:
         """Hidden states [n, 77, 192] of a caption for each picture, one in ten empty."""
@@ -192,6 +196,9 @@ class Trainer:
         if time.monotonic() - self._sheet_at < SHEET_EVERY_S:
             return
         self._sheet_at = time.monotonic()
+        self._write(training)
+
+    def _write(self, training: Training) -> None:
         unet = training.averaged(new_unet())
         pipeline = as_pipeline(self.words, self.encoder, self.vae, unet)
         if training.seen:
