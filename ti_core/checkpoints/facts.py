@@ -14,9 +14,10 @@ from typing import Any
 
 from ti_core.checkpoints.families import FAMILY_MARKS, UNKNOWN_SIZE_PX, family_of_folder
 from ti_core.checkpoints.file_names import few_steps_named
+from ti_core.checkpoints.known_kinds import FAMILY_HINT
 from ti_core.checkpoints.noise import few_steps_of_folder, noise_of_file, noise_of_folder
 from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
-from ti_core.checkpoints.weight_kinds import FAMILY_HINT, FIRST_CONVOLUTION, UNET, channels_problem, kind_of
+from ti_core.checkpoints.weight_kinds import FIRST_CONVOLUTION, UNET, channels_problem, kind_of
 from ti_core.errors import UserError
 from ti_core.files import load_json
 

@@ -22,6 +22,7 @@ from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
 from ti_core.models.noise_schedule import trained_prediction
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.warm import warm_checkpoint
+from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
@@ -52,6 +53,9 @@ def open_run(
     if saved:
         settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
+    for sentence in sentences if settings.image_every else ():
+        emit(Notice(sentence))
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 

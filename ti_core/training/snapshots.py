@@ -61,6 +61,7 @@ def save_preview(run: Run, step_prompt: str) -> None:
         width=settings.preview_width or settings.width,
         height=settings.preview_height or settings.height,
         sampler=settings.preview_sampler,
+        guidance_rescale=settings.preview_guidance_rescale,
     )
     picture = _paint(run, request)
     if picture is None:

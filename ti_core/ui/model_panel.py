@@ -20,6 +20,7 @@ from ti_core.errors import UserError
 from ti_core.events import Emit
 from ti_core.jobs.job import Job
 from ti_core.models.families import FAMILIES
+from ti_core.painting.few_steps import few_steps_sentence
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
@@ -137,8 +138,13 @@ class ModelPanel:
             lacks,
         ]
         facts_line = " · ".join(fact for fact in said if fact)
+        few_steps = few_steps_sentence(file)
         return "\n".join(
-            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace)]
+            [
+                facts_line,
+                *filter(None, [few_steps]),
+                *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace),
+            ]
         )
 
     def _pictures(self, folders: Sequence[str | None]) -> list[Path]:
