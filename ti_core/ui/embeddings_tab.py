@@ -22,6 +22,7 @@ from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.jobs.job import Job
 from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
 from ti_core.ui.widgets import QUEUED, Updates, accepted, disk_dropdown, message_box, refused, submitted, wire_order
@@ -78,6 +79,7 @@ class EmbeddingsTab:
             elem_id="embeddings_words",
         )
         self.message = message_box("embeddings_message")
+        self.copies = CopyToProgram(context, self.chosen, self.message, "embeddings_copy")
         self._build_actions()
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
         self.drop.upload(self.take, [self.drop, self.checkpoint], self.shown, **QUEUED)

@@ -23,6 +23,7 @@ from ti_core.models.families import FAMILIES
 from ti_core.painting.few_steps import few_steps_sentence
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.other_programs import ProgramFolders
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
     DIRECT,
@@ -82,7 +83,10 @@ class ModelPanel:
                     ),
                 )
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
+            programs = gr.Column()
         self.message = message_box("model_message")
+        with programs:
+            self.programs = ProgramFolders(context, self.message)
         wire_order(self.download_button, self.start_download, [self.hub_name], self.my_job, self.message)
 
     def watch(self, folders: list[Any]) -> None:

@@ -144,6 +144,7 @@ class Page:
         with gr.Tab("Embeddings", id="embeddings") as embeddings:
             self.embeddings = EmbeddingsTab(context, my_job, self.checkpoint)
         self.train.wire(self.txt2img.form)
+        self.model.programs.wire(self.model, [self.train.copies, self.embeddings.copies])
         all_tabs = (create, preprocess, captions, templates, train, compare, txt2img, embeddings)
         self.tab_of = dict(zip(TAB_IDS, all_tabs, strict=True))
 

@@ -15,6 +15,7 @@ from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
@@ -81,6 +82,7 @@ class TrainTab:
             self.button = gr.Button("Train Embedding", variant="primary", elem_id="train_run")
             self.interrupt = gr.Button("Interrupt", elem_id="train_interrupt")
         self.message = message_box("train_message")
+        self.copies = CopyToProgram(context, self.form.widgets["embedding"], self.message, "train_copy")
 
     def wire(self, txt2img: Form) -> None:
         """Let the buttons and the preset act. `txt2img` is the form of that tab."""
