@@ -11,23 +11,29 @@ from ti_core.embeddings.folder import find_stored, optimizer_file
 from ti_core.embeddings.formats import FORMAT_OF_SUFFIX, WRITABLE, save_embedding, suffix_of_training
 from ti_core.embeddings.merge import merge, parse_weights
 from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.safetensors_file import KEY_OF_ONETRAINER, save_safetensors
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
 
+OF_ONETRAINER = " of OneTrainer"
+ONETRAINER = f".safetensors{OF_ONETRAINER}"
+"""The same numbers under the key that OneTrainer looks for; those of SDXL have the same keys everywhere."""
 CONVERTED = "outputs/embeddings"
 """The folder of converted copies, below the workspace."""
 
 
 def convert(file: str, suffix: str, workspace: Workspace) -> Path:
-    """A copy in the format of the suffix, in outputs/embeddings/: in embeddings/ there would be two of one name.
-    Raises UserError.
+    """A copy in the format of the suffix, or in ONETRAINER's, in outputs/embeddings/: in embeddings/ there would be two
+    of one name. Raises UserError.
     """
-    if suffix not in WRITABLE:
+    if suffix not in (*WRITABLE, ONETRAINER):
         raise UserError(f"'{suffix[:40]}' is no format of embeddings.", f"Choose one of: {', '.join(WRITABLE)}.")
     stored = find_stored(file, workspace)
-    return save_embedding(
-        workspace.root / CONVERTED / f"{stored.name}{suffix}", replace(stored.content, name=stored.name)
-    )
+    target = workspace.root / CONVERTED / f"{stored.name}{suffix.removesuffix(OF_ONETRAINER)}"
+    embedding = replace(stored.content, name=stored.name)
+    if suffix == ONETRAINER:
+        return save_safetensors(target, embedding, KEY_OF_ONETRAINER)
+    return save_embedding(target, embedding)
 
 
 def rename(file: str, new_name: str, workspace: Workspace) -> Path:
@@ -57,14 +63,14 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
 
 
 def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, workspace: Workspace) -> Path:
-    """A new embedding out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises
+    """A new embedding out of several; `weights` is a text such as 0.7, 0.3, for the modes weighted and slerp. Raises
     UserError.
     """
     name = new_embedding_name(new_name, workspace)
     merged = merge(
         [find_stored(file, workspace).content for file in files],
         mode,
-        parse_weights(weights) if mode == "weighted" else (),
+        parse_weights(weights) if mode == "weighted" or (mode == "slerp" and weights.strip()) else (),
         name,
     )
     return save_as(file_of_new(name, merged, workspace), merged, name)

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.embeddings import actions
-from ti_core.embeddings.folder import find_stored
+from ti_core.embeddings.folder import find_stored, stored_embeddings
 from ti_core.embeddings.formats import FORMATS, PICKLE_BEARING, SUFFIXES, WRITABLE
 from ti_core.embeddings.merge import MERGE_MODES
 from ti_core.embeddings.names import new_embedding_name
@@ -101,11 +101,12 @@ class EmbeddingsTab:
     def _build_convert(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
-                list(WRITABLE),
+                [*WRITABLE, actions.ONETRAINER],
                 value=".safetensors",
                 label="Format",
                 elem_id="embeddings_format",
-                info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
+                info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save)
+                + ". OneTrainer goes on training its own alone.",
             )
             self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
 
@@ -158,14 +159,14 @@ class EmbeddingsTab:
                 label="How",
                 elem_id="embeddings_mode",
                 info=(
-                    "Choose concatenate to have both things in one word; average and weighted mix them, and need the"
-                    " same number of vectors in each."
+                    "Choose concatenate to have both things in one word; average, weighted and slerp mix them, and need"
+                    " the same number of vectors in each. slerp mixes two and keeps their strength."
                 ),
             )
             with gr.Row(equal_height=False, elem_classes="numbers"):
                 self.weights = gr.Textbox(
                     label="Weights",
-                    info="For weighted: one number each, such as 0.7, 0.3.",
+                    info="For weighted and slerp: one number each, such as 0.7, 0.3.",
                     elem_id="embeddings_weights",
                 )
                 self.merged_name = gr.Textbox(
@@ -183,7 +184,7 @@ class EmbeddingsTab:
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
         rows = table_rows(self.context.workspace, norms_if_known(checkpoint, self.context.workspace))
         files = [row[0] for row in rows]
-        chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
+        chosen = next((file for file in files if chosen in (file, Path(file).stem, file.rpartition(": ")[2])), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
         return {
             self.table: gr.update(value=rows),
@@ -228,8 +229,13 @@ class EmbeddingsTab:
             return refused(error, self.message)
         return {
             **self.enter(path.name, checkpoint),
-            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}"),
+            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}. {self._words_of(path)}"),
         }
+
+    def _words_of(self, path: Path) -> str:
+        """Which word to type for a file of embeddings/."""
+        words = [stored.name for stored in stored_embeddings(self.context.workspace) if stored.path == path]
+        return f"In prompts write: {', '.join(words)}" if words else ""
 
     # ---- jobs
 
