@@ -358,7 +358,7 @@ class Page:
         elif job.state == "finished" and job.kind == "create":
             updates.update(self._after_create(job, follow, destination))
         elif job.state == "finished" and job.kind == "preprocess":
-            updates.update(self._after_preprocess(job, follow, embedding))
+            updates.update(self._after_preprocess(job, follow, embedding, checkpoint))
         elif job.state == "finished" and job.kind == "download":
             updates.update(self.model.on_job_finished(job))
         elif job.state == "finished" and job.kind == "embeddings":
@@ -375,12 +375,12 @@ class Page:
             updates[self.preprocess.form.widgets["destination_directory"]] = dataset_folder(job.result)
         return {**updates, **accepted(self.create.message), **(self._open("preprocess") if follow else {})}
 
-    def _after_preprocess(self, job: Job, follow: bool, embedding: str | None) -> Updates:
+    def _after_preprocess(self, job: Job, follow: bool, embedding: str | None, checkpoint: str) -> Updates:
         """The finished pictures are shown, can be captioned, and are what to train on."""
         updates: Updates = {
             **self.preprocess.on_job_finished(job),
             self.train.form.widgets["dataset_directory"]: job.result,
         }
         if follow:
-            updates.update({**self._open("train"), **self.train.fill_recipe(job.result, embedding)})
+            updates.update({**self._open("train"), **self.train.fill_recipe(job.result, embedding, checkpoint)})
         return {**updates, self.captions.arrived: job.result}

@@ -13,7 +13,8 @@ from ti_core.errors import UserError
 from ti_core.painting.txt2img import preview_values
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import list_templates
-from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
+from ti_core.training.presets import PRESETS, describe_plan, preset_values
+from ti_core.training.suited_preset import recipe_label, suited_preset
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.rate_picture import rate_picture
@@ -90,7 +91,9 @@ class TrainTab:
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
         wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
         chosen = [self.form.widgets["dataset_directory"], self.form.widgets["embedding"]]
-        self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
+        checkpoint = self.form.widgets["checkpoint"]
+        self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
+        checkpoint.change(self.labelled, checkpoint, self.recipe, **DIRECT)
         self.preset.input(self.fill_preset, [*chosen, self.preset], self.shown, **QUEUED)
 
     @property
@@ -132,9 +135,17 @@ class TrainTab:
         except UserError as error:
             return str(error)
 
-    def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
-        """Fill the form as the guide says."""
-        return {**self.fill_preset(dataset_directory, embedding, GUIDE), self.preset: GUIDE}
+    @read_only
+    def labelled(self, checkpoint: str | None) -> Any:
+        """The recipe's button, by what suits the checkpoint."""
+        return gr.update(value=recipe_label(checkpoint or "", self.context.workspace))
+
+    def fill_recipe(self, dataset_directory: str, embedding: str | None, checkpoint: str | None = None) -> Updates:
+        """Fill the form with what suits the checkpoint's family: as the guide says, or why not."""
+        preset, reason = suited_preset(checkpoint or "", self.context.workspace)
+        updates = {**self.fill_preset(dataset_directory, embedding, preset), self.preset: preset}
+        failed = self.form.widgets["learning_rate"] not in updates
+        return updates if failed or not reason else {**updates, **accepted(self.message, reason)}
 
     def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str) -> Updates:
         """Fill the form with a preset's values for this dataset, or say what is missing for that."""
