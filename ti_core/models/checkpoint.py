@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from ti_core.checkpoints.facts import facts_of, weights_of
-from ti_core.checkpoints.hashes import short_hash
+from ti_core.checkpoints.hashes import HashInWork, known_hash
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint, find_vae
 from ti_core.checkpoints.pickles import stand_ins
 from ti_core.embeddings.torch_file import allowing
@@ -78,16 +78,17 @@ def load_checkpoint(
     family = FAMILIES[file.facts.family]
     device = PartialState().device
     dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
+    tell = partial(_tell_hash, emit, file) if emit else None
+    hashed = known_hash(file.path, workspace.hashes_file) or HashInWork(file.path, workspace.hashes_file, tell)
     try:
         schedule = noise_schedule(file, family, options.prediction_type)
         cumulative = alphas_cumprod(schedule).to(device)
         networks = _load_networks(file, own_vae, family, dtype or torch.float32)
     except DAMAGED as error:
         raise damaged_error(file, error) from error
-    tell = partial(_tell_hash, emit, file) if emit else None
     sd = StableDiffusion(
         file,
-        short_hash(file.path, workspace.hashes_file, tell),
+        hashed,
         family,
         networks.tokenizers,
         networks.text_encoders,
