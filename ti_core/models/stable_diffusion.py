@@ -103,6 +103,8 @@ class StableDiffusion:
         for name, module in self.unet.named_modules():
             if name.endswith(("attn2.to_k", "attn2.to_v")):
                 module.register_forward_pre_hook(lambda module, args: (args[0].to(module.weight.dtype), *args[1:]))
+        for encoder in self.text_encoders:  # of one that was not moved to the device first
+            encoder.register_forward_pre_hook(lambda module, args: module.float() and None)
 
     @property
     def hash(self) -> str:
@@ -212,7 +214,7 @@ class StableDiffusion:
         self.vae.to("cpu" if vae_off_device else self.device)
         self.encoder_device = torch.device("cpu") if encoders_off_device else self.device
         for encoder in self.text_encoders:
-            encoder.to(self.encoder_device)
+            encoder.to(self.encoder_device, torch.float32)
         self.unet.to(self.device)
 
     def rest(self) -> None:
