@@ -21,7 +21,7 @@ class CopyToProgram:
     def __init__(self, context: AppContext, embedding: Any, message: Any, elem_id: str) -> None:
         self.context, self.message = context, message
         titles = list(copy_targets(context.workspace))
-        with gr.Row(equal_height=True, visible=bool(titles), elem_id=elem_id) as self.row:
+        with gr.Row(equal_height=True, visible=bool(titles), elem_classes="with-refresh", elem_id=elem_id) as self.row:
             self.program = disk_dropdown(
                 titles,
                 value=titles[0] if titles else None,
@@ -78,13 +78,14 @@ class ProgramFolders:
         self.model, self.copies = model, copies
         rows = [component for copy in copies for component in (copy.row, copy.program)]
         lists = [model.widgets["checkpoint"], model.widgets["vae"], self.message, *rows]
-        self.field.input(self.follow, self.field, [self.field, *lists], **DIRECT)
+        # `change`, because gradio tells of a typed choice by no other event
+        self.field.change(self.follow, self.field, [self.field, *lists], **DIRECT)
 
     def follow(self, typed: list[str] | None) -> Updates:
         """Keep these folders. One that has no known program is refused, and taken out again."""
         workspace = self.context.workspace
-        if workspace.confined:
-            return {}
+        if workspace.confined or list(typed or []) == self._kept():
+            return {self.field: gr.update()}
         try:
             programs = [
                 program_in(Path(text.strip().strip("\"'")).expanduser().resolve(), text, self.field.label)
