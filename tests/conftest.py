@@ -4,6 +4,7 @@ network.
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def save_tiny_checkpoint(folder: Path, prediction_type: str = "epsilon") -> Path
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one test, nothing reaches the network."""
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError(f"Something asked for the network: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -121,10 +121,10 @@ def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(
     monkeypatch.chdir(tmp_path)
     assert opened() == Workspace(tmp_path)
     workspace = opened("--ckpt-dir", "disk", "--a1111-dir", "webui", "--workspace", "work", "--ckpt-dir", str(tmp_path))
-    assert (workspace.root, workspace.ckpt_dirs, workspace.a1111_dir) == (
+    assert (workspace.root, workspace.ckpt_dirs, workspace.ui_dirs) == (
         tmp_path / "work",
         (tmp_path / "disk", tmp_path),
-        tmp_path / "webui",
+        (tmp_path / "webui",),
     )
     assert workspace.checkpoint_folders[-1] == tmp_path / "webui" / "models" / "Stable-diffusion"
 
@@ -133,9 +133,9 @@ def test_more_checkpoint_folders_and_an_install_of_a1111_come_from_flags(
     ("flags", "sentence"),
     [
         (("--ckpt-dir", "nowhere"), "--ckpt-dir 'nowhere' is not a folder"),
-        (("--a1111-dir", "nowhere"), "--a1111-dir 'nowhere' is not a folder"),
-        (("--a1111-dir", "."), "--a1111-dir '.' has no models/Stable-diffusion"),
-        (("--ckpt-dir", ".", "--a1111-dir", "."), "--a1111-dir '.' has no models/Stable-diffusion"),
+        (("--a1111-dir", "nowhere"), "--ui-dir 'nowhere' is not a folder"),
+        (("--ui-dir", "."), "--ui-dir '.' is no folder of AUTOMATIC1111, Forge"),
+        (("--ckpt-dir", ".", "--a1111-dir", "."), "--ui-dir '.' is no folder of AUTOMATIC1111"),
     ],
 )
 def test_a_wrong_folder_is_one_sentence_on_page_and_command_line(

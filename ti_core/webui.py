@@ -245,6 +245,9 @@ def serve(options: argparse.Namespace) -> None:
     blocks = start_page(workspace, server_options, jobs, checkpoint, process.device)
     process.start()
     jobs.begin()
+    for number, program in enumerate(workspace.programs):
+        keeps = " (new ones are kept there)" if not number and workspace.ui_dirs else ""
+        print(f"{program.sentence}{keeps}.", flush=True)
     print(f"Local page: http://127.0.0.1:{server_options.port}{place.root_path}", flush=True)
     if options.share:
         open_public_link(blocks)

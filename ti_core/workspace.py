@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import UserError
+from ti_core.other_programs import PROGRAMS, OtherProgram, kept_folders, program_in, programs_in
 from ti_core.typed_paths import nearest_folder, plain_path, similar_folder, without_backslashes
 
 PACKAGE = Path(__file__).resolve().parent
@@ -36,19 +37,34 @@ class Workspace:
     """Where everything is. `confined` is set when the page has a login: then typed paths must be relative and stay
     inside `root` (or among the sample photos).
 
-    `ckpt_dirs` are more folders of checkpoints. `a1111_dir` is an install of A1111 whose models, templates and
-    embeddings are used where they are, so what is trained appears in its list at once.
+    `ckpt_dirs` are more folders of checkpoints. `ui_dirs` are folders of other programs (other_programs.py), whose
+    models and templates are used where they are. Embeddings are kept where the first of them looks, so what is
+    trained appears in its list at once.
     """
 
     root: Path
     confined: bool = False
     ckpt_dirs: tuple[Path, ...] = ()
-    a1111_dir: Path | None = None
+    ui_dirs: tuple[Path, ...] = ()
+
+    @property
+    def programs(self) -> tuple[OtherProgram, ...]:
+        """Other programs: those of the flags, then those that somebody named on the page, which lend their models and
+        take copies of embeddings.
+        """
+        named = (folder for folder in kept_folders(self.programs_file) if folder not in self.ui_dirs)
+        return programs_in((*self.ui_dirs, *named))
+
+    @property
+    def programs_file(self) -> Path:
+        """The folders of other programs that were named on the page."""
+        return self.root / "models" / "other_programs.json"
 
     @property
     def embeddings(self) -> Path:
-        """Where embeddings are saved and found: A1111's folder if `a1111_dir` is given."""
-        return (self.a1111_dir or self.root) / "embeddings"
+        """Where embeddings are saved and found: where the first program of the flags looks for them."""
+        programs = programs_in(self.ui_dirs)
+        return programs[0].embeddings[0] if programs else self.root / "embeddings"
 
     @property
     def templates(self) -> Path:
@@ -68,17 +84,20 @@ class Workspace:
     @property
     def checkpoint_folders(self) -> tuple[Path, ...]:
         """Where checkpoints are looked for, in this order."""
-        return (self.checkpoints, *self.ckpt_dirs, *self._of_a1111("models/Stable-diffusion"))
+        lent = (folder for program in self.programs for folder in program.checkpoints)
+        return tuple(dict.fromkeys((self.checkpoints, *self.ckpt_dirs, *lent)))
 
     @property
     def vae_folders(self) -> tuple[Path, ...]:
         """Where separate VAEs are looked for, in this order."""
-        return (self.root / "models" / "VAE", *self._of_a1111("models/VAE"))
+        lent = (folder for program in self.programs for folder in program.vaes)
+        return tuple(dict.fromkeys((self.root / "models" / "VAE", *lent)))
 
     @property
     def template_folders(self) -> tuple[Path, ...]:
         """The first that has a name wins; new ones are written into the first."""
-        return (self.templates, *self._of_a1111("textual_inversion_templates"), SHIPPED_TEMPLATES)
+        lent = (folder for program in self.programs for folder in program.templates)
+        return (self.templates, *lent, SHIPPED_TEMPLATES)
 
     @property
     def hashes_file(self) -> Path:
@@ -90,26 +109,22 @@ class Workspace:
         """Encoded pictures of earlier trainings; may be deleted at any time."""
         return self.root / ".cache" / "latents"
 
-    def _of_a1111(self, place: str) -> tuple[Path, ...]:
-        return (self.a1111_dir / place,) if self.a1111_dir else ()
-
     # ---- to another process and back
 
     def to_dict(self) -> dict[str, Any]:
         """The values as JSON, for another process."""
-        a1111_dir = str(self.a1111_dir) if self.a1111_dir else ""
         return {
             "root": str(self.root),
             "confined": self.confined,
             "ckpt_dirs": [str(folder) for folder in self.ckpt_dirs],
-            "a1111_dir": a1111_dir,
+            "ui_dirs": [str(folder) for folder in self.ui_dirs],
         }
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Workspace:
         """The workspace of what `to_dict` gave."""
-        a1111_dir = Path(kept["a1111_dir"]) if kept["a1111_dir"] else None
-        return cls(Path(kept["root"]), kept["confined"], tuple(Path(folder) for folder in kept["ckpt_dirs"]), a1111_dir)
+        folders = (tuple(Path(folder) for folder in kept[name]) for name in ("ckpt_dirs", "ui_dirs"))
+        return cls(Path(kept["root"]), kept["confined"], *folders)
 
     # ---- typed paths
 
@@ -245,12 +260,15 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
         help="one more folder with checkpoints, beside models/Stable-diffusion; may be given several times",
     )
     parser.add_argument(
+        "--ui-dir",
         "--a1111-dir",
+        dest="ui_dir",
         metavar="DIR",
-        default="",
+        action="append",
+        default=[],
         help=(
-            "folder of an AUTOMATIC1111 install: its checkpoints, VAEs and templates are listed, and embeddings are"
-            " kept in its embeddings/"
+            f"folder of another program ({', '.join(PROGRAMS)}): its checkpoints, VAEs and templates are listed, and"
+            " embeddings are kept where it looks for them; may be given several times, the first keeps the embeddings"
         ),
     )
 
@@ -258,13 +276,8 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
 def open_workspace(options: argparse.Namespace, confined: bool = False) -> Workspace:
     """The workspace by the flags of `add_place_flags`. Raises UserError for a folder that does not exist."""
     ckpt_dirs = tuple(_given_folder("--ckpt-dir", typed) for typed in options.ckpt_dir)
-    a1111_dir = _given_folder("--a1111-dir", options.a1111_dir) if options.a1111_dir else None
-    if a1111_dir and not (a1111_dir / "models" / "Stable-diffusion").is_dir():
-        raise UserError(
-            f"--a1111-dir '{options.a1111_dir}' has no models/Stable-diffusion.",
-            "Give the folder that AUTOMATIC1111's webui.sh or webui.bat lies in.",
-        )
-    return Workspace(Path(options.workspace).expanduser().resolve(), confined, ckpt_dirs, a1111_dir)
+    ui_dirs = tuple(program_in(Path(typed).expanduser().resolve(), typed, "--ui-dir").root for typed in options.ui_dir)
+    return Workspace(Path(options.workspace).expanduser().resolve(), confined, ckpt_dirs, ui_dirs)
 
 
 def _given_folder(flag: str, typed: str) -> Path:

@@ -32,6 +32,8 @@ from tests.models.tiny_families import (
     family_of,
     ldm_tensors,
     save_folder,
+    save_pruned_folder,
+    save_sd_turbo,
     save_single_file,
     save_tensors,
     save_zero_snr_file,
@@ -41,6 +43,7 @@ from ti_core.errors import UserError
 from ti_core.workspace import PORTRAITS_FOLDER
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+LABEL = "model.diffusion_model.label_emb.0.0.weight"
 
 
 def names(*names: str) -> dict[str, Any]:
@@ -265,7 +268,13 @@ def test_the_512_base_of_sd2_is_known_by_its_steps(tmp_path: Path) -> None:
         ),
         (names("model.diffusion_model.double_blocks.0.img_attn.qkv.weight"), "other", "a model of Flux"),
         (names("blocks.0.cross_attn.norm_k.weight"), "other", "a model of Wan"),
-        (names(FIRST, "conditioner.embedders.0.model.ln_final.weight", "first_stage_model.x"), "other", "refiner"),
+        (
+            names(FIRST, LABEL, "conditioner.embedders.0.model.ln_final.weight", "first_stage_model.x"),
+            "other",
+            "refiner",
+        ),
+        (names(FIRST, "cond_stage_model.bert.x", "first_stage_model.x"), "other", "has a text encoder that is none of"),
+        (names(FIRST, LABEL, "first_stage_model.x"), "checkpoint", "has no text encoders inside"),
         (names("layer.weight", "layer.bias", "a", "b", "c"), "unknown", "is no model that is known here"),
     ],
 )
@@ -435,3 +444,100 @@ def test_what_people_take_for_a_checkpoint_is_named_in_either_format(
 def test_the_first_checkpoints_with_their_trainers_bookkeeping_are_fine(tmp_path: Path) -> None:
     facts = facts_of(save_lightning("sd1", tmp_path / "sd-v1-4.ckpt"))
     assert (facts.problem, facts.family, facts.trainer_classes) == ("", "sd1", (f"{LIGHTNING}.ModelCheckpoint",))
+
+
+@pytest.mark.parametrize(
+    ("marks", "family"),
+    [
+        (("adaln_single.emb.timestep_embedder.linear_1.bias", "patchify_proj.weight"), "LTX Video"),
+        (("adaln_single.emb.timestep_embedder.linear_1.bias", "pos_embed.proj.bias"), "PixArt"),
+        (("t_block.1.weight", "attention_y_norm.weight", "blocks.0.mlp.inverted_conv.conv.weight"), "Sana"),
+        (("time_embed.linear.weight", "transformer_blocks.0.ff.conv_inverted.weight"), "Sana"),
+        (("t_block.1.weight", "y_embedder.y_embedding"), "PixArt"),
+        (("double_stream_blocks.0.block.adaLN_modulation.1.bias", "caption_projection.0.linear.weight"), "HiDream"),
+        (("net.blocks.block1.blocks.0.block.attn.to_q.0.weight", "net.blocks.block0.blocks.0.block.attn.x"), "Cosmos"),
+        (("net.blocks.0.self_attn.q_proj.weight", "net.blocks.0.adaln_modulation_self_attn.1.weight"), "Cosmos"),
+        (("llm_adapter.blocks.0.x", "blocks.0.adaln_modulation_self_attn.1.weight"), "Anima"),
+        ((FIRST, "model.diffusion_model.input_blocks.1.1.time_stack.0.attn1.to_k.weight"), "Stable Video Diffusion"),
+        (("down_blocks.0.attentions.0.temporal_transformer_blocks.0.ff.x",), "Stable Video Diffusion"),
+        ((FIRST, "cc_projection.weight", "cond_stage_model.model.visual.proj"), "Zero123"),
+        (("double_blocks.0.img_attn.qkv.weight", "double_stream_modulation_img.lin.weight"), "Flux 2"),
+        (("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.bias"), "Chroma"),
+        (("cap_embedder.0.weight", "cap_pad_token"), "Z-Image"),
+        (("cap_embedder.0.weight", "noise_refiner.0.attention.qkv.weight"), "Lumina"),
+        (("t5_yproj.weight",), "Mochi"),
+        (("txtfusion.projector.weight",), "Krea"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_other_families_are_called_by_their_own_names(
+    tmp_path: Path, marks: tuple[str, ...], family: str, prefix: str
+) -> None:
+    inside = [mark if mark.startswith(("model.", "net.", "cc_", "cond_")) else prefix + mark for mark in marks]
+    save_file(names(*inside), tmp_path / "m.safetensors")
+    facts = facts_of(tmp_path / "m.safetensors")
+    assert facts.kind == "other" and facts.problem == (
+        f"'m.safetensors' is a model of {family}, which cannot be trained here."
+    )
+
+
+@pytest.mark.parametrize("marks", [(), ("v_pred", "ztsnr")])
+def test_rectified_flow_is_known_by_the_files_name_and_never_trained_as_something_else(
+    tmp_path: Path, marks: tuple[str, ...]
+) -> None:
+    facts = facts_of(save_zero_snr_file(tmp_path / "NoobAI-XL-RF-v1.safetensors", marks))
+    assert (
+        facts.kind == "other" and "has 'rf' in its name, so it is taken for a model of rectified flow" in facts.problem
+    )
+    with pytest.raises(UserError, match="rename the file"):
+        facts.check(other_vae=True)
+
+
+def test_metadata_that_say_epsilon_count_more_than_a_name_with_flow_in_it(tmp_path: Path) -> None:
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in ldm_tensors("sdxl").items()}
+    save_file(tensors, tmp_path / "dream-flow.safetensors", {"modelspec.prediction_type": "epsilon"})
+    assert facts_of(tmp_path / "dream-flow.safetensors").problem == ""
+    save_file(tensors, tmp_path / "renamed.safetensors", {"modelspec.title": "Noob RF"})
+    assert "'rf' in its title" in facts_of(tmp_path / "renamed.safetensors").problem
+
+
+def test_sd_turbo_is_a_stable_diffusion_2_and_no_refiner(tmp_path: Path) -> None:
+    facts = facts_of(save_sd_turbo(tmp_path / "sd_turbo.safetensors"))
+    assert (facts.problem, facts.family, facts.few_steps) == ("", "sd2", "Turbo")
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2_eps", "sdxl"])
+@pytest.mark.parametrize(
+    "left_out",
+    ["middle_block.1.", "input_blocks.8.", "output_blocks.8."],
+    ids=["SSD-1B and Vega", "KOALA and BK-SDM", "fewer on the way up"],
+)
+def test_a_pruned_unet_in_one_file_is_refused_before_it_is_listed_as_good(
+    tmp_path: Path, kind: str, left_out: str
+) -> None:
+    inside = left_out if kind == "sdxl" or "middle" in left_out else left_out.replace("8.", "11.")
+    facts = facts_of(save_without(kind, f"model.diffusion_model.{inside}", tmp_path / "m.safetensors"))
+    assert facts.kind == "other" and "is a pruned model" in facts.problem and "diffusers folder" in facts.hint
+
+
+def test_a_pruned_model_of_full_width_is_known_by_its_fewer_layers(tmp_path: Path) -> None:
+    tensors = ldm_tensors("sdxl") | {FIRST: torch.zeros(320, 4, 3, 3)}
+    save_tensors(tensors, tmp_path / "m.safetensors")
+    assert "is a pruned model" in facts_of(tmp_path / "m.safetensors").problem
+
+
+def test_a_pruned_folder_is_fine_because_its_config_tells_how(tmp_path: Path) -> None:
+    facts = facts_of(save_pruned_folder(tmp_path / "ssd"))
+    assert (facts.problem, facts.family) == ("", "sdxl")
+
+
+def test_a_model_of_few_steps_is_known_by_its_scheduler_its_unet_or_its_name(tmp_path: Path) -> None:
+    folder = save_folder("sdxl", tmp_path / "xl")
+    assert facts_of(folder).few_steps == ""
+    assert facts_of(change_scheduler(folder, _class_name="LCMScheduler")).few_steps == "LCM"
+    change_scheduler(folder, _class_name="EulerDiscreteScheduler")
+    unet = folder / "unet" / "config.json"
+    unet.write_text(json.dumps(json.loads(unet.read_text()) | {"time_cond_proj_dim": 256}))
+    assert facts_of(folder).few_steps == "LCM"
+    assert facts_of(save_folder("sdxl", tmp_path / "sdxl-turbo")).few_steps == "Turbo"
+    assert facts_of(save_single_file("sdxl", tmp_path / "bigLustDMD2.safetensors")).few_steps == "DMD2"

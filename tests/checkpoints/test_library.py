@@ -36,7 +36,7 @@ def a1111(tmp_path: Path, workspace: Workspace) -> Workspace:
     touch(install / "models" / "Stable-diffusion" / "v1-5.safetensors")
     touch(install / "textual_inversion_templates" / "mine.txt", b"[name]")
     touch(install / "textual_inversion_templates" / "style.txt", b"my style of [name]")
-    return dataclasses.replace(workspace, a1111_dir=install)
+    return dataclasses.replace(workspace, ui_dirs=(install,))
 
 
 def test_files_and_folders_are_listed_by_name_after_the_built_in_model(workspace: Workspace) -> None:
@@ -213,14 +213,14 @@ def test_a_file_that_is_no_vae_is_refused(workspace: Workspace) -> None:
 
 
 def test_an_install_of_a1111_lends_its_models_and_templates_and_keeps_the_embeddings(a1111: Workspace) -> None:
-    assert a1111.a1111_dir is not None
+    (install,) = a1111.ui_dirs
     assert titles(a1111) == [PORTRAITS, TINY, "v1-5.safetensors"]
-    assert a1111.embeddings == a1111.a1111_dir / "embeddings"
+    assert a1111.embeddings == install / "embeddings"
     assert find_embeddings(a1111) == []
     touch(a1111.embeddings / "anna.pt", b"x")
     assert find_embeddings(a1111) == ["anna"]
     assert {"mine.txt", "style.txt", "subject.txt"} <= set(list_templates(a1111))
-    assert find_template("style.txt", a1111).parent == a1111.a1111_dir / "textual_inversion_templates"
+    assert find_template("style.txt", a1111).parent == install / "textual_inversion_templates"
     assert find_template("subject.txt", a1111).parent == SHIPPED_TEMPLATES
     touch(a1111.templates / "style.txt", b"[name]")
     assert find_template("style.txt", a1111).parent == a1111.templates

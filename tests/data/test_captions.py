@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ti_core.data.caption_edits import adding, change_captions, read_captions, removing, replacing, save_caption
-from ti_core.data.captions import caption_notes, read_caption
+from ti_core.data.captions import caption_notes, read_caption, word_note
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.initialization import initialization_hint
 from ti_core.data.preprocess import preprocess
@@ -180,3 +180,9 @@ def test_captions_of_every_name_are_taken_from_a_drop_and_stay_with_their_photo(
     assert sorted(
         filter(None, (read_caption(path) for path in folder.iterdir() if path.suffix in (".jpg", ".png")))
     ) == ["one", "three", "two"]
+
+
+def test_a_name_that_is_also_a_word_of_the_captions_is_pointed_out() -> None:
+    captions = ["a woman, smiling", "womanly dress", "Woman in red"]
+    assert word_note("woman", captions).startswith("'woman' is also a word of 2 captions")
+    assert word_note("anna", captions) == word_note("", captions) == ""

@@ -142,7 +142,7 @@ def test_sdxl_in_a_picture_is_read(tmp_path: Path) -> None:
         ({"string_to_param": {}}, "no vectors"),
         ({"string_to_param": 5}, "no vectors"),
         ({"a": SD1, "b": SD1, "c": SD1, "d": SD1, "e": SD1}, r"5 tensors \(a, b, c, d, \.\.\.\)"),
-        ({"clip_l": SD1, "clip_g": SECOND, "t5": SD2}, "3 tensors"),
+        ({"clip_l": SD1, "clip_g": SECOND, "t5": SD2}, r"vectors of T5 \(clip_l, clip_g, t5\)"),
         ({"clip_l": SD1, "clip_g": SECOND[:1]}, r"2 vectors for one text encoder \(clip_l\) and 1"),
         ({"hash": "x", "optimizer_state_dict": {}}, "no vectors"),
         ([SD1], "not a Textual"),

@@ -28,6 +28,7 @@ from tests.models.damaged_files import (
 from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.errors import UserError
+from ti_core.events import Event, Progress
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.sampler import SampleRequest, sample_images
@@ -109,7 +110,16 @@ def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(
 ) -> None:
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     title = save_single_file("sdxl", workspace.checkpoints / "half.safetensors", torch.float16).name
-    sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
+    told: list[Event] = []
+    sd = load_checkpoint(title, workspace, LoadOptions(precision=precision), told.append)
+    assert [event.text.partition(": ")[2] for event in told if isinstance(event, Progress)] == [
+        "text encoders",
+        "UNet",
+        "VAE",
+        "all parts",
+    ]
+    assert {encoder.dtype for encoder in sd.text_encoders} == {torch.float16}, "loading holds no more than the file"
+    sd.move_to_device()
     assert sd.unet.dtype == dtype and {encoder.dtype for encoder in sd.text_encoders} == {torch.float32}
     assert sd.vae.dtype == (torch.float32 if dtype is torch.float16 else dtype)  # SDXL's overflows in fp16
     assert (sd.autocast_dtype is None) == (dtype is torch.float32)
@@ -244,7 +254,7 @@ def test_parts_that_make_room_come_for_their_work_only(workspace: Workspace, mon
     sd = load_checkpoint(put("sd1", workspace), workspace)
     sd.device, moves = torch.device("meta"), []
     monkeypatch.setattr(
-        torch.nn.Module, "to", lambda network, device: moves.append((type(network).__name__, str(device)))
+        torch.nn.Module, "to", lambda network, device, *_: moves.append((type(network).__name__, str(device)))
     )
     sd.move_to_device(vae_off_device=True, encoders_off_device=True)
     assert moves == [("AutoencoderKL", "cpu"), ("CLIPTextModel", "cpu"), ("UNet2DConditionModel", "meta")]
@@ -290,3 +300,29 @@ def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, mon
     exact, half = gradients["float32"], gradients["float16"]
     assert exact is not None and half is not None and half.dtype is torch.float32
     assert float((half - exact).norm() / exact.norm()) < 0.02
+
+
+@pytest.mark.parametrize("form", ["file", "folder"])
+def test_text_encoders_of_half_precision_are_widened_before_they_work(workspace: Workspace, form: str) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    if form == "file":
+        title = save_single_file("sd1", workspace.checkpoints / "half.safetensors", torch.float16).name
+    else:
+        title = save_folder("sd1", workspace.checkpoints / "half").name
+        for path in (workspace.checkpoints / "half").rglob("model.safetensors"):
+            save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    moved, unmoved = load_checkpoint(title, workspace), load_checkpoint(title, workspace)
+    assert unmoved.text_encoders[0].dtype is torch.float16
+    moved.move_to_device()
+    states = [PromptEncoder(sd).encode(["a woman"], {}).hidden_states for sd in (moved, unmoved)]
+    assert torch.equal(*states) and states[0].dtype is torch.float32
+
+
+def test_a_text_encoder_with_one_float32_tensor_keeps_it_all(workspace: Workspace) -> None:
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    path = save_single_file("sd1", workspace.checkpoints / "mixed.safetensors", torch.float16)
+    tensors = load_file(path)
+    key = next(key for key in tensors if key.endswith("final_layer_norm.weight"))
+    tensors[key] = tensors[key].float() + 1e-6
+    save_file(tensors, path)
+    assert load_checkpoint(path.name, workspace).text_encoders[0].dtype is torch.float32

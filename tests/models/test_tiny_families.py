@@ -4,7 +4,6 @@ ones.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,14 +60,6 @@ NAMES = {
         "conditioner.embedders.1.model.text_projection",
     ],
 }
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any) -> None:
-        raise AssertionError(f"Something asked for the network: {arguments}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 def load_single_file(kind: str, path: Path) -> DiffusionPipeline:

@@ -200,3 +200,31 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors, path)
     else:
         torch.save({"epoch": 0, "global_step": 470_000, "state_dict": tensors}, path)
+
+
+def save_sd_turbo(path: Path) -> Path:
+    """Stable Diffusion 2 under the names of the later code, as sd_turbo.safetensors has them."""
+    save_tensors(
+        {
+            name.replace("cond_stage_model.model.", "conditioner.embedders.0.model."): tensor
+            for name, tensor in ldm_tensors("sd2_eps").items()
+            if name.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model."))
+        },
+        path,
+    )
+    return path
+
+
+def save_pruned_folder(folder: Path) -> Path:
+    """SDXL as SSD-1B and Segmind Vega are pruned: fewer layers, and no attention in the middle of the UNet."""
+    save_folder("sdxl", folder)
+    config = UNet2DConditionModel.load_config(folder / "unet")
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_config(
+        config,
+        transformer_layers_per_block=[1, 1, 1],
+        reverse_transformer_layers_per_block=[[1, 1, 2], [1, 1, 1], 1],
+        mid_block_type="UNetMidBlock2D",
+    )
+    unet.save_pretrained(folder / "unet")
+    return folder

@@ -161,6 +161,7 @@ def test_the_form_gives_the_train_tab_its_preview_values() -> None:
         "preview_negative_prompt": "blur",
         "preview_steps": 12,
         "preview_cfg_scale": 5.0,
+        "preview_guidance_rescale": 0.0,
         "preview_seed": -1,
         "preview_sampler": "Euler",
         "preview_width": 64,

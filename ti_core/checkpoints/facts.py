@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.families import FAMILY_MARKS, UNKNOWN_SIZE_PX, family_of_folder
-from ti_core.checkpoints.noise import NOISE_HINT, noise_of_file, noise_of_folder
+from ti_core.checkpoints.file_names import few_steps_named
+from ti_core.checkpoints.known_kinds import FAMILY_HINT
+from ti_core.checkpoints.noise import few_steps_of_folder, noise_of_file, noise_of_folder
 from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
-from ti_core.checkpoints.weight_kinds import FAMILY_HINT, FIRST_CONVOLUTION, UNET, channels_problem, kind_of
+from ti_core.checkpoints.weight_kinds import FIRST_CONVOLUTION, UNET, channels_problem, kind_of
 from ti_core.errors import UserError
 from ti_core.files import load_json
 
@@ -35,7 +37,8 @@ class CheckpointFacts:
 
     `family`: a key of models/families/, or empty. `precision`: of the UNet, fp32, fp16, bf16 or fp8.
     `prediction_type`: epsilon or v_prediction, empty where nothing in the file tells; with `zero_terminal_snr` the
-    last timestep is pure noise (Lin et al. 2023). `latent_factor` is how many times the sides of a picture are
+    last timestep is pure noise (Lin et al. 2023). `few_steps`: how it was distilled to paint in a few steps (Turbo,
+    Lightning, LCM, DMD2 ...), empty if it was not. `latent_factor` is how many times the sides of a picture are
     those of its latents. `parameters` counts without the second (EMA) set of weights. `problem` says in one
     sentence why it cannot be trained, `hint` what to do; `missing` names the parts that it lacks ("VAE" alone can
     be made good).
@@ -48,6 +51,7 @@ class CheckpointFacts:
     precision: str = ""
     prediction_type: str = ""
     zero_terminal_snr: bool = False
+    few_steps: str = ""
     size_px: int = 512
     latent_factor: int = 8
     bytes: int = 0
@@ -100,7 +104,7 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
     channels = (*header.shapes.get(FIRST_CONVOLUTION, ()), 0, 0)[1]
     noise, kind = noise_of_file(path, header, found.family, channels == 9), found.kind
     if noise.problem and kind == "checkpoint":
-        kind, problem, hint = "other", f"'{path.name}' {noise.problem}.", NOISE_HINT
+        kind, problem, hint = "other", f"'{path.name}' {noise.problem}.", noise.hint
     # Without the EMA copy of the UNet, which some files carry beside it.
     shapes = {name: shape for name, shape in header.shapes.items() if not name.startswith("model_ema.")}
     return dataclasses.replace(
@@ -111,6 +115,7 @@ def _of_file(path: Path, facts: CheckpointFacts) -> CheckpointFacts:
         precision=_precision(header),
         prediction_type=noise.prediction_type,
         zero_terminal_snr=noise.zero_terminal_snr,
+        few_steps=few_steps_named(path.stem) if kind == "checkpoint" else "",
         size_px=_size_of_file(header, found.family, noise.prediction_type, channels == 9),
         bytes=path.stat().st_size,
         parameters=sum(map(math.prod, shapes.values())),
@@ -164,9 +169,8 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
         folder.name,
         [part for part in ("text_encoder", "text_encoder_2", "unet", "vae") if _is_part(index, part)],
     )
-    noise = noise_of_folder(
-        index, load_json(folder / "scheduler" / "scheduler_config.json"), load_json(folder / "vae" / "config.json")
-    )
+    scheduler = load_json(folder / "scheduler" / "scheduler_config.json")
+    noise = noise_of_folder(index, scheduler, load_json(folder / "vae" / "config.json"))
     channels = unet.get("in_channels", 4)
     xl = "StableDiffusionXL" in pipeline
     family = family_of_folder(pipeline, unet)
@@ -188,7 +192,7 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
     elif said := channels_problem(channels if isinstance(channels, int) else 4):
         kind, family, problem, hint = "other", "", f"'{name}' {said}.", FAMILY_HINT
     elif noise.problem:
-        kind, family, problem, hint = "other", "", f"'{name}' {noise.problem}.", NOISE_HINT
+        kind, family, problem, hint = "other", "", f"'{name}' {noise.problem}.", noise.hint
     elif missing:
         problem = f"'{name}' is incomplete: {missing[0]} is missing."
     files = [file for part in parts for file in weights_of(folder / part)]
@@ -200,6 +204,7 @@ def _of_folder(folder: Path, facts: CheckpointFacts) -> CheckpointFacts:
         inpainting=channels == 9,
         prediction_type=noise.prediction_type,
         zero_terminal_snr=noise.zero_terminal_snr,
+        few_steps=few_steps_of_folder(folder, scheduler, unet) if kind == "checkpoint" else "",
         size_px=_size_of_folder(folder, unet, family),
         latent_factor=_latent_factor(folder),
         precision=next((_precision(header) for file, header in headers.items() if file.parent.name == "unet"), ""),

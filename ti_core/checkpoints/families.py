@@ -14,40 +14,63 @@ UNKNOWN_SIZE_PX = 512
 
 @dataclass(frozen=True)
 class FamilyMarks:
-    """`text_encoders`: part -> prefix of its tensors in a single file, in the layout of Stability AI's own files; a
-    prefix that is in the file tells the family.
+    """`text_encoders`: part -> prefixes that its tensors may have in a single file, in the layout of Stability AI's own
+    files; one that is in the file tells the family.
 
     `size_px` is the side of the pictures that it was trained on, `epsilon_size_px` of its models that predict the
     noise. `unsaid_prediction` is what a file predicts that does not say; empty where the family's models differ, so
     that it is measured. `epsilon_global_step` is the `global_step` in the metadata of the family's own model that
     predicts the noise. `has_label_embedding`: its UNet takes a vector beside the timestep (`label_emb`).
+    `unet_ends` are tensors of its UNet, without "model.diffusion_model.", that every unpruned one has;
+    `deep_ends` those that one of full width has besides.
     """
 
-    text_encoders: Mapping[str, str]
+    text_encoders: Mapping[str, tuple[str, ...]]
     size_px: int
     epsilon_size_px: int
     unsaid_prediction: str = "epsilon"
     epsilon_global_step: str = ""
     has_label_embedding: bool = False
+    unet_ends: tuple[str, ...] = ()
+    deep_ends: tuple[str, ...] = ()
 
 
+_ATTENTION = "transformer_blocks.{}.attn2.to_k.weight"
+_ENDS_OF_4_LEVELS = (
+    "input_blocks.11.0.in_layers.2.weight",
+    f"middle_block.1.{_ATTENTION.format(0)}",
+    f"output_blocks.11.1.{_ATTENTION.format(0)}",
+)
 FAMILY_MARKS = {
-    "sd1": FamilyMarks({"text encoder": "cond_stage_model.transformer."}, 512, 512),
+    "sd1": FamilyMarks({"text encoder": ("cond_stage_model.transformer.",)}, 512, 512, unet_ends=_ENDS_OF_4_LEVELS),
     "sd2": FamilyMarks(
-        {"text encoder": "cond_stage_model.model."},
+        {"text encoder": ("cond_stage_model.model.", "conditioner.embedders.0.model.")},  # the second: SD Turbo's
         768,
         512,
+        unet_ends=_ENDS_OF_4_LEVELS,
         unsaid_prediction="",
         epsilon_global_step="875000",  # Stability AI's 512-base-ema.ckpt; their 768 px models predict v
     ),
     "sdxl": FamilyMarks(
         {
-            "first text encoder": "conditioner.embedders.0.transformer.",
-            "second text encoder": "conditioner.embedders.1.",
+            "first text encoder": ("conditioner.embedders.0.transformer.",),
+            "second text encoder": ("conditioner.embedders.1.",),
         },
         1024,
         1024,
         has_label_embedding=True,
+        unet_ends=(
+            "input_blocks.8.0.in_layers.2.weight",
+            f"middle_block.1.{_ATTENTION.format(0)}",
+            f"output_blocks.5.1.{_ATTENTION.format(0)}",
+            "output_blocks.8.0.in_layers.2.weight",
+        ),
+        deep_ends=(
+            f"input_blocks.8.1.{_ATTENTION.format(9)}",
+            f"middle_block.1.{_ATTENTION.format(9)}",
+            f"output_blocks.2.1.{_ATTENTION.format(9)}",
+            f"output_blocks.5.1.{_ATTENTION.format(1)}",
+        ),
     ),
 }
 """Keys are those of models/families/. Where two families share a prefix, the later one must not match the other."""
@@ -59,7 +82,7 @@ def family_of_tensors(text: str) -> str:
         (
             family
             for family, marks in reversed(FAMILY_MARKS.items())
-            if any(f"\n{prefix}" in text for prefix in marks.text_encoders.values())
+            if any(f"\n{prefix}" in text for prefixes in marks.text_encoders.values() for prefix in prefixes)
         ),
         "",
     )

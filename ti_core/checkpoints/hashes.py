@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from ti_core.checkpoints.facts import weights_of
@@ -58,6 +60,55 @@ def known_hash(path: Path, cache_file: Path) -> str:
     if not isinstance(entry, dict) or entry.get("state") != list(state_of(_hashed_files(path))):
         return ""
     return str(entry.get("sha256", ""))[:DIGITS]
+
+
+class HashInWork:
+    """The hash of a checkpoint, computed on a thread of its own while the model is loaded and trained: it is needed
+    only when a file is written. `on_progress` is called only while somebody waits.
+    """
+
+    def __init__(self, path: Path, cache_file: Path, on_progress: OnProgress | None = None) -> None:
+        self._on_progress, self._is_awaited = on_progress, threading.Event()
+        self._then: list[Callable[[str], object]] = []
+        self._lock, self._future = threading.Lock(), Future[str]()
+        self._future.add_done_callback(self._tell)
+        threading.Thread(target=self._compute, args=(path, cache_file), name="checkpoint-hash", daemon=True).start()
+
+    def _compute(self, path: Path, cache_file: Path) -> None:
+        try:
+            self._future.set_result(short_hash(path, cache_file, self._progress))
+        except Exception as error:  # noqa: BLE001 - whoever asks for it gets it
+            self._future.set_exception(error)
+
+    def _progress(self, done: int, total: int) -> None:
+        if self._is_awaited.is_set() and self._on_progress:
+            self._on_progress(done, total)
+
+    @property
+    def known(self) -> str:
+        """What is known without waiting; empty while it is computed, or where the file cannot be read."""
+        is_known = self._future.done() and not self._future.exception()
+        return self._future.result() if is_known else ""
+
+    def result(self) -> str:
+        """Waits for it. Raises UserError if the file cannot be read."""
+        self._is_awaited.set()
+        return self._future.result()
+
+    def then(self, use: Callable[[str], object]) -> None:
+        """Have `use` called with it as soon as it is known, on whatever thread; not if the file cannot be read."""
+        with self._lock:
+            if not self._future.done():
+                self._then.append(use)
+                return
+        if self.known:
+            use(self.known)
+
+    def _tell(self, future: Future[str]) -> None:
+        with self._lock:
+            waiting, self._then = self._then, []
+        for use in waiting if not future.exception() else ():
+            use(future.result())
 
 
 def _hashed_files(path: Path) -> list[Path]:

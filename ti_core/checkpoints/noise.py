@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.families import predicts_epsilon
+from ti_core.checkpoints.file_names import few_steps_named, flow_word
 from ti_core.checkpoints.tensor_headers import TensorHeader
 
 NOISE_HINT = "Choose a checkpoint of Stable Diffusion 1, 2 or XL that was trained with the noise of its family."
@@ -54,12 +55,13 @@ _ZERO_SNR = re.compile(r"^\s*(rescale_betas_zero_snr|zero_terminal_snr|ztsnr):\s
 @dataclass(frozen=True)
 class NoiseFacts:
     """`prediction_type`: epsilon or v_prediction, empty if the file does not say. `problem` is the end of a sentence
-    that begins with the checkpoint's name.
+    that begins with the checkpoint's name, `hint` what to do about it.
     """
 
     prediction_type: str = ""
     zero_terminal_snr: bool = False
     problem: str = ""
+    hint: str = NOISE_HINT
 
 
 def _not_trainable(what: str) -> NoiseFacts:
@@ -79,9 +81,17 @@ def noise_of_file(path: Path, header: TensorHeader, family: str, inpainting: boo
     except OSError:
         config = ""
     scaling = re.search(r"denoiser_scaling\.(\w+)", config)
-    # What cannot be trained.
+    # What cannot be trained. Files of rectified flow rarely say it inside, and may have kept the marks of the v model
+    # that they were made from.
     if "flow" in said or said in ("sample", "edm"):
         return _not_trainable(f"its metadata say that it predicts {said}")
+    title = header.metadata.get("modelspec.title", "")
+    if said not in _PREDICTIONS and (word := flow_word(path.stem) or flow_word(title)):
+        return NoiseFacts(
+            problem=f"has '{word}' in its {'name' if flow_word(path.stem) else 'title'}, so it is taken for a model of"
+            " rectified flow, which cannot be trained here",
+            hint="Choose another checkpoint. If this one is no such model, rename the file.",
+        )
     if scaling and scaling[1] not in _SCALINGS:
         return _not_trainable(f"{path.with_suffix('.yaml').name} beside it names {scaling[1]}")
     # What says it, the plainest first.
@@ -125,3 +135,13 @@ def noise_of_folder(index: dict[str, Any], scheduler: dict[str, Any], vae: dict[
         return _not_trainable(f"the beta_schedule {scheduler['beta_schedule']}")
     ends_at_zero = isinstance(betas, list) and bool(betas) and betas[-1] == 1
     return NoiseFacts(predicts, scheduler.get("rescale_betas_zero_snr") is True or ends_at_zero)
+
+
+def few_steps_of_folder(folder: Path, scheduler: dict[str, Any], unet: dict[str, Any]) -> str:
+    """How a diffusers folder's model was distilled to a few steps, empty if it was not: by its scheduler, its UNet, or
+    its name.
+    """
+    named = str(scheduler.get("_class_name", "")).removesuffix("Scheduler")
+    if named in ("LCM", "TCD"):
+        return named
+    return "LCM" if unet.get("time_cond_proj_dim") else few_steps_named(folder.name)

@@ -21,6 +21,7 @@ MAX_HEADER_BYTES = 8 * 2**20
 with a trainer's state, 3 MB. What Python makes of one takes up to a hundred times as much memory.
 """
 LOAD_ANEW = "Delete it and download it again; compare the size with the page that offers it."
+_ARTICLES = {"model": "a", "embedding": "an"}
 _STREAM_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """The first pickle of a file by torch before 1.6: the number 0x1950a86a20f9469cfc6c."""
 _BYTES_OF = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -62,7 +63,7 @@ def read_header(path: Path, most_bytes: int = MAX_HEADER_BYTES) -> TensorHeader:
                 return _read_zip(path, most_bytes)
             if start.startswith(_STREAM_MAGIC):
                 return _read_stream(file, path, size, most_bytes)
-            _check_is_no_text(path, start)
+            check_is_no_text(path, start)
             return _read_safetensors(file, path, size, most_bytes)
     except FileNotFoundError:
         raise UserError(f"'{path.name}' does not exist in {path.parent}.", "Check the spelling.") from None
@@ -70,16 +71,19 @@ def read_header(path: Path, most_bytes: int = MAX_HEADER_BYTES) -> TensorHeader:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file and the disk.") from error
 
 
-def _check_is_no_text(path: Path, start: bytes) -> None:
-    text = start.lstrip().lower()
+def check_is_no_text(path: Path, start: bytes, wanted: str = "model") -> None:
+    """Raises UserError for what people have in the place of a file that was `wanted`, by its first bytes: a web page,
+    or git's pointer.
+    """
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise UserError(
-            f"'{path.name}' is a web page that was saved instead of a model.",
+            f"'{path.name}' is a web page that was saved instead of {_ARTICLES[wanted]} {wanted}.",
             "Log in on that page if it asks for it, then download the file again.",
         )
     if text.startswith(b"version https://git-lfs"):
         raise UserError(
-            f"'{path.name}' is only git's pointer to the model, not the model.",
+            f"'{path.name}' is only git's pointer to the {wanted}, not the {wanted}.",
             "Run 'git lfs pull' there, or download the file itself.",
         )
 

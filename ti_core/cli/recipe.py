@@ -14,7 +14,16 @@ from ti_core.jobs.kinds import KINDS
 from ti_core.settings import CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.checks import check_train
 from ti_core.training.create import check_create, create_embedding
-from ti_core.training.presets import GUIDE, PRESETS, check_preset, dataset_folder, preprocess_values, preset_values
+from ti_core.training.presets import (
+    FAST,
+    GUIDE,
+    PRESETS,
+    check_preset,
+    dataset_folder,
+    preprocess_values,
+    preset_values,
+)
+from ti_core.training.suited_preset import suited_preset
 from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
 
 
@@ -24,7 +33,10 @@ def add_recipe_command(command: AddCommand) -> None:
     recipe.add_argument("photos", metavar="PHOTOS", help="folder with photos of one person")
     presets = ", ".join(PRESETS)
     recipe.add_argument(
-        "--preset", default=GUIDE, metavar="NAME", help=f"how to train: {presets} (default: %(default)s)"
+        "--preset",
+        default="",
+        metavar="NAME",
+        help=f"how to train: {presets} (default: {GUIDE} for Stable Diffusion 1 and Portraits, else {FAST})",
     )
     add_flags(recipe, CreateSettings, only=("name", "initialization_text"))
     add_flags(recipe, TrainSettings, leave_out=("embedding", "dataset_directory"))
@@ -36,8 +48,10 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     # all is checked before anything is written
     name = typed_embedding_name(args.name)
     create = settings_of(CreateSettings, args, name=name)
-    check_preset(args.preset)
     training = settings_of(TrainSettings, args, embedding=name, dataset_directory=dataset_folder(name))
+    suited, reason = suited_preset(training.checkpoint, workspace)
+    preset = args.preset or suited
+    check_preset(preset)
     pictures = {"width": training.width, "height": training.height, "checkpoint": training.checkpoint}
     photos = PreprocessSettings.from_dict({**preprocess_values(_typed_here(args.photos), name), **pictures})
     check_train(training, workspace, (name, dataset_folder(name)))
@@ -45,10 +59,12 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     check_create(create, workspace)
 
     # the three jobs
+    if reason and not args.preset:
+        print(f"note: {reason}")
     if status := do_job(KINDS["preprocess"], photos, workspace):
         return status
     print(f"Created: {workspace.shown(create_embedding(create, workspace))}")
-    values = preset_values(args.preset, workspace, photos.destination_directory, name)
+    values = preset_values(preset, workspace, photos.destination_directory, name)
     return do_job(KINDS["train"], settings_of(TrainSettings, args, **values), workspace) or EXIT_OK
 
 

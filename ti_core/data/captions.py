@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
+from ti_core.settings.prompts import split_at_names
 
 CAPTION_SUFFIXES = (".txt", ".caption", ".tags")
 """Kinds of caption files, the first that is there is used. A1111 reads the first kind alone."""
@@ -180,6 +181,20 @@ def file_names_note(without: int, pictures: int, example: str) -> str:
     return (
         f"{without} of {pictures} pictures {verb} no caption file, so the words of their file names are the captions,"
         f" such as '{example}'. If they say nothing about the picture, write captions in the Captions tab."
+    )
+
+
+def word_note(name: str, captions: Sequence[str]) -> str:
+    """A sentence where the embedding's name is also a word of captions, which training then takes for the new word;
+    empty else.
+    """
+    count = sum(any(found for found, _ in split_at_names(caption, [name])) for caption in captions) if name else 0
+    if not count:
+        return ""
+    shown = "1 caption" if count == 1 else f"{count} captions"
+    return (
+        f"'{name}' is also a word of {shown}, where it now stands for what is trained. If it was meant as an ordinary"
+        " word, choose another name, or take it out in the Captions tab."
     )
 
 

@@ -7,32 +7,40 @@ from dataclasses import replace
 from pathlib import Path
 
 from ti_core.embeddings.embedding import Embedding
-from ti_core.embeddings.folder import find_stored, optimizer_file
+from ti_core.embeddings.folder import find_stored, optimizer_file, shown_file, shown_word
 from ti_core.embeddings.formats import FORMAT_OF_SUFFIX, WRITABLE, save_embedding, suffix_of_training
 from ti_core.embeddings.merge import check_choice, merge, parse_weights
 from ti_core.embeddings.names import new_embedding_name
+from ti_core.embeddings.safetensors_file import KEY_OF_ONETRAINER, save_safetensors
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
 
+OF_ONETRAINER = " of OneTrainer"
+ONETRAINER = f".safetensors{OF_ONETRAINER}"
+"""The same numbers under the key that OneTrainer looks for; those of SDXL have the same keys everywhere."""
 CONVERTED = "outputs/embeddings"
 """The folder of converted copies, below the workspace."""
 
 
 def convert(file: str, suffix: str, workspace: Workspace) -> Path:
-    """A copy in the format of the suffix, in outputs/embeddings/: in embeddings/ there would be two of one name.
-    Raises UserError.
+    """A copy in the format of the suffix, or in ONETRAINER's, in outputs/embeddings/: in embeddings/ there would be two
+    of one name. Raises UserError.
     """
-    if suffix not in WRITABLE:
+    if suffix not in (*WRITABLE, ONETRAINER):
         raise UserError(f"'{suffix[:40]}' is no format of embeddings.", f"Choose one of: {', '.join(WRITABLE)}.")
     stored = find_stored(file, workspace)
-    target = workspace.root / converted_file(stored.name, suffix)
-    return save_embedding(target, replace(stored.content, name=stored.name))
+    target = workspace.root / converted_file(shown_file(stored, workspace), suffix)
+    embedding = replace(stored.content, name=stored.name)
+    if suffix == ONETRAINER:
+        return save_safetensors(target, embedding, KEY_OF_ONETRAINER)
+    return save_embedding(target, embedding)
 
 
 def converted_file(file: str, suffix: str) -> str:
-    """Where the copy of a file, or of an embedding's name, is saved, as it is shown; an earlier one is replaced."""
-    name = Path(file).stem if Path(file).suffix.lower() in FORMAT_OF_SUFFIX else Path(file).name
-    return f"{CONVERTED}/{name}{suffix}"
+    """Where the copy of a file, as lists name it (`shown_file`), or of an embedding's name, is saved, as it is shown;
+    an earlier one is replaced.
+    """
+    return f"{CONVERTED}/{shown_word(file)}{suffix.removesuffix(OF_ONETRAINER)}"
 
 
 def rename(file: str, new_name: str, workspace: Workspace) -> Path:
@@ -62,7 +70,7 @@ def rename(file: str, new_name: str, workspace: Workspace) -> Path:
 
 
 def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, workspace: Workspace) -> Path:
-    """A new embedding out of several; `weights` is a text such as 0.7, 0.3, used in the mode weighted. Raises
+    """A new embedding out of several; `weights` is a text such as 0.7, 0.3, for the modes weighted and slerp. Raises
     UserError.
     """
     name, numbers = new_embedding_name(new_name, workspace), weights_of(files, mode, weights)
@@ -71,10 +79,10 @@ def merge_stored(files: Sequence[str], mode: str, weights: str, new_name: str, w
 
 
 def weights_of(files: Sequence[str], mode: str, weights: str) -> list[float]:
-    """The weights as numbers, none in another mode than weighted. Raises UserError for what can be refused without
+    """The weights as numbers, none in the modes that need none. Raises UserError for what can be refused without
     opening a file.
     """
-    numbers = parse_weights(weights) if mode == "weighted" else []
+    numbers = parse_weights(weights) if mode == "weighted" or (mode == "slerp" and weights.strip()) else []
     check_choice(len(files), mode, numbers)
     return numbers
 

@@ -11,6 +11,7 @@ FAMILY_OF_WIDTH = {
     768: "Stable Diffusion 1",
     1024: "Stable Diffusion 2",
     1280: "second text encoder of SDXL",
+    4096: "T5 (Stable Diffusion 3, Flux, PixArt); no model here has it",
 }
 
 
@@ -29,5 +30,11 @@ def describe(embedding: Embedding) -> dict[str, Any]:
         "norms": [round(norm, 4) for norms in embedding.norms.values() for norm in norms],
         "checkpoint": embedding.checkpoint_name,
         "checkpoint_hash": embedding.checkpoint_hash,
-        "notes": list(embedding.notes),
+        "notes": [*embedding.notes, *_token_note(embedding)],
     }
+
+
+def _token_note(embedding: Embedding) -> list[str]:
+    if embedding.token in ("", embedding.name):
+        return []
+    return [f"It was trained under the token '{embedding.token}'; in prompts its word is that of the file."]

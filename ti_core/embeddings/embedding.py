@@ -29,7 +29,8 @@ class Embedding:
     counts completed updates.
 
     `checkpoint_hash` is A1111's short hash (10 hex digits) of the checkpoint it was last trained on, if it was.
-    `notes` are sentences about what a file held besides, and what was left out of it.
+    `notes` are sentences about what a file held besides, and what was left out of it. `token` is the word that
+    diffusers' trainer was told to teach, where the file is not called by it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Embedding:
     checkpoint_hash: str | None = None
     checkpoint_name: str | None = None
     notes: tuple[str, ...] = ()
+    token: str = ""
 
     @property
     def count(self) -> int:

@@ -25,7 +25,8 @@ class EmbeddingFormat:
     it only with --allow-pickle.
     `is_picture`: the word is the name that the picture shows, and without an embedding inside it is somebody's
     picture. `holds_name`: the word stands in the file too, so renaming rewrites it.
-    `holds_embedding` looks at the first bytes only; it is asked before a file is listed for training.
+    `word_in` gives the word of a file whose name is not the word, empty if the file holds no embedding; without torch,
+    because it is asked before a file is listed.
     """
 
     suffix: str
@@ -38,4 +39,4 @@ class EmbeddingFormat:
     may_hold_pickles: bool = False
     is_picture: bool = False
     holds_name: bool = False
-    holds_embedding: Callable[[Path], bool] = lambda path: True
+    word_in: Callable[[Path], str] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ti_core.checkpoints.library import folders_below
@@ -18,7 +18,7 @@ from ti_core.embeddings.formats import (
     SAVED_BY_TRAINING,
     SUFFIXES,
     TRAINABLE,
-    load_embedding,
+    load_embeddings,
     suffix_of_training,
 )
 from ti_core.errors import UserError
@@ -55,8 +55,9 @@ class StoredEmbedding:
 
 
 def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
-    """Every embedding file below embeddings/, sorted by name. Unreadable files are listed too, but no pictures that
-    carry no embedding, and no thumbnails, which A1111 calls `<name>.preview.png`.
+    """Every embedding below embeddings/, sorted by name; a LoRA that bundles several words gives all of them.
+    Unreadable files are listed too, but no pictures that carry no embedding, and no thumbnails, which A1111 calls
+    `<name>.preview.png`.
     """
     found = []
     for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
@@ -64,12 +65,18 @@ def stored_embeddings(workspace: Workspace) -> list[StoredEmbedding]:
         is_thumbnail = suffix in PICTURES and path.stem.lower().endswith(".preview")
         if suffix not in SUFFIXES or is_thumbnail or not path.is_file() or not (state := path.stat()).st_size:
             continue
-        # A picture's word is the name inside it, which it shows; every other file's word is its file name, as in A1111.
-        embedding, problem = _load(path, state.st_mtime_ns, state.st_size)
-        if embedding is not None or suffix not in PICTURES:
-            name = embedding.name if embedding is not None and suffix in PICTURES else path.stem
-            found.append(StoredEmbedding(path, name, embedding, problem))
+        embeddings, problem = _load(path, state.st_mtime_ns, state.st_size)
+        if problem and suffix not in PICTURES:
+            found.append(StoredEmbedding(path, path.stem, None, problem))
+        found += [StoredEmbedding(path, word_of(path, one, len(embeddings)), one) for one in embeddings]
     return sorted(found, key=_order)
+
+
+def word_of(path: Path, embedding: Embedding, of_file: int = 1) -> str:
+    """The word for prompts of an embedding in a file with `of_file` of them, the same everywhere: the name inside a
+    picture, which it shows; of a LoRA's several words each its own; else the file's name, as in A1111.
+    """
+    return embedding.name if of_file > 1 or path.suffix.lower() in PICTURES else path.stem
 
 
 def _order(stored: StoredEmbedding) -> tuple[Any, ...]:
@@ -82,12 +89,12 @@ def _order(stored: StoredEmbedding) -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _load(path: Path, modified_ns: int, size: int) -> tuple[Embedding | None, str]:
-    """The embedding or the problem; cached until the file changes, because the page asks again and again."""
+def _load(path: Path, modified_ns: int, size: int) -> tuple[tuple[Embedding, ...], str]:
+    """The embeddings or the problem; cached until the file changes, because the page asks again and again."""
     try:
-        return load_embedding(path), ""
+        return tuple(load_embeddings(path)), ""
     except UserError as error:
-        return None, str(error)
+        return (), str(error)
 
 
 def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
@@ -96,7 +103,9 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
     """
     listed = stored_embeddings(workspace)
     # A path is exact. A name may have several files; the first that can be read counts.
-    exact = [stored for stored in listed if stored.path.relative_to(workspace.embeddings).as_posix() == file]
+    exact = [stored for stored in listed if shown_file(stored, workspace) == file] or [
+        stored for stored in listed if stored.path.relative_to(workspace.embeddings).as_posix() == file
+    ]
     named = exact or [stored for stored in listed if stored.name == file]
     if found := next((stored for stored in named if stored.embedding is not None), None):
         return found
@@ -122,6 +131,19 @@ def prompt_words(workspace: Workspace) -> list[str]:
     return sorted(found, key=str.lower)
 
 
+def shown_file(stored: StoredEmbedding, workspace: Workspace) -> str:
+    """How lists name it: its path below embeddings/, and its word where the file has several."""
+    file = stored.path.relative_to(workspace.embeddings).as_posix()
+    is_word = stored.embedding is None or stored.path.suffix.lower() in PICTURES or stored.name == stored.path.stem
+    return file if is_word else f"{file}: {stored.name}"
+
+
+def shown_word(file: str) -> str:
+    """The word of what `shown_file` gave, or of an embedding's name."""
+    path = PurePosixPath(file.rpartition(": ")[2])
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
 # ---- those that can be trained
 
 
@@ -129,24 +151,42 @@ def find_embeddings(workspace: Workspace) -> list[str]:
     """Names of the embeddings right inside embeddings/ that can be trained, sorted; of pictures, those that carry
     one.
     """
-    if not workspace.embeddings.is_dir():
-        return []
-    return sorted({path.stem for path in workspace.embeddings.iterdir() if is_embedding(path)})
+    return sorted({name for name, _ in _trainable(workspace)})
 
 
 def find_embedding(name: str, workspace: Workspace, first: str = SAVED_BY_TRAINING[0]) -> Path | None:
     """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
-    files = [workspace.embeddings / f"{name}{suffix}" for suffix in (first, *TRAINABLE)]
-    return next((path for path in files if is_embedding(path)), None)
+    order = (first, *TRAINABLE)
+    files = [path for word, path in _trainable(workspace) if word == name]
+    return min(files, key=lambda path: (order.index(path.suffix.lower()), path.name), default=None)
+
+
+def _trainable(workspace: Workspace) -> list[tuple[str, Path]]:
+    if not workspace.embeddings.is_dir():
+        return []
+    return [(word, path) for path in workspace.embeddings.iterdir() if (word := trainable_word(path))]
 
 
 def is_embedding(path: Path) -> bool:
-    """Whether a file of embeddings/ can be trained, by its name and its first bytes: a picture that carries no
-    embedding is somebody's thumbnail.
-    """
-    if path.suffix not in TRAINABLE or path.name.startswith(".") or not path.is_file() or not path.stat().st_size:
-        return False
-    return FORMAT_OF_SUFFIX[path.suffix].holds_embedding(path)
+    """Whether a file of embeddings/ can be trained: a picture that carries no embedding is somebody's thumbnail."""
+    return bool(trainable_word(path))
+
+
+def trainable_word(path: Path) -> str:
+    """The word of a file of embeddings/ that can be trained, without torch; empty for another file."""
+    if path.suffix.lower() not in TRAINABLE or path.name.startswith(".") or not path.is_file():
+        return ""
+    state = path.stat()
+    if not state.st_size:
+        return ""
+    return _word_in(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _word_in(path: Path, modified_ns: int, size: int) -> str:
+    word_in = FORMAT_OF_SUFFIX[path.suffix.lower()].word_in
+    is_thumbnail = path.suffix.lower() in PICTURES and path.stem.lower().endswith(".preview")
+    return "" if is_thumbnail else word_in(path) if word_in else path.stem
 
 
 def optimizer_file(embedding: Path) -> Path:

@@ -6,11 +6,13 @@ with an `EmbeddingFormat` in it, and its line in FORMATS.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ti_core.checkpoints.tensor_headers import check_is_no_text
 from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.embeddings.png_file import PNG, WEBP
 from ti_core.embeddings.pt_file import BIN, PT
@@ -29,8 +31,8 @@ TRAINABLE = tuple(each.suffix for each in FORMATS if each.can_train)
 PICTURES = tuple(each.suffix for each in FORMATS if each.is_picture)
 PICKLE_BEARING = tuple(each.suffix for each in FORMATS if each.may_hold_pickles)
 SAVED_BY_TRAINING = tuple(each.suffix for each in FORMATS if each.trained_encoders)
-ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}
-"""Text encoders of Stable Diffusion 1, of Stable Diffusion 2, and the second one of SDXL."""
+ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5"}
+"""Text encoders of Stable Diffusion 1, of Stable Diffusion 2, the second one of SDXL, and T5-XXL of other families."""
 
 
 def format_of(path: Path) -> EmbeddingFormat:
@@ -90,6 +92,8 @@ def load_embeddings(path: Path) -> list[Embedding]:
     """All embeddings in a file: one, but for a LoRA that bundles several. Raises UserError."""
     if not path.is_file():
         raise UserError(f"'{path.name}' does not exist in {path.parent.name}/.", "Check the path.")
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        check_is_no_text(path, file.read(64), "embedding")
     return [_with_encoder_named(embedding) for embedding in format_of(path).load(path)]
 
 

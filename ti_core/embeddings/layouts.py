@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ from ti_core.workspace import clean_name
 
 OUTPUT_KEYS = {"emp_params_out", "clip_l_out", "clip_g_out"}
 """OneTrainer's output embeddings: vectors that replace what the text encoder puts out, instead of what goes into it."""
+GENERIC = "learned_embeds"
+"""What diffusers calls every file."""
+_OTHER_ENCODERS = ("t5", "umt5", "llama", "gemma", "qwen")
+"""How the keys of text encoders begin that no model here has."""
 _ANOTHER = "Choose an embedding file."
 
 
@@ -42,7 +47,8 @@ def embeddings_in(content: Any, path: Path, facts: Mapping[str, Any] | None = No
     bundled = _bundled(content)
     if bundled:
         return [_embedding(entries, {}, safe_name(found, path), path.name) for found, entries in bundled.items()]
-    return [_embedding(content, content if facts is None else facts, name or _name_of(content, path), path.name)]
+    found = _embedding(content, content if facts is None else facts, name or path.stem, path.name)
+    return [replace(found, token=_token_of(content, path))]
 
 
 def safe_name(value: Any, path: Path) -> str:
@@ -53,11 +59,12 @@ def safe_name(value: Any, path: Path) -> str:
         return clean_name(f"embedding {path.stem}")
 
 
-def _name_of(content: Mapping[Any, Any], path: Path) -> str:
-    """The file's stem, as in A1111; but diffusers calls every file learned_embeds, so there the token is the name."""
-    if path.stem.startswith("learned_embeds") and len(content) == 1:
-        return safe_name(next(iter(content)), path)
-    return path.stem
+def _token_of(content: Mapping[Any, Any], path: Path) -> str:
+    """What diffusers' trainer was told to teach: its files are all called learned_embeds, and hold one tensor under
+    that token. Empty for other files.
+    """
+    key = next(iter(content))
+    return safe_name(key, path) if path.stem.startswith(GENERIC) and len(content) == 1 and key else ""
 
 
 def _bundled(content: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -100,6 +107,12 @@ def _vectors(entries: Mapping[Any, Any], where: str) -> tuple[dict[str, Tensor],
             return vectors, _notes(outputs)
     # No layout fits: say the nearest reason.
     tensors = _tensors(inputs)
+    if others := [key for key in tensors if key.lower().startswith(_OTHER_ENCODERS)]:
+        raise UserError(
+            f"'{where}' is an embedding of Stable Diffusion 3, Flux or another newer family: it holds vectors of"
+            f" {'T5' if 't5' in others[0].lower() else others[0]} ({', '.join(tensors)}).",
+            "Choose one of Stable Diffusion 1, 2 or XL.",
+        )
     if outputs and not tensors:
         raise UserError(
             f"'{where}' holds output vectors only ({outputs}), which replace the text encoder's output and work in"

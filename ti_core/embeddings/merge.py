@@ -15,14 +15,17 @@ from ti_core.errors import UserError, shown_number
 if TYPE_CHECKING:
     from torch import Tensor
 
-MERGE_MODES = ("concatenate", "average", "weighted")
+MERGE_MODES = ("concatenate", "average", "weighted", "slerp")
+WITH_WEIGHTS = ("weighted", "slerp")
 
 
 def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] = (), name: str = "merged") -> Embedding:
     """One embedding out of several. `concatenate` appends the vectors of all; `average` and `weighted` sum vector i
-    of each, so all need the same number of vectors.
+    of each, and `slerp` turns vector i of the first towards that of the second, so all need the same number of
+    vectors.
 
-    `weights`, one for each embedding, are used as given and need not sum to 1. The merged step is None; the
+    `weights`, one for each embedding, are used as given and need not sum to 1; of slerp only their shares count, and
+    without any both count the same. The merged step is None; the
     checkpoint is kept if all have the same. Raises UserError with the numbers when they do not fit together.
     """
     import torch
@@ -33,6 +36,13 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
     if mode == "concatenate":
         _check_total(embeddings)
         vectors = {encoder: torch.cat([e.vectors[encoder] for e in embeddings]) for encoder in embeddings[0].vectors}
+    elif mode == "slerp":
+        _check_counts(embeddings)
+        first, second = weights or (1.0, 1.0)
+        vectors = {
+            encoder: _slerp(rows, embeddings[1].vectors[encoder], second / (first + second))
+            for encoder, rows in embeddings[0].vectors.items()
+        }
     else:
         _check_counts(embeddings)
         factors = weights if mode == "weighted" else [1 / len(embeddings)] * len(embeddings)
@@ -50,8 +60,8 @@ def merge(embeddings: Sequence[Embedding], mode: str, weights: Sequence[float] =
 
 
 def join(first: Embedding, second: Embedding) -> Embedding:
-    """One SDXL embedding out of diffusers' two files, given in any order; name, step and checkpoint are the first
-    one's. Raises UserError if they are no such pair.
+    """One SDXL embedding out of diffusers' two files, given in any order; name (its token), step and checkpoint
+    are the first one's. Raises UserError if they are no such pair.
     """
     vectors = {**first.vectors, **second.vectors}
     if set(vectors) != set(SDXL_ENCODERS) or len(first.vectors) != 1 or len(second.vectors) != 1:
@@ -67,7 +77,12 @@ def join(first: Embedding, second: Embedding) -> Embedding:
         )
     ordered = {encoder: vectors[encoder] for encoder in SDXL_ENCODERS}
     return Embedding(
-        first.name, ordered, first.step, first.checkpoint_hash, first.checkpoint_name, first.notes + second.notes
+        first.token or first.name,
+        ordered,
+        first.step,
+        first.checkpoint_hash,
+        first.checkpoint_name,
+        first.notes + second.notes,
     )
 
 
@@ -113,13 +128,17 @@ def check_choice(count: int, mode: str, weights: Sequence[float]) -> None:
             "Choose one more.",
             field="merged",
         )
-    if mode != "weighted" and weights:
+    if mode == "slerp" and count != 2:
+        raise UserError(
+            f"slerp mixes two embeddings, and there are {count}.", "Choose two, or the mode average.", field="merged"
+        )
+    if mode not in WITH_WEIGHTS and weights:
         raise UserError(
             f"Weights are given, but the mode is '{mode}'.",
-            "Choose the mode weighted, or leave the weights out.",
+            "Choose weighted or slerp, or leave the weights out.",
             field="weights",
         )
-    if mode == "weighted" and len(weights) != count:
+    if (mode == "weighted" or weights) and len(weights) != count:
         raise UserError(
             f"There are {count} embeddings, but {len(weights)} weights.",
             "Give one weight for each embedding, such as 0.7, 0.3.",
@@ -128,6 +147,12 @@ def check_choice(count: int, mode: str, weights: Sequence[float]) -> None:
     if not all(math.isfinite(weight) for weight in weights):
         raise UserError(
             f"Weights are {', '.join(map(str, weights))}.", "Give finite numbers, such as 0.7, 0.3.", field="weights"
+        )
+    if mode == "slerp" and weights and (min(weights) < 0 or sum(weights) <= 0):
+        raise UserError(
+            f"Weights are {', '.join(map(str, weights))}.",
+            "For slerp give two from 0 on, such as 0.7, 0.3.",
+            field="weights",
         )
 
 
@@ -189,6 +214,25 @@ def _weighted_sum(rows: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
             "Give smaller weights.",
         )
     return total
+
+
+def _slerp(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Each row of `first` [vectors, width] turned by `share`, 0 to 1, of the angle towards that of `second`
+    (Shoemake 1985, section 3.3); its length goes from the one to the other evenly. A straight line where there is no
+    angle, or no one way to turn.
+    """
+    import torch
+
+    one, other = first.double(), second.double()
+    lengths = [rows.norm(dim=1, keepdim=True) for rows in (one, other)]
+    cosine = (one * other).sum(dim=1, keepdim=True) / (lengths[0] * lengths[1]).clamp(min=1e-30)
+    angle = cosine.clamp(-1, 1).acos()
+    straight = (1 - share) * one + share * other
+    units = [rows / length.clamp(min=1e-30) for rows, length in zip((one, other), lengths, strict=True)]
+    turned = (((1 - share) * angle).sin() * units[0] + (share * angle).sin() * units[1]) / angle.sin().clamp(min=1e-30)
+    turned = turned * ((1 - share) * lengths[0] + share * lengths[1])
+    has_way = (angle.sin() > 1e-6) & (lengths[0] > 0) & (lengths[1] > 0)
+    return torch.where(has_way, turned, straight).float()
 
 
 def _shared(values: Sequence[str | None]) -> str | None:

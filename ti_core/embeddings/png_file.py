@@ -156,6 +156,29 @@ def _from_base64(text: str, where: str) -> bytes:
         raise UserError(f"'{where}' holds data that is damaged.", _ANOTHER) from None
 
 
+def carried_name(path: Path) -> str:
+    """The name of the embedding that a picture carries, as `load_picture` gives it, without torch; empty if it carries
+    none that can be read.
+    """
+    from PIL import Image
+
+    from ti_core.workspace import clean_name
+
+    try:
+        with Image.open(path, formats=("PNG", "WEBP")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                return ""
+            text = picture.info.get(CARD_KEY)
+            data = _from_base64(text, path.name) if isinstance(text, str) else _hidden_data(picture, path.name)
+        payload = json.loads(data) if data is not None and len(data) <= MAX_JSON_BYTES else None
+        if not isinstance(payload, dict):
+            return ""
+        name = payload.get("name")
+        return clean_name(name if isinstance(name, str) else path.stem)
+    except (UserError, OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError):
+        return ""
+
+
 def save_plain_card(path: Path, embedding: Embedding) -> Path:
     """A card without a preview: a plain area with word, checkpoint, vectors and step. Raises UserError if the disk is
     full.
@@ -174,14 +197,6 @@ def save_plain_card(path: Path, embedding: Embedding) -> Path:
     return save_card(path, card, embedding)
 
 
-def has_card_key(path: Path) -> bool:
-    """Whether the picture says in its first bytes that it carries an embedding: the text chunk stands before the
-    pixels.
-    """
-    with path.open("rb") as file:
-        return CARD_KEY.encode() in file.read(512)
-
-
 PNG = EmbeddingFormat(
     suffix=".png",
     description="is a picture that carries the embedding",
@@ -189,6 +204,6 @@ PNG = EmbeddingFormat(
     load=lambda path: [load_picture(path)],
     save=save_plain_card,
     is_picture=True,
-    holds_embedding=has_card_key,
+    word_in=carried_name,
 )
 WEBP = replace(PNG, suffix=".webp", save=None, can_train=False)

@@ -16,7 +16,7 @@ from ti_core.files import reason, save_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEY_OF_ONE_ENCODER = "emb_params"
+KEY_OF_ONE_ENCODER, KEY_OF_ONETRAINER = "emb_params", "emp_params"
 MAX_HEADER_BYTES = 16 * 2**20
 """A LoRA's header, with all that its trainer noted down, stays below 2 MB."""
 MAX_TENSORS = 16
@@ -25,9 +25,9 @@ _DAMAGED = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, Overf
 """What the safetensors library raises for a damaged file, beside its own SafetensorError."""
 
 
-def save_safetensors(path: Path, embedding: Embedding) -> Path:
-    """Write atomically: one tensor [vectors, width] `emb_params`, or `clip_l` and `clip_g` for SDXL, and no other;
-    name, step and checkpoint are metadata.
+def save_safetensors(path: Path, embedding: Embedding, key: str = KEY_OF_ONE_ENCODER) -> Path:
+    """Write atomically: one tensor [vectors, width] `key`, or `clip_l` and `clip_g` for SDXL, and no other; name,
+    step and checkpoint are metadata.
 
     A1111 counts the tensors, ignores the metadata and names the word by the file. Raises UserError if the disk is
     full.
@@ -37,7 +37,7 @@ def save_safetensors(path: Path, embedding: Embedding) -> Path:
     # A1111 takes a file of one tensor under any key for an embedding; kohya's trainers call it emb_params.
     rows = embedding.plain
     if len(rows) == 1:
-        rows = {KEY_OF_ONE_ENCODER: next(iter(rows.values()))}
+        rows = {key: next(iter(rows.values()))}
     facts = {
         "name": embedding.name,
         "step": embedding.step,
@@ -65,8 +65,9 @@ def load_safetensors(path: Path) -> list[Embedding]:
     except OSError as error:
         raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
     except (SafetensorError, *_DAMAGED) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
-            f"'{path.name}' is damaged: its list of tensors does not fit what follows.", "Choose another file."
+            f"'{path.name}' is damaged: its list of tensors does not fit what follows ({said}).", "Choose another file."
         ) from error
     return embeddings_in(tensors, path, _facts(metadata))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ti_core.embeddings.describe import describe
-from ti_core.embeddings.folder import stored_embeddings
+from ti_core.embeddings.folder import shown_file, stored_embeddings
 from ti_core.settings.emphasis import escaped
 from ti_core.workspace import Workspace
 
@@ -21,7 +21,7 @@ def table_rows(workspace: Workspace, word_norms: Mapping[str, tuple[float, int]]
     widths = {encoder: width for encoder, (_, width) in word_norms.items()}
     rows = []
     for stored in stored_embeddings(workspace):
-        file = stored.path.relative_to(workspace.embeddings).as_posix()
+        file = shown_file(stored, workspace)
         if stored.embedding is None:
             rows.append([file, "", "cannot be read", "", "", "", "", stored.problem])
             continue

@@ -4,6 +4,7 @@ fetched.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from ti_core.checkpoints.facts import facts_of, weights_of
-from ti_core.checkpoints.hashes import short_hash
+from ti_core.checkpoints.families import FAMILY_MARKS
+from ti_core.checkpoints.hashes import HashInWork, known_hash
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint, find_vae
 from ti_core.checkpoints.pickles import stand_ins
+from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
 from ti_core.embeddings.torch_file import allowing
 from ti_core.events import Emit, Progress
 from ti_core.models.damaged_checkpoint import DAMAGED, damaged_error
@@ -38,6 +41,7 @@ for library in (diffusers, transformers):  # the terminal is for our own lines
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
 
+NUMBERS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -78,16 +82,17 @@ def load_checkpoint(
     family = FAMILIES[file.facts.family]
     device = PartialState().device
     dtype = autocast_dtype(device) if options.precision == AUTOMATIC else PRECISIONS[options.precision]
+    tell = partial(_tell_hash, emit, file) if emit else None
+    hashed = known_hash(file.path, workspace.hashes_file) or HashInWork(file.path, workspace.hashes_file, tell)
     try:
         schedule = noise_schedule(file, family, options.prediction_type)
         cumulative = alphas_cumprod(schedule).to(device)
-        networks = _load_networks(file, own_vae, family, dtype or torch.float32)
+        networks = _load_networks(file, own_vae, family, dtype or torch.float32, emit)
     except DAMAGED as error:
         raise damaged_error(file, error) from error
-    tell = partial(_tell_hash, emit, file) if emit else None
     sd = StableDiffusion(
         file,
-        short_hash(file.path, workspace.hashes_file, tell),
+        hashed,
         family,
         networks.tokenizers,
         networks.text_encoders,
@@ -112,18 +117,24 @@ def _tell_hash(emit: Emit, file: CheckpointFile, done: int, total: int) -> None:
     emit(Progress(f"Reading {file.title} for its hash (once)", done // 2**20, total // 2**20))
 
 
-def _load_networks(file: CheckpointFile, own_vae: Path | None, family: Family, weights: torch.dtype) -> Networks:
+def _load_networks(
+    file: CheckpointFile, own_vae: Path | None, family: Family, weights: torch.dtype, emit: Emit | None = None
+) -> Networks:
     """All frozen and in eval mode. Raises one of DAMAGED.
 
-    The text encoders stay in float32, because the vectors are trained through them; UNet and VAE have weights of
-    the autocast's precision: on a CPU a pass was 10% faster than with float32 weights that autocast copies, with
-    the same gradient error (1.3% and 1.2%).
+    The text encoders work in float32, because the vectors are trained through them; until then they have the file's
+    precision, so that loading holds little more than the file (`StableDiffusion.move_to_device` widens them). UNet
+    and VAE have weights of the autocast's precision: on a CPU a pass was 10% faster than with float32 weights that
+    autocast copies, with the same gradient error (1.3% and 1.2%).
     """
+    tell = partial(_tell_part, emit, file)
     load = _load_folder if file.path.is_dir() else _load_single_file
     classes = (*file.facts.trainer_classes, *(facts_of(own_vae).trainer_classes if own_vae else ()))
     with allowing(stand_ins(classes)):
-        tokenizers, encoders, unet = load(file, family, weights)
+        tokenizers, encoders, unet = load(file, family, weights, tell)
+        tell("VAE", 2)
         vae = _load_vae(own_vae or file.path, family, weights)
+        tell("all parts", 3)
     if family.vae_overflows_in_fp16 and vae.config.force_upcast and weights is torch.float16:
         vae = vae.float()
     for network in (unet, vae, *encoders):
@@ -134,15 +145,29 @@ def _load_networks(file: CheckpointFile, own_vae: Path | None, family: Family, w
     return Networks(tokenizers, encoders, unet, vae)
 
 
+OnPart = Callable[[str, int], None]
+
+
+def _tell_part(emit: Emit | None, file: CheckpointFile, part: str, done: int) -> None:
+    if emit:
+        emit(Progress(f"Loading {file.title}: {part}", done, 3))
+
+
 WithoutVae = tuple[tuple[CLIPTokenizer, ...], tuple[Any, ...], UNet2DConditionModel]
 
 
-def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype) -> WithoutVae:
+def _load_folder(file: CheckpointFile, family: Family, weights: torch.dtype, tell: OnPart) -> WithoutVae:
     path = file.path
+    tell("text encoders", 0)
     encoders = tuple(
-        _load_part(getattr(transformers, kind), path / f"text_encoder{suffix}", dtype=torch.float32)
+        _load_part(
+            getattr(transformers, kind),
+            path / f"text_encoder{suffix}",
+            dtype=_kept_precision([read_header(part) for part in weights_of(path / f"text_encoder{suffix}")]),
+        )
         for kind, suffix in zip(family.encoder_classes, family.folder_suffixes, strict=True)
     )
+    tell("UNet", 1)
     unet = _load_part(UNet2DConditionModel, path / "unet", torch_dtype=weights)
     return folder_tokenizers(path, family), encoders, unet
 
@@ -152,21 +177,36 @@ def _load_part(kind: Any, folder: Path, **more: Any) -> Any:
     return kind.from_pretrained(folder, variant="fp16" if only_half else None, local_files_only=True, **more)
 
 
-def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype) -> WithoutVae:
+def _kept_precision(headers: Sequence[TensorHeader], prefixes: tuple[str, ...] = ("",)) -> torch.dtype:
+    """That of the text encoders in a file: half precision where all of their numbers have it, else float32."""
+    found = {
+        dtype
+        for header in headers
+        for name, dtype in header.dtypes.items()
+        if name.startswith(prefixes) and dtype in NUMBERS and not name.endswith("logit_scale")  # which is not used
+    }
+    return {frozenset({"F16"}): torch.float16, frozenset({"BF16"}): torch.bfloat16}.get(frozenset(found), torch.float32)
+
+
+def _load_single_file(file: CheckpointFile, family: Family, weights: torch.dtype, tell: OnPart) -> WithoutVae:
     """Through diffusers, which is given our configs, because without them it asks the hub."""
     path, configs = str(file.path), str(family.configs)
+    tell("text encoders", 0)
+    prefixes = tuple(prefix for several in FAMILY_MARKS[family.name].text_encoders.values() for prefix in several)
+    kept = _kept_precision([read_header(file.path)], prefixes)
     tokenizers = load_tokenizers(family)
     pipeline = getattr(diffusers, family.pipeline)
     given = {f"tokenizer{name}": tokenizer for name, tokenizer in zip(family.folder_suffixes, tokenizers, strict=True)}
     try:
         texts = pipeline.from_single_file(
-            path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=torch.float32, **given
+            path, config=configs, local_files_only=True, unet=None, vae=None, torch_dtype=kept, **given
         )
         encoders = tuple(getattr(texts, f"text_encoder{suffix}") for suffix in family.folder_suffixes)
     except SingleFileComponentError:
         if not family.old_encoder_prefix:
             raise
         encoders = (load_old_text_encoder(file.path, family.configs, family.old_encoder_prefix),)
+    tell("UNet", 1)
     more = {"in_channels": 9} if file.facts.inpainting else {}
     unet = UNet2DConditionModel.from_single_file(
         path, config=configs, subfolder="unet", torch_dtype=weights, local_files_only=True, **more

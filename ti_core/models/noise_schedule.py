@@ -30,14 +30,14 @@ KEYS = (
     "prediction_type",
     "rescale_betas_zero_snr",
     "timestep_spacing",
-    "steps_offset",
 )
 """What describes the noise in a scheduler's configuration. The rest is a solver's own: "Euler" is Euler with any
 checkpoint.
 """
-ZERO_SNR_SPACING = "trailing"
-"""Sampling then begins at the last timestep, which is pure noise (Lin et al. 2023, section 3.3); "leading" leaves
-it out.
+TRAILING = "trailing"
+"""Of n steps the last begins at timestep 1000 / n: for models that were trained so, those of few steps among them, and
+for zero terminal SNR (Lin et al. 2023, section 3.3). Any other spacing of a folder is replaced by each sampler's own
+(models/sampler.py).
 """
 
 
@@ -55,14 +55,13 @@ def noise_schedule(file: CheckpointFile, family: Family, choice: str) -> dict[st
         | {key: config[key] for key in KEYS if key in config}
     )
     predicts, zero = file.facts.prediction_type or "epsilon", file.facts.zero_terminal_snr
-    spaced = is_folder and zero and "timestep_spacing" in config  # for such noise, by whoever made the folder
     if choice != AUTOMATIC:
         predicts, zero = parse_prediction(choice)
     if betas := schedule["trained_betas"]:
         schedule["num_train_timesteps"] = len(betas)
         zero = zero or betas[-1] == 1
-    if zero and not spaced:
-        schedule["timestep_spacing"] = ZERO_SNR_SPACING
+    if zero or file.facts.few_steps:
+        schedule["timestep_spacing"] = TRAILING
     return schedule | {"prediction_type": predicts, "rescale_betas_zero_snr": zero}
 
 

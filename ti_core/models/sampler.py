@@ -20,6 +20,7 @@ from PIL import Image
 
 from ti_core.errors import Interrupted
 from ti_core.models.device import is_out_of_memory
+from ti_core.models.noise_schedule import TRAILING
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion
@@ -30,14 +31,23 @@ SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
         DPMSolverMultistepScheduler,
         {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"},
     ),
-    "Euler a": (EulerAncestralDiscreteScheduler, {}),
-    "Euler": (EulerDiscreteScheduler, {}),
-    "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False}),
-    "UniPC": (UniPCMultistepScheduler, {}),
+    "Euler a": (EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
+    "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
+    "DDIM": (DDIMScheduler, {"timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": False}),
+    "UniPC": (UniPCMultistepScheduler, {"timestep_spacing": "linspace"}),
 }
-"""A1111's name of each sampler -> diffusers' class, and what is set beside the checkpoint's own noise schedule."""
+"""A1111's name of each sampler -> diffusers' class, and what is set beside the checkpoint's own noise schedule.
 
-LEAST_SIGNAL = 2**-24
+All begin at the last timestep, as training has it: noise of sigma 14.6 for Stable Diffusion's betas, where diffusers'
+"leading" begins at 9 to 12 and paints too grey (Lin et al. 2023, section 3.3). The spacing is that of A1111 1.10.1:
+evenly from the last timestep to the first (modules/sd_schedulers.py: uniform; UniPC: time_uniform) or by Karras'
+sigmas from the largest. Its DDIM alone begins at 951 of 20 steps, and is given full noise there all the same.
+"""
+
+LEAST_SIGNAL = 4.8973451890853435e-08
+"""What A1111 1.10.1 leaves of the picture at zero terminal SNR, so that the first sigma is 4518.8 instead of infinite
+(modules/sd_models.py: rescale_zero_terminal_snr_abar).
+"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class SampleRequest:
     width: int = 0
     height: int = 0
     sampler: str = SAMPLERS[0]
+    guidance_rescale: float = 0.0
+    """Share, 0 to 1, by which guidance keeps the contrast that the prompt alone gives."""
 
 
 @torch.no_grad()
@@ -114,13 +126,13 @@ def _sample_batch(
     conditioning = _guidance(sd, requests, vectors, chunks)
     sizes = torch.tensor([size_conditioning(width, height)] * (2 * len(requests)), device=sd.device)
 
-    # Denoise, with classifier-free guidance (Ho & Salimans 2022, eq. 6).
+    # Denoise, with guidance.
     for done, t in enumerate(solver.timesteps):
         if stop is not None and stop.is_set():
             raise Interrupted
         scaled = solver.scale_model_input(torch.cat([latents, latents]), t)
         without, with_prompt = sd.predict(scaled, t, conditioning, sizes).float().chunk(2)
-        guided = without + first.cfg_scale * (with_prompt - without)
+        guided = guide(without, with_prompt, first.cfg_scale, first.guidance_rescale)
         latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
@@ -132,6 +144,17 @@ def _sample_batch(
     return [Image.fromarray(p) for p in pixels]
 
 
+def guide(without: torch.Tensor, with_prompt: torch.Tensor, scale: float, rescale: float) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022, eq. 6) of predictions [n, 4, h, w]; `rescale` brings the spread of
+    each picture's back to that of the prompt alone by this share (Lin et al. 2023, eq. 15 and 16).
+    """
+    guided = without + scale * (with_prompt - without)
+    if not rescale:
+        return guided
+    spread, wanted = (tensor.std(dim=(1, 2, 3), keepdim=True) for tensor in (guided, with_prompt))
+    return guided * (rescale * wanted / spread.clamp(min=1e-12) + 1 - rescale)
+
+
 def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | None) -> torch.Tensor:
     """float [1, 3, height, width] from [channels, height / factor, width / factor]."""
     if stop is not None and stop.is_set():
@@ -140,30 +163,29 @@ def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | 
 
 
 def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
-    """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py).
+    """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py). A checkpoint that wants
+    "trailing" steps gets them from every solver.
 
-    At zero terminal SNR the first noise level would be infinite. diffusers leaves 2**-24 of the picture there, so
-    that it is 4096. DDIM divides by what is left only where the noise is predicted (Lin et al. 2023, section 3.2):
-    there the same is done here.
+    At zero terminal SNR the last timestep keeps LEAST_SIGNAL of the picture, so that nothing divides by zero.
     """
     solver_class, options = SOLVERS[sampler]
+    if schedule["timestep_spacing"] == TRAILING:
+        options = {**options, "timestep_spacing": TRAILING}
     solver = solver_class.from_config(schedule, **options)
-    if (
-        schedule["rescale_betas_zero_snr"]
-        and schedule["prediction_type"] == "epsilon"
-        and isinstance(solver, DDIMScheduler)
-    ):
+    if schedule["rescale_betas_zero_snr"]:
         solver.alphas_cumprod[-1] = LEAST_SIGNAL
     return solver
 
 
 def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
     """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61
-    steps).
+    steps); a single step is the last timestep, where Euler's even spacing would take the first.
 
     The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero
     terminal SNR, and it would take the second.
     """
+    if steps == 1:
+        solver.register_to_config(timestep_spacing=TRAILING)
     solver.set_timesteps(steps, device=device)
     if hasattr(solver, "set_begin_index"):
         solver.set_begin_index(0)

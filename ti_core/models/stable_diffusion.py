@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from ti_core.checkpoints.hashes import HashInWork
 from ti_core.checkpoints.library import CheckpointFile
 from ti_core.models.families import Family
 from ti_core.models.recompute import save_memory
@@ -71,7 +72,7 @@ class StableDiffusion:
     """
 
     file: CheckpointFile
-    hash: str
+    hashed: str | HashInWork
     family: Family
     tokenizers: tuple[CLIPTokenizer, ...]
     text_encoders: tuple[CLIPTextModel | CLIPTextModelWithProjection, ...]
@@ -102,6 +103,15 @@ class StableDiffusion:
         for name, module in self.unet.named_modules():
             if name.endswith(("attn2.to_k", "attn2.to_v")):
                 module.register_forward_pre_hook(lambda module, args: (args[0].to(module.weight.dtype), *args[1:]))
+        for encoder in self.text_encoders:  # of one that was not moved to the device first
+            encoder.register_forward_pre_hook(lambda module, args: module.float() and None)
+
+    @property
+    def hash(self) -> str:
+        """A1111's short hash of the checkpoint; waits where it is still computed. Raises UserError if the file cannot
+        be read any more.
+        """
+        return self.hashed if isinstance(self.hashed, str) else self.hashed.result()
 
     @property
     def widths(self) -> dict[str, int]:
@@ -204,7 +214,7 @@ class StableDiffusion:
         self.vae.to("cpu" if vae_off_device else self.device)
         self.encoder_device = torch.device("cpu") if encoders_off_device else self.device
         for encoder in self.text_encoders:
-            encoder.to(self.encoder_device)
+            encoder.to(self.encoder_device, torch.float32)
         self.unet.to(self.device)
 
     def rest(self) -> None:

@@ -36,7 +36,8 @@ def load_token_tables(choice: str, workspace: Workspace) -> dict[str, tuple[CLIP
             tables = [_table_of_folder(file.path / f"text_encoder{suffix}") for suffix in family.folder_suffixes]
         else:
             tokenizers = load_tokenizers(family)
-            tables = [_table_of_file(file.path, prefix) for prefix in FAMILY_MARKS[family.name].text_encoders.values()]
+            marks = FAMILY_MARKS[family.name]
+            tables = [_table_of_file(file.path, prefixes) for prefixes in marks.text_encoders.values()]
     except (*DAMAGED, StopIteration) as error:
         raise damaged_error(file, error) from error
     return {
@@ -52,7 +53,7 @@ def _table_of_folder(folder: Path) -> Tensor:
     raise OSError(f"its {folder.name} folder holds no token table")
 
 
-def _table_of_file(path: Path, prefix: str) -> Tensor:
+def _table_of_file(path: Path, prefix: str | tuple[str, ...]) -> Tensor:
     """The one tensor of a weights file; the others are not read from disk."""
 
     def is_table(key: str) -> bool:

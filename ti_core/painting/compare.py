@@ -19,9 +19,10 @@ from ti_core.embeddings.named_in import named_in
 from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress, Started
 from ti_core.painting.comparison import Comparison, save_comparison
+from ti_core.painting.few_steps import suited_grid, suited_to
 from ti_core.runs.best_step import best_of
 from ti_core.runs.folder import EVENTS, embedding_name, read_events, saved_settings, saved_steps
-from ti_core.settings import AS_TRAINED, CompareSettings, TrainSettings
+from ti_core.settings import AS_TRAINED, SAMPLERS, CompareSettings, TrainSettings
 from ti_core.settings.emphasis import emphasis_texts, escaped
 from ti_core.settings.prompts import split_at_words
 from ti_core.workspace import Workspace
@@ -107,11 +108,12 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     name = embedding_name(saved_steps(run)[steps[0]])
     sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
     sd.move_to_device()
+    settings, few_steps = suited_grid(settings, sd.file)
     grid = _grid_request(settings, run, name, steps, trained, workspace, sd)
     total = len(grid.requests)
     plan = f"Steps {', '.join(map(str, steps))}; prompts: {grid.prompts}; seeds: {settings.seeds.strip()}."
     emit(Started(f"Compare {settings.run}", total, plan=plan))
-    for sentence in (*saved_settings(run).sentences(), *_noise_notice(run, sd), *grid.left_out):
+    for sentence in (*saved_settings(run).sentences(), *_noise_notice(run, sd), *grid.left_out, *few_steps):
         emit(Notice(sentence))
     pictures = _paint(grid, sd, emit, stop)
     emit(Progress("Saving the grid", total, total))
@@ -143,7 +145,13 @@ def _grid_request(
     named = named_in(emphasis_texts(lines), workspace, sd.widths, own=name).on(sd.device)
     rows = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest(
-        "", steps=settings.sampling_steps, cfg_scale=settings.cfg_scale, width=trained.width, height=trained.height
+        "",
+        steps=settings.sampling_steps,
+        cfg_scale=settings.cfg_scale,
+        width=trained.width,
+        height=trained.height,
+        sampler=suited_to(sd.file).sampler if sd.file.facts.few_steps else SAMPLERS[0],
+        guidance_rescale=trained.preview_guidance_rescale,
     )
     requests = [
         replace(request, prompt=_named(line, name, named.vectors, step), seed=seed)

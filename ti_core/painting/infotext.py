@@ -27,6 +27,7 @@ def infotext(request: SampleRequest, sd: StableDiffusion, hashes: Mapping[str, s
         "Steps": request.steps,
         "Sampler": request.sampler,
         "CFG scale": f"{request.cfg_scale:g}",
+        "Guidance rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else "",
         "Seed": request.seed,
         "Size": f"{request.width or sd.file.size_px}x{request.height or sd.file.size_px}",
         "Model hash": sd.hash,

@@ -18,6 +18,7 @@ from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_p
 from ti_core.embeddings.named_in import named_in
 from ti_core.errors import Interrupted, about
 from ti_core.events import Emit, Finished, Notice, PreviewSaved, Progress, Started
+from ti_core.painting.few_steps import few_steps_sentence
 from ti_core.painting.grid import picture_grid
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import Txt2ImgSettings
@@ -45,7 +46,16 @@ def preview_values(values: Mapping[str, Any]) -> dict[str, Any]:
     A1111 1.10.1, textual_inversion.py: train_embedding). The prompt is one, however many lines it was typed in.
     """
     settings = Txt2ImgSettings.from_dict({name: values[name] for name in Txt2ImgSettings.options() if name in values})
-    names = ("prompt", "negative_prompt", "sampler", "steps", "cfg_scale", "seed", "width", "height")
+    names = (
+        "negative_prompt",
+        "sampler",
+        "steps",
+        "cfg_scale",
+        "guidance_rescale",
+        "seed",
+        "width",
+        "height",
+    )
     values = {f"preview_{name}": getattr(settings, name) for name in names}
     return {**values, "preview_prompt": " ".join(settings.prompt.split())}
 
@@ -77,7 +87,8 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
         )
     )
     otherwise = read_otherwise(settings.prompt, settings.negative_prompt)
-    for sentence in (*sd.notes, *named.left_out, *otherwise):
+    few_steps = few_steps_sentence(sd.file, settings.steps, settings.cfg_scale)
+    for sentence in (*sd.notes, *named.left_out, *otherwise, *filter(None, [few_steps])):
         emit(Notice(sentence))
 
     # Each picture is saved as soon as it is painted, so that Interrupt loses none.
@@ -117,6 +128,7 @@ def _requests(settings: Txt2ImgSettings, sd: StableDiffusion) -> list[SampleRequ
         settings.width or sd.file.size_px,
         settings.height or sd.file.size_px,
         settings.sampler,
+        settings.guidance_rescale,
     )
     return [request, *(replace(request, seed=(first + i) % 2**32) for i in range(1, settings.count))]
 

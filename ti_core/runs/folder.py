@@ -39,6 +39,15 @@ CSV_COLUMNS = ("step", "epoch", "epoch_step", "loss", "learn_rate")
 EVALUATION_COLUMNS = ("step", "loss", "norm", "best_step")
 
 
+def complete_settings(path: Path, model_hash: str) -> None:
+    """Put the checkpoint's hash into a settings file that was written before it was known. A run whose folder has gone
+    meanwhile is none of its business.
+    """
+    with contextlib.suppress(UserError):
+        if kept := load_json(path):
+            save_text(path, json.dumps(kept | {"model_hash": model_hash}, indent=4))
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run: an embedding's training on one day. The number in a file's name counts the updates that

@@ -13,6 +13,7 @@ from ti_core.settings.shared import (
     clip_skip_option,
     precision_option,
     prediction_option,
+    rescale_option,
     size_options,
     vae_option,
 )
@@ -76,6 +77,7 @@ class Txt2ImgSettings(Settings):
         maximum=30,
         step=0.5,
     )
+    guidance_rescale: float = rescale_option("Guidance rescale")
     seed: int = option(
         -1,
         "Seed",

@@ -60,6 +60,19 @@ def prediction_option() -> Any:
     )
 
 
+def rescale_option(label: str) -> Any:
+    """Guidance that keeps the contrast which the prompt alone gives (Lin et al. 2023, section 3.4)."""
+    return option(
+        0.0,
+        label,
+        "slider",
+        "Keep 0. For checkpoints of zero terminal SNR whose pictures come out too bright or too strong, choose 0.7.",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+    )
+
+
 def prediction_label(prediction_type: str, zero_terminal_snr: bool) -> str:
     """As the choices of `prediction_option` name it: "v_prediction, zero terminal SNR"."""
     return ", ".join(filter(None, [prediction_type, ZERO_SNR if zero_terminal_snr else ""]))

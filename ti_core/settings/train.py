@@ -19,6 +19,7 @@ from ti_core.settings.shared import (
     clip_skip_option,
     precision_option,
     prediction_option,
+    rescale_option,
     size_options,
     switch,
     vae_option,
@@ -333,6 +334,7 @@ class TrainSettings(Settings):
         maximum=30,
         step=0.5,
     )
+    preview_guidance_rescale: float = rescale_option("Preview guidance rescale")
     preview_seed: int = option(
         1,
         "Preview seed",

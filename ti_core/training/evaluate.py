@@ -6,10 +6,12 @@ The training's own loss is another task at each step, and its noise hides what i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -44,9 +46,14 @@ class Evaluation:
     every: int
     images: list[int]
     usual_lengths: tuple[float, float]
-    inputs: str = ""
-    """A sign of what is measured, by which an earlier part of the run is known to have measured the same."""
+    sign: Callable[[], str] = str
+    """Computes `inputs`, which may have to wait for the checkpoint's hash."""
     history: dict[int, list[float]] = field(default_factory=dict)
+
+    @functools.cached_property
+    def inputs(self) -> str:
+        """A sign of what is measured, by which an earlier part of the run is known to have measured the same."""
+        return self.sign()
 
     def is_due(self, step: int) -> bool:
         """Whether the step is evaluated."""
@@ -95,7 +102,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     )
 
     # What an earlier part of the run has measured on the same inputs
-    evaluation = Evaluation(every, images, usual_lengths(run.sd), _sign_of(run, images))
+    evaluation = Evaluation(every, images, usual_lengths(run.sd), functools.partial(_sign_of, run, images))
     if run.state.step:
         evaluation.history = {
             step: losses

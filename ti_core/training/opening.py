@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,8 @@ from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
 from ti_core.models.noise_schedule import trained_prediction
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.warm import warm_checkpoint
-from ti_core.runs.folder import RunFolder
+from ti_core.painting.few_steps import suited_previews
+from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.norms import NormControl, norm_control
@@ -52,6 +54,9 @@ def open_run(
     if saved:
         settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
+    for sentence in sentences if settings.image_every else ():
+        emit(Notice(sentence))
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 
@@ -237,14 +242,16 @@ def _open_folder(
         )
     facts = {
         "model_name": sd.stored_name,
-        "model_hash": sd.hash,
+        "model_hash": sd.hashed if isinstance(sd.hashed, str) else sd.hashed.known,
         "num_of_dataset_images": plan.images,
         "num_vectors_per_token": inputs.embedding.count,
         "initial_step": plan.first_step,
         "prediction": sd.prediction_type,
         "zero_terminal_snr": sd.zero_terminal_snr,
     }
-    folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
+    written = folder.save_settings({**facts, **settings.a1111_values(), "settings": settings.to_dict()})
+    if not facts["model_hash"] and not isinstance(sd.hashed, str):
+        sd.hashed.then(partial(complete_settings, written))
     if saved:
         folder.cut_back_to(plan.first_step)
     return folder

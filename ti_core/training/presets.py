@@ -4,12 +4,13 @@ Page and command line share them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.library import find_checkpoint
-from ti_core.data.captions import caption_notes
+from ti_core.data.captions import CaptionFiles, caption_notes, word_note, words_of_file_name
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
@@ -184,7 +185,20 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
         )
     except UserError:  # the start says what is wrong with it
         uses_captions = False
-    return caption_notes(workspace.folder(settings.dataset_directory, "Dataset directory"), file_names=uses_captions)
+    folder = workspace.folder(settings.dataset_directory, "Dataset directory")
+    return [
+        *caption_notes(folder, file_names=uses_captions),
+        *filter(None, [word_note(settings.embedding.strip(), _captions_of(folder) if uses_captions else [])]),
+    ]
+
+
+def _captions_of(folder: Path) -> list[str]:
+    """The captions of a dataset's pictures, as far as they can be read."""
+    files, found = CaptionFiles.of(folder), []
+    for picture in files.pictures:
+        with contextlib.suppress(UserError):
+            found.append(files.read(picture) or words_of_file_name(picture.stem))
+    return found
 
 
 def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) -> str:

@@ -81,15 +81,15 @@ def save_run_state(run: Run) -> Future[None]:
         "suffix": run.folder.suffix,
         "settings": json.dumps(run.settings.to_dict()),
         "refusals": str(state.refusals),
-        "checkpoint_hash": run.sd.hash or "",
         "inputs": describe_inputs(run.inputs.examples, run.others.hashes),
         "preview_prompts": json.dumps(run.preview_prompts),
         "prediction": run.sd.prediction,
     }
 
     def write() -> None:
+        known = facts | {"checkpoint_hash": run.sd.hash}  # here, because the loop does not wait for it
         run.folder.check_there()
-        save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=facts)))
+        save_atomically(run.folder.state, lambda part: part.write_bytes(save(tensors, metadata=known)))
 
     return run.writer.put(write)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
-from ti_core.data.captions import file_names_note
+from ti_core.data.captions import file_names_note, word_note
 from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
 from ti_core.data.images import Problem
 from ti_core.data.picture_checks import picture_sentences
@@ -167,7 +167,8 @@ def prepare(
 
     # The template
     lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
-    if sentence := _file_names_sentence(examples, lines):
+    word = word_note(embedding.name, [example.caption for example in examples])
+    for sentence in filter(None, (_file_names_sentence(examples, lines), word)):
         emit(Notice(sentence))
 
     # How many images make a step, and which photos are held out

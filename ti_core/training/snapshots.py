@@ -145,6 +145,7 @@ def _requests(run: Run, step_prompt: str) -> list[SampleRequest]:
             width=settings.preview_width or settings.width,
             height=settings.preview_height or settings.height,
             sampler=settings.preview_sampler,
+            guidance_rescale=settings.preview_guidance_rescale,
         )
         for prompt in _shown_prompts(run, step_prompt)
     ]

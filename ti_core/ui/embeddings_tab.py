@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ti_core.embeddings import actions
-from ti_core.embeddings.folder import find_stored
+from ti_core.embeddings.folder import find_stored, shown_word, stored_embeddings
 from ti_core.embeddings.formats import FORMATS, PICKLE_BEARING, SUFFIXES, WRITABLE
 from ti_core.embeddings.merge import MERGE_MODES
 from ti_core.embeddings.names import describe_new_name, new_embedding_name
@@ -23,6 +23,7 @@ from ti_core.models.vocabulary import nearest_words, norms_if_known, repair_norm
 from ti_core.settings.emphasis import escaped
 from ti_core.settings.prompts import split_at_names
 from ti_core.ui.embeddings_bin_panel import EmbeddingsBinPanel
+from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.server.uploads import keep_embedding
@@ -96,6 +97,7 @@ class EmbeddingsTab(Part):
             elem_id="embeddings_words",
         )
         self.message = message_box("embeddings_message")
+        self.copies = CopyToProgram(self.context, self.chosen, self.message, "embeddings_copy")
         self._build_actions()
         self.bin = EmbeddingsBinPanel(self.context, self.message)
         self.shown = [self.table, self.chosen, self.words, self.message, self.merged]
@@ -141,11 +143,12 @@ class EmbeddingsTab(Part):
     def _build_convert(self) -> None:
         with gr.Accordion("Convert and download", open=False, elem_id="embeddings_convert_part"):
             self.format = gr.Radio(
-                list(WRITABLE),
+                [*WRITABLE, actions.ONETRAINER],
                 value=".safetensors",
                 label="Format",
                 elem_id="embeddings_format",
-                info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save) + ".",
+                info=", ".join(f"{each.suffix} {each.description}" for each in FORMATS if each.save)
+                + ". OneTrainer goes on training its own alone.",
             )
             wire_hint(name_hint(self.format), self._says_copy, [self.chosen, self.format])
             self._order(gr.Button("Convert", elem_id="embeddings_convert"), self.convert, [self.chosen, self.format])
@@ -201,14 +204,14 @@ class EmbeddingsTab(Part):
                 label="How",
                 elem_id="embeddings_mode",
                 info=(
-                    "Choose concatenate to have both things in one word; average and weighted mix them, and need the"
-                    " same number of vectors in each."
+                    "Choose concatenate to have both things in one word; average, weighted and slerp mix them, and need"
+                    " the same number of vectors in each. slerp mixes two and keeps their strength."
                 ),
             )
             with gr.Row(equal_height=False, elem_classes="numbers"):
                 self.weights = gr.Textbox(
                     label="Weights",
-                    info="For weighted: one number each, such as 0.7, 0.3.",
+                    info="For weighted and slerp: one number each, such as 0.7, 0.3.",
                     elem_id="embeddings_weights",
                 )
                 self.merged_name = gr.Textbox(
@@ -233,7 +236,7 @@ class EmbeddingsTab(Part):
         """Fresh lists; what was chosen, a file or the name of a new one, stays if it is there."""
         rows = table_rows(self.context.workspace, norms_if_known(checkpoint, self.context.workspace))
         files = [row[0] for row in rows]
-        chosen = next((file for file in files if chosen in (file, Path(file).stem)), None)
+        chosen = next((file for file in files if chosen in (file, shown_word(file))), None)
         looked = self.look(chosen, checkpoint) if chosen else {self.words: gr.update(visible=False)}
         return {
             self.table: gr.update(value=rows),
@@ -278,8 +281,13 @@ class EmbeddingsTab(Part):
             return refused(error, self.message)
         return {
             **self.enter(path.name, checkpoint),
-            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}"),
+            **accepted(self.message, f"Saved: {self.context.workspace.shown(path)}. {self._words_of(path)}"),
         }
+
+    def _words_of(self, path: Path) -> str:
+        """Which word to type for a file of embeddings/."""
+        words = [stored.name for stored in stored_embeddings(self.context.workspace) if stored.path == path]
+        return f"In prompts write: {', '.join(words)}" if words else ""
 
     # ---- jobs
 
@@ -288,6 +296,7 @@ class EmbeddingsTab(Part):
         waited_for = {**QUEUED, "show_progress": "full", "show_progress_on": self.table}
         self.item.select(self.enter, self.takes, self.shown, **waited_for)  # the first look loads torch
         self._wire_prompts(page)
+        self.copies.wire(page)
 
     @property
     def takes(self) -> list[Any]:
@@ -325,7 +334,7 @@ class EmbeddingsTab(Part):
 
     def repair(self, chosen: str | None, new_name: str, checkpoint: str) -> Updates:
         """Order a copy of the chosen embedding that is as strong as the checkpoint's own words."""
-        name = new_name.strip() or (clean_name(f"{Path(chosen).stem}-repaired") if chosen else "")
+        name = new_name.strip() or (clean_name(f"{shown_word(chosen)}-repaired") if chosen else "")
 
         def work() -> Path:
             return repair_norm(chosen or "", name, checkpoint, self.context.workspace)

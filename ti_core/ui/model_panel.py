@@ -19,8 +19,10 @@ from ti_core.data.picture_checks import cartoon_sentences
 from ti_core.errors import UserError, about
 from ti_core.events import Emit
 from ti_core.models.families import FAMILIES
+from ti_core.painting.few_steps import few_steps_sentence
 from ti_core.settings import AUTOMATIC, TrainSettings, prediction_label
 from ti_core.ui.kept_forms import text_of
+from ti_core.ui.other_programs import ProgramFolders
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
@@ -81,7 +83,10 @@ class ModelPanel(Part):
                     ),
                 )
                 self.download_button = gr.Button("Download", min_width=90, scale=0, elem_id="hub_download")
+            programs = gr.Column()
         self.message = message_box("model_message")
+        with programs:
+            self.programs = ProgramFolders(self.context, self.message)
         wire_order(self.download_button, self.start_download, [self.hub_name], self.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
@@ -90,6 +95,7 @@ class ModelPanel(Part):
         checkpoint = self.widgets["checkpoint"]
         told = [checkpoint, *folders]
         gr.on([field.change for field in told], self.described, told, self.facts, trigger_mode="always_last", **DIRECT)
+        self.programs.wire(page, self.lists)
         self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
@@ -104,10 +110,13 @@ class ModelPanel(Part):
     @read_only
     def read_again(self, choice: str | None, *folders: str | None) -> Updates:
         """Fresh lists and facts, also of a file that was replaced."""
+        return {**self.lists(), self.facts: self.described(choice, *folders)}
+
+    def lists(self) -> Updates:
+        """Fresh lists of checkpoints and VAEs."""
         return {
             self.widgets["checkpoint"]: gr.update(choices=self.titles()),
             self.widgets["vae"]: gr.update(choices=self.vaes()),
-            self.facts: self.described(choice, *folders),
         }
 
     @read_only
@@ -136,8 +145,13 @@ class ModelPanel(Part):
             lacks,
         ]
         facts_line = " · ".join(fact for fact in said if fact)
+        few_steps = few_steps_sentence(file)
         return "\n".join(
-            [facts_line, *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace)]
+            [
+                facts_line,
+                *filter(None, [few_steps]),
+                *cartoon_sentences(choice or self.chosen, self._pictures(folders), self.context.workspace),
+            ]
         )
 
     def _pictures(self, folders: Sequence[str | None]) -> list[Path]:

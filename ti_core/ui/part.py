@@ -47,6 +47,8 @@ class PageContext:
     """The run panel, with its events `take_run` and `try_step`."""
     job_ended: Any = None
     """Event: all parts have taken what they wanted of a job that ended."""
+    programs_named: Any = None
+    """Event: the folders of other programs have changed."""
     loaded: Any = None
     """Event: what the browser kept is back in the forms."""
 

@@ -15,6 +15,7 @@ from ti_core.settings.option import Group
 from ti_core.settings.prompts import list_templates
 from ti_core.training.presets import PRESETS
 from ti_core.ui.dataset_strip import NO_DATASET
+from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.part import PageContext, plan_box
 from ti_core.ui.preset_panel import PresetPanel
 from ti_core.ui.rate_picture import rate_picture
@@ -43,6 +44,7 @@ class TrainLayout:
         for names in CAPTIONS:
             self.form.add(*names)
         self._build_folded(set(page.model))
+        self.copies = CopyToProgram(self.context, self.form.widgets["embedding"], self.message, "train_copy")
         self.form.share(page.model)
 
     def _build_bar(self) -> None:

@@ -19,7 +19,8 @@ from ti_core.settings.form_file import form_text, parse_form, read_form, without
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
-from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
+from ti_core.training.presets import PRESETS, describe_plan, preset_values
+from ti_core.training.suited_preset import recipe_label, suited_preset
 from ti_core.ui.dataset_strip import dataset_strip, example_prompt
 from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
 from ti_core.ui.preset_panel import DOWNLOAD
@@ -54,9 +55,13 @@ class TrainTab(TrainLayout, Part):
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
         wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
         chosen = [fields["dataset_directory"], fields["embedding"]]
-        self.recipe.click(self.fill_recipe, chosen, self.shown, **QUEUED)
+        checkpoint = fields["checkpoint"]
+        self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
+        checkpoint.change(self.labelled, checkpoint, self.recipe, **DIRECT)
+        page.loaded.then(self.labelled, checkpoint, self.recipe, **DIRECT)
         self.preset.input(self.fill_preset, [*chosen, self.preset], self.filled_in, **QUEUED)
         self._wire_own_presets(page)
+        self.copies.wire(page)
         wire_plan(page, self.form, self.described, self.plan)
         typed = [fields["learning_rate"], fields["steps"]]
         gr.on([field.change for field in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
@@ -106,7 +111,7 @@ class TrainTab(TrainLayout, Part):
 
     @property
     def takes(self) -> list[Any]:
-        return [self.form.widgets["embedding"]]
+        return [self.form.widgets["embedding"], self.form.widgets["checkpoint"]]
 
     @property
     def gives(self) -> list[Any]:
@@ -155,11 +160,19 @@ class TrainTab(TrainLayout, Part):
         prompt = example_prompt(workspace, folder or "", template or "", embedding or "", shuffle, drop_out or 0)
         return {self.strip: dataset_strip(workspace, folder or ""), self.example: prompt}
 
+    @read_only
+    def labelled(self, checkpoint: str | None) -> Any:
+        """The recipe's button, by what suits the checkpoint."""
+        return gr.update(value=recipe_label(checkpoint or "", self.context.workspace))
+
     # ---- presets
 
-    def fill_recipe(self, dataset_directory: str, embedding: str | None) -> Updates:
-        """Fill the form as the guide says."""
-        return {**self.fill_preset(dataset_directory, embedding, GUIDE), self.preset: GUIDE}
+    def fill_recipe(self, dataset_directory: str, embedding: str | None, checkpoint: str | None = None) -> Updates:
+        """Fill the form with what suits the checkpoint's family: as the guide says, or why not."""
+        preset, reason = suited_preset(checkpoint or "", self.context.workspace)
+        updates = {**self.fill_preset(dataset_directory, embedding, preset), self.preset: preset}
+        failed = self.form.widgets["learning_rate"] not in updates
+        return updates if failed or not reason else {**updates, **accepted(self.message, reason)}
 
     def fill_preset(self, dataset_directory: str, embedding: str | None, preset: str | None) -> Updates:
         """Fill the form with a preset's values for this dataset, or say what is missing for that."""

@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from ti_core.data.captions import CAPTION_SUFFIXES
 from ti_core.data.images import PHONE_SUFFIXES, pixels_of
-from ti_core.embeddings.formats import PICKLE_BEARING, PICTURES, SUFFIXES, format_of, load_embedding
+from ti_core.embeddings.folder import word_of
+from ti_core.embeddings.formats import PICKLE_BEARING, SUFFIXES, format_of, load_embeddings
 from ti_core.embeddings.names import new_embedding_name
 from ti_core.errors import UserError
 from ti_core.files import first_free, reason, save_atomically
@@ -115,8 +116,8 @@ def _numbered(name: str, number: int) -> str:
 
 
 def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path:
-    """Put a dropped embedding into embeddings/ if it can be read. Raises UserError; a name that exists is never
-    replaced.
+    """Put a dropped embedding, or a LoRA that bundles some, into embeddings/ if it can be read. Raises UserError; a
+    name that exists is never replaced.
     """
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES or file.is_symlink():
@@ -126,9 +127,9 @@ def keep_embedding(file: Path, workspace: Workspace, allow_pickle: bool) -> Path
             f"'{file.name}' is of a format that can hold code, which this shared page does not take.",
             "Convert it to .safetensors, or ask the owner to start with --allow-pickle.",
         )
-    found = load_embedding(file)
-    called = clean_name(found.name if suffix in PICTURES and found.name else file.stem)
-    name = new_embedding_name(called, workspace)
+    found = load_embeddings(file)
+    # diffusers calls every file learned_embeds; the token that it was trained under says more
+    name = new_embedding_name(clean_name(found[0].token or word_of(file, found[0])), workspace)
     target = workspace.embeddings / f"{name}{suffix}"
     if target.exists():  # a thumbnail
         raise UserError(f"'{target.name}' is there already.", "Give the file another name and drop it again.")
