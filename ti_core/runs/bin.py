@@ -1,4 +1,4 @@
-"""Renames runs, and puts them into a bin inside the workspace, from which they can be taken back.
+"""Renames runs, and puts them into a bin inside the workspace, from which they can be taken back until it is emptied.
 
 What lies in the bin keeps its path below it, `bin/textual_inversion/2026-01-31/anna`, so it says itself where it
 belongs, and a person can take it back by hand.
@@ -58,6 +58,26 @@ def binned_runs(workspace: Workspace) -> list[str]:
     signs = [path for pattern in (COPIES, STATE, EVENTS) for path in top.glob(f"**/{pattern}")]
     runs = {path.parent for path in signs} - {top}  # embeddings that were deleted may lie in bin/embeddings
     return [path.relative_to(top).as_posix() for path in sorted(runs, key=lambda path: (-path.stat().st_ctime, path))]
+
+
+def empty_bin(workspace: Workspace) -> int:
+    """Delete the runs in the bin for ever, and nothing else that lies there. Returns how many. Raises UserError if the
+    system refuses, with those deleted that came before.
+    """
+    runs, top = binned_runs(workspace), workspace.root / BIN
+    for run in runs:
+        try:
+            shutil.rmtree(top / run)
+        except FileNotFoundError:
+            continue  # it lay in another one
+        except OSError as error:
+            raise UserError(
+                f"'{run}' could not be deleted: {reason(error)}.", "Close what has it open, then try again."
+            ) from error
+        for folder in list((top / run).parents)[: len(Path(run).parts)]:
+            with contextlib.suppress(OSError):  # a folder with others stays
+                folder.rmdir()
+    return len(runs)
 
 
 def _check_ours(folder: Path, workspace: Workspace) -> None:

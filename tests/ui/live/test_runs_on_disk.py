@@ -117,6 +117,18 @@ def test_a_run_is_renamed_put_into_the_bin_and_taken_back(tmp_path: Path) -> Non
         expect(row(page, BERTA)).to_have_count(1)
         expect(page.locator(".bin-empty")).to_be_visible()
 
+        button(page, BERTA, "Delete").click()
+        page.get_by_role("button", name="Empty the bin").click()
+        page.get_by_role("button", name="Keep", exact=True).click()
+        page.get_by_role("button", name="Empty the bin").press("Enter")
+        expect(page.get_by_role("button", name="Keep", exact=True)).to_be_focused()
+        page.get_by_role("button", name="Delete this run for ever").click()
+        expect(note).to_have_text("1 run was deleted for ever.")
+        expect(page.locator(".bin-empty")).to_be_visible()
+        assert not list((tmp_path / "bin").rglob("*"))
+        make_run(tmp_path, "2026-01-30", "berta")
+        expect(row(page, BERTA)).to_have_count(1)
+
         wait = lambda emit, stop: stop.wait(600)  # noqa: E731
         is_at_work = jobs.submit("resume", "Resume berta", wait, settings=ResumeSettings(BERTA))
         button(page, BERTA, "Delete").click()
