@@ -7,12 +7,11 @@ belongs, and a person can take it back by hand.
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import first_free, reason
+from ti_core.files import first_free, move, reason
 from ti_core.runs.folder import COPIES, EVENTS, STATE
 from ti_core.workspace import READ_ONLY, Workspace, clean_name
 
@@ -96,19 +95,8 @@ def _numbered(place: Path, number: int) -> Path:
 
 
 def _moved(folder: Path, target: Path) -> Path:
-    """Raises UserError, with the folder where it was, if the system refuses, as Windows does for one in use."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:  # another disk
-                raise
-            shutil.move(folder, target)
-    except OSError as error:
-        raise UserError(
-            f"'{folder.name}' could not be moved: {reason(error)}.", "Close what has it open, then try again."
-        ) from error
+    """Raises UserError, with the folder where it was."""
+    move(folder, target)
     with contextlib.suppress(OSError):  # a day without runs needs no folder; one with others stays
         folder.parent.rmdir()
     return target
