@@ -9,6 +9,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -74,6 +75,25 @@ def load_json(path: Path) -> dict[str, Any]:
 
 
 # ---- what is on disk
+
+
+def move(path: Path, target: Path) -> Path:
+    """Move a file or folder to `target`, where nothing is, also to another disk; missing folders are made. Raises
+    UserError, with it where it was, if the system refuses, as Windows does for what is open.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # another disk
+                raise
+            shutil.move(path, target)
+    except OSError as error:
+        raise UserError(
+            f"'{path.name}' could not be moved: {reason(error)}.", "Close what has it open, then try again."
+        ) from error
+    return target
 
 
 def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:

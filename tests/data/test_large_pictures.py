@@ -30,7 +30,7 @@ def peak_mb():
 begun = peak_mb()
 if what == "look":
     with ThreadPoolExecutor(4) as viewers:
-        list(viewers.map(lambda captioned: thumbnail(captioned, 256), read_captions(root / "photos")))
+        list(viewers.map(lambda captioned: thumbnail(captioned.picture, 256), read_captions(root / "photos")))
 else:
     settings = PreprocessSettings("photos", "out", keep_original_size=what == "keep")
     preprocess(settings, Workspace(root), lambda event: None, threading.Event())

@@ -71,7 +71,7 @@ def test_small_jobs_never_take_a_trainings_pictures_away(jobs: JobQueue, tmp_pat
         assert (shown["job"], len(shown["previews"]), len(shown["curve"])) == (training.id, 1, 3)
         jobs.cancel(small.id)
         jobs.wait_for(small, 60)
-    (answer, *_) = reversed(shown["answers"])
+    (answer, *_) = reversed(shown["tab_answers"])
     assert answer["title"] == f"{kind} berta" and answer["state"] in ("interrupted", "cancelled")
     assert shown["ended"] == small.id  # so that every page reads its lists again
     jobs.close()
@@ -105,14 +105,14 @@ def test_the_tab_of_a_small_job_is_told_how_far_it_is(jobs: JobQueue) -> None:
 
     job = jobs.submit("preprocess", "Preprocess anna", crops)
     assert is_told.wait(60)
-    (answer,) = snapshot(jobs)["answers"]
+    (answer,) = snapshot(jobs)["tab_answers"]
     assert (answer["tab"], answer["done"], answer["total"], answer["text"]) == ("preprocess", 3, 8, "Cropping")
     go_on.set()
     jobs.wait_for(job, 60)
-    (answer,) = snapshot(jobs)["answers"]
+    (answer,) = snapshot(jobs)["tab_answers"]
     assert (answer["state"], answer["files"]) == ("finished", [])  # its tab shows the pictures themselves
     job.news_at -= 61
-    assert snapshot(jobs)["answers"] == []
+    assert snapshot(jobs)["tab_answers"] == []
     jobs.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.runs.disk import make_run
 from ti_core.errors import UserError
-from ti_core.runs.bin import binned_runs, put_into_bin, rename_run, take_back
+from ti_core.runs.bin import binned_runs, empty_bin, put_into_bin, rename_run, take_back
 from ti_core.workspace import Workspace
 
 
@@ -46,6 +46,23 @@ def test_a_run_goes_into_the_bin_and_comes_back(tmp_path: Path) -> None:
     for wrong in ("nothing", "../textual_inversion/2026-01-31/anna", "", f"{named}/embeddings"):
         with pytest.raises(UserError, match="no run"):
             take_back(wrong, workspace)
+
+
+def test_the_bin_is_emptied_of_runs_alone(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    stays = make_run(tmp_path, name="berta").root
+    deleted = tmp_path / "bin" / "embeddings" / "2026-01-31 12.00.00" / "anna.pt"
+    deleted.parent.mkdir(parents=True)
+    deleted.write_bytes(b"x")
+    outside = tmp_path / "outside.txt"
+    outside.write_text("stays")
+    for _ in range(2):
+        run = make_run(tmp_path).root
+        (run / "link").symlink_to(outside)
+        put_into_bin(run, workspace)
+    assert empty_bin(workspace) == 2 and not binned_runs(workspace)
+    assert [path.name for path in (tmp_path / "bin").iterdir()] == ["embeddings"] and deleted.is_file()
+    assert stays.is_dir() and outside.is_file() and empty_bin(workspace) == 0
 
 
 def test_what_lies_outside_of_the_workspace_is_left_alone(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_typed_caption_survives_a_reload_and_its_copy_is_kept_in_step(page: Pa
     expect(page.locator("#captions_note")).to_contain_text("typed before and is not saved yet")
     assert caption(folder, "00000-1-a") == "hat"
     page.locator("#captions_save").click()
-    expect(page.locator("#captions_message textarea")).to_have_value(
+    expect(page.locator("#captions_message .message-text")).to_have_text(
         "Saved: 00000-1-a.txt and its mirrored copy 00000-0-a.txt."
     )
     assert [caption(folder, n) for n in ("00000-0-a", "00000-1-a", "00001-0-b")] == [
@@ -110,7 +110,7 @@ def test_a_template_that_is_being_written_survives_a_reload(page: Page) -> None:
     expect(name).to_have_value("boats")
     expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("in a boat"))
     page.locator("#templates_save").click()
-    expect(page.locator("#templates_message textarea")).to_have_value(re.compile("^Saved: templates/boats.txt"))
+    expect(page.locator("#templates_message .message-text")).to_have_text(re.compile("^Saved: templates/boats.txt"))
     reload(page)
     choose_tab(page, "Templates")
     expect(page.locator("#templates_prompts textarea")).to_have_value(re.compile("."))
@@ -147,7 +147,7 @@ def test_a_pictures_settings_fill_the_form_and_what_is_not_understood_is_told(pa
     expect(page.locator("#txt2img_info_text textarea")).to_have_value(OF_A1111)
     page.locator("#txt2img_info_use").click()
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("a photo of (anna:1.2), smiling")
-    expect(page.locator("#txt2img_info_message textarea")).to_have_value(
+    expect(page.locator("#txt2img_info_message .message-text")).to_have_text(
         "The form above is filled in.\nIt was painted with the checkpoint other; tiny is chosen.\n"
         "Not used here: Denoising strength 0.4."
     )
@@ -182,7 +182,7 @@ def test_ctrl_enter_paints_and_the_painted_picture_gives_its_settings_back(page:
 def test_an_embedding_is_deleted_asked_once_and_put_back_and_its_word_goes_into_the_prompt(
     page: Page, folder: Path
 ) -> None:
-    table, message = page.locator("#embeddings_table"), page.locator("#embeddings_message textarea")
+    table, message = page.locator("#embeddings_table"), page.locator("#embeddings_message .message-text")
     choose_tab(page, "Embeddings")
     expect(table).to_contain_text("anna.pt", timeout=SLOW_MS)
     table.get_by_role("gridcell", name="anna.pt", exact=True).click()
@@ -194,10 +194,10 @@ def test_an_embedding_is_deleted_asked_once_and_put_back_and_its_word_goes_into_
     assert (folder / "embeddings" / "anna.pt").is_file()
     page.locator("#embeddings_delete").click()
     page.locator("#embeddings_delete_yes").click()
-    expect(message).to_have_value(re.compile("^Moved to bin/embeddings/.*anna.pt"))
+    expect(message).to_have_text(re.compile("^Moved to bin/embeddings/.*anna.pt"))
     assert not (folder / "embeddings" / "anna.pt").exists()
     page.locator("#embeddings_put_back").click()
-    expect(message).to_have_value("It is back: anna.pt.")
+    expect(message).to_have_text("It is back: anna.pt.")
     assert (folder / "embeddings" / "anna.pt").is_file()
     page.locator("#embeddings_to_negative").click()
     expect(page.locator("#txt2img_negative_prompt textarea")).to_be_visible()

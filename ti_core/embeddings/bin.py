@@ -5,14 +5,13 @@ back. Nothing is ever removed from there by us.
 from __future__ import annotations
 
 import datetime
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.embeddings.folder import StoredEmbedding, optimizer_file, stored_embeddings
 from ti_core.embeddings.formats import SUFFIXES
 from ti_core.errors import UserError
-from ti_core.files import first_free, reason
+from ti_core.files import first_free, move
 from ti_core.workspace import Workspace
 
 BIN = "bin/embeddings"
@@ -86,12 +85,7 @@ def restore_embedding(title: str, workspace: Workspace) -> Path:
 
 def _move(file: Path, target: Path) -> Path:
     """The optimizer's state goes first: without it a training would not go on, and without the file it is nothing."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        state = optimizer_file(file)
-        if state.is_file():
-            shutil.move(state, optimizer_file(target))
-        shutil.move(file, target)
-    except OSError as error:
-        raise UserError(f"'{file.name}' could not be moved: {reason(error)}.", "Try again.") from error
-    return target
+    state = optimizer_file(file)
+    if state.is_file():
+        move(state, optimizer_file(target))
+    return move(file, target)

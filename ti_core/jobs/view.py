@@ -88,7 +88,7 @@ def snapshot(
         queue = {
             "version": version,
             "ended": table.last_ended,
-            "answers": [_answer(table, job) for job in _small(table)],
+            "tab_answers": [_answer(table, job) for job in _small(table)],
             **({"line": queue_rows(jobs)} if seen.version != version else {}),
         }
         if job is None:

@@ -1,4 +1,4 @@
-"""Renames runs, and puts them into a bin inside the workspace, from which they can be taken back.
+"""Renames runs, and puts them into a bin inside the workspace, from which they can be taken back until it is emptied.
 
 What lies in the bin keeps its path below it, `bin/textual_inversion/2026-01-31/anna`, so it says itself where it
 belongs, and a person can take it back by hand.
@@ -7,12 +7,11 @@ belongs, and a person can take it back by hand.
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import first_free, reason
+from ti_core.files import first_free, move, reason
 from ti_core.runs.folder import COPIES, EVENTS, STATE
 from ti_core.workspace import READ_ONLY, Workspace, clean_name
 
@@ -60,6 +59,26 @@ def binned_runs(workspace: Workspace) -> list[str]:
     return [path.relative_to(top).as_posix() for path in sorted(runs, key=lambda path: (-path.stat().st_ctime, path))]
 
 
+def empty_bin(workspace: Workspace) -> int:
+    """Delete the runs in the bin for ever, and nothing else that lies there. Returns how many. Raises UserError if the
+    system refuses, with those deleted that came before.
+    """
+    runs, top = binned_runs(workspace), workspace.root / BIN
+    for run in runs:
+        try:
+            shutil.rmtree(top / run)
+        except FileNotFoundError:
+            continue  # it lay in another one
+        except OSError as error:
+            raise UserError(
+                f"'{run}' could not be deleted: {reason(error)}.", "Close what has it open, then try again."
+            ) from error
+        for folder in list((top / run).parents)[: len(Path(run).parts)]:
+            with contextlib.suppress(OSError):  # a folder with others stays
+                folder.rmdir()
+    return len(runs)
+
+
 def _check_ours(folder: Path, workspace: Workspace) -> None:
     """Raises UserError for a folder that is not a run below the workspace's own places."""
     root = workspace.root.resolve()
@@ -76,19 +95,8 @@ def _numbered(place: Path, number: int) -> Path:
 
 
 def _moved(folder: Path, target: Path) -> Path:
-    """Raises UserError, with the folder where it was, if the system refuses, as Windows does for one in use."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:  # another disk
-                raise
-            shutil.move(folder, target)
-    except OSError as error:
-        raise UserError(
-            f"'{folder.name}' could not be moved: {reason(error)}.", "Close what has it open, then try again."
-        ) from error
+    """Raises UserError, with the folder where it was."""
+    move(folder, target)
     with contextlib.suppress(OSError):  # a day without runs needs no folder; one with others stays
         folder.parent.rmdir()
     return target

@@ -7,11 +7,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ti_core.files import load_json
 from ti_core.runs.folder import (
@@ -21,6 +21,7 @@ from ti_core.runs.folder import (
     EVENTS,
     MAX_STEP,
     embedding_name,
+    files_of_step,
     files_of_steps,
     previews_of_steps,
     read_events,
@@ -28,6 +29,7 @@ from ti_core.runs.folder import (
     saved_steps,
 )
 
+_Found = TypeVar("_Found")
 LOSSES, EVALUATIONS = "textual_inversion_loss.csv", "textual_inversion_evaluation.csv"
 MOST_PARTS = 50
 """Of one run: so often it may have been trained on in another folder."""
@@ -121,18 +123,30 @@ def _escaped(name: str) -> str:
 
 def folder_of_step(folder: Path, step: int) -> Path:
     """The folder among those of the run that holds the copy of this step; the run's own where none does."""
-    return next(
-        (part.folder for part in reversed(parts_of(folder)) if step <= part.until and step in saved_steps(part.folder)),
-        folder,
-    )
+    copy = all_saved_steps(folder).get(step)
+    return copy.parent.parent if copy else folder
+
+
+def all_saved_steps(folder: Path) -> dict[int, Path]:
+    """As `saved_steps`, with the copies of the steps before those of this folder."""
+    return _of_all(folder, saved_steps)
 
 
 def files_of_all_steps(folder: Path) -> dict[int, dict[str, Path]]:
     """As `files_of_steps`, with the steps before those of this folder."""
-    found: dict[int, dict[str, Path]] = {}
+    return _of_all(folder, files_of_steps)
+
+
+def files_of_one_step(folder: Path, step: int) -> dict[str, Path]:
+    """One row of `files_of_all_steps`, without listing the others."""
+    return _of_all(folder, lambda part: {step: files} if (files := files_of_step(part, step)) else {}).get(step, {})
+
+
+def _of_all(folder: Path, steps_of: Callable[[Path], dict[int, _Found]]) -> dict[int, _Found]:
+    """What `steps_of` finds in each folder of the run, as far as its steps go; of a step in two the later one's."""
+    found: dict[int, _Found] = {}
     for part in parts_of(folder):
-        steps = files_of_steps(part.folder)
-        found.update({step: files for step, files in steps.items() if part.after <= step <= part.until})
+        found.update({step: files for step, files in steps_of(part.folder).items() if part.after <= step <= part.until})
     return dict(sorted(found.items()))
 
 

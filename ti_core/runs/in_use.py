@@ -7,13 +7,14 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from ti_core.runs.folder import embedding_name, saved_steps
+from ti_core.runs.folder import embedding_name
+from ti_core.runs.history import all_saved_steps
 from ti_core.workspace import Workspace
 
 
 def step_in_use(run: Path, workspace: Workspace) -> int:
     """The latest step whose copy holds the same vectors as the embedding's file in embeddings/; 0 if none does."""
-    copies = saved_steps(run)
+    copies = all_saved_steps(run)
     if not copies:
         return 0
     latest = copies[max(copies)]

@@ -223,7 +223,7 @@ class CaptionsTab(CaptionsLayout, Part):
         except UserError as error:
             return {self.opened: list(Opened()), **self._hidden(), **refused(error, self.message)}
         index = next((i for i, captioned in enumerate(captions) if captioned.picture.name == picture), 0)
-        thumbnails = [(thumbnail(c, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
+        thumbnails = [(thumbnail(c.picture, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
         count = (
             f"the first {GALLERY_PICTURES} of {len(captions)}"
             if len(captions) > GALLERY_PICTURES
@@ -262,7 +262,7 @@ class CaptionsTab(CaptionsLayout, Part):
         return {
             self.opened: self._opened(folder, captioned),
             self.text: captioned.text,
-            self.picture: figure(thumbnail(captioned, LARGE_PX), name),
+            self.picture: figure(captioned.picture, LARGE_PX, name),
         }
 
     def _opened(self, folder: str, captioned: Captioned) -> list[Any]:

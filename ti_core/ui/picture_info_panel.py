@@ -11,7 +11,7 @@ from ti_core.errors import UserError
 from ti_core.painting.picture_info import form_values, painted_file, painted_pictures, read_infotext
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.thumbnails import small_picture
+from ti_core.ui.thumbnails import thumbnail
 from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, accepted, message_box, refused
 
 SHOWN_PICTURES = 24
@@ -63,7 +63,7 @@ class PictureInfoPanel:
         """The gallery of the pictures that were painted last."""
         names = painted_pictures(self.context.workspace, SHOWN_PICTURES)
         files = [(painted_file(name, self.context.workspace), name) for name in names]
-        return gr.update(value=[(small_picture(file, THUMBNAIL_PX), name) for file, name in files])
+        return gr.update(value=[(thumbnail(file, THUMBNAIL_PX), name) for file, name in files])
 
     @read_only
     def pick(self, event: gr.SelectData) -> Updates:

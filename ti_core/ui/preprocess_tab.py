@@ -215,7 +215,7 @@ class PreprocessTab(Part):
             captions = read_captions(self.context.workspace.folder(destination, "Destination directory"))
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
-        shown = [(thumbnail(c, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
+        shown = [(thumbnail(c.picture, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
         count = (
             f"the first {GALLERY_PICTURES} of {len(captions)}"
             if len(captions) > GALLERY_PICTURES

@@ -1,4 +1,4 @@
-"""What the buttons of a run on disk do: resume it, rename it, put it into the bin and take it back."""
+"""What the buttons of a run on disk do: resume it, rename it, put it into the bin and take it back, empty the bin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.embeddings.names import known_name, new_embedding_name
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished, Progress
 from ti_core.models.vocabulary import repair_norm
-from ti_core.runs.bin import put_into_bin, rename_run, take_back
+from ti_core.runs.bin import empty_bin, put_into_bin, rename_run, take_back
 from ti_core.runs.folder import saved_settings
 from ti_core.settings import ResumeSettings
 from ti_core.ui.app_context import AppContext
@@ -56,6 +56,9 @@ def _done(context: AppContext, run: str, action: str, name: str) -> tuple[str, s
             new = take_back(run, workspace)
             context.runs.refresh()
             return f"Restored: {workspace.shown(new)}.", workspace.shown(new)
+        case "empty":
+            count = empty_bin(workspace)
+            return f"{count} {'run was' if count == 1 else 'runs were'} deleted for ever.", ""
     raise UserError("There is no such button.")
 
 

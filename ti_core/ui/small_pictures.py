@@ -1,4 +1,6 @@
-"""Small copies of pictures for pages that show many of them, kept in memory for whoever asks next."""
+"""Small copies of pictures, for whatever shows many of them: made one at a time, without what a file says besides its
+picture (tags, texts, places).
+"""
 
 from __future__ import annotations
 
@@ -14,27 +16,36 @@ from ti_core.errors import UserError
 from ti_core.files import reason
 
 _ONE_AT_A_TIME = threading.Lock()
-"""A photo of 100 megapixels takes 0.8 GB on its way."""
+"""However many pages look: a photo of 100 megapixels takes 0.8 GB on its way."""
 
 
-def small_webp(path: Path, size_px: int) -> bytes:
-    """The picture as webp, at most `size_px` x `size_px` large, without what its file says besides it. Made once for as
-    long as the file is the same. Raises UserError if it cannot be read.
-    """
+def small_picture(file: Path, size_px: int) -> Image.Image:
+    """The picture, at most `size_px` x `size_px` large. Raises UserError if it cannot be read."""
+    with _ONE_AT_A_TIME:
+        picture = open_rgb(file, enough_px=2 * size_px)
+        picture.thumbnail((size_px, size_px))
+        small = Image.new("RGB", picture.size)
+        small.paste(picture)
+        return small
+
+
+def webp(picture: Image.Image) -> bytes:
+    """The picture as a file that every browser shows."""
+    data = io.BytesIO()
+    picture.save(data, "webp", quality=85)
+    return data.getvalue()
+
+
+def small_webp(file: Path, size_px: int) -> bytes:
+    """As `small_picture`, as a file; kept in memory for as long as the picture's file is the same."""
     try:
-        facts = path.stat()
+        facts = file.stat()
     except OSError as error:
-        raise UserError(f"'{path.name}' cannot be read: {reason(error)}.", "Check the file.") from error
-    return _small_webp(path, size_px, facts.st_mtime_ns, facts.st_size)
+        raise UserError(f"'{file.name}' cannot be read: {reason(error)}.", "Check the file.") from error
+    return _small_webp(file, size_px, facts.st_mtime_ns, facts.st_size)
 
 
 @functools.lru_cache(maxsize=2000)
-def _small_webp(path: Path, size_px: int, mtime_ns: int, size_bytes: int) -> bytes:
+def _small_webp(file: Path, size_px: int, mtime_ns: int, size_bytes: int) -> bytes:
     """A few kilobytes each."""
-    with _ONE_AT_A_TIME:
-        picture = open_rgb(path, enough_px=2 * size_px)
-        picture.thumbnail((size_px, size_px))
-        small, data = Image.new("RGB", picture.size), io.BytesIO()
-        small.paste(picture)  # leaves behind what the file says besides
-        small.save(data, "webp", quality=85)
-        return data.getvalue()
+    return webp(small_picture(file, size_px))

@@ -12,6 +12,7 @@ from safetensors.torch import load
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from tests.runs.disk import make_run
 from tests.runs.test_in_use import rows, save_run
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
@@ -98,6 +99,34 @@ def test_the_used_step_is_told_to_every_page(context: AppContext) -> None:
     view(context, {}, AT_THIS_COMPUTER)
     context.in_use._reader.submit(int).result()
     assert view(context, {}, AT_THIS_COMPUTER)["in_use"] == 10
+
+
+def test_a_run_from_the_disk_has_all_that_a_job_has_also_of_the_run_before_it(
+    context: AppContext, client: TestClient
+) -> None:
+    first = make_run(context.workspace.root, "2026-01-30", steps=(10, 20), total=20)
+    run = make_run(context.workspace.root, steps=(30,), first_step=20)
+    for folder, step in ((first, 10), (first, 20), (run, 30)):
+        save_embedding(folder.copy(step), rows(step))
+    photos = context.workspace.root / "datasets" / "anna"
+    photos.mkdir(parents=True)
+    Image.new("RGB", (20, 10)).save(photos / "a.png")
+    shown = context.workspace.shown(run.root)
+    job = context.opened.read(shown).id
+    for step in (20, 30):
+        told = client.get("/live/step", params={"job": job, "step": step}).json()
+        assert [kind for kind, *_ in told["files"]] == ["copy", "card", "picture", "safetensors"]
+        assert told["nearest"] == step and client.get(f"/{told['files'][-1][2]}").status_code == 200
+    assert step_answer(context, {"job": job, "step": "12"})["nearest"] == 10
+    asked = {"job": job, "step": 20, "prompt": "a photo of anna"}
+    assert prompt_to_try(context, asked) == "a photo of anna-20"
+    context.use_step(run.root, 20)
+    seen = {"show": shown}
+    view(context, seen, AT_THIS_COMPUTER)
+    context.in_use._reader.submit(int).result()  # it has read
+    told = view(context, seen, AT_THIS_COMPUTER)
+    assert (told["job"], told["in_use"]) == (job, 20)
+    assert client.get(f"/{told['photo']}").headers["content-type"] == "image/webp"
 
 
 # ---- trying a step

@@ -52,6 +52,7 @@ def test_every_run_on_disk_is_listed_also_folded_and_opened_with_its_pictures(tm
         expect(runs).to_have_count(4)
         assert not page.locator("#runs").is_visible() and page.locator("#runs img").count() == 0
         unfold_runs(page)
+        row(page, ANNA).scroll_into_view_if_needed()
         expect(row(page, ANNA).locator("img")).to_be_visible()
         named = [text.split(" · ")[:2] for text in runs.locator(".what").all_inner_texts()]
         assert named == [
@@ -117,6 +118,18 @@ def test_a_run_is_renamed_put_into_the_bin_and_taken_back(tmp_path: Path) -> Non
         expect(row(page, BERTA)).to_have_count(1)
         expect(page.locator(".bin-empty")).to_be_visible()
 
+        button(page, BERTA, "Delete").click()
+        page.get_by_role("button", name="Empty the bin").click()
+        page.get_by_role("button", name="Keep", exact=True).click()
+        page.get_by_role("button", name="Empty the bin").press("Enter")
+        expect(page.get_by_role("button", name="Keep", exact=True)).to_be_focused()
+        page.get_by_role("button", name="Delete this run for ever").click()
+        expect(note).to_have_text("1 run was deleted for ever.")
+        expect(page.locator(".bin-empty")).to_be_visible()
+        assert not list((tmp_path / "bin").rglob("*"))
+        make_run(tmp_path, "2026-01-30", "berta")
+        expect(row(page, BERTA)).to_have_count(1)
+
         wait = lambda emit, stop: stop.wait(600)  # noqa: E731
         is_at_work = jobs.submit("resume", "Resume berta", wait, settings=ResumeSettings(BERTA))
         button(page, BERTA, "Delete").click()
@@ -132,11 +145,11 @@ def test_settings_of_a_run_get_into_the_form(tmp_path: Path) -> None:
     with panel(tmp_path) as (page, _):
         unfold_runs(page)
         button(page, ANNA, "Settings into the form").click()
-        expect(page.locator("#train_message textarea")).to_have_value(f"The form holds the settings of {ANNA}.")
+        expect(page.locator("#train_message .message-text")).to_have_text(f"The form holds the settings of {ANNA}.")
         expect(page.locator("#train_batch_size input").first).to_have_value("7")
         assert value_of(page, "train_steps") == "30" and value_of(page, "train_dataset_directory") == "datasets/anna"
         button(page, ANNA, "Train on").click()  # there is no such embedding
-        expect(page.locator("#train_message textarea")).to_have_value(
+        expect(page.locator("#train_message .message-text")).to_have_text(
             "Embedding 'anna' is not in embeddings/ any more. Open the run and press Use this step, then Train on."
         )
 

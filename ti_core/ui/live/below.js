@@ -14,7 +14,7 @@ function drawBelow(d) {
   zip.hidden = !state.run;
   zip.href = `live/zip?${new URLSearchParams({ run: state.run })}`;
   drawRuns(d);
-  drawAnswers(d.answers);
+  drawAnswers(d.tab_answers);
 }
 
 function showRun(run) {

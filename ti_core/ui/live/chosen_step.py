@@ -21,7 +21,8 @@ from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
 from ti_core.jobs.job import Job
-from ti_core.runs.folder import embedding_name, files_of_step, saved_settings, saved_steps
+from ti_core.runs.folder import embedding_name, saved_settings
+from ti_core.runs.history import all_saved_steps, files_of_one_step
 from ti_core.runs.in_use import step_in_use
 from ti_core.settings import TrainSettings
 from ti_core.settings.prompts import split_at_names
@@ -49,7 +50,7 @@ def chosen_step_routes(context: AppContext) -> list[Route]:
 
     def photo(request: Request) -> Response:
         try:
-            return picture_answer(training_photo(context, context.jobs.get(request.query_params.get("job", ""))))
+            return picture_answer(training_photo(context, context.job(request.query_params.get("job", ""))))
         except UserError as error:
             return PlainTextResponse(context.workspace.without_paths(str(error)), 404)
 
@@ -69,8 +70,8 @@ def picture_answer(path: Path, size_px: int = PHOTO_PX) -> Response:
 
 
 def run_of(context: AppContext, job_id: str) -> Path | None:
-    """The folder of a job's run, if it has one. The id comes from outside, so it may be anything."""
-    job = context.jobs.get(job_id)
+    """The folder of a job's run, or of an opened one. The id comes from outside, so it may be anything."""
+    job = context.job(job_id)
     return context.workspace.root / job.run_folder if job and job.run_folder else None
 
 
@@ -81,20 +82,20 @@ def step_answer(context: AppContext, asked: Mapping[str, str]) -> dict[str, Any]
     job_id, step, run = asked.get("job", ""), _whole(asked.get("step", "")), run_of(context, asked.get("job", ""))
     if run is None:
         return {"step": step, "files": [], "nearest": 0}
-    found = files_of_step(run, step)
+    found = files_of_one_step(run, step)
     files = [[kind, path.name, context.url(str(path), job_id)] for kind, path in found.items()]
     copy = found.get("copy")
     if copy and copy.suffix != ".safetensors":
         address = f"{SAFETENSORS[1:]}?job={quote(job_id)}&step={step}"
         files.append(["safetensors", f"{copy.stem}.safetensors", address])
-    nearest = step if copy else min(saved_steps(run), key=lambda saved: abs(saved - step), default=0)
+    nearest = step if copy else min(all_saved_steps(run), key=lambda saved: abs(saved - step), default=0)
     return {"step": step, "files": files, "nearest": nearest}
 
 
 def step_as_safetensors(context: AppContext, asked: Mapping[str, str]) -> tuple[str, bytes]:
     """The file's name and bytes, converted now; nothing is left on disk. Raises UserError if there is no such copy."""
     run, step = run_of(context, asked.get("job", "")), _whole(asked.get("step", ""))
-    copy = files_of_step(run, step).get("copy") if run else None
+    copy = files_of_one_step(run, step).get("copy") if run else None
     if copy is None:
         raise UserError(f"There is no copy of step {step}.", "Reload the page, and choose another step.")
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +114,7 @@ def named_step(context: AppContext, run: Path, step: int) -> str:
     """The word that means this step in a prompt: the embedding's name if the step is in use, else the copy's name,
     such as anna-120; the copy is then put into embeddings/ beside the others. Raises UserError.
     """
-    copies = saved_steps(run)
+    copies = all_saved_steps(run)
     if step not in copies:
         raise UserError(f"There is no copy of step {step}.", "Choose a step that has one.")
     copy = copies[step]
@@ -148,7 +149,7 @@ def prompt_to_try(context: AppContext, asked: Any) -> str:
         raise UserError("This run is not known any more.", "Reload the page.")
     others = find_embeddings(context.workspace)
     word = named_step(context, run, step)
-    return prompt_of_step(prompt, embedding_name(saved_steps(run)[step]), word, others)
+    return prompt_of_step(prompt, embedding_name(all_saved_steps(run)[step]), word, others)
 
 
 # ---- a training photo

@@ -2,8 +2,10 @@
 /* global NAMES, state, part, put, clock */
 /* exported drawHead, listenToHead */
 
-const INVITATION =
-  "Nothing is running. New here? Press the button with the sample photos, then the orange button of each tab.";
+const NOTHING_RUNS = {
+  new: "Nothing is running. New here? Press the button with the sample photos, then the orange button of each tab.",
+  used: "Nothing is running. Open one of your runs below to see its pictures.",
+};
 
 function drawHead(d) {
   const badge = part(".state");
@@ -13,7 +15,7 @@ function drawHead(d) {
   part(".title").title = d.title || "";
   part(".title").hidden = !d.title;
   drawProgress(d);
-  put(".text", d.job ? d.text || "" : INVITATION);
+  put(".text", d.job ? d.text || "" : NOTHING_RUNS[state.runs.rows.size ? "used" : "new"]);
   put(".quiet", silence(d));
   put(".plan", d.plan || "");
   put(".you", state.mayTrain ? "" : `You are signed in as ${d.you.name} and may look, not change.`);

@@ -44,7 +44,7 @@ def live_routes(context: AppContext) -> list[Route]:
 
 
 def _step_in_use(context: AppContext, job_id: str) -> int:
-    job = context.jobs.get(job_id)
+    job = context.job(job_id)
     return context.in_use.step(job.run_folder, context.workspace) if job else 0
 
 
@@ -82,7 +82,7 @@ def view(context: AppContext, cursor: Mapping[str, str], person: Person) -> dict
     )
     shown = snapshot(context.jobs, seen, context.opened.get)
     shown["runs"] = run_news(context, cursor.get("runs", ""), count("most"))
-    for answer in shown["answers"]:
+    for answer in shown["tab_answers"]:
         answer["title"], answer["text"] = map(context.workspace.without_paths, (answer["title"], answer["text"]))
         answer["files"] = _files(context, answer["files"], answer["id"])
     for row in shown.get("line", ()):

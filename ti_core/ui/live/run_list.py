@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
 import threading
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ti_core.data.images import open_rgb
 from ti_core.errors import UserError
 from ti_core.jobs.view import thinned
 from ti_core.runs.bin import binned_runs
 from ti_core.runs.library import ListedRun
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.small_pictures import small_webp
 
 MOST_RUNS = 200
 """In one answer; the page asks for more where somebody wants to see them."""
@@ -46,8 +43,8 @@ def run_routes(context: AppContext) -> list[Route]:
         picture = context.runs.find(request.query_params.get("run", "")).picture
         if picture is None or not context.url(str(picture), ""):
             return PlainTextResponse("This run has no picture.", 404)
-        data = _thumbnail(picture, picture.stat().st_mtime_ns)
-        return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return Response(small_webp(picture, THUMBNAIL_PX), media_type="image/webp", headers=headers)
 
     def curve(request: Request) -> Response:
         job = context.opened.read(request.query_params.get("run", ""))
@@ -142,17 +139,6 @@ def _row(run: ListedRun) -> dict[str, Any]:
 
 
 # ---- what is fetched of one run
-
-
-@functools.lru_cache(maxsize=500)
-def _thumbnail(picture: Path, changed_ns: int) -> bytes:
-    """The picture as a small WebP."""
-    data, whole = io.BytesIO(), open_rgb(picture, enough_px=2 * THUMBNAIL_PX)
-    whole.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    small = Image.new("RGB", whole.size)
-    small.paste(whole)
-    small.save(data, "webp")
-    return data.getvalue()
 
 
 class _Pieces(io.RawIOBase):

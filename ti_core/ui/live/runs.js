@@ -185,6 +185,23 @@ async function fetchBin() {
   });
   part(".binned").replaceChildren(...items);
   part(".bin-empty").hidden = items.length > 0;
+  part(".empty-bin").hidden = !items.length;
+  if (items.length !== part(".empty-bin").count) offerToEmpty(items.length);
+}
+
+// Asked once more, because nothing brings back what was deleted from the bin.
+function offerToEmpty(count, isSure = false) {
+  const place = part(".empty-bin");
+  place.count = count;
+  const what = count === 1 ? "this run" : `these ${count} runs`;
+  const [first, keep] = isSure
+    ? [runButton("empty", `Delete ${what} for ever`), runButton("keep", "Keep")]
+    : [runButton("ask", "Empty the bin")];
+  first.onclick = () => (isSure ? changeRun("", "empty") : offerToEmpty(count, true));
+  if (keep) keep.onclick = () => offerToEmpty(count);
+  const hadFocus = place.contains(document.activeElement);
+  place.replaceChildren(...[first, keep].filter(Boolean));
+  if (hadFocus) (keep || first).focus();
 }
 
 function listenToRuns() {
