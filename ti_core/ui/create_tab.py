@@ -12,13 +12,13 @@ from ti_core.settings import CreateSettings
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
-    DIRECT,
     Form,
     Updates,
     accepted,
     message_box,
     name_hint,
     submitted,
+    wire_changes,
     wire_hint,
     wire_order,
 )
@@ -52,14 +52,8 @@ class CreateTab(Part):
     def wire(self, page: PageContext) -> None:
         """The hint follows the folders of the pictures."""
         folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
-        gr.on(
-            [self.item.select, *(field.change for field in folders)],
-            self.suggested,
-            folders,
-            self.hint,
-            trigger_mode="always_last",
-            **DIRECT,
-        )
+        events = [self.item.select, *(field.change for field in folders)]
+        wire_changes(events, self.suggested, folders, self.hint)
 
     @property
     def gives(self) -> list[Any]:

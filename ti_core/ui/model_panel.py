@@ -33,6 +33,7 @@ from ti_core.ui.widgets import (
     message_box,
     submitted,
     widget,
+    wire_changes,
     wire_order,
 )
 
@@ -94,7 +95,7 @@ class ModelPanel(Part):
         folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
         checkpoint = self.widgets["checkpoint"]
         told = [checkpoint, *folders]
-        gr.on([field.change for field in told], self.described, told, self.facts, trigger_mode="always_last", **DIRECT)
+        wire_changes([field.change for field in told], self.described, told, self.facts)
         self.programs.wire(page, self.lists)
         self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 

@@ -29,7 +29,7 @@ from ti_core.ui.start_panel import StartPanel
 from ti_core.ui.templates_tab import TemplatesTab
 from ti_core.ui.train_tab import TrainTab
 from ti_core.ui.txt2img_tab import Txt2ImgTab
-from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, refused
+from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, hidden_button, press_soon_script, refused
 
 TITLE = "Textual Inversion"
 KEPT_FORMS = "forms-1"
@@ -190,15 +190,12 @@ class Page:
         blocks.load(None, [kept, *typed.values()], outputs, js=fill, show_progress="hidden")
         self.shared.loaded = blocks.load(self.put_back, kept, [fields[name] for name in from_disk], **DIRECT)
         self.shared.loaded.then(None, None, None, js=FORMS_ARE_BACK)
-        # From then on, whatever changes is kept.
-        gr.on(
-            [widget.change for widget in fields.values()],
-            None,
-            [kept, *fields.values()],
-            kept,
-            js=keep_script(fields, self.chosen_checkpoint),
-            show_progress="hidden",
-        )
+        # From then on, whatever changes is kept: all that changes in one moment together.
+        keep = hidden_button("keep_forms")
+        changes = [widget.change for widget in fields.values()]
+        gr.on(changes, None, None, None, js=press_soon_script(keep.elem_id), show_progress="hidden")
+        script = keep_script(fields, self.chosen_checkpoint)
+        keep.click(None, [kept, *fields.values()], kept, js=script, show_progress="hidden")
 
     @read_only
     def put_back(self, kept: Any) -> Updates:

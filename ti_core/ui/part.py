@@ -12,7 +12,7 @@ import gradio as gr
 
 from ti_core.jobs.job import Job
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.widgets import DIRECT, Form, Updates
+from ti_core.ui.widgets import DIRECT, Form, Updates, wire_changes
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,6 @@ def wire_plan(page: PageContext, form: Form, described: Callable[..., Any], plan
     been put back, and when a job has ended, which may have changed the folders that it tells of.
     """
     changes = [form.widgets[name].change for name in form.settings.names("changes_plan")]
-    gr.on(changes, described, form.components, plan, trigger_mode="always_last", **DIRECT)
+    wire_changes(changes, described, form.components, plan)
     for event in (page.loaded, page.job_ended):
         event.then(described, form.components, plan, **DIRECT)

@@ -31,6 +31,7 @@ from ti_core.ui.widgets import (
     message_box,
     refused,
     submitted,
+    wire_changes,
     wire_interrupt,
     wire_order,
 )
@@ -106,7 +107,7 @@ class PreprocessTab(Part):
         wire_plan(page, self.form, self.described, self.plan)
         drawn = [self.form.widgets[name].change for name in CHANGES_PHOTOS]
         values = self.form.components
-        gr.on(drawn, self.look, values, self.photos, trigger_mode="always_last", **DIRECT)
+        wire_changes(drawn, self.look, values, self.photos)
         page.loaded.then(self.look, values, self.photos, **DIRECT)
 
     def _build_face_finder(self) -> None:
@@ -119,7 +120,7 @@ class PreprocessTab(Part):
             self.offered_face_finder,
             ticks,
             self.face_finder,
-            trigger_mode="always_last",
+            trigger_mode="multiple",  # see wire_changes
             **DIRECT,
         )
 
@@ -148,7 +149,8 @@ class PreprocessTab(Part):
                 for each in self.form.settings.switched()[checkbox]:
                     self.form.add(each)
             shown = read_only(lambda ticked: gr.update(visible=bool(ticked)))
-            self.form.widgets[checkbox].change(shown, self.form.widgets[checkbox], box, **DIRECT)
+            tick = self.form.widgets[checkbox]
+            tick.change(shown, tick, box, trigger_mode="multiple", **DIRECT)  # see wire_changes
             return
         self.form.add(name)
 

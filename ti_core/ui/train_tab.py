@@ -27,7 +27,18 @@ from ti_core.ui.preset_panel import DOWNLOAD
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.train_layout import FIND_FIELDS, TrainLayout
-from ti_core.ui.widgets import DIRECT, QUEUED, Form, Updates, accepted, refused, submitted, wire_interrupt, wire_order
+from ti_core.ui.widgets import (
+    DIRECT,
+    QUEUED,
+    Form,
+    Updates,
+    accepted,
+    refused,
+    submitted,
+    wire_changes,
+    wire_interrupt,
+    wire_order,
+)
 from ti_core.workspace import clean_name
 
 DEVICE_WITHIN_S = 20.0
@@ -64,9 +75,9 @@ class TrainTab(TrainLayout, Part):
         self.copies.wire(page)
         wire_plan(page, self.form, self.described, self.plan)
         typed = [fields["learning_rate"], fields["steps"]]
-        gr.on([field.change for field in typed], rate_picture, typed, self.rate, trigger_mode="always_last", **DIRECT)
+        wire_changes([field.change for field in typed], rate_picture, typed, self.rate)
         seen, looks = [fields[name] for name in SEEN], [self.strip, self.example]
-        gr.on([field.change for field in seen], self.look, seen, looks, trigger_mode="always_last", **DIRECT)
+        wire_changes([field.change for field in seen], self.look, seen, looks)
         for event in (page.loaded, page.job_ended):
             event.then(self.look, seen, looks, **DIRECT)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")

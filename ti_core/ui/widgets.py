@@ -131,9 +131,11 @@ class Form:
 
 
 # Buttons that may refuse go through gradio's queue, because without it toasts are swallowed; the others answer
-# directly.
-QUEUED: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
-DIRECT: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+# directly. Nothing shows gradio's progress: whenever a call begins or ends, it is written to every component that ever
+# showed any.
+_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
+QUEUED: dict[str, Any] = {"concurrency_limit": None, **_QUIET}
+DIRECT: dict[str, Any] = {"queue": False, **_QUIET}
 
 
 ANSWERING = ("create", "preprocess", "model", "embeddings")
@@ -144,6 +146,43 @@ ANSWER_CSS = """
 .job-answer progress { flex: 1; min-width: 120px; accent-color: #ea580c; }
 .job-answer a { font-weight: 600; }
 """
+
+
+PRESS_WITHIN_MS = 150
+_changes = itertools.count(1)
+
+
+def press_soon_script(button: str) -> str:
+    """A function for the browser, called at each change: it presses the button of that id, once for all that changes
+    within a moment.
+    """
+    return f"""() => {{
+      const due = (window.pressesDue ??= new Set());
+      if (due.has("{button}")) return;
+      due.add("{button}");
+      setTimeout(() => {{
+        due.delete("{button}");
+        document.getElementById("{button}")?.click();
+      }}, {PRESS_WITHIN_MS});
+    }}"""
+
+
+def hidden_button(elem_id: str) -> Any:
+    """What `press_soon_script` presses. It must stand outside the tabs, whose parts are there only once they were
+    opened.
+    """
+    return gr.Button(elem_id, visible="hidden", elem_id=elem_id)
+
+
+def wire_changes(events: Sequence[Any], handler: Callable[..., Any], inputs: Sequence[Any], outputs: Any) -> None:
+    """Let a handler follow the changes of fields; called from `Part.wire`.
+
+    Each handler has a hidden button of its own. Two that wait for the last change of one field would call each other
+    for ever: when a call ends, gradio repeats the whole event for a handler that waited, so all others wait again.
+    """
+    button = hidden_button(f"follow_{next(_changes)}")
+    gr.on(list(events), None, None, None, js=press_soon_script(button.elem_id), show_progress="hidden")
+    button.click(handler, list(inputs), outputs, trigger_mode="always_last", **DIRECT)
 
 
 def message_box(elem_id: str) -> Any:

@@ -91,6 +91,7 @@ async function tick() {
     const d = await answer.json();
     if (!isHeld()) {
       draw(d); // else the cursor stays where it is, so the next answer brings it again
+      state.drawnShow = asked.show;
       tellEnd(d);
       tellTrainingEnd(d);
     }

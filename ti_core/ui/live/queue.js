@@ -64,8 +64,9 @@ function drawRow(row, place) {
     // what was asked for is seen before its answer arrives
     for (const key of state.asked) if (key.endsWith(` ${row.id}`)) state.asked.delete(key);
   }
-  // there is a new result to look at
-  if (isOver(row.state) && ["waiting", "running"].includes(drawn.state) && !row.small) state.show = "";
+  // There is a new result to look at; but what was asked for since the last answer is newer still
+  const isNew = isOver(row.state) && ["waiting", "running"].includes(drawn.state) && !row.small;
+  if (isNew && state.show === state.drawnShow) state.show = "";
   drawn.item.dataset.state = drawn.state = row.state;
   return drawn;
 }

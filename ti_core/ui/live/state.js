@@ -46,6 +46,7 @@ const state = {
   rows: new Map(), // id -> { item, what, buttons, state }
   asked: new Set(), // "action id" of what was pressed and not answered yet
   show: "", // the job that somebody wants to look at again; empty for the newest
+  drawnShow: "", // what `show` was when the answer that is drawn was asked for
   // asking the server
   ended: null, // id of the job that had ended last by the answer before
   timer: 0,
