@@ -205,11 +205,11 @@ def evaluate(run: Run, evaluation: Evaluation) -> None:
             sum(found.losses) / len(found.losses),
             norm,
             best,
-            found.losses,
+            list(found.losses),
             evaluation.usual_lengths,
             evaluation.inputs,
-            found.without,
-            found.obedience,
+            list(found.without),
+            list(found.obedience),
         )
     )
     if is_news(evaluation.history):
