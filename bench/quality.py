@@ -6,7 +6,7 @@ prompt.
 
 People without names are drawn from the Portraits model's world, photographed, preprocessed and trained on as a user
 would. Every run is kept as a line of build/quality/runs.jsonl, so that the command may be stopped and given again;
-`--write` puts table and plot into docs/quality.md.
+`--write` puts table and plot into docs/quality.md, `--mark --rows a1111` tells how good the mark "best" is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from bench.portraits import IDENTITY, mean_share, scene_prompts, shares, wanted
-from bench.quality_report import likeness, mean_runs, save_report, show
+from bench.quality_report import likeness, mean_runs, of_the_mark, save_report, show
 from bench.quality_rows import POINTS, ROWS, Row
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.formats import load_embedding
@@ -46,6 +46,7 @@ from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
 from ti_core.portraits.world import BY_NAME, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.runs.best_step import Measured, best_step
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
@@ -179,12 +180,15 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         trained_s = time.monotonic() - began
         steps = {p: p // per_step for p in (*points, passes) if p >= per_step}
         best = evaluated[-1].best if evaluated else max(steps.values())
-        measured = {step: measure(run.copy(step), person, ruler) for step in sorted({*steps.values(), best})}
+        by_loss = best_step({e.step: Measured(e.losses) for e in evaluated}) if evaluated else best
+        measured = {step: measure(run.copy(step), person, ruler) for step in sorted({*steps.values(), best, by_loss})}
     return {
         "curve": {str(p): measured[step] for p, step in steps.items()},
         "best_step": best,
         "best_passes": best * per_step,
         "best": measured[best],
+        "by_loss": [by_loss, *measured[by_loss]],
+        "obedience": {e.step: round(float(np.mean(e.obedience)), 4) for e in evaluated if e.obedience},
         "losses": {e.step: round(e.loss, 5) for e in evaluated},
         "bests": {e.step: e.best for e in evaluated},
         "trained_s": round(trained_s, 1),
@@ -225,15 +229,15 @@ class Kept:
             else []
         )
 
-    def find(self, key: Sequence[Any]) -> dict[str, Any] | None:
+    def find(self, key: Sequence[Any], mark: bool = False) -> dict[str, Any] | None:
         """What is known of this row, recipe, person and seed (the first five of the key), if it was measured at
         these points at least.
 
         The longest run tells the marked step. Shorter ones pass through the same vectors, so their points may be
-        added to its curve.
+        added to its curve. With `mark` only runs that tell how the mark was chosen; earlier versions kept none.
         """
         runs = sorted(
-            (run for run in self.runs if run["key"][:5] == list(key[:5])),
+            (run for run in self.runs if run["key"][:5] == list(key[:5]) and ("by_loss" in run or not mark)),
             key=lambda run: max(run["key"][5:], default=0),
         )
         if not runs or not set(key[5:]) <= {point for run in runs for point in run["key"][5:]}:
@@ -277,6 +281,11 @@ def main() -> None:
         help="begin no run after so many hours; what is missing is left out (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument(
+        "--mark",
+        action="store_true",
+        help="print as the last line one JSON object that tells how far the marked step is from each run's best",
+    )
     parser.add_argument("--write", action="store_true", help="write table and plot into docs/quality.md")
     args = parser.parse_args()
     unknown = [name for name in args.rows.split(",") if name not in ROWS]
@@ -298,7 +307,7 @@ def main() -> None:
                 )
                 who = len(people) if row.name == "known" else number
                 key = (row.name, fingerprint(row), args.people_seed, who, seed, *points)
-                if not kept.find(key) and time.monotonic() < ends:
+                if not kept.find(key, args.mark) and time.monotonic() < ends:
                     title = f"{args.people_seed}-{number}"
                     done = (
                         measure_known(ruler, args.people_seed, len(people))
@@ -307,7 +316,7 @@ def main() -> None:
                     )
                     kept.add(key, done)
                     print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
-                if found := kept.find(key):
+                if found := kept.find(key, args.mark):
                     chosen.append(found)
     results = mean_runs(chosen)
     results = {name: {**found, **likeness(found, results.get("a1111"))} for name, found in results.items()}
@@ -316,6 +325,8 @@ def main() -> None:
         save_report(results, args.people_seed)
     if args.json:
         print(json.dumps({name: {k: v for k, v in found.items() if k != "runs"} for name, found in results.items()}))
+    if args.mark:
+        print(json.dumps({name: of_the_mark(found["runs"]) for name, found in results.items()}))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,29 @@ def mean_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def of_the_mark(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How the marked step compares with each run's own snapshot of the most identity, in percent: `short` of identity
+    and `obeys` more, means over the runs, with those of the last evaluated step and of the lowest loss beside them.
+    """
+    chosen: dict[str, list[tuple[float, float]]] = {"mark": [], "by_loss": [], "last": []}
+    told = [run for run in runs if run["curve"] and "by_loss" in run]
+    for run in told:
+        last = run["curve"][max(run["curve"], key=int)]
+        snapshots = [*run["curve"].values(), run["best"], run["by_loss"][1:]]
+        best = max(snapshots, key=lambda found: (found[0], found[1]))
+        for name, found in (("mark", run["best"]), ("by_loss", run["by_loss"][1:]), ("last", last)):
+            chosen[name].append((best[0] - found[0], found[1] - best[1]))
+    means = {
+        name: {
+            key: round(100 * float(np.mean([pair[i] for pair in pairs])), 2) for i, key in enumerate(("short", "obeys"))
+        }
+        for name, pairs in chosen.items()
+        if pairs
+    }
+    is_last = [run["best_step"] == max(map(int, run["bests"])) for run in told if run["bests"]]
+    return {"runs": len(told), **means, "mark_is_last": sum(is_last)}
+
+
 def _means(values: Sequence[Sequence[float]]) -> dict[str, float]:
     """Of the runs that were measured there; `runs` is their number."""
     identity, obedience, norm = (round(float(v), 4) for v in np.mean(values, axis=0))

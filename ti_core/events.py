@@ -86,7 +86,8 @@ class Evaluated(Event):
 
     `losses` has the loss on each input; `inputs` is a hash of these inputs, because losses on others cannot be
     compared. `norm` is the largest L2 norm among the vectors, `usual_norms` the 5th and 95th percentile of the norms
-    of the checkpoint's words.
+    of the checkpoint's words. `without` and `obedience` are what `Measured` in runs/best_step.py says; events of
+    earlier versions have none.
     """
 
     step: int
@@ -96,6 +97,8 @@ class Evaluated(Event):
     losses: list[float] = field(default_factory=list)
     usual_norms: tuple[float, float] = (0.0, 0.0)
     inputs: str = ""
+    without: list[float] = field(default_factory=list)
+    obedience: list[float] = field(default_factory=list)
 
 
 # ---- the process

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.quality import IDENTITY, Kept, new_scenes, obeyed, strangers
-from bench.quality_report import draw_plot, likeness, mean_runs, passes_to, show
+from bench.quality_report import draw_plot, likeness, mean_runs, of_the_mark, passes_to, show
 from bench.quality_rows import ROWS
 from ti_core.portraits.sample_photos import is_stranger
 from ti_core.portraits.world import BY_NAME
@@ -37,6 +37,20 @@ def test_new_scenes_show_every_style_and_hats_on_half_of_the_heads() -> None:
     sketch = next(scene for scene in scenes if scene.style == "sketch")
     assert "shirt" not in obeyed(person, sketch) and "style" in obeyed(person, sketch)
     assert len(IDENTITY) == 13
+
+
+def test_the_mark_is_compared_with_the_snapshot_of_the_most_identity() -> None:
+    """0.02 short of 0.70 and obeying 0.04 more; the last step is 0.01 short and obeys as well as that snapshot."""
+    run = {
+        "curve": {"300": [0.68, 0.96, 1.0], "1000": [0.70, 0.92, 2.0], "3000": [0.69, 0.92, 3.0]},
+        "best": [0.68, 0.96, 1.0],
+        "by_loss": [125, 0.69, 0.92, 3.0],
+        "best_step": 12,
+        "bests": {"12": 12, "120": 12},
+    }
+    found = of_the_mark([run, {"curve": {}}])
+    assert found["mark"] == {"short": 2.0, "obeys": 4.0} and (found["runs"], found["mark_is_last"]) == (1, 0)
+    assert found["last"] == found["by_loss"] == {"short": 1.0, "obeys": 0.0}
 
 
 def test_passes_are_read_between_the_points_on_a_logarithmic_scale() -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Notice, PreviewSaved, StepDone
-from ti_core.runs.best_step import load_history
+from ti_core.runs.best_step import Measured, load_history
 from ti_core.runs.folder import RunFolder, files_of_steps, previews_of_steps, read_events, saved_settings
 from ti_core.runs.plan import plan_run
 from ti_core.settings import TrainSettings
@@ -49,7 +49,8 @@ def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path) -> None:
         folder.add_event(Evaluated(step, 0.1, 1.0, 2, [0.1, 0.2], inputs="a"))
         with folder.events_file.open("a") as file:
             file.write('{"event": "Evaluated", "st\n')
-    assert load_history(folder.events_file) == load_history(folder.events_file, "a") == {2: [0.1, 0.2], 4: [0.1, 0.2]}
+    expected = dict.fromkeys((2, 4), Measured([0.1, 0.2], [], []))
+    assert load_history(folder.events_file) == load_history(folder.events_file, "a") == expected
 
 
 def test_evaluations_that_tell_nothing_of_their_inputs_are_compared_where_there_are_as_many(tmp_path: Path) -> None:

@@ -90,9 +90,10 @@ class Printer:
                 print(f"\rsaved {event.path}")
             case Evaluated():
                 low, high = event.usual_norms
+                obeys = f" obedience {sum(event.obedience) / len(event.obedience):.0%}," if event.obedience else ""
                 print(
-                    f"\revaluation of step {event.step}: loss {event.loss:.5f}, norm {event.norm:.2f} (words {low:.2f}"
-                    f" to {high:.2f}), best step so far {event.best}"
+                    f"\revaluation of step {event.step}: loss {event.loss:.5f},{obeys} norm {event.norm:.2f} (words"
+                    f" {low:.2f} to {high:.2f}), best step so far {event.best}"
                 )
             case Notice():
                 print(f"\rnote: {event.text}")

@@ -1,5 +1,5 @@
-"""A loss that means something: always on the same pictures, prompts, noise and timesteps, so that only the vectors
-can change it.
+"""A measure that means something: always on the same pictures, prompts, noise and timesteps, so that only the
+vectors can change it. Likeness is the loss on pictures of the word, obedience what other words still do beside it.
 
 The training's own loss is another task at each step, and its noise hides what is learned (DVAR, arXiv 2302.04841).
 """
@@ -15,15 +15,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from ti_core.errors import Interrupted
 from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
-from ti_core.runs.best_step import best_step, evaluations_without_gain, load_history
+from ti_core.runs.best_step import (
+    Measured,
+    best_step,
+    evaluations_without_gain,
+    is_news,
+    load_history,
+    obeys_less_later,
+)
 from ti_core.settings import WITH_EACH_PREVIEW
 from ti_core.settings.prompts import build_prompt
 from ti_core.training.noise_loss import NoisyImages, micro_batches, noise_predict_loss
 from ti_core.training.norms import usual_lengths
+from ti_core.training.obedience import MOST_PROBES, Probe, effects_of, obedience_of, probes_for
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
 from ti_core.training.step_inputs import generator_for, prompt_random
@@ -33,8 +42,25 @@ FORWARD_COST = 0.55
 """One evaluated input in image passes: a forward pass of the UNet against forward and backward (0.45 measured with
 SD1.5, 0.55 with Portraits).
 """
-FEWEST, MOST = 8, 60
-"""Inputs of one evaluation. Fewer than 8 tell nothing; more than 60 tell no more."""
+FEWEST, MOST = 14, 60
+"""Passes of one evaluation. The fewest are 8 pictures and 3 prompts about other things of 2 passes each: fewer tell
+nothing. More than 60 tell no more.
+"""
+PASSES_PER_PROBE = 4
+"""One prompt about another thing for so many passes: it takes two of them, and pictures the others."""
+FIRST_COSTS = 0.85
+"""What the passes are cut to, because the first evaluation also measures what there is without the word, as much
+again: in six evaluations both are within SHARE_OF_TIME.
+"""
+OVERTRAINED = "later steps are no better and obey less"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the checkpoint does without the word: the loss on each input, and the effect of each probe's thing."""
+
+    losses: list[float]
+    effects: list[Tensor]
 
 
 @dataclass
@@ -48,7 +74,10 @@ class Evaluation:
     usual_lengths: tuple[float, float]
     sign: Callable[[], str] = str
     """Computes `inputs`, which may have to wait for the checkpoint's hash."""
-    history: dict[int, list[float]] = field(default_factory=dict)
+    history: dict[int, Measured] = field(default_factory=dict)
+    probes: list[Probe] = field(default_factory=list)
+    baseline: Baseline | None = None
+    """Measured at the first evaluation of a process, always the same."""
 
     @functools.cached_property
     def inputs(self) -> str:
@@ -61,7 +90,10 @@ class Evaluation:
 
     def sentence(self) -> str:
         """What came of it, for the end of a run."""
-        return f" Best step by the evaluation: {best_step(self.history)}." if self.history else ""
+        if not self.history:
+            return ""
+        warning = f" {OVERTRAINED.capitalize()}." if obeys_less_later(self.history) else ""
+        return f" Best step by the evaluation: {best_step(self.history)}.{warning}"
 
     def should_stop(self, patience: int) -> bool:
         """Whether the last `patience` evaluations were no better than the best; 0 never stops."""
@@ -83,9 +115,12 @@ def plan_evaluation(run: Run) -> Evaluation:
         return _no_evaluation(run, "nothing is evaluated") if settings.early_stop else NO_EVALUATION
 
     # How often, and how many inputs, for SHARE_OF_TIME of the training
-    affordable = asked * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST
+    per_step = plan.images_per_step * SHARE_OF_TIME * FIRST_COSTS / FORWARD_COST
+    affordable = asked * per_step
     every = asked * -int(-FEWEST // max(affordable, FEWEST / 1000)) if affordable < FEWEST else asked
-    count = int(min(MOST, every * plan.images_per_step * SHARE_OF_TIME / FORWARD_COST))
+    passes = int(min(MOST, every * per_step))
+    probes = min(MOST_PROBES, passes // PASSES_PER_PROBE)
+    count = passes - 2 * probes
 
     # Which pictures: the held-out ones, else evenly chosen ones of the training
     held_out = list(range(plan.images, len(run.inputs.examples)))
@@ -102,11 +137,13 @@ def plan_evaluation(run: Run) -> Evaluation:
     )
 
     # What an earlier part of the run has measured on the same inputs
-    evaluation = Evaluation(every, images, usual_lengths(run.sd), functools.partial(_sign_of, run, images))
+    found = probes_for(run.inputs.lines, images, probes)
+    sign = functools.partial(_sign_of, run, images, found)
+    evaluation = Evaluation(every, images, usual_lengths(run.sd), sign, probes=found)
     if run.state.step:
         evaluation.history = {
-            step: losses
-            for step, losses in load_history(run.folder.events_file, evaluation.inputs).items()
+            step: found
+            for step, found in load_history(run.folder.events_file, evaluation.inputs).items()
             if step <= run.state.step
         }
     if (plan.first_step // every + 1) * every > plan.steps and not evaluation.history:
@@ -129,8 +166,8 @@ def _no_evaluation(run: Run, why: str) -> Evaluation:
     return NO_EVALUATION
 
 
-def _sign_of(run: Run, images: list[int]) -> str:
-    """12 hex digits that change with everything that decides about the losses but the vectors."""
+def _sign_of(run: Run, images: list[int], probes: list[Probe]) -> str:
+    """12 hex digits that change with everything that decides about the measures but the vectors."""
     settings, examples = run.settings, [run.inputs.examples[i] for i in images]
     measured = [
         [run.latents.digests[i] for i in images],
@@ -142,6 +179,7 @@ def _sign_of(run: Run, images: list[int]) -> str:
         run.sd.prediction,
         run.sd.other_vae,
         *settings.evaluation_values(),
+        [[probe.asking, probe.plain, probe.image] for probe in probes],
     ]
     return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:12]
 
@@ -149,22 +187,53 @@ def _sign_of(run: Run, images: list[int]) -> str:
 def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
     step = run.state.step
+    if evaluation.baseline is None:
+        evaluation.baseline = Baseline(
+            losses_of(run, evaluation.images, with_word=False), effects_of(run, evaluation.probes, None)
+        )
     # rounded as they are kept, so that a resumed run compares the same numbers
-    losses = [round(loss, 6) for loss in losses_of(run, evaluation.images)]
-    if not all(math.isfinite(loss) for loss in losses):
+    found = Measured(
+        _rounded(losses_of(run, evaluation.images)),
+        _rounded(evaluation.baseline.losses),
+        _rounded(
+            obedience_of(effects_of(run, evaluation.probes, run.state.output_vectors), evaluation.baseline.effects)
+        ),
+    )
+    if not all(math.isfinite(value) for value in (*found.losses, *found.without, *found.obedience)):
         run.log(Notice(f"The evaluation of step {step} broke down (a number grew too large), so it is left out."))
         return
-    evaluation.history[step] = losses
+    evaluation.history[step] = found
     best = best_step(evaluation.history)
     # of the first text encoder: `usual_lengths` are those of its words
     norm = float(next(iter(run.state.output_vectors.values())).norm(dim=1).max())
-    run.log(Evaluated(step, sum(losses) / len(losses), norm, best, losses, evaluation.usual_lengths, evaluation.inputs))
+    run.log(
+        Evaluated(
+            step,
+            sum(found.losses) / len(found.losses),
+            norm,
+            best,
+            list(found.losses),
+            evaluation.usual_lengths,
+            evaluation.inputs,
+            list(found.without),
+            list(found.obedience),
+        )
+    )
+    if is_news(evaluation.history):
+        times = norm / evaluation.usual_lengths[1]
+        length = f" The word is {times:.0f} times as long as the longest usual ones." if times >= 2 else ""
+        run.log(Notice(f"Step {best} is the best so far: {OVERTRAINED}.{length}"))
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 6) for value in values]
 
 
 @torch.no_grad()
-def losses_of(run: Run, images: list[int]) -> list[float]:
-    """The loss on each input; raises Interrupted between two micro-batches. Image i has the i-th of evenly spread
-    timesteps, in mixed order, and noise of its own, the same at every evaluation.
+def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float]:
+    """The loss on each input, or that of the same prompts without the word; raises Interrupted between two
+    micro-batches. Image i has the i-th of evenly spread timesteps, in mixed order, and noise of its own, the same at
+    every evaluation.
     """
     sd, latents, count = run.sd, run.latents, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
@@ -178,8 +247,10 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
         sizes=torch.tensor([latents.sizes[i] for i in images], device=sd.device),
         weight=[latents.weight[i] for i in images],
     )
-    prompts = [_prompt_of(run, index, image) for index, image in enumerate(images)]
-    conditioning = PromptEncoder(sd).encode(prompts, run.prompt_vectors(run.state.output_vectors))
+    name = run.name if with_word else ""
+    prompts = [_prompt_of(run, index, image, name) for index, image in enumerate(images)]
+    vectors = run.prompt_vectors(run.state.output_vectors) if with_word else run.others.vectors
+    conditioning = PromptEncoder(sd).encode(prompts, vectors)
     losses = torch.zeros(count)
     for batch in micro_batches(noisy, run.memory.micro_batch):
         if run.stop.is_set():
@@ -188,7 +259,7 @@ def losses_of(run: Run, images: list[int]) -> list[float]:
     return losses.tolist()
 
 
-def _prompt_of(run: Run, index: int, image: int) -> str:
-    """The template's lines in turn, each with the image's whole caption."""
+def _prompt_of(run: Run, index: int, image: int, name: str) -> str:
+    """The template's lines in turn, each with the image's whole caption, and with this for [name]."""
     lines, caption = run.inputs.lines, run.inputs.examples[image].caption
-    return build_prompt(lines[index % len(lines)], caption, run.name, prompt_random(0, 0, index), False, 0.0)
+    return build_prompt(lines[index % len(lines)], caption, name, prompt_random(0, 0, index), False, 0.0)

@@ -56,14 +56,25 @@ def noise_predict_loss(
 
     `conditioning` is that of all n images. The gradient flows to it where it is enabled.
     """
-    clean = torch.stack([images.clean[i] for i in batch.indices])
-    noise = torch.stack([images.noise[i] for i in batch.indices])
+    clean, noise, timesteps = _stacked(images, batch)
     weight = torch.stack([images.weight[i] for i in batch.indices])
-    timesteps = images.timesteps[batch.on_device]
-    noisy = add_noise(clean, noise, timesteps, sd.alphas_cumprod)
-    prediction = sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
+    prediction = predict(sd, images, batch, conditioning)
     target = target_of(sd.prediction_type, clean, noise, timesteps, sd.alphas_cumprod)
     return squared_error(prediction, target, weight)
+
+
+def predict(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditioning: Conditioning) -> Tensor:
+    """What the UNet predicts for the noisy images of a micro-batch, [k, c, h, w]; as in `noise_predict_loss`."""
+    clean, noise, timesteps = _stacked(images, batch)
+    noisy = add_noise(clean, noise, timesteps, sd.alphas_cumprod)
+    return sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
+
+
+def _stacked(images: NoisyImages, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents and noise [k, c, h, w], and timesteps int64 [k]."""
+    clean = torch.stack([images.clean[i] for i in batch.indices])
+    noise = torch.stack([images.noise[i] for i in batch.indices])
+    return clean, noise, images.timesteps[batch.on_device]
 
 
 def loss_scale(sd: StableDiffusion) -> float:
