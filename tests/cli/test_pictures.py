@@ -40,7 +40,7 @@ def test_compare_paints_the_steps_of_a_run(
     assert run(workspace, "compare", str(folder), *more) == EXIT_OK
     told = capsys.readouterr().out
     (grid,) = [Path(line.removeprefix("Grid: ")) for line in told.splitlines() if line.startswith("Grid: ")]
-    assert "Painted 2 pictures" in told and grid.is_file() and "Run folder" not in told
+    assert "Painted 4 pictures" in told and grid.is_file() and "Run folder" not in told
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_button_fills_in_what_suits_and_says_why(workspace: Workspace, datas
     assert filled[rate].startswith("0.005:") and "Stable Diffusion XL" in filled[tab.message]["value"]
     assert filled[tab.preset] == FAST and tab.labelled(xl)["value"] == "Use Fast and faithful"
     filled = tab.fill_recipe("datasets/anna", "anna", PORTRAITS)
-    assert filled[rate] == LEARNING_RATE and filled[tab.preset] == GUIDE and not filled[tab.message]["visible"]
+    assert filled[rate] == LEARNING_RATE and filled[tab.preset] == GUIDE and not filled[tab.message]["value"]
     assert "holds no pictures" in tab.fill_recipe(str(workspace.root), "anna", xl)[tab.message]["value"]
 
 
