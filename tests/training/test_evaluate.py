@@ -214,3 +214,26 @@ def test_interrupt_does_not_wait_for_an_evaluation_and_resume_makes_it_up(
     later = Recorder()
     loop.resume(ResumeSettings(first.of(Started)[0].folder), workspace, later, later.stop)
     assert [event.step for event in later.of(Evaluated)] == [8, 12]
+
+
+def test_a_word_that_comes_to_obey_less_is_told_at_once_and_the_early_stop_follows(
+    workspace: Workspace,
+    anna: Path,
+    many: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loss falls at each evaluation, from 0.9 without the word, and the obedience falls faster."""
+    losses, obedience = iter([0.9, 0.40, 0.39, 0.38]), iter([0.8, 0.6, 0.4])
+
+    def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float]:
+        return [next(losses)] * len(images)
+
+    monkeypatch.setattr(evaluate, "losses_of", losses_of)
+    monkeypatch.setattr(evaluate, "obedience_of", lambda effects, free: [next(obedience)] * len(free))
+    events = train(
+        workspace, steps=16, image_every=0, save_every=0, gradient_accumulation_steps=16, evaluate_every=4, early_stop=2
+    )
+    assert [event.best for event in events.of(Evaluated)] == [4, 4, 4] and events.of(StepDone)[-1].step == 12
+    told = [event.text for event in events.of(Notice) if "obey less" in event.text]
+    assert len(told) == 1 and told[0].startswith("Step 4 is the best so far: later steps are no better and obey less.")
+    assert "Best step by the evaluation: 4. Later steps are no better and obey less." in events.of(Finished)[0].text
