@@ -1,5 +1,5 @@
-/* Tabs by arrow keys; names and roles where gradio's own components lack them or say something else than what stands there: a voice that
-   is told "Download card" presses what is called so. */
+/* Tabs by arrow keys; names and roles where gradio's own components lack them or say something else than what stands
+   there: a voice that is told "Download card" presses what is called so. */
 /* exported mendNames */
 function mendNames() {
   if (window.namesAreMended) return;

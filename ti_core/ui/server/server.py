@@ -34,6 +34,7 @@ from ti_core.ui.server.guessing import Guesses, TooManyGuesses
 from ti_core.ui.server.page_server import guarded_server
 from ti_core.ui.server.roles import Login, Logins
 from ti_core.ui.server.uploads import not_stored
+from ti_core.ui.translations import translation_script
 from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent.parent / "style.css"
@@ -112,6 +113,7 @@ def start_page(
                 auth_message=TITLE,
                 theme=_theme(),
                 css_paths=[STYLE],
+                head=translation_script(),
                 max_file_size=MAX_PHOTO_SIZE,
                 blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
                 state_session_capacity=SESSIONS,
