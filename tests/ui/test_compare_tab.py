@@ -146,7 +146,7 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     grid.get_by_role("button", name="Close").click()
     file = workspace.embeddings / "anna.pt"
     before = file.read_bytes()
-    grid.get_by_role("button", name="Use step 60").click()
+    grid.get_by_role("button", name="Use this step: 60").click()
     expect(grid.locator(".used")).to_contain_text("Step 60 is now embeddings/anna.pt")
     assert file.read_bytes() != before
     assert file.read_bytes() == (workspace.root / find_runs(workspace)[0] / "embeddings" / "anna-60.pt").read_bytes()

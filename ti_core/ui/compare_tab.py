@@ -132,7 +132,8 @@ class CompareTab(Part):
             ]
             rows.append(row_of(f"{prompt}, seed {seed}", "".join(f"<td>{picture(*each)}</td>" for each in titled)))
         buttons = "".join(
-            f'<td><button type="button" data-step="{step}" aria-label="Use step {step}">Use this step</button></td>'
+            f'<td><button type="button" data-step="{step}" aria-label="Use this step: {step}">'
+            "Use this step</button></td>"
             for step in made.steps
         )
         body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}<tr>{buttons}</tr></tbody>"

@@ -10,7 +10,12 @@ function findFields(text) {
     document.head.appendChild(Object.assign(document.createElement("style"), { id: "found-fields" }));
   const hidden = [];
   for (const [group, fields] of Object.entries(index)) {
-    const left = Object.keys(fields).filter((field) => !words.every((word) => fields[field].includes(word)));
+    const heard = (field) =>
+      fields[field]
+        .flatMap((each) => [each, window.translated?.(each) ?? ""])
+        .join(" ")
+        .toLowerCase();
+    const left = Object.keys(fields).filter((field) => !words.every((word) => heard(field).includes(word)));
     const accordion = document.getElementById(group);
     const head = accordion?.querySelector("button.label-wrap");
     const isOpen = head?.classList.contains("open");
@@ -28,5 +33,7 @@ function findFields(text) {
     ? `${hidden.map((id) => `#${CSS.escape(id)}`).join(", ")} { display: none !important; }`
     : "";
   const isNone = words.length > 0 && hidden.length >= Object.values(index).flatMap(Object.keys).length;
-  document.getElementById("train_find")?.toggleAttribute("data-none", isNone);
+  const box = document.getElementById("train_find");
+  if (box) box.dataset.told = "No folded field has that in its label or help.";
+  box?.toggleAttribute("data-none", isNone);
 }

@@ -35,7 +35,8 @@ TITLE = "Textual Inversion"
 KEPT_FORMS = "forms-1"
 HERE = Path(__file__).parent
 PAGE_SCRIPTS = [
-    (HERE / name).read_text(encoding="utf-8") for name in ("field_errors.js", "numbers.js", "dropdowns.js", "help.js")
+    (HERE / name).read_text(encoding="utf-8")
+    for name in ("field_errors.js", "numbers.js", "dropdowns.js", "help.js", "names.js")
 ]
 FORMS_ARE_BACK = "() => { window.formsAreBack = true; document.body.inert = false; }"
 T = TypeVar("T", bound=Part)

@@ -115,9 +115,12 @@ class TrainLayout:
         self.index = json.dumps(
             {
                 f"train_{group.name}": {
-                    f"train_{name}": " ".join(
-                        (options[name].label, options[name].a1111, name.replace("_", " "), options[name].help)
-                    ).lower()
+                    f"train_{name}": (
+                        options[name].label,
+                        options[name].a1111,
+                        name.replace("_", " "),
+                        options[name].help,
+                    )
                     for name in names
                 }
                 for group, names in groups.items()

@@ -7,7 +7,8 @@ function link(name, url, text) {
   at.href = url;
   at.download = name;
   at.textContent = text;
-  at.setAttribute("aria-label", `Download ${name}`);
+  const label = `Download ${name}`;
+  at.setAttribute("aria-label", label.includes(text) ? label : `${label}, ${text}`); // a voice says what stands there
   return at;
 }
 

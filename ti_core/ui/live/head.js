@@ -53,6 +53,7 @@ function silence(d) {
 function listenToHead() {
   part(".title").onclick = (event) => {
     event.preventDefault();
-    part(".viewer").scrollIntoView({ behavior: "smooth", block: "start" });
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    part(".viewer").scrollIntoView({ behavior, block: "start" });
   };
 }

@@ -9,7 +9,7 @@ const RUN_ACTIONS = [
   ["train-on", "Train on", "Fill in the form to train on the run"],
   ["settings", "Settings into the form", "Put the settings into the form of the run"],
   ["rename", "Rename", "Rename the run"],
-  ["delete", "Delete", "Put into the bin the run"],
+  ["delete", "Delete", "Delete, into the bin, the run"],
 ];
 
 function makeRun(run) {
@@ -57,7 +57,7 @@ function drawRun(drawn) {
   }
   isShown ? item.setAttribute("aria-current", "true") : item.removeAttribute("aria-current");
   summary.setAttribute("aria-label", `More for the run ${called}`);
-  zip.setAttribute("aria-label", `Download all files of the run ${called}`);
+  zip.setAttribute("aria-label", `Download zip of all files of the run ${called}`);
   const hidden = { hide: !isShown || !state.show, resume: !row.resume || state.runsInUse.has(row.run) };
   for (const [action, , label] of RUN_ACTIONS) {
     by[action].setAttribute("aria-label", `${label} ${called}`);

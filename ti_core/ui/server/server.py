@@ -36,6 +36,7 @@ from ti_core.ui.server.hosting import EVERY_HOST, LOCAL_HOSTS, Place
 from ti_core.ui.server.page_server import guarded_server
 from ti_core.ui.server.roles import AT_THIS_COMPUTER, VISITOR, Login, Logins
 from ti_core.ui.server.uploads import not_stored
+from ti_core.ui.translations import translation_script
 from ti_core.workspace import Workspace
 
 STYLE = Path(__file__).parent.parent / "style.css"
@@ -119,6 +120,7 @@ def start_page(
                 auth_message=TITLE,
                 theme=_theme(),
                 css_paths=[STYLE],
+                head=translation_script(),
                 max_file_size=MAX_PHOTO_SIZE,
                 blocked_paths=[str(workspace.root / hidden) for hidden in (".git", ".venv")],
                 state_session_capacity=SESSIONS,
