@@ -121,14 +121,14 @@ def find_stored(file: str, workspace: Workspace) -> StoredEmbedding:
 
 def prompt_words(workspace: Workspace) -> list[str]:
     """The words by which prompts name the embeddings, sorted; by the files' names, so that nothing is opened for it but
-    the beginning of pictures.
+    pictures, whose word is inside.
     """
     found: set[str] = set()
     for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
-        is_picture = path.suffix.lower() in PICTURES
-        if path.suffix.lower() in SUFFIXES and path.is_file() and (is_embedding(path) if is_picture else True):
-            found.add(path.stem)
-    return sorted(found, key=str.lower)
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES and path.is_file():
+            found.add(trainable_word(path) if suffix in PICTURES else path.stem)
+    return sorted(found - {""}, key=str.lower)
 
 
 def shown_file(stored: StoredEmbedding, workspace: Workspace) -> str:
