@@ -17,5 +17,7 @@ function markStation() {
   }
 }
 
-new MutationObserver(markStation).observe(document.body, { subtree: true, attributeFilter: ["aria-selected"] });
+// The tabs may be drawn after this.
+const watched = { subtree: true, childList: true, attributeFilter: ["aria-selected"] };
+new MutationObserver(markStation).observe(document.body, watched);
 markStation();
