@@ -4,7 +4,7 @@ function openLatestRun() {
   const run = document.querySelector("#latest_run [data-run]")?.dataset.run;
   const rows = [...document.querySelectorAll("#runs [data-run]")];
   const row = rows.find((each) => each.dataset.run === run);
-  const open = row && [...row.querySelectorAll("button")].find((button) => button.textContent.trim() === "Open");
+  const open = row?.querySelector("button[data-action=open]"); // its text is in the browser's language
   if (!open) {
     document.getElementById("tab-compare-button")?.click();
     return;

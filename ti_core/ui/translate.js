@@ -11,7 +11,7 @@
   const table = TEXTS[language];
 
   const OWN =
-    "script, style, code, q, textarea, [translate=no], .caption-label, p.words, ul.options, [data-testid^=cell-]";
+    "script, style, q, textarea, [translate=no], .caption-label, p.words, .token, ul.options, [data-testid^=cell-]";
   const ATTRIBUTES = ["title", "aria-label", "placeholder", "alt", "aria-valuetext", "data-told"];
   const STATES = "ready|waiting|running|finished|interrupted|failed|stopping|cancelled|of another version";
   const KINDS = {

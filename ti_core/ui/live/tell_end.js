@@ -41,7 +41,8 @@ function playSound() {
 
 function showMessage(sentence, d) {
   if (!("Notification" in window) || Notification.permission !== "granted") return;
-  const message = new Notification(sentence, { body: d.text || "", tag: d.job }); // one for all pages of a browser
+  const words = window.translated?.(sentence) ?? sentence;
+  const message = new Notification(words, { body: d.text || "", tag: d.job }); // one for all pages of a browser
   message.onclick = () => window.focus();
 }
 
