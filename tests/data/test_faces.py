@@ -50,15 +50,6 @@ def test_where_there_is_no_face_none_is_found(tmp_path: Path) -> None:
     assert finder(tmp_path)(Image.new("RGB", (200, 100), (90, 120, 40))) == []
 
 
-def test_the_drawn_sample_photos_have_no_faces_for_haar(tmp_path: Path) -> None:
-    """A limit of the detector that the documentation tells; this fails, and may then be dropped, when a better one
-    comes.
-    """
-    find = finder(tmp_path)
-    photos = find_images(SAMPLE_PHOTOS / "anna")[:4]
-    assert photos and not any(find(open_rgb(photo)) for photo in photos)
-
-
 def test_without_yunet_haar_looks_and_says_how_to_get_it_and_nothing_is_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

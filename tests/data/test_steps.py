@@ -118,11 +118,11 @@ def test_blip_has_the_values_of_a1111s_settings() -> None:
     [
         (
             {"auto_sized_crop": True, "dimension_lower": 800},
-            "Dimension lower bound is 800, more than Dimension upper bound, 96.",
+            "Dimension lower bound is 800, more than Dimension upper bound, 192.",
         ),
         (
             {"auto_sized_crop": True, "area_lower": 500000},
-            "Area lower bound is 500000, more than Area upper bound, 6400.",
+            "Area lower bound is 500000, more than Area upper bound, 25600.",
         ),
         (
             {"blip_caption": True, "blip_min_length": 60},
