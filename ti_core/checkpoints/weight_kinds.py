@@ -95,11 +95,12 @@ def _of_checkpoint(header: TensorHeader, text: str) -> WeightKind:
     family = family_of_tensors(text)
     marks = FAMILY_MARKS.get(family)
     has_label_embedding = f"\n{UNET}label_emb." in text
-    if has_label_embedding and "\nconditioner.embedders.0.model." in text and family != "sdxl":
+    takes_label_embedding = bool(marks and marks.has_label_embedding)
+    if has_label_embedding and "\nconditioner.embedders.0.model." in text and not takes_label_embedding:
         return other_family("Stable Diffusion XL's refiner")
     if marks is None and any(name.startswith(_TEXT_ENCODER_STARTS) for name in header.shapes):
         return WeightKind("other", problem=f"has a text encoder {_NONE_OF_OURS}", hint=FAMILY_HINT)
-    if has_label_embedding and not (marks and marks.has_label_embedding):
+    if has_label_embedding and not takes_label_embedding:
         return other_family("Stable unCLIP") if family else _missing("", ("text encoders",))
     missing: tuple[str, ...] = ("text encoder",)
     if marks:

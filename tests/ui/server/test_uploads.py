@@ -356,10 +356,11 @@ def test_no_caption_of_the_sample_photos_is_changed_through_the_page(workspace: 
     from ti_core.jobs.queue import JobQueue
     from ti_core.ui.app_context import AppContext
     from ti_core.ui.captions_tab import CaptionsTab
+    from ti_core.ui.part import PageContext
 
     jobs = JobQueue(workspace)
     with gr.Blocks():
-        tab = CaptionsTab(AppContext(workspace, jobs))
+        tab = CaptionsTab(PageContext(AppContext(workspace, jobs), my_job=None))
     folder, name = "assets/sample_photos/anna", "IMG_2041.jpg"
     before = (SAMPLE_PHOTOS / "anna" / "IMG_2041.txt").read_bytes()
     opened = [folder, name, before.decode().strip()]
