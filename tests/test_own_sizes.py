@@ -129,6 +129,9 @@ def test_what_has_to_be_enlarged_is_counted_and_named_before_the_start(families:
         "1 of 2 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)."
         in told(checkpoint="sdxl")
     )
+    assert "1 of 2 photos is smaller than the picture made of it and is enlarged" in told(
+        checkpoint="sdxl", auto_sized_crop=True
+    )  # not smaller than a size that nothing gets
     assert "enlarged" not in told(width=64, height=64, checkpoint="sdxl")
     assert "enlarged" not in told(checkpoint="sdxl", keep_original_size=True)
 

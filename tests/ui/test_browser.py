@@ -222,7 +222,7 @@ def test_the_sizes_of_all_forms_follow_the_checkpoint_but_not_what_was_typed_and
     page.locator("#preprocess_auto_sized_crop input").check()
     expect(page.locator("#preprocess_dimension_upper input[type=number]")).to_have_value("1536")
     fill(page, "preprocess_source_directory", "assets/sample_photos/anna")
-    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("12 of 12 photos are smaller"))
+    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("8 of 12 photos are smaller"))
     reload(page)
     expect_sizes(1024, 640)
     choose("portraits")

@@ -182,6 +182,7 @@ def test_help_is_one_short_sentence_on_demand(page: Page) -> None:
 
 
 def test_a_search_finds_folded_fields_by_label_help_and_a1111s_name(page: Page) -> None:
+    choose_tab(page, "Train")
     shown = page.locator("#train_folded .block[id^=train_]:not(.gr-accordion):visible")
     expect(shown).to_have_count(0)
     for typed, found in (

@@ -28,7 +28,9 @@ def photo_sentences(settings: PreprocessSettings, photos: Sequence[Path], worksp
     sizes = [(path.name, look.size) for path in photos if (look := look_at(path))]
     small = [(name, size) for name, size in sizes if photo_scale(settings, size) > ENLARGED_FROM]
     said = []
-    if small:
+    if small and _is_auto_sized(settings):  # each photo has a size of its own
+        said.append(f"{_smaller(small, len(photos), 'photo', None)} Use larger ones, or smaller upper bounds.")
+    elif small:
         sentence = _smaller(small, len(photos), "photo", (settings.width, settings.height))
         said.append(f"{sentence} Use larger ones, or a smaller Width and Height.")
     return said + cartoon_sentences(settings.checkpoint, photos, workspace)
@@ -62,13 +64,14 @@ def picture_sentences(
     return said + cartoon_sentences(checkpoint, pictures, workspace)
 
 
-def enlarged_sentence(small: Sequence[Small], photos: int, target: Size) -> str:
-    """What Preprocess says at its end; empty where nothing was enlarged."""
+def enlarged_sentence(small: Sequence[Small], photos: int, target: Size | None) -> str:
+    """What Preprocess says at its end; empty where nothing was enlarged. `target` is None for different sizes."""
     if not small:
         return ""
     were, them = ("was", "it") if len(small) == 1 else ("were", "them")
     count = f"{len(small)} of {photos} photos"
-    return f"{count} {were} enlarged to {shown(target)} px, which blurs {them}: {_named(small)}."
+    to = f" to {shown(target)} px" if target else ""
+    return f"{count} {were} enlarged{to}, which blurs {them}: {_named(small)}."
 
 
 def cartoon_sentences(checkpoint: str, pictures: Sequence[Path], workspace: Workspace) -> list[str]:
@@ -82,7 +85,7 @@ def cartoon_sentences(checkpoint: str, pictures: Sequence[Path], workspace: Work
 
 def photo_scale(settings: PreprocessSettings, size: Size) -> float:
     """How many px of a finished picture one px of a photo of this size becomes; before faces are looked for."""
-    if settings.auto_sized_crop and not (settings.split_oversized or settings.focal_crop):
+    if _is_auto_sized(settings):
         sides, areas = (settings.dimension_lower, settings.dimension_upper), (settings.area_lower, settings.area_upper)
         chosen = auto_size(size, sides, areas, settings.resizing_objective, settings.error_threshold)
         if chosen:
@@ -90,6 +93,10 @@ def photo_scale(settings: PreprocessSettings, size: Size) -> float:
     target = (settings.width, settings.height)
     is_split = settings.split_oversized and plan_split(size, target, settings.split_threshold, settings.split_overlap)
     return 1.0 if settings.keep_original_size and not (settings.focal_crop or is_split) else scale_to(target, size)
+
+
+def _is_auto_sized(settings: PreprocessSettings) -> bool:
+    return settings.auto_sized_crop and not (settings.split_oversized or settings.focal_crop)
 
 
 def scale_to(target: Size, size: Size) -> float:
@@ -102,9 +109,10 @@ def shown(size: Size) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _smaller(small: Sequence[Small], count: int, noun: str, target: Size) -> str:
+def _smaller(small: Sequence[Small], count: int, noun: str, target: Size | None) -> str:
     are, them = ("is", "it") if len(small) == 1 else ("are", "them")
-    counted = f"{len(small)} of {count} {noun}s {are} smaller than {shown(target)} px"
+    than = f"{shown(target)} px" if target else f"the picture made of {them}"
+    counted = f"{len(small)} of {count} {noun}s {are} smaller than {than}"
     return f"{counted} and {are} enlarged, which blurs {them}: {_named(small)}."
 
 

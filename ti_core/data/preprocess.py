@@ -52,7 +52,6 @@ class PreprocessResult:
     """
 
     folder: str
-    target: Size
     written: list[Path] = field(default_factory=list)
     originals: int = 0
     captions: int = 0
@@ -91,7 +90,8 @@ class PreprocessResult:
         size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
         made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
         became = f"{_count(self.originals, 'photo')} became {made}, in {self.folder}."
-        enlarged = enlarged_sentence(self.enlarged, self.originals, self.target)
+        target = next(iter(self.sizes)) if len(self.sizes) == 1 else None
+        enlarged = enlarged_sentence(self.enlarged, self.originals, target)
         return " ".join(
             [
                 became,
@@ -117,7 +117,7 @@ def preprocess(
     settings = with_own_sizes(settings, workspace)
     for sentence in photo_sentences(settings, photos, workspace):
         emit(Notice(sentence))
-    result = PreprocessResult(workspace.shown(destination), (settings.width, settings.height))
+    result = PreprocessResult(workspace.shown(destination))
     captions = CaptionFiles.of(photos[0].parent)
     result.notes += _unused_captions(captions)
     for note in result.notes:
