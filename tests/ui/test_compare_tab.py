@@ -4,6 +4,7 @@ Compare tab.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -120,8 +121,15 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     painted = grid.locator("td:not(.photos) img")
     expect(painted).to_have_count(6, timeout=WAIT_MS)  # 3 steps, 2 prompts, 1 seed
     expect(grid.locator("td.photos img")).to_have_count(4)
+    expect(grid.locator("td.photos")).to_have_css("display", "table-cell")  # over all steps, not in a strip of its own
+    wide = page.locator("#body.compare-wide")
+    expect(wide).to_have_count(1)
+    page.evaluate("window.dispatchEvent(new Event('job-submitted'))")  # late: the grid was quicker than the answer
+    expect(wide).to_have_count(1)
     panel, shown = page.locator("#output").bounding_box(), grid.bounding_box()
     assert panel and shown and shown["width"] > 850 and panel["y"] > shown["y"] + shown["height"]  # at 1400 px
+    if picture := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{picture}/compare.png")
     painted.first.click()
     seen = grid.locator("dialog img")
     for key, told in (("ArrowRight", "step 60"), ("End", "step 90"), ("ArrowDown", "step 90: a sketch of anna")):
@@ -133,7 +141,7 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.alt") == "training photo 3"
     grid.get_by_role("button", name="Wide").click()
-    expect(page.locator("#body.compare-wide")).to_have_count(0)
+    expect(wide).to_have_count(0)
     for key in ("Enter", " "):  # a picture is a button, also for the keyboard
         grid.locator("td img").first.press(key)
         expect(grid.locator("dialog img")).to_be_visible()

@@ -140,6 +140,19 @@ def test_a_click_on_a_word_and_keys_write_into_the_prompt(page: Page) -> None:
     expect(negative).to_have_value("anna")
 
 
+def test_a_word_is_not_replaced_by_itself_while_it_is_pressed(page: Page) -> None:
+    choose_tab(page, "txt2img")
+    word = page.locator("#txt2img_words").get_by_role("button", name="anna", exact=True)
+    word.scroll_into_view_if_needed()
+    button = word.element_handle()
+    assert button
+    choose_tab(page, "Train")
+    with page.expect_response(lambda answer: "component_server" in answer.url):
+        choose_tab(page, "txt2img")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert button.evaluate("button => button.isConnected")
+
+
 def test_a_pictures_settings_fill_the_form_and_what_is_not_understood_is_told(page: Page, folder: Path) -> None:
     choose_tab(page, "txt2img")
     page.locator("#txt2img_info_part .label-wrap").click()

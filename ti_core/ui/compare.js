@@ -44,6 +44,7 @@ async function useStep(step) {
 let wanted = true; // by the button
 let isPainting = false; // until the new grid is there, the run panel tells how far it is
 let wasShown = false;
+let atPress = null; // the grid that was there when a new one was ordered
 
 function widen() {
   const isShown = element.offsetParent !== null;
@@ -60,8 +61,16 @@ new MutationObserver((changes) => {
   isPainting = false;
   widen();
 }).observe(element, { childList: true, subtree: true });
+document.addEventListener(
+  "click",
+  ({ target }) => {
+    if (target.closest?.("#compare_run_button")) atPress = part(".comparison");
+  },
+  true,
+);
 window.addEventListener("job-submitted", () => {
-  isPainting = wasShown;
+  // a quick grid may be there before the page hears that it was ordered
+  isPainting = wasShown && part(".comparison") === atPress;
   widen();
 });
 

@@ -3,6 +3,7 @@
 
 const boxes = () => [...document.querySelectorAll("#txt2img_prompt textarea, #txt2img_negative_prompt textarea")];
 let lastBox = null;
+let listed = ""; // the words that are shown
 
 function put(box, text, start, end) {
   box.focus();
@@ -47,6 +48,9 @@ async function list() {
   } catch {
     return; // the run panel says that the server does not answer
   }
+  const asText = JSON.stringify(words);
+  if (asText === listed) return; // a press of a button that is replaced meanwhile would be lost
+  listed = asText;
   const buttons = words.map(([name, text]) => {
     const button = document.createElement("button");
     button.type = "button";
