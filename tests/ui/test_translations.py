@@ -83,7 +83,8 @@ def texts_of(component: gr.blocks.Block) -> Iterator[str]:
     elif isinstance(component, gr.Markdown):
         yield from (component.value or "").split("**")
     elif isinstance(component, gr.Button):
-        yield str(component.value)
+        if component.visible != "hidden":
+            yield str(component.value)
     elif isinstance(component, gr.Dataframe):
         yield from component.headers
     elif isinstance(component, gr.Radio):

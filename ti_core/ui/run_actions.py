@@ -58,7 +58,8 @@ def _done(context: AppContext, run: str, action: str, name: str) -> tuple[str, s
             return f"Restored: {workspace.shown(new)}.", workspace.shown(new)
         case "empty":
             count = empty_bin(workspace)
-            return f"{count} {'run was' if count == 1 else 'runs were'} deleted for ever.", ""
+            told = "1 run was deleted for ever." if count == 1 else f"{count} runs were deleted for ever."
+            return told, ""
     raise UserError("There is no such button.")
 
 

@@ -379,9 +379,9 @@ def test_the_title_tells_how_far_it_is_and_the_end_is_told_to_who_asked(
     run.step(47)
     page.wait_for_function("() => document.title === '47 % Training anna · Textual Inversion'")
     assert page.evaluate("window.told") == []
-    page.get_by_label("Message").check()
+    page.get_by_role("checkbox", name="Message").check()
     page.wait_for_function("() => window.told.join() === 'asked'")
-    page.get_by_label("Sound").check()
+    page.get_by_role("checkbox", name="Sound").check()
     page.wait_for_function("() => window.told.join() === 'asked,tone,tone'")
     run.end()
     page.wait_for_function("() => window.told.length === 6")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from importlib.metadata import version
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -12,9 +13,12 @@ import uvicorn
 from gradio import http_server
 from uvicorn.server import ServerState
 
+from tests.ui.journey import free_port
 from ti_core.errors import UserError
+from ti_core.jobs.queue import JobQueue
 from ti_core.ui.server import gradio_internals
-from ti_core.workspace import REPOSITORY
+from ti_core.ui.server.server import ServerOptions, start_page
+from ti_core.workspace import REPOSITORY, Workspace
 
 OF_A_CONNECTION = ("client", "cycle", "conn", "loop", "app_state", "transport")
 OF_A_HANDLER = ("fn", "inputs", "api_name", "api_visibility")
@@ -69,3 +73,12 @@ def test_a_connection_has_what_its_limits_need() -> None:
         return [name for name in OF_A_CONNECTION if not hasattr(connection, name)]
 
     assert asyncio.run(attributes()) == [], "connections.py reads these of uvicorn's connection"
+
+
+def test_a_computer_that_is_slow_to_answer_gets_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gradio asks for the page once, and gave up for ever when that took 3 s."""
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)
+    workspace = Workspace(tmp_path)
+    jobs = JobQueue(workspace)
+    start_page(workspace, ServerOptions(free_port()), jobs).close()
+    jobs.close()

@@ -1,5 +1,5 @@
 // What stands below the picture as a whole: what it knows, what is folded, what each answer of the server brings.
-/* global element, state, part, tick, isOver, takeChart, drawChart, drawRuns, drawAnswers */
+/* global element, state, part, put, tick, isOver, takeChart, drawChart, drawRuns, drawAnswers */
 /* global listenToChart, listenToRuns */
 /* exported drawBelow, listenBelow, showRun, watchThumbnail */
 
@@ -19,6 +19,7 @@ function drawBelow(d) {
 
 function showRun(run) {
   state.show = run;
+  put(".queue-note", "");
   state.queueVersion = ""; // the buttons of the list depend on it
   tick();
   if (run) element.scrollIntoView({ block: "nearest" });

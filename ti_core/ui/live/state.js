@@ -106,7 +106,8 @@ function startJob(job, run) {
   drawChart();
   put(".answer", "");
   drawChoice();
-  put(".queue-note", "");
+  // what a press was told stays while the press itself, of Rename or Delete, leads to another run
+  if (state.show === state.drawnShow) put(".queue-note", "");
   state.steps.seen = "";
   state.steps.items = [];
   drawSteps();

@@ -115,6 +115,7 @@ def start_page(
                 root_path=options.found_at.root_path,
                 share=False,  # `open_public_link` does it in the background
                 prevent_thread_lock=True,
+                _frontend=False,  # else a busy computer that needs 3 s for the first page gets none at all
                 quiet=True,
                 auth=login_check(guesses) if options.logins else None,
                 auth_message=TITLE,
