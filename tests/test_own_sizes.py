@@ -153,6 +153,10 @@ def test_preprocess_says_which_photos_it_enlarged_by_what_it_really_did(families
     result = preprocess(PreprocessSettings("photos", "out", checkpoint="sdxl"), families, events, events.stop)
     assert "1 of 1 photos was enlarged" in result.sentence() and "small.png" in result.sentence()
     assert any("small.png (600 x 400)" in event.text for event in events.of(Notice))
+    auto = PreprocessSettings("photos", "auto", checkpoint="sdxl", auto_sized_crop=True)
+    result = preprocess(auto, families, events, events.stop)
+    ((width, height),) = result.sizes
+    assert (width, height) != (1024, 1024) and f"was enlarged to {width} x {height} px" in result.sentence()
 
 
 def test_portraits_and_own_photos_get_a_sentence_and_its_own_people_get_none(families: Workspace) -> None:
