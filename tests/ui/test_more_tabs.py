@@ -207,7 +207,8 @@ def test_embeddings_are_listed_explained_renamed_converted_repaired_and_merged(p
     for part in ("convert", "rename", "repair", "merge"):
         page.locator(f"#embeddings_{part}_part .label-wrap").click()
     page.locator("#embeddings_convert").click()
-    expect(page.get_by_role("link", name="Download anna.safetensors", exact=True)).to_be_visible(timeout=WAIT_MS)
+    answer = page.locator('.job-answer[data-tab="embeddings"]')
+    expect(answer.get_by_role("link", name="Download anna.safetensors")).to_be_visible(timeout=WAIT_MS)
     expect(message_of(page, "embeddings")).to_have_text(re.compile("^Saved: .*anna.safetensors"), timeout=WAIT_MS)
     fill(page, "embeddings_new_name", "berta")
     page.locator("#embeddings_rename").click()
