@@ -42,12 +42,12 @@ def test_a_stream_keeps_our_own_progress_lines() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["app.py", "--workspace", "\x1b[2Jgone"],
+        ["app.py", "--workspace", "requirements.txt/\x1b[2Jgone"],
         ["-m", "ti_core", "inspect", "\x1b]0;owned\x07.pt"],
     ],
 )
 def test_programs_print_a_name_without_its_escape_codes(command: list[str], tmp_path: Path) -> None:
-    # first an error of ours in app.py, then one of the command line
+    # first an error of ours in app.py (nothing can be made below a file), then one of the command line
     told = subprocess.run(
         [sys.executable, *command],
         cwd=REPOSITORY,
