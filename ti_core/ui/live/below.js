@@ -1,5 +1,5 @@
 // What stands below the picture as a whole: what it knows, what is folded, what each answer of the server brings.
-/* global element, state, part, put, tick, isOver, takeChart, drawChart, drawRuns, drawAnswers */
+/* global element, state, kept, keep, part, put, tick, isOver, takeChart, drawChart, drawRuns, drawAnswers */
 /* global listenToChart, listenToRuns */
 /* exported drawBelow, listenBelow, showRun, watchThumbnail */
 
@@ -49,12 +49,8 @@ function drawThumbnails(entries) {
 function rememberFolds() {
   for (const fold of element.querySelectorAll("details[data-fold]")) {
     const key = `textual-inversion-fold-${fold.dataset.fold}`;
-    try {
-      fold.open = localStorage.getItem(key) === "open";
-    } catch {
-      return; // a browser that keeps nothing
-    }
-    fold.addEventListener("toggle", () => localStorage.setItem(key, fold.open ? "open" : "closed"));
+    fold.open = kept(key) === "open";
+    fold.addEventListener("toggle", () => keep(key, fold.open ? "open" : "closed"));
   }
 }
 

@@ -1,7 +1,7 @@
 // What this page knows of the run it shows, and the small tools that all parts of the panel use.
 // The files of this folder are joined in the order that run_panel.py names: gradio runs them as one function.
 /* global element, drawChart, drawNotices, drawSteps, forgetPictures, drawChoice */
-/* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob */
+/* exported NAMES, state, part, isOver, stepName, short, clock, put, putChildren, startJob, kept, keep */
 
 const NAMES = {
   idle: "ready",
@@ -111,4 +111,21 @@ function startJob(job, run) {
   state.steps.seen = "";
   state.steps.items = [];
   drawSteps();
+}
+
+// What this browser keeps. In a frame of another site it may refuse that: then nothing is kept, and the page works.
+function kept(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function keep(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // until the page is left it stays as it is chosen
+  }
 }

@@ -1,5 +1,5 @@
 // How far it is, in the browser's own title; at the end a sound and a message, for who has asked for them.
-/* global state, part, put, isOver, stepName */
+/* global state, part, put, isOver, stepName, kept, keep */
 /* exported drawTitle, tellTrainingEnd, listenToEnd */
 
 function drawTitle(d) {
@@ -21,7 +21,7 @@ function tellTrainingEnd(d) {
 }
 
 function wants(what) {
-  return localStorage.getItem(`tell-end-${what}`) === "yes";
+  return kept(`tell-end-${what}`) === "yes";
 }
 
 // Two short tones. A browser that has never been pressed in this page stays silent.
@@ -57,7 +57,7 @@ async function chooseEnd(box) {
     }
   }
   if (what === "sound" && box.checked) playSound(); // so that it is known, and allowed from here on
-  localStorage.setItem(`tell-end-${what}`, box.checked ? "yes" : "no");
+  keep(`tell-end-${what}`, box.checked ? "yes" : "no");
 }
 
 function listenToEnd() {
