@@ -114,15 +114,15 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
             )
         )
         return
-    embedding = run.embedding(f"{run.name}-{step}")
-    parameters = [infotext(r, run.sd, run.others.hashes_in(r.prompt, r.negative_prompt)) for r in requests]
+    embedding = run.embedding(f"{run.name}-{step}") if with_card and run.settings.cards else None
+    hashes = [run.others.hashes_in(request.prompt, request.negative_prompt) for request in requests]
 
     def write() -> None:
         run.folder.check_there()
         for number, (request, picture) in enumerate(zip(requests, pictures, strict=True), 1):
             path, card = run.folder.preview(step, number), ""
-            save_png(path, picture, parameters[number - 1])
-            if number == 1 and with_card and run.settings.cards:
+            save_png(path, picture, infotext(request, run.sd, hashes[number - 1]))  # waits for the checkpoint's hash
+            if number == 1 and embedding:
                 footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
                 save_card(run.folder.card(step), render_card(picture, f"<{embedding.name}>", footer), embedding)
                 card = str(run.folder.card(step))
