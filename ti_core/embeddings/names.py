@@ -30,7 +30,8 @@ def known_name(typed: str, workspace: Workspace) -> str:
     """The name of an embedding that is there, whatever program gave it; anything else made safe. Raises UserError
     if nothing is left.
     """
-    return typed.strip() if typed.strip() in find_embeddings(workspace) else clean_name(typed)
+    there = find_embeddings(workspace)
+    return next((name for name in (typed, typed.strip()) if name in there), "") or clean_name(typed)
 
 
 def new_embedding_name(text: str, workspace: Workspace, what: str = "Name") -> str:

@@ -70,7 +70,7 @@ def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
     there = find_embeddings(workspace)
-    if settings.embedding.strip() not in there:
+    if settings.embedding not in there and settings.embedding.strip() not in there:
         alike = similar_name(settings.embedding, there)
         meant = f" Did you mean '{alike}'?" if alike else ""
         raise UserError(
