@@ -30,6 +30,11 @@ VERSIONS = sorted(path.name for path in HERE.iterdir() if path.is_dir() and path
 def old(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
     """A workspace as that version has left it, with the tiny checkpoint."""
     shutil.copytree(HERE / request.param, workspace.root, dirs_exist_ok=True)
+    for job in (workspace.root / "jobs").glob("*.json"):  # a job names its run's folder by the whole path
+        kept = json.loads(job.read_text(encoding="utf-8"))
+        _, inside, rest = kept["folder"].partition("/textual_inversion/")
+        kept["folder"] = str(workspace.root / "textual_inversion" / rest) if inside else kept["folder"]
+        job.write_text(json.dumps(kept), encoding="utf-8")
     return workspace
 
 
