@@ -24,7 +24,7 @@ from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
 def test_stable_diffusion_1_keeps_the_guides_values(workspace: Workspace, kind: str) -> None:
     title = save_single_file(kind, workspace.checkpoints / f"{kind}.safetensors").name
     preset, reason = suited_preset(title, workspace)
-    assert (preset, recipe_label(title, workspace)) == (
+    assert (preset, recipe_label(preset)) == (
         (GUIDE, "Use the face recipe") if kind == "sd1" else (FAST, "Use Fast and faithful")
     )
     assert bool(reason) == (kind != "sd1") and reason.count(".  ") == 0
@@ -40,6 +40,7 @@ def test_the_button_fills_in_what_suits_and_says_why(workspace: Workspace, datas
     filled = tab.fill_recipe("datasets/anna", "anna", xl)
     assert filled[rate].startswith("0.005:") and "Stable Diffusion XL" in filled[tab.message]["value"]
     assert filled[tab.preset] == FAST and tab.labelled(xl)["value"] == "Use Fast and faithful"
+    assert (tab.labelled(xl)["variant"], tab.labelled(PORTRAITS)["variant"]) == ("primary", "secondary")
     filled = tab.fill_recipe("datasets/anna", "anna", PORTRAITS)
     assert filled[rate] == LEARNING_RATE and filled[tab.preset] == GUIDE and not filled[tab.message]["value"]
     assert "holds no pictures" in tab.fill_recipe(str(workspace.root), "anna", xl)[tab.message]["value"]

@@ -28,7 +28,6 @@ def suited_preset(checkpoint: str, workspace: Workspace) -> tuple[str, str]:
     )
 
 
-def recipe_label(checkpoint: str, workspace: Workspace) -> str:
-    """What the button says that fills in the recipe."""
-    preset, _ = suited_preset(checkpoint, workspace)
+def recipe_label(preset: str) -> str:
+    """What the button says that fills it in."""
     return "Use the face recipe" if preset == GUIDE else f"Use {preset}"

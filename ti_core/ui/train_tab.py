@@ -19,7 +19,7 @@ from ti_core.settings.form_file import form_text, parse_form, read_form, without
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
 from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
-from ti_core.training.presets import PRESETS, describe_plan, preset_values
+from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.training.suited_preset import recipe_label, suited_preset
 from ti_core.ui.dataset_strip import dataset_strip, example_prompt
 from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
@@ -173,8 +173,9 @@ class TrainTab(TrainLayout, Part):
 
     @read_only
     def labelled(self, checkpoint: str | None) -> Any:
-        """The recipe's button, by what suits the checkpoint."""
-        return gr.update(value=recipe_label(checkpoint or "", self.context.workspace))
+        """The recipe's button, by what suits the checkpoint; orange where that is not the guide's recipe."""
+        preset, _ = suited_preset(checkpoint or "", self.context.workspace)
+        return gr.update(value=recipe_label(preset), variant="secondary" if preset == GUIDE else "primary")
 
     # ---- presets
 
