@@ -100,6 +100,15 @@ def open_page(browser: Browser, url: str, requests: list[str] | None = None, **c
 
 
 def reload(page: Page) -> None:
+    """As somebody does who has stopped typing: once what the browser keeps no longer changes."""
+    page.wait_for_function(
+        """() => {
+          const before = window.keptBefore;
+          window.keptBefore = localStorage.getItem("textual-inversion-forms-1");
+          return before === window.keptBefore && !window.pressesDue?.size;
+        }""",
+        polling=400,
+    )
     page.reload()
     wait_until_restored(page)
 
