@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import load_json
+from ti_core.files import load_json, sendable
 from ti_core.runs.folder import COPIES, EVENTS, PREVIEWS, STATE, previews_of_steps, saved_facts, saved_steps
 from ti_core.settings import TrainSettings
 from ti_core.workspace import Workspace
@@ -101,8 +101,8 @@ class RunLibrary:
         return [*places, *(root / other for other in self._others())]
 
     def _shown(self, folder: Path) -> str:
-        """How the folder would be typed; empty for one that a confined page may not show. Kept for the same folder,
-        because following all links of its path takes longer than all the rest.
+        """How the folder would be typed; empty for one that a confined page may not show, or that no browser could
+        name. Kept for the same folder, because following all links of its path takes longer than all the rest.
         """
         try:
             number = folder.stat().st_ino
@@ -110,7 +110,7 @@ class RunLibrary:
             if known is None or known[0] != number:
                 inside = folder.resolve().is_relative_to(self.workspace.root.resolve())
                 shown = self.workspace.shown(folder) if inside or not self.workspace.confined else ""
-                self._names[folder] = known = number, shown
+                self._names[folder] = known = number, shown if shown == sendable(shown) else ""
             return known[1]
         except (OSError, RuntimeError):  # circular links
             return ""
