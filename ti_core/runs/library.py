@@ -45,7 +45,10 @@ class ListedRun:
     @property
     def day(self) -> str:
         """When it was trained last, such as 2026-01-31."""
-        return datetime.datetime.fromtimestamp(self.changed_at).strftime("%Y-%m-%d")
+        try:
+            return datetime.datetime.fromtimestamp(self.changed_at).strftime("%Y-%m-%d")
+        except (ValueError, OverflowError, OSError):  # a file's time may be anything
+            return ""
 
 
 class RunLibrary:
@@ -63,7 +66,7 @@ class RunLibrary:
         self._gone: dict[str, int] = {}
         self._names: dict[Path, tuple[int, str]] = {}
         self._count, self._server = 0, secrets.token_hex(4)  # so that no page knows a mark of an earlier server
-        self._looked_at, self._took_s = 0.0, 0.0
+        self._began_at, self._looked_at, self._took_s = 0.0, 0.0, 0.0
 
     # ---- looking at the disk
 
@@ -79,9 +82,14 @@ class RunLibrary:
         return not self._looking.locked() and time.monotonic() - self._looked_at > pause_s
 
     def refresh(self) -> None:
-        """Look at the disk. What did not change is not opened again."""
+        """Look at the disk. What did not change is not opened again. Who has waited for a look that began after they
+        had asked needs no other, so that many who ask at once cost one look.
+        """
+        asked_at = time.monotonic()
         with self._looking:
-            began = time.monotonic()
+            if self._began_at > asked_at:
+                return
+            self._began_at = began = time.monotonic()
             found = {run: folder for folder in self._folders() if (run := self._shown(folder))}
             for run, folder in found.items():
                 state = _state_of(folder)
