@@ -101,6 +101,13 @@ def first_free(name: Callable[[int], T], is_taken: Callable[[T], bool]) -> T:
     return next(found for number in itertools.count(1) if not is_taken(found := name(number)))
 
 
+def sendable(text: str) -> str:
+    """The text as UTF-8 can hold it: a file's name that came from a system with another encoding, such as out of an old
+    zip, holds bytes that Python shows as lone surrogates; these become question marks.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def state_of(files: Iterable[Path]) -> tuple[int, int]:
     """Total size in bytes and latest modification time in ns, by which caches notice a change; zeros if a file is
     missing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,11 @@ def test_files_that_tell_nothing_are_refused(tmp_path: Path) -> None:
 def test_only_painted_pictures_are_found(workspace: Workspace, name: str) -> None:
     with pytest.raises(UserError):
         painted_file(name, workspace)
+
+
+@pytest.mark.parametrize("line", [f"x{' ' * 99_990}x", "a: " * 33_000, 'a: "' * 25_000, "a/-" * 33_000])
+def test_no_text_keeps_the_page_busy(line: str) -> None:
+    """It comes out of a foreign picture, or from somebody who may look only; nobody else is answered meanwhile."""
+    began = time.monotonic()
+    parse_infotext(f"a prompt\n{line}")
+    assert time.monotonic() - began < 5

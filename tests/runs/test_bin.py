@@ -76,3 +76,12 @@ def test_what_lies_outside_of_the_workspace_is_left_alone(tmp_path: Path) -> Non
         with pytest.raises(UserError, match="outside the workspace"):
             rename_run(folder, "new", workspace)
     assert outside.is_dir()
+
+
+def test_deleted_embeddings_are_no_runs_whatever_their_folders_are_called(tmp_path: Path) -> None:
+    """Emptying the bin would delete them for ever."""
+    workspace = Workspace(tmp_path)
+    deleted = tmp_path / "bin" / "embeddings" / "2026-01-31 12.00.00" / "styles" / "embeddings" / "anna.pt"
+    deleted.parent.mkdir(parents=True)
+    deleted.write_bytes(b"x")
+    assert binned_runs(workspace) == [] and empty_bin(workspace) == 0 and deleted.is_file()

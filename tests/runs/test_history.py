@@ -68,3 +68,17 @@ def test_what_is_damaged_is_left_out(tmp_path: Path) -> None:
     history = read_history(run.root)
     assert [row[0] for row in history.curve] == [1, 2] and [row[0] for row in history.evaluations] == [2]
     assert not read_history(tmp_path / "nowhere").curve
+
+
+def test_a_foreign_runs_numbers_cannot_break_the_page(tmp_path: Path) -> None:
+    """What a browser cannot read, or Python cannot count with, would end every answer of the server."""
+    run, huge = make_run(tmp_path, steps=(10,)), "9" * 400
+    with (run.root / "events.jsonl").open("a") as file:
+        file.write(f'{{"event": "StepDone", "step": 11, "loss": {huge}, "rate": 1}}\n')
+        file.write('{"event": "StepDone", "step": 12, "loss": NaN, "rate": 1}\n')
+        file.write('{"event": "PreviewSaved", "step": [10], "number": {}, "prompt": "x"}\n')
+        for norms in (f"[{huge}, 1]", "[NaN, Infinity]"):
+            file.write(f'{{"event": "Evaluated", "step": 10, "usual_norms": {norms}}}\n')
+            file.flush()
+            history = read_history(run.root)
+            assert [row[0] for row in history.curve] == list(range(1, 11)) and history.usual_norms == (0.0, 0.0)

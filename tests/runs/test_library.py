@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from tests.runs.disk import make_a1111_run, make_run
 from ti_core.errors import UserError
 from ti_core.runs import library as module
-from ti_core.runs.library import RunLibrary
+from ti_core.runs.library import ListedRun, RunLibrary
 from ti_core.workspace import Workspace
 
 
@@ -93,3 +94,34 @@ def test_a_confined_page_lists_no_run_that_lies_outside(tmp_path: Path) -> None:
         RunLibrary(Workspace(root, confined=True)).find("../other/textual_inversion/2026-01-31/secret")
     others = RunLibrary(Workspace(root), lambda: [str(outside)])
     assert {run.name for run in read(others).newest()} == {"anna", "secret"}, "a link to it is the same run"
+
+
+def test_a_files_time_may_be_anything(tmp_path: Path) -> None:
+    run = ListedRun("a/b/c", tmp_path, "c", 1, 1, False, 1e18, None)
+    assert run.day == ""
+
+
+def test_many_who_ask_for_what_is_not_there_cost_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who may look only could else keep every thread of the server busy with a slow disk."""
+    library, looks, all_ask = RunLibrary(Workspace(tmp_path)), [], threading.Barrier(21)
+
+    def folders() -> list[Path]:
+        looks.append(1)
+        if len(looks) == 1:
+            all_ask.wait(10)
+        return []
+
+    monkeypatch.setattr(library, "_folders", folders)
+
+    def ask() -> None:
+        first = threading.Thread(target=all_ask.wait, args=(10,))  # says that this one asks
+        first.start()
+        with pytest.raises(UserError, match="no run"):
+            library.find("nothing")
+
+    askers = [threading.Thread(target=ask) for _ in range(20)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(10)
+    assert 1 <= len(looks) < 10

@@ -65,6 +65,9 @@ def test_damaged_runs_are_passed_over_and_the_newest_counts(workspace: Workspace
     (broken / "settings-2026-11-29-10-00-00.json").write_text("{")
     empty = write_run(workspace, name="anna-4")
     (empty / "events.jsonl").write_text("")
+    for name, number in (("anna-5", "9" * 400), ("anna-6", "NaN")):
+        odd = write_run(workspace, name=name)
+        (odd / "events.jsonl").write_text(f'{{"event": "StepDone", "elapsed_s": {number}}}\n')
     pace = find_pace(SETTINGS, 64, workspace)
     assert pace is not None and round(pace.image_s * 4) == 3
 

@@ -9,6 +9,7 @@ import pytest
 from tests.embeddings.stored import put
 from tests.test_other_programs import build
 from ti_core.jobs.queue import JobQueue
+from ti_core.other_programs import keep_folders
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.page import Page
 from ti_core.workspace import Workspace
@@ -73,3 +74,12 @@ def test_a_shared_page_has_no_such_field(tmp_path: Path) -> None:
     page.build()
     assert not page.model.programs.field.visible
     assert len(page.model.programs.follow([str(tmp_path)])) == 1 and not workspace.programs_file.exists()
+
+
+def test_a_shared_page_does_not_tell_the_folders_that_were_named_before(tmp_path: Path) -> None:
+    root, workspace = build(tmp_path / "ComfyUI", "ComfyUI"), Workspace(tmp_path / "w", confined=True)
+    keep_folders(workspace.programs_file, [root])
+    page = Page(AppContext(workspace, JobQueue(workspace)))
+    blocks = page.build()
+    assert workspace.programs[0].root == root, "it is used all the same"
+    assert str(root) not in str(page.model.programs.read_again()) + str(blocks.get_config_file())

@@ -24,7 +24,7 @@ MOST_CHARACTERS = 50_000
 """Of an infotext; a longer one is no description of a picture."""
 MOST_PIXELS = 100_000_000
 NEGATIVE = "Negative prompt:"
-_FACT = re.compile(r'\s*(\w[\w /-]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_FACT = re.compile(r'(\w[\w /-]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _FACTS_OF_A_LINE = 3
 """A last line with fewer facts belongs to the prompt (A1111 1.10.1, infotext_utils.py: parse_generation_parameters)."""
 _MAKE_NO_DIFFERENCE = frozenset(

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import first_free, move, reason
+from ti_core.files import first_free, move, reason, sendable
 from ti_core.runs.folder import COPIES, EVENTS, STATE
 from ti_core.workspace import READ_ONLY, Workspace, clean_name
 
@@ -55,8 +55,10 @@ def binned_runs(workspace: Workspace) -> list[str]:
     """The runs in the bin, the latest first, each as it would be typed if it were not there."""
     top = workspace.root / BIN
     signs = [path for pattern in (COPIES, STATE, EVENTS) for path in top.glob(f"**/{pattern}")]
-    runs = {path.parent for path in signs} - {top}  # embeddings that were deleted may lie in bin/embeddings
-    return [path.relative_to(top).as_posix() for path in sorted(runs, key=lambda path: (-path.stat().st_ctime, path))]
+    # embeddings that were deleted lie in bin/embeddings, and some of them in folders that look like a run's
+    runs = {path.parent for path in signs if not path.is_relative_to(top / COPIES)}
+    newest = sorted(runs, key=lambda path: (-path.stat().st_ctime, path))
+    return [run for path in newest if (run := path.relative_to(top).as_posix()) == sendable(run)]
 
 
 def empty_bin(workspace: Workspace) -> int:

@@ -20,7 +20,7 @@ from ti_core.checkpoints.tensor_headers import read_header
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, Event
-from ti_core.files import load_json, reason, save_text
+from ti_core.files import load_json, reason, save_text, sendable
 from ti_core.runs.plan import RunPlan
 from ti_core.settings import TrainSettings
 from ti_core.settings.option import KeptSettings
@@ -346,8 +346,9 @@ def embedding_name(copy: Path) -> str:
 
 
 def find_runs(workspace: Workspace) -> list[str]:
-    """Run folders with copies in the default log directory, newest first, as paths relative to the workspace."""
+    """Run folders with copies in the default log directory, newest first, as paths relative to the workspace; none that
+    a browser could not name.
+    """
     found = [path for path in (workspace.root / TrainSettings().log_directory).glob("*/*") if saved_steps(path)]
-    return [
-        workspace.shown(path) for path in sorted(found, key=lambda path: (path / COPIES).stat().st_mtime, reverse=True)
-    ]
+    newest = sorted(found, key=lambda path: (path / COPIES).stat().st_mtime, reverse=True)
+    return [shown for path in newest if (shown := workspace.shown(path)) == sendable(shown)]

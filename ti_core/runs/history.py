@@ -173,8 +173,9 @@ def _add(history: RunHistory, part: Part, until: int) -> None:
         history.best = int(evaluations[-1][3])
     events = list(read_events(part.folder / EVENTS, "Evaluated"))
     norms = events[-1].get("usual_norms") if events else None
-    if isinstance(norms, list) and len(norms) == 2 and all(isinstance(norm, int | float) for norm in norms):
-        history.usual_norms = (float(norms[0]), float(norms[1]))
+    if isinstance(norms, list) and len(norms) == 2:
+        with contextlib.suppress(ValueError, TypeError):
+            history.usual_norms = (_finite(norms[0]), _finite(norms[1]))
     painted = {(row[0], row[3]): row for row in (*history.previews, *_previews(part.folder)) if row[0] <= last}
     history.previews = [painted[key] for key in sorted(painted)]
     for event in read_events(part.folder / EVENTS, "Notice"):
@@ -218,10 +219,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
 
 def _previews(folder: Path) -> list[tuple[int, str, str, int]]:
     """The pictures that are there, with the prompts that the events tell."""
-    prompts = {}
+    prompts: dict[tuple[int, int], str] = {}
     for event in read_events(folder / EVENTS, "PreviewSaved"):
-        if isinstance(event.get("prompt"), str):
-            prompts[event.get("step"), event.get("number", 1)] = event["prompt"]
+        step, number, prompt = event.get("step"), event.get("number", 1), event.get("prompt")
+        if isinstance(prompt, str) and type(step) is int and type(number) is int:
+            prompts[step, number] = prompt
     return [
         (step, str(path), prompts.get((step, number), ""), number)
         for step, pictures in previews_of_steps(folder).items()
@@ -238,6 +240,10 @@ def _step(value: Any) -> int:
 
 def _finite(value: Any) -> float:
     """Raises ValueError for what a browser cannot read."""
-    if not math.isfinite(number := float(value)):
+    try:
+        number = float(value)
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise ValueError(value) from error
+    if not math.isfinite(number):
         raise ValueError(value)
     return number

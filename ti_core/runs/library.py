@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.errors import UserError
-from ti_core.files import load_json
+from ti_core.files import load_json, sendable
 from ti_core.runs.folder import COPIES, EVENTS, PREVIEWS, STATE, previews_of_steps, saved_facts, saved_steps
 from ti_core.settings import TrainSettings
 from ti_core.workspace import Workspace
@@ -45,7 +45,10 @@ class ListedRun:
     @property
     def day(self) -> str:
         """When it was trained last, such as 2026-01-31."""
-        return datetime.datetime.fromtimestamp(self.changed_at).strftime("%Y-%m-%d")
+        try:
+            return datetime.datetime.fromtimestamp(self.changed_at).strftime("%Y-%m-%d")
+        except (ValueError, OverflowError, OSError):  # a file's time may be anything
+            return ""
 
 
 class RunLibrary:
@@ -63,7 +66,7 @@ class RunLibrary:
         self._gone: dict[str, int] = {}
         self._names: dict[Path, tuple[int, str]] = {}
         self._count, self._server = 0, secrets.token_hex(4)  # so that no page knows a mark of an earlier server
-        self._looked_at, self._took_s = 0.0, 0.0
+        self._began_at, self._looked_at, self._took_s = 0.0, 0.0, 0.0
 
     # ---- looking at the disk
 
@@ -79,9 +82,14 @@ class RunLibrary:
         return not self._looking.locked() and time.monotonic() - self._looked_at > pause_s
 
     def refresh(self) -> None:
-        """Look at the disk. What did not change is not opened again."""
+        """Look at the disk. What did not change is not opened again. Who has waited for a look that began after they
+        had asked needs no other, so that many who ask at once cost one look.
+        """
+        asked_at = time.monotonic()
         with self._looking:
-            began = time.monotonic()
+            if self._began_at > asked_at:
+                return
+            self._began_at = began = time.monotonic()
             found = {run: folder for folder in self._folders() if (run := self._shown(folder))}
             for run, folder in found.items():
                 state = _state_of(folder)
@@ -101,8 +109,8 @@ class RunLibrary:
         return [*places, *(root / other for other in self._others())]
 
     def _shown(self, folder: Path) -> str:
-        """How the folder would be typed; empty for one that a confined page may not show. Kept for the same folder,
-        because following all links of its path takes longer than all the rest.
+        """How the folder would be typed; empty for one that a confined page may not show, or that no browser could
+        name. Kept for the same folder, because following all links of its path takes longer than all the rest.
         """
         try:
             number = folder.stat().st_ino
@@ -110,7 +118,7 @@ class RunLibrary:
             if known is None or known[0] != number:
                 inside = folder.resolve().is_relative_to(self.workspace.root.resolve())
                 shown = self.workspace.shown(folder) if inside or not self.workspace.confined else ""
-                self._names[folder] = known = number, shown
+                self._names[folder] = known = number, shown if shown == sendable(shown) else ""
             return known[1]
         except (OSError, RuntimeError):  # circular links
             return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,8 +88,9 @@ def _step_seconds(events: Path) -> list[float]:
     taken = []
     for line in lines:
         if line.startswith('{"event": "StepDone"'):
-            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-                taken.append(float(json.loads(line)["elapsed_s"]))
+            with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                elapsed_s = float(json.loads(line)["elapsed_s"])
+                taken += [elapsed_s] if math.isfinite(elapsed_s) else []
     return taken[1:] or taken
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ti_core.embeddings.formats import WRITABLE
 from ti_core.errors import SettingsError, UserError
+from ti_core.files import sendable
 from ti_core.jobs.job import Job, Work
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.opened import OpenedRuns
@@ -128,7 +129,7 @@ class AppContext:
             self.published[key] = path
             while len(self.published) > MAX_PUBLISHED:
                 del self.published[next(iter(self.published))]
-        return f"files/{key}/{quote(path.name)}?job={quote(job_id)}"
+        return f"files/{key}/{quote(sendable(path.name))}?job={quote(sendable(job_id))}"
 
     def _is_ours(self, path: Path) -> bool:
         """Where a shared page may fetch from: a kept file, such as a comparison's, may name others."""

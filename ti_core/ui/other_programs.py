@@ -79,6 +79,8 @@ class ProgramFolders:
         )
 
     def _kept(self) -> list[str]:
+        if self.context.workspace.confined:  # they tell where things lie on this computer
+            return []
         return [str(folder) for folder in kept_folders(self.context.workspace.programs_file)]
 
     def wire(self, page: PageContext, read_lists: Callable[[], Updates]) -> None:

@@ -247,6 +247,22 @@ def running_nginx(folder: Path, port: int, location: str) -> Iterator[str]:
         nginx.wait(10)
 
 
+def test_what_is_closed_stays_closed_however_often_the_path_is_put_before_it(tmp_path: Path) -> None:
+    """gradio takes the path away once more, so that it would answer what the guard took for another address."""
+    place = Place(root_path="/ti")
+    assert [place.path_here(path) for path in ("/ti/ti/monitoring", "/ti/ti", "/ti/tia", "/live")] == [
+        "/monitoring",
+        "/",
+        "/tia",
+        "/live",
+    ]
+    with page_at(tmp_path, free_port(), place, user="anna") as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert client.post("/ti/login", data={"username": "anna", "password": "right"}).status_code == 200
+        for before in ("", "/ti", "/ti/ti", "/ti/ti/ti"):
+            for closed in ("/monitoring", "/gradio_api/proxy=http://127.0.0.1:1/x", "/gradio_api/deep_link"):
+                assert client.get(before + closed).text == "There is nothing here.", before + closed
+
+
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 def test_page_login_news_uploads_downloads_and_api_work_below_a_path_of_nginx(tmp_path: Path) -> None:
     port, outside = free_port(), free_port()

@@ -4,6 +4,7 @@ and a training photo to compare it with.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -12,14 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ti_core.data.images import find_images
 from ti_core.embeddings.folder import find_embeddings
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
-from ti_core.files import save_atomically
+from ti_core.files import save_atomically, sendable
 from ti_core.jobs.job import Job
 from ti_core.runs.folder import embedding_name, saved_settings
 from ti_core.runs.history import all_saved_steps, files_of_one_step
@@ -38,14 +39,14 @@ def chosen_step_routes(context: AppContext) -> list[Route]:
 
     # None is async: they read the disk.
     def files(request: Request) -> Response:
-        return JSONResponse(step_answer(context, request.query_params), headers={"Cache-Control": "no-store"})
+        return json_answer(step_answer(context, request.query_params))
 
     def safetensors(request: Request) -> Response:
         try:
             name, data = step_as_safetensors(context, request.query_params)
         except UserError as error:
             return PlainTextResponse(context.workspace.without_paths(str(error)), 404)
-        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(sendable(name))}"}
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     def photo(request: Request) -> Response:
@@ -59,6 +60,11 @@ def chosen_step_routes(context: AppContext) -> list[Route]:
         Route(SAFETENSORS, safetensors, methods=["GET"]),
         Route(PHOTO, photo, methods=["GET"]),
     ]
+
+
+def json_answer(content: Any) -> Response:
+    """JSON that no browser keeps, in ASCII: the name of a file may be no UTF-8."""
+    return Response(json.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def picture_answer(path: Path, size_px: int = PHOTO_PX) -> Response:

@@ -6,7 +6,6 @@ for whoever asks first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ti_core.jobs.view import Cursor, snapshot
 from ti_core.runs.history import files_of_all_steps
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.live.chosen_step import PHOTO, chosen_step_routes
+from ti_core.ui.live.chosen_step import PHOTO, chosen_step_routes, json_answer
 from ti_core.ui.live.run_list import look_at_disk, run_news
 from ti_core.ui.server.roles import Person
 
@@ -33,11 +32,10 @@ def live_routes(context: AppContext) -> list[Route]:
 
     async def live(request: Request) -> Response:  # async: takes no thread of the pool
         await look_at_disk(context, request.query_params.get("show", ""))
-        shown = view(context, request.query_params, request.scope["person"])
-        return Response(json.dumps(shown), media_type="application/json", headers={"Cache-Control": "no-store"})
+        return json_answer(view(context, request.query_params, request.scope["person"]))
 
     def steps(request: Request) -> Response:  # not async: it reads folders
-        return JSONResponse(step_files(context, request.query_params), headers={"Cache-Control": "no-store"})
+        return json_answer(step_files(context, request.query_params))
 
     own = [Route(LIVE, live, methods=["GET"]), Route(STEPS, steps, methods=["GET"])]
     return [*own, *chosen_step_routes(context)]

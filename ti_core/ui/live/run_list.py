@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ti_core.errors import UserError
@@ -20,6 +20,7 @@ from ti_core.jobs.view import thinned
 from ti_core.runs.bin import binned_runs
 from ti_core.runs.library import ListedRun
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.live.chosen_step import json_answer
 from ti_core.ui.small_pictures import small_webp
 
 MOST_RUNS = 200
@@ -49,7 +50,7 @@ def run_routes(context: AppContext) -> list[Route]:
     def curve(request: Request) -> Response:
         job = context.opened.read(request.query_params.get("run", ""))
         told = {"name": job.title, "curve": thinned(job.curve), "evaluations": job.evaluations}
-        return JSONResponse(told, headers=NO_STORE)
+        return json_answer(told)
 
     def whole(request: Request) -> Response:
         listed = context.runs.find(request.query_params.get("run", ""))
@@ -62,7 +63,7 @@ def run_routes(context: AppContext) -> list[Route]:
         return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
     def bin_list(request: Request) -> Response:
-        return JSONResponse({"runs": binned_runs(context.workspace)[:MOST_RUNS]}, headers=NO_STORE)
+        return json_answer({"runs": binned_runs(context.workspace)[:MOST_RUNS]})
 
     routes = {"thumbnail": thumbnail, "curve": curve, "zip": whole, "bin": bin_list}
     return [Route(f"/live/{name}", _told(context, answer), methods=["GET"]) for name, answer in routes.items()]

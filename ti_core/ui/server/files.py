@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ti_core.errors import UserError
+from ti_core.files import sendable
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.chosen_step import picture_answer
 
@@ -24,7 +25,7 @@ def file_routes(context: AppContext) -> list[Route]:
 
     def fetch(request: Request) -> Response:
         path = context.published.get(request.path_params["key"])
-        if path is None or path.name != request.path_params["name"] or not path.is_file():
+        if path is None or sendable(path.name) != request.path_params["name"] or not path.is_file():
             return PlainTextResponse("This file is not there any more.", 404)
         kind = SHOWN_IN_PAGE.get(path.suffix.lower())
         if kind:
@@ -32,6 +33,6 @@ def file_routes(context: AppContext) -> list[Route]:
                 with contextlib.suppress(UserError):
                     return picture_answer(path, SMALL_PX)
             return FileResponse(path, media_type=kind)
-        return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+        return FileResponse(path, media_type="application/octet-stream", filename=sendable(path.name))
 
     return [Route("/files/{key}/{name}", fetch, methods=["GET"])]

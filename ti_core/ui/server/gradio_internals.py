@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
-from gradio import http_server, networking, processing_utils
+import orjson
+from gradio import http_server, networking, processing_utils, routes
 from gradio.context import Context, LocalContext
 from starlette.requests import cookie_parser
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ti_core.errors import UserError
+from ti_core.files import sendable
 
 SEEN_IN = {"gradio": "6.31.0", "starlette": "1.10.0", "uvicorn": "0.54.0"}
 """The versions in which all of this was looked at and tested."""
@@ -25,7 +27,7 @@ PARTS = {
     "gradio.context": ("LocalContext.request", "Context.root_block"),
     "gradio.blocks": ("Blocks.process_api", "Blocks.launch", "Blocks.fns"),
     "gradio.queueing": ("Queue.start_processing",),
-    "gradio.routes": ("App.create_app",),
+    "gradio.routes": ("App.create_app", "orjson.dumps"),
     "gradio.http_server": ("Server.run_in_thread", "Server.run", "start_server"),
     "gradio.networking": ("setup_tunnel",),
     "gradio.processing_utils": ("async_ssrf_protected_get", "async_ssrf_protected_download"),
@@ -119,6 +121,35 @@ def fetch_nothing() -> None:
     """
     processing_utils.async_ssrf_protected_get = _fetch_nothing
     processing_utils.async_ssrf_protected_download = _fetch_nothing
+
+
+class _Json:
+    """orjson, but a file's name that is no UTF-8 is sent with question marks, and does not break the whole page."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(orjson, name)
+
+    @staticmethod
+    def dumps(content: Any, default: Callable[[Any], Any] | None = None, option: int | None = None) -> bytes:
+        """As orjson's. Raises TypeError for what is no JSON."""
+        try:
+            return orjson.dumps(content, default, option)
+        except TypeError:
+            told = None if default is None else lambda value: _sendable(default(value))
+            return orjson.dumps(_sendable(content), told, option)
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return sendable(value)
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def send_any_name() -> None:
+    """Let gradio's answers hold names of files that are no UTF-8."""
+    routes.orjson = _Json()  # type: ignore[attr-defined]
 
 
 async def _fetch_nothing(*_: Any, **__: Any) -> Any:

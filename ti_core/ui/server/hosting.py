@@ -36,9 +36,11 @@ class Place:
     root_path: str = ""
 
     def path_here(self, path: str) -> str:
-        """The path without `root_path`, which some proxies take away and some leave."""
-        if self.root_path and (path == self.root_path or path.startswith(self.root_path + "/")):
-            return path[len(self.root_path) :] or "/"
+        """The path without `root_path`, which some proxies take away and some leave. However often it is there: gradio
+        takes it away too, and would see another address than the guard.
+        """
+        while self.root_path and (path == self.root_path or path.startswith(self.root_path + "/")):
+            path = path[len(self.root_path) :] or "/"
         return path
 
     def refused_host(self, header: str) -> str:

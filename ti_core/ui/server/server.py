@@ -30,7 +30,7 @@ from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
-from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel
+from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel, send_any_name
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
 from ti_core.ui.server.hosting import EVERY_HOST, LOCAL_HOSTS, Place
 from ti_core.ui.server.page_server import guarded_server
@@ -99,6 +99,7 @@ def start_page(
     check_parts()
     open_only_known_formats()
     fetch_nothing()
+    send_any_name()
 
     # The page, and what stands before it.
     allow_pickle = options.allow_pickle or not workspace.confined
