@@ -75,7 +75,7 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
 
     def watched(unet: UNet2DConditionModel, sample: torch.Tensor, *more: object, **named: object) -> object:
         seen.append(sample)
-        return forward(unet, sample, *more, **named)  # type: ignore[arg-type]
+        return forward(unet, sample, *more, **named)
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
     sample_images(sd, [SampleRequest("a cat", steps=1, width=SIZE_PX, height=SIZE_PX)], {})

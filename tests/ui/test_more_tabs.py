@@ -138,7 +138,7 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
     assert len(set(before)) == 3
     ended: list[str] = []
     for event in ("requestfinished", "requestfailed"):
-        page.on(event, lambda request: ended.append(request.url))  # type: ignore[call-overload]
+        page.on(event, lambda request: ended.append(request.url))
     page.evaluate(
         "for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()"
     )

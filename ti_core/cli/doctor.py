@@ -118,7 +118,7 @@ def _computer() -> Iterator[Line]:
     except UserError as error:
         yield "device", f"{WRONG}{error}"
         return
-    except Exception as error:  # noqa: BLE001 - a torch that cannot be loaded may raise anything, and that is the finding
+    except Exception as error:  # noqa: BLE001 - a broken torch may raise anything, and that is the finding
         yield "torch", f"{WRONG}it cannot be loaded: {type(error).__name__}: {error}"
         return
     precision = "half precision" if state.half else "float32"

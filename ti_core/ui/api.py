@@ -122,10 +122,10 @@ def _clear_errors(function: Callable[..., Any], context: AppContext) -> Callable
     return call
 
 
-# ---- what they do; the docstrings are what programs and assistants read
+# ---- what they do; the docstrings are what programs and assistants read (gradio knows dict, and not dict[str, Any])
 
 
-def _status(context: AppContext, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
+def _status(context: AppContext, job: str = "") -> dict:
     """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of
     steps, loss, text, files; quiet_s, the seconds without news (0 below 20), and answers, whether its process is
     still heard.
@@ -147,22 +147,22 @@ def _status(context: AppContext, job: str = "") -> dict:  # type: ignore[type-ar
     }
 
 
-def _line(context: AppContext) -> list:  # type: ignore[type-arg]
+def _line(context: AppContext) -> list:
     """The jobs: the running one, those that wait in their order, and the latest ended ones."""
     return queue_rows(context.jobs)
 
 
-def _embeddings(context: AppContext) -> list:  # type: ignore[type-arg]
+def _embeddings(context: AppContext) -> list:
     """Names of the embeddings that can be trained."""
     return find_embeddings(context.workspace)
 
 
-def _checkpoints(context: AppContext) -> list:  # type: ignore[type-arg]
+def _checkpoints(context: AppContext) -> list:
     """Titles of the checkpoints, as the setting checkpoint takes them."""
     return [checkpoint.title for checkpoint in find_checkpoints(context.workspace)]
 
 
-def _runs(context: AppContext) -> list:  # type: ignore[type-arg]
+def _runs(context: AppContext) -> list:
     """Folders of the trainings that hold copies of their steps, the newest first."""
     return find_runs(context.workspace)
 
