@@ -218,7 +218,7 @@ def _trial(seconds: float) -> str:
             train(_trial_settings(), place, heard, stop)
     except UserError as error:
         return f"{WRONG}{error}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+    except Exception as error:  # noqa: BLE001 - whatever ends the trial is what the report has to say
         return f"{WRONG}{type(error).__name__}: {error}"
     if not losses or not all(map(math.isfinite, losses)):
         return f"{WRONG}{len(losses)} steps, and the numbers are not finite."
