@@ -133,10 +133,10 @@ def test_gradients_whose_squares_are_too_large_are_refused(
     gradient = loop.take_gradient
 
     def large(run: Run, step: int) -> tuple[float, str]:
-        told = gradient(run, step)
+        loss_and_prompt = gradient(run, step)
         for rows in run.state.vectors.values():
             rows.grad = torch.full_like(rows, 1e25)
-        return told
+        return loss_and_prompt
 
     monkeypatch.setattr(loop, "take_gradient", large)
     with pytest.raises(UserError, match="broke down"):

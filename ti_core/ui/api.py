@@ -138,12 +138,13 @@ def _status(context: AppContext, job: str = "") -> dict:
         if job:
             raise UserError(f"There is no job '{job[:60]}'.", "Ask for the line to see those that there are.")
         return {"state": "idle"}
-    told: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
-    told["loss"] = found.curve[-1][1] if found.curve else None
-    told["notices"] = [context.workspace.without_paths(text) for text in found.notices]
-    told["files"] = {Path(file).name: url for file in found.files[:12] if (url := context.url(file, found.id))}
+    answer: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
+    answer["loss"] = found.curve[-1][1] if found.curve else None
+    answer["notices"] = [context.workspace.without_paths(text) for text in found.notices]
+    answer["files"] = {Path(file).name: url for file in found.files[:12] if (url := context.url(file, found.id))}
     return {
-        key: context.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()
+        key: context.workspace.without_paths(value) if isinstance(value, str) else value
+        for key, value in answer.items()
     }
 
 

@@ -35,8 +35,8 @@ def photo_strip(workspace: Workspace, settings: PreprocessSettings) -> str:
     is_known = not (searched or settings.auto_sized_crop or settings.keep_original_size)
     drawn = "".join(_photo(photo, settings, by_hand.get(photo.name, ()), is_known) for photo in photos[:MOST_SHOWN])
     more = f"<p>The first {MOST_SHOWN} of {len(photos)} photos.</p>" if len(photos) > MOST_SHOWN else ""
-    told = "Click a photo to leave it out. Drag its frame to move the crop."
-    return f'<p class="photos-hint">{told}</p><div class="photos" role="group" aria-label="Photos">{drawn}</div>{more}'
+    hint = "Click a photo to leave it out. Drag its frame to move the crop."
+    return f'<p class="photos-hint">{hint}</p><div class="photos" role="group" aria-label="Photos">{drawn}</div>{more}'
 
 
 def _photo(
