@@ -249,9 +249,9 @@ def fail_writes() -> list[dict[str, Any]]:
                 files.os.replace, Path.open = failing_replace, failing_open  # type: ignore[assignment, method-assign]
                 try:
                     train(settings, workspace, seen.append, threading.Event())
-                    told = ""
+                    error_text = ""
                 except UserError as error:
-                    told = str(error)
+                    error_text = str(error)
                 finally:
                     files.os.replace, Path.open = replace, opened  # type: ignore[assignment, method-assign]
                 intact = target.read_bytes() in (fresh, expected) and not broken_files(workspace)
@@ -261,7 +261,7 @@ def fail_writes() -> list[dict[str, Any]]:
                     {
                         "write": name,
                         "fault": fault,
-                        "told": told,
+                        "told": error_text,
                         "intact": intact,
                         "read_as_finished": any(isinstance(e, Finished) for e in seen),
                         "resumed_bit_equal": target.read_bytes() == expected,

@@ -40,7 +40,7 @@ LARGER = ("steps", "images", "vectors")
 def time_run(folder: Path, steps: int, images: int, vectors: int) -> dict[str, float]:
     """A training of updates of two pictures in a fresh workspace, so that no latents are kept from before."""
     shutil.rmtree(folder, ignore_errors=True)
-    workspace, told = Workspace(folder), list[tuple[float, Event]]()
+    workspace, events = Workspace(folder), list[tuple[float, Event]]()
     person = next(p for p in sorted(SAMPLE_PHOTOS.iterdir()) if p.is_dir())
     values = preprocess_values(str(person), "anna")
     preprocess(
@@ -72,8 +72,8 @@ def time_run(folder: Path, steps: int, images: int, vectors: int) -> dict[str, f
         }
     )
     began = time.perf_counter()
-    train(settings, workspace, lambda event: told.append((time.perf_counter(), event)), threading.Event())
-    ended = [(when, event) for when, event in told if isinstance(event, StepDone)]
+    train(settings, workspace, lambda event: events.append((time.perf_counter(), event)), threading.Event())
+    ended = [(when, event) for when, event in events if isinstance(event, StepDone)]
     step = statistics.median(event.elapsed_s for _, event in ended)
     return {
         "preparation": ended[0][0] - ended[0][1].elapsed_s - began,

@@ -37,7 +37,7 @@ from ti_core.workspace import Workspace
 
 
 def measure(images: int, size_px: int) -> dict[str, Any]:
-    told: list[Event] = []
+    events: list[Event] = []
     with tempfile.TemporaryDirectory() as folder:
         workspace, figures = Workspace(Path(folder)), {"images": images, "size_px": size_px, "cores": os.cpu_count()}
         photos = workspace.root / "photos"
@@ -67,14 +67,14 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
         )
         size = PictureSize(size_px, size_px, sd.latent_factor)
         parts = {
-            "preprocess": lambda: preprocess(settings, workspace, told.append, stop),
-            "scan": lambda: scan_dataset(workspace.datasets / "many", told.append, stop),
+            "preprocess": lambda: preprocess(settings, workspace, events.append, stop),
+            "scan": lambda: scan_dataset(workspace.datasets / "many", events.append, stop),
             "encode": lambda: encode_images(
                 sd,
                 sorted((workspace.datasets / "many").glob("*.png")),
                 size,
                 False,
-                told.append,
+                events.append,
                 stop,
                 workspace.latent_cache,
             ),
@@ -83,20 +83,20 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
                 sorted((workspace.datasets / "many").glob("*.png")),
                 size,
                 False,
-                told.append,
+                events.append,
                 stop,
                 workspace.latent_cache,
             ),
         }
         for name, work in parts.items():
-            told.clear()
+            events.clear()
             began = time.perf_counter()
             with Peak(0.02) as peak:
                 work()
             figures[name] = {
                 "seconds": round(time.perf_counter() - began, 1),
                 "peak_mb": peak.more_mb,
-                "progress_events": sum(isinstance(e, Progress) for e in told),
+                "progress_events": sum(isinstance(e, Progress) for e in events),
             }
     return figures
 

@@ -431,10 +431,9 @@ def _attribute_rows(found: Shares) -> list[str]:
     return ["  " + "  ".join(f"{name} {found[name]:.0%}" for name in row) for row in rows]
 
 
-def save_sheet(
-    path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]], columns: int = 10, side: int = 128
-) -> None:
+def save_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Image.Image]]]) -> None:
     """All gathered pictures in one PNG, under their titles."""
+    columns, side = 10, 128
     heights = [20 + -(-len(pictures) // columns) * side for _, pictures in sections]
     sheet, top = Image.new("RGB", (columns * side, sum(heights)), "white"), 0
     pen = ImageDraw.Draw(sheet)

@@ -94,7 +94,11 @@ class Ruler:
             self.sd, [SampleRequest(p, seed=500 + i, steps=SAMPLING_STEPS) for i, p in enumerate(prompts)], vectors
         )
         goals = [(wanted(p, s, IDENTITY), obeyed(p, s)) for p, s in zip(people, new, strict=True)]
-        return tuple(mean_share(shares(self.classifier, pictures, [goal[i] for goal in goals])) for i in (0, 1))  # type: ignore[return-value]
+        identity, obedience = zip(*goals, strict=True)
+        return (
+            mean_share(shares(self.classifier, pictures, identity)),
+            mean_share(shares(self.classifier, pictures, obedience)),
+        )
 
 
 def obeyed(person: Person, scene: Scene) -> dict[str, int]:

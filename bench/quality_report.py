@@ -66,8 +66,8 @@ def of_the_mark(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     and `obeys` more, means over the runs, with those of the last evaluated step and of the lowest loss beside them.
     """
     chosen: dict[str, list[tuple[float, float]]] = {"mark": [], "by_loss": [], "last": []}
-    told = [run for run in runs if run["curve"] and "by_loss" in run]
-    for run in told:
+    measured = [run for run in runs if run["curve"] and "by_loss" in run]
+    for run in measured:
         last = run["curve"][max(run["curve"], key=int)]
         snapshots = [*run["curve"].values(), run["best"], run["by_loss"][1:]]
         best = max(snapshots, key=lambda found: (found[0], found[1]))
@@ -80,8 +80,8 @@ def of_the_mark(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name, pairs in chosen.items()
         if pairs
     }
-    is_last = [run["best_step"] == max(map(int, run["bests"])) for run in told if run["bests"]]
-    return {"runs": len(told), **means, "mark_is_last": sum(is_last)}
+    is_last = [run["best_step"] == max(map(int, run["bests"])) for run in measured if run["bests"]]
+    return {"runs": len(measured), **means, "mark_is_last": sum(is_last)}
 
 
 def _means(values: Sequence[Sequence[float]]) -> dict[str, float]:

@@ -146,16 +146,16 @@ class Crowd:
         cursor["runs"] = ""
         first = True
         while time.time() < closes and self.phase == phase:
-            told = (await client.get("/live", params=cursor)).raise_for_status().json()
-            if told["job"]:
+            answer = (await client.get("/live", params=cursor)).raise_for_status().json()
+            if answer["job"]:
                 now = time.time()
-                for row in () if first or phase != "watched" else told["curve"]:
+                for row in () if first or phase != "watched" else answer["curve"]:
                     self.seen.setdefault(int(row[0]), []).append(now)
                 first = False
-                cursor = {"job": told["job"], "curve": told["curve_next"], "version": told["version"]}
-                cursor["runs"] = told["runs"]["mark"]
+                cursor = {"job": answer["job"], "curve": answer["curve_next"], "version": answer["version"]}
+                cursor["runs"] = answer["runs"]["mark"]
                 cursor |= {
-                    rows: told[f"{rows}_from"] + len(told[rows]) for rows in ("previews", "notices", "evaluations")
+                    rows: answer[f"{rows}_from"] + len(answer[rows]) for rows in ("previews", "notices", "evaluations")
                 }
             await asyncio.sleep(POLL_S)
 

@@ -92,7 +92,7 @@ class Bench:
     images: int
 
     def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents, noise, timesteps, and what SDXL is told of the sizes."""
+        """Latents, noise, timesteps, and SDXL's size conditioning."""
         device, side = self.sd.device, self.size_px // self.sd.latent_factor
         latents, noise = torch.randn(2, count, 4, side, side, device=device)
         return (
@@ -111,11 +111,11 @@ class Bench:
         keep_all(self.sd.unet)
         at_once = min(self.images, self.run.memory.micro_batch(self.run.latents.mean[0]))
         with torch.no_grad():
-            told = PromptEncoder(self.sd).encode(self.prompts(at_once), {NAME: self.run.state.vectors})
+            conditioning = PromptEncoder(self.sd).encode(self.prompts(at_once), {NAME: self.run.state.vectors})
         self.begin()
         for _ in range(self.images // at_once):
             x, noise, t, sizes = self.draw(at_once)
-            loss = (self.sd.predict(x, t, told.leaf(), sizes).float() - noise).square().mean()
+            loss = (self.sd.predict(x, t, conditioning.leaf(), sizes).float() - noise).square().mean()
             loss.backward()
 
     def ours(self) -> None:
@@ -139,8 +139,8 @@ class Bench:
         for _ in range(self.images // self.batch):
             x, noise, t, sizes = self.draw(self.batch)
             with self.sd.autocast():
-                told = encoder.encode(self.prompts(self.batch), {NAME: self.run.state.vectors})
-            loss = (self.sd.predict(x, t, told, sizes).float() - noise).square().mean()
+                conditioning = encoder.encode(self.prompts(self.batch), {NAME: self.run.state.vectors})
+            loss = (self.sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
         self.run.state.optimizer.step()
         self.run.state.optimizer.zero_grad()
@@ -161,8 +161,8 @@ class Bench:
             _, noise, t, sizes = self.draw(self.batch)
             x, _ = sd.encode(pixels)
             with sd.autocast():
-                told = encoder.encode(self.prompts(self.batch), {})
-            loss = (sd.predict(x, t, told, sizes).float() - noise).square().mean()
+                conditioning = encoder.encode(self.prompts(self.batch), {})
+            loss = (sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
             with torch.no_grad():
                 for table, before in zip(tables, kept, strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from typing import TypeVar
 
 import hypothesis
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests.models.tiny_families import tiny_configs_folder, tiny_families
-from ti_core.events import Event
+from ti_core.events import Event, StepDone
 from ti_core.portraits.tokenizer import build_tokenizer
 from ti_core.workspace import Workspace
 
@@ -34,6 +35,7 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("on any machine", deadline=None)  # tests never time anything
 hypothesis.settings.load_profile("on any machine")
 TINY = "tiny"
+E = TypeVar("E", bound=Event)
 
 
 def save_tiny_checkpoint(folder: Path, prediction_type: str = "epsilon") -> Path:
@@ -142,8 +144,8 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
-        if self.stop_at and getattr(event, "loss", None) is not None and event.step == self.stop_at:  # type: ignore[attr-defined]
+        if self.stop_at and isinstance(event, StepDone) and event.step == self.stop_at:
             self.stop.set()
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

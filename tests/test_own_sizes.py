@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -123,7 +123,10 @@ def test_the_recipes_typed_size_is_that_of_both_steps(families: Workspace, tiny_
 def test_what_has_to_be_enlarged_is_counted_and_named_before_the_start(families: Workspace) -> None:
     large = Image.effect_noise((2000, 1600), 80).convert("RGB")
     large.save(families.root / "photos" / "large.png")
-    told: Callable[..., str] = lambda **more: describe_preprocess(families, PreprocessSettings("photos", "out", **more))  # noqa: E731
+
+    def told(**more: Any) -> str:
+        return describe_preprocess(families, PreprocessSettings("photos", "out", **more))
+
     assert "2 photos" in told(checkpoint="sdxl") and "1024 x 1024 px" in told(checkpoint="sdxl")
     assert (
         "1 of 2 photos is smaller than 1024 x 1024 px and is enlarged, which blurs it: small.png (600 x 400)."

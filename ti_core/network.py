@@ -20,21 +20,21 @@ def keep_local_direct(environment: MutableMapping[str, str] = os.environ) -> lis
     """Set NO_PROXY so that this computer is reached directly, and take away proxies and exceptions that httpx refuses.
     Returns a sentence for each that was taken away.
     """
-    told = []
+    unusable = []
     for name in list(environment):
         if name.lower() in PROXIES and (problem := _problem(environment[name])):
-            told.append(f"{name} is not used: {problem}")
+            unusable.append(f"{name} is not used: {problem}")
             del environment[name]
     # a lower-case name counts before one in capitals, so both get the same
     given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     entries = [entry for entry in (part.strip() for part in given.split(",")) if entry]
     usable = [entry for entry in entries if _is_usable_exception(entry)]
     if left_out := [entry for entry in entries if entry not in usable]:
-        told.append(f"NO_PROXY: {', '.join(left_out)} is not used, because it is no name or address.")
+        unusable.append(f"NO_PROXY: {', '.join(left_out)} is not used, because it is no name or address.")
     if "*" not in usable:
         usable += [place for place in HERE if place not in usable]
     environment["no_proxy"] = environment["NO_PROXY"] = ",".join(usable)
-    return told
+    return unusable
 
 
 def _problem(proxy: str) -> str:

@@ -266,8 +266,8 @@ def _who_may_come_in(
         _warn_of_old_pillow()
     all_may_look = is_space and not (logins.user or logins.look_user)
     if all_may_look:
-        told = f"Everybody may look, and nobody may train. To train, set the secret {LOGIN} to user:password."
-        print(told, flush=True)
+        sentence = f"Everybody may look, and nobody may train. To train, set the secret {LOGIN} to user:password."
+        print(sentence, flush=True)
     elif open_to_others and not logins.user:
         logins = dataclasses.replace(logins, user=USER_OF_SHARED_PAGE, password=secrets.token_urlsafe(9))
         print(f"Login for this page: {logins.user} / {logins.password}", flush=True)

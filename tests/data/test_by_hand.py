@@ -35,8 +35,8 @@ def test_a_photo_is_left_out_and_a_crop_is_moved(tmp_path: Path) -> None:
 def test_mirrored_copies_follow_the_moved_crop(tmp_path: Path) -> None:
     add_photo(tmp_path, "a.png")
     run(tmp_path, by_hand='{"a.png": [0, 0]}', flip=True)
-    looks = [look_at(path) for path in sorted((tmp_path / "out").glob("*.png"))]
-    assert [look.origin.box for look in looks if look and look.origin] == [(0, 0, 80, 80), (40, 0, 80, 80)]
+    read = [look_at(path) for path in sorted((tmp_path / "out").glob("*.png"))]
+    assert [look.origin.box for look in read if look and look.origin] == [(0, 0, 80, 80), (40, 0, 80, 80)]
 
 
 def test_all_photos_left_out_are_a_clear_sentence(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ti_core.data.caption_edits import adding, change_captions, read_captions, removing, replacing, save_caption
-from ti_core.data.captions import caption_notes, read_caption, word_note
+from ti_core.data.captions import CaptionFiles, caption_notes, word_note
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.initialization import initialization_hint
 from ti_core.data.preprocess import preprocess
@@ -23,6 +23,10 @@ from ti_core.ui.server.uploads import keep_photos
 from ti_core.workspace import Workspace
 
 LINES = b"shirt\r\n\r\n gray background, \r\nhat\r\n"
+
+
+def read_caption(picture: Path) -> str | None:
+    return CaptionFiles.of(picture.parent).read(picture)
 
 
 def add(folder: Path, name: str, **files: bytes) -> Path:

@@ -22,6 +22,7 @@ from tests.jobs.test_store import WAITING, WaitSettings, _check, order, titles, 
 from tests.test_fuzz import ANYTHING
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Started, StepDone
+from ti_core.jobs.job import Job
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import RESUME, TRAIN
 from ti_core.jobs.queue import JobQueue
@@ -106,9 +107,14 @@ def write(root: Path, name: str, **fields: Any) -> Path:
     return path
 
 
-def all_text(jobs: JobQueue, name: str) -> str:
+def job_of(jobs: JobQueue, name: str) -> Job:
     job = jobs.get(name)
     assert job is not None, f"{name} vanished"
+    return job
+
+
+def all_text(jobs: JobQueue, name: str) -> str:
+    job = job_of(jobs, name)
     return " ".join([job.text, *job.notices])
 
 
@@ -168,8 +174,8 @@ def test_a_field_of_the_wrong_kind_is_told_and_the_rest_is_used(
     write(tmp_path, "bad", **{field: value})
     write(tmp_path, "good", order=2)
     jobs = opened()
-    assert jobs.wait_for(jobs.get("good"), 60).state == "finished"  # type: ignore[arg-type]
-    bad = jobs.wait_for(jobs.get("bad"), 60)  # type: ignore[arg-type]
+    assert jobs.wait_for(job_of(jobs, "good"), 60).state == "finished"
+    bad = jobs.wait_for(job_of(jobs, "bad"), 60)
     assert bad.state == "finished" and bad.settings == WaitSettings("bad", True)
     assert (isinstance(value, str) and field == "folder") or f"'{field}'" in all_text(jobs, "bad")
     json.dumps(snapshot(jobs), allow_nan=False)
@@ -187,7 +193,7 @@ def test_settings_of_another_version_are_told_and_the_job_goes_on(opened: Opened
     write(tmp_path, "newer", settings={"name": "newer", "quick": True, "colour": "red"})
     write(tmp_path, "older", settings={"name": "older"}, state="finished")
     jobs = opened()
-    assert jobs.wait_for(jobs.get("newer"), 60).state == "finished"  # type: ignore[arg-type]
+    assert jobs.wait_for(job_of(jobs, "newer"), 60).state == "finished"
     assert "left out: colour" in all_text(jobs, "newer") and "quick (False)" in all_text(jobs, "older")
 
 
@@ -210,7 +216,7 @@ def test_a_kind_of_another_version_is_shown_and_kept_as_it_is(opened: Opened, tm
     jobs = opened()
     for number in range(KEPT_JOBS + 2):
         (made,) = order(jobs, str(number), quick=True)
-        assert jobs.wait_for(jobs.get(made), 60).state == "finished"  # type: ignore[arg-type]
+        assert jobs.wait_for(job_of(jobs, made), 60).state == "finished"
     rows = {row["id"]: row for row in queue_rows(jobs)}
     assert rows["far"]["state"] == rows["odd"]["state"] == "foreign"
     assert (rows["far"]["title"], rows["far"]["again"], rows["far"]["resume"]) == ("Train a hypernetwork", False, None)
@@ -318,7 +324,7 @@ def test_what_a_job_needs_comes_before_it_whatever_its_file_says(opened: Opened,
     jobs = opened(is_paused=True)
     assert titles(jobs) == ["other", "makes", "uses"]
     jobs.begin()
-    assert jobs.wait_for(jobs.get("uses"), 60).state == "finished"  # type: ignore[arg-type]
+    assert jobs.wait_for(job_of(jobs, "uses"), 60).state == "finished"
 
 
 def test_jobs_that_need_each_other_or_what_is_gone_are_not_begun(opened: Opened, tmp_path: Path) -> None:
@@ -327,7 +333,7 @@ def test_jobs_that_need_each_other_or_what_is_gone_are_not_begun(opened: Opened,
     write(tmp_path, "c", order=3, needs=["nowhere"])
     jobs = opened()
     for name in "abc":
-        assert jobs.wait_for(jobs.get(name), 60).state == "failed" and "not begun" in all_text(jobs, name)  # type: ignore[arg-type]
+        assert jobs.wait_for(job_of(jobs, name), 60).state == "failed" and "not begun" in all_text(jobs, name)
 
 
 def test_what_waits_is_begun_although_many_jobs_ended_since_the_one_it_needs(opened: Opened, tmp_path: Path) -> None:
@@ -336,7 +342,7 @@ def test_what_waits_is_begun_although_many_jobs_ended_since_the_one_it_needs(ope
     for number in range(KEPT_JOBS + 5):
         write(tmp_path, f"n{number}", order=2 + number)
     jobs = opened()
-    assert jobs.wait_for(jobs.get("uses"), 120).state == "finished", all_text(jobs, "uses")  # type: ignore[arg-type]
+    assert jobs.wait_for(job_of(jobs, "uses"), 120).state == "finished", all_text(jobs, "uses")
 
 
 def test_the_oldest_jobs_are_forgotten_and_the_newest_is_shown_in_the_order_of_the_line(
@@ -349,7 +355,7 @@ def test_the_oldest_jobs_are_forgotten_and_the_newest_is_shown_in_the_order_of_t
     assert [row["id"] for row in queue_rows(jobs)] == [f"n{number:02d}" for number in range(SHOWN_ENDED)]
     jobs.begin()
     (made,) = order(jobs, "new", quick=True)
-    assert jobs.wait_for(jobs.get(made), 60).state == "finished"  # type: ignore[arg-type]
+    assert jobs.wait_for(job_of(jobs, made), 60).state == "finished"
     assert jobs.get("n49") is None and jobs.get("n48") is not None
 
 
@@ -361,11 +367,12 @@ def test_what_ended_last_is_shown_first_whenever_it_was_ordered(opened: Opened) 
     for name in others:
         jobs.cancel(name)
     jobs.cancel(long_one)
-    jobs.wait_for(jobs.get(long_one), 60)  # type: ignore[arg-type]
+    jobs.wait_for(job_of(jobs, long_one), 60)
     newest_first = [long_one, *reversed(others)][:SHOWN_ENDED]
     assert [row["id"] for row in queue_rows(jobs)] == newest_first
     jobs = opened()
-    assert [row["id"] for row in queue_rows(jobs)] == newest_first and jobs.shown_job().id == long_one  # type: ignore[union-attr]
+    shown = jobs.shown_job()
+    assert [row["id"] for row in queue_rows(jobs)] == newest_first and shown is not None and shown.id == long_one
 
 
 # ---- what can be resumed
@@ -387,7 +394,7 @@ def test_what_can_be_resumed_stays_in_the_list(opened: Opened) -> None:
     training = interrupt_a_training(jobs, "anna")
     for number in range(KEPT_JOBS + SHOWN_ENDED):
         (made,) = order(jobs, str(number), quick=True)
-        jobs.wait_for(jobs.get(made), 60)  # type: ignore[arg-type]
+        jobs.wait_for(job_of(jobs, made), 60)
         assert resumable(jobs) == [training]
     assert len(queue_rows(jobs)) == SHOWN_ENDED + 1
     assert resumable(opened()) == [training]

@@ -164,7 +164,8 @@ def test_after_kill_9_the_line_is_there_the_running_job_is_interrupted_and_the_o
         "anna",
         True,
     )
-    assert "The server was stopped while this ran" in jobs.get(rows["Wait for a"]["id"]).text  # type: ignore[union-attr]
+    stopped = jobs.get(rows["Wait for a"]["id"])
+    assert stopped is not None and "The server was stopped while this ran" in stopped.text
     wait_until_runs(jobs, rows["Wait for c"]["id"])
     assert jobs.get(rows["Wait for c"]["id"]).state == "running" and titles(jobs) == ["b"]  # type: ignore[union-attr]
     assert jobs.shown_job().title == "Wait for c"  # type: ignore[union-attr]

@@ -109,7 +109,7 @@ def save_lightning(kind: str, path: Path) -> Path:
             kind,
             path,
             callbacks={module.ModelCheckpoint: {"best_model_score": torch.tensor(0.0), "best_model_path": ""}},
-        )  # type: ignore[attr-defined]
+        )
     return path
 
 

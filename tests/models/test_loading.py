@@ -62,8 +62,8 @@ def test_what_a_file_predicts_is_the_users_choice_then_what_it_says_then_what_it
     monkeypatch.setattr(UNet2DConditionModel, "forward", gives_the_noise_back)
     assert load_checkpoint(title, workspace).prediction_type == "epsilon"
     (workspace.checkpoints / "sd2_v.yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
-    told = load_checkpoint(title, workspace)
-    assert told.prediction_type == "v_prediction" and not told.notes
+    loaded = load_checkpoint(title, workspace)
+    assert loaded.prediction_type == "v_prediction" and not loaded.notes
 
 
 def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
@@ -75,7 +75,7 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
 
     def watched(unet: UNet2DConditionModel, sample: torch.Tensor, *more: object, **named: object) -> object:
         seen.append(sample)
-        return forward(unet, sample, *more, **named)  # type: ignore[arg-type]
+        return forward(unet, sample, *more, **named)
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
     sample_images(sd, [SampleRequest("a cat", steps=1, width=SIZE_PX, height=SIZE_PX)], {})
@@ -110,9 +110,9 @@ def test_the_unet_has_the_chosen_precision_and_the_text_encoders_stay_float32(
 ) -> None:
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     title = save_single_file("sdxl", workspace.checkpoints / "half.safetensors", torch.float16).name
-    told: list[Event] = []
-    sd = load_checkpoint(title, workspace, LoadOptions(precision=precision), told.append)
-    assert [event.text.partition(": ")[2] for event in told if isinstance(event, Progress)] == [
+    events: list[Event] = []
+    sd = load_checkpoint(title, workspace, LoadOptions(precision=precision), events.append)
+    assert [event.text.partition(": ")[2] for event in events if isinstance(event, Progress)] == [
         "text encoders",
         "UNet",
         "VAE",
@@ -290,12 +290,12 @@ def test_half_precision_needs_no_scaler_but_a_constant(workspace: Workspace, mon
     for precision, scale in (("float32", 1.0), ("float16", FP16_LOSS_SCALE)):
         sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
         vectors = torch.full((1, 32), 0.1, requires_grad=True)
-        told = PromptEncoder(sd).encode(["a photo of anna"], {"anna": {"clip_l": vectors}})
-        leaf = told.leaf()
+        conditioning = PromptEncoder(sd).encode(["a photo of anna"], {"anna": {"clip_l": vectors}})
+        leaf = conditioning.leaf()
         noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
         predicted = sd.predict(noise, torch.tensor([300]), leaf, torch.zeros(1, 6))
         ((predicted.float() - noise).square().mean() * 1e-3 * scale).backward()  # a small loss, as among many images
-        told.backward(leaf, scale)
+        conditioning.backward(leaf, scale)
         gradients[precision] = vectors.grad
     exact, half = gradients["float32"], gradients["float16"]
     assert exact is not None and half is not None and half.dtype is torch.float32

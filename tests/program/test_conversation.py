@@ -170,4 +170,4 @@ def test_how_work_ends_is_one_word_or_sentence() -> None:
     assert ended_by(lambda: fail(Interrupted())) == INTERRUPTED
     assert ended_by(lambda: fail(UserError("No.", "Yes."))) == "No. Yes."
     with pytest.raises(ZeroDivisionError):
-        ended_by(lambda: 1 / 0)  # type: ignore[arg-type]
+        ended_by(lambda: 1 / 0)

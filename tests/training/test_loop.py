@@ -133,10 +133,10 @@ def test_gradients_whose_squares_are_too_large_are_refused(
     gradient = loop.take_gradient
 
     def large(run: Run, step: int) -> tuple[float, str]:
-        told = gradient(run, step)
+        loss_and_prompt = gradient(run, step)
         for rows in run.state.vectors.values():
             rows.grad = torch.full_like(rows, 1e25)
-        return told
+        return loss_and_prompt
 
     monkeypatch.setattr(loop, "take_gradient", large)
     with pytest.raises(UserError, match="broke down"):
@@ -205,7 +205,7 @@ def test_previews_tell_how_they_were_made_and_take_their_own_size_and_sampler(wo
         assert picture.size == (64, 72)
         assert picture.text["parameters"].startswith(
             f"{preview.prompt}\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 9, Size: 64x72, Model hash: "
-        )  # type: ignore[attr-defined]
+        )
 
 
 def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(
@@ -223,7 +223,7 @@ def test_other_embeddings_in_captions_and_previews_act_and_stay_as_they_are(
     assert any("also name oldstyle" in notice.text for notice in events.of(Notice))
     assert not torch.equal(rows_of(anna), without) and other.read_bytes() == content
     with Image.open(events.of(PreviewSaved)[0].path) as picture:
-        assert 'TI hashes: "oldstyle: ' in picture.text["parameters"] and "TI hashes" not in plain.text["parameters"]  # type: ignore[attr-defined]
+        assert 'TI hashes: "oldstyle: ' in picture.info["parameters"] and "TI hashes" not in plain.info["parameters"]
 
 
 def test_a_preview_tells_of_the_embeddings_in_its_own_prompt_alone(

@@ -51,12 +51,12 @@ def prompts(folder: Path) -> dict[str, str]:
 
 
 def folder_of(events: Recorder) -> Path:
-    return Path(events.of(Started)[0].folder)  # type: ignore[attr-defined]
+    return Path(events.of(Started)[0].folder)
 
 
 def told(events: Recorder) -> list[tuple[int, int, str]]:
     """(step, number, prompt) of each preview, as it came."""
-    return [(event.step, event.number, event.prompt) for event in events.of(PreviewSaved)]  # type: ignore[attr-defined]
+    return [(event.step, event.number, event.prompt) for event in events.of(PreviewSaved)]
 
 
 def test_all_previews_show_a_prompt_of_the_training_and_one_more_also_after_a_resume(
@@ -66,7 +66,7 @@ def test_all_previews_show_a_prompt_of_the_training_and_one_more_also_after_a_re
     unbroken = prompts(folder_of(events))
     names = [f"anna-{step}{more}" for step in (0, 10, 20, 30) for more in ("", "-prompt2")]
     assert sorted(unbroken) == sorted(names)
-    trained = [event.prompt for event in events.of(StepDone)]  # type: ignore[attr-defined]
+    trained = [event.prompt for event in events.of(StepDone)]
     shown = [trained[0], "a pencil sketch of anna"]
     assert [unbroken[name] for name in names] == shown * 4 and len(set(trained)) > 1
     assert told(events) == [(step, n, shown[n - 1]) for step in (0, 10, 20, 30) for n in (1, 2)]
@@ -103,8 +103,8 @@ def test_another_seed_may_draw_another_prompt_of_the_training(workspace: Workspa
 
 def test_a1111s_way_shows_the_prompt_of_the_step(workspace: Workspace, anna: Path) -> None:
     events = train(workspace, **EVERY_TEN, preview_prompts=OF_EACH_STEP)
-    of_step = {event.step: event.prompt for event in events.of(StepDone)}  # type: ignore[attr-defined]
-    shown = {event.step: event.prompt for event in events.of(PreviewSaved)}  # type: ignore[attr-defined]
+    of_step = {event.step: event.prompt for event in events.of(StepDone)}
+    shown = {event.step: event.prompt for event in events.of(PreviewSaved)}
     of_step[0] = of_step[1]  # the start shows that of the step to come
     assert shown == {step: of_step[step] for step in (0, 10, 20, 30)} and len(set(shown.values())) > 1
     assert len(told(events)) == 4
@@ -154,7 +154,7 @@ def test_all_prompts_of_a_preview_are_painted_in_one_batch_with_one_seed(
     assert sizes == [6] * 3 + [6] * 3  # three prompts with and without guidance, three solver steps; start, step 1
     seeds = {step: set[str]() for step in (0, 1)}
     for event in events.of(PreviewSaved):
-        seeds[event.step].add(Image.open(event.path).info["parameters"].split("Seed: ")[1].split(",")[0])  # type: ignore[attr-defined]
+        seeds[event.step].add(Image.open(event.path).info["parameters"].split("Seed: ")[1].split(",")[0])
     assert all(len(used) == 1 for used in seeds.values())
 
 

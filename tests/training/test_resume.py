@@ -48,7 +48,7 @@ def cut_at(workspace: Workspace, step: int, **more: object) -> Path:
 
     with pytest.raises(PowerCut):
         loop.train(settings_for(**more), workspace, die, recorder.stop)
-    return Path(recorder.of(Started)[0].folder)  # type: ignore[attr-defined]
+    return Path(recorder.of(Started)[0].folder)
 
 
 def go_on(workspace: Workspace, folder: Path) -> Recorder:
@@ -76,7 +76,7 @@ def test_a_run_that_died_goes_on_to_the_same_vectors_and_its_tables_have_no_row_
     assert step is not None and at - loop.STATE_EVERY_STEPS <= step < at
     events = go_on(workspace, folder)
     assert torch.equal(rows_of(anna), unbroken) and load_embedding(anna).step == 13
-    assert [event.step for event in events.of(StepDone)] == list(range(step + 1, 14))  # type: ignore[attr-defined]
+    assert [event.step for event in events.of(StepDone)] == list(range(step + 1, 14))
     rows = (folder / "textual_inversion_loss.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", *map(str, range(1, 14))]
     kept = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
@@ -126,7 +126,7 @@ def test_interrupt_and_resume_is_one_run(workspace: Workspace, anna: Path) -> No
     train(workspace, steps=6, image_every=0)
     unbroken = rows_of(anna)
     anew(workspace)
-    folder = Path(train(workspace, Recorder(stop_at=3), steps=6, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
+    folder = Path(train(workspace, Recorder(stop_at=3), steps=6, image_every=0).of(Started)[0].folder)
     assert saved_step(folder) == 3
     assert main(["resume", "--workspace", str(workspace.root), str(folder)]) == EXIT_OK
     assert torch.equal(rows_of(anna), unbroken)
@@ -163,7 +163,7 @@ def test_an_interrupted_training_that_went_on_as_a_training_is_not_resumed(works
 
 
 def test_a_run_that_died_before_its_last_save_only_saves(workspace: Workspace, anna: Path) -> None:
-    folder = Path(train(workspace, steps=2, image_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
+    folder = Path(train(workspace, steps=2, image_every=0).of(Started)[0].folder)
     unbroken = rows_of(anna)
     anew(workspace)
     events = go_on(workspace, folder)
@@ -246,7 +246,7 @@ def test_changed_pictures_are_told_and_another_checkpoint_is_refused(
 ) -> None:
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     next(dataset.glob("*.txt")).write_text("something else")
-    assert any("were changed" in event.text for event in go_on(workspace, folder).of(Notice))  # type: ignore[attr-defined]
+    assert any("were changed" in event.text for event in go_on(workspace, folder).of(Notice))
     anew(workspace)
     folder = cut_at(workspace, 3, steps=4, save_every=2, image_every=0)
     link = workspace.checkpoints / TINY
@@ -297,7 +297,7 @@ def test_every_write_that_fails_ends_the_run_with_a_sentence_and_the_last_good_f
         train(workspace, events, steps=3, save_every=2, image_every=0)
     monkeypatch.undo()
     assert not events.of(Finished)
-    folder = Path(events.of(Started)[0].folder)  # type: ignore[attr-defined]
+    folder = Path(events.of(Started)[0].folder)
     assert broken == "anna.pt.optim" or torch.equal(rows_of(anna), before)
     assert not list(workspace.root.rglob("*.part"))
     go_on(workspace, folder)
@@ -313,15 +313,15 @@ def test_a_run_whose_folder_is_removed_stops_and_does_not_make_it_anew(workspace
     def remove(event: object) -> None:
         recorder(event)  # type: ignore[arg-type]
         if isinstance(event, StepDone) and event.step == 2:
-            while not (Path(recorder.of(Started)[0].folder) / "state.safetensors").exists():  # type: ignore[attr-defined]
+            while not (Path(recorder.of(Started)[0].folder) / "state.safetensors").exists():
                 time.sleep(0.01)  # so that no file is just being written where the folder goes
-            shutil.rmtree(recorder.of(Started)[0].folder)  # type: ignore[attr-defined]
+            shutil.rmtree(recorder.of(Started)[0].folder)
 
     before = rows_of(anna)
     with pytest.raises(UserError, match="folder 'anna' is not there any more"):
         loop.train(settings_for(steps=9, save_every=0, image_every=0), workspace, remove, recorder.stop)
     assert torch.equal(rows_of(anna), before)
-    assert not Path(recorder.of(Started)[0].folder).exists()  # type: ignore[attr-defined]
+    assert not Path(recorder.of(Started)[0].folder).exists()
 
 
 def test_the_page_resumes_an_interrupted_training_once(workspace: Workspace, anna: Path) -> None:

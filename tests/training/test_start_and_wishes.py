@@ -43,7 +43,7 @@ def steps_of(events: Recorder, kind: type[Event]) -> list[int]:
 
 
 def folder_of(events: Recorder) -> Path:
-    return Path(events.of(Started)[0].folder)  # type: ignore[attr-defined]
+    return Path(events.of(Started)[0].folder)
 
 
 # ---- the start
@@ -53,8 +53,8 @@ def test_the_start_is_painted_before_the_first_update(workspace: Workspace, anna
     events = train(workspace)
     painted, trained = events.of(PreviewSaved), events.of(StepDone)
     assert steps_of(events, PreviewSaved) == [0, 2, 4]
-    assert Path(painted[0].path).name == "anna-0.png" and Path(painted[0].path).is_file()  # type: ignore[attr-defined]
-    assert not painted[0].card and painted[2].card  # type: ignore[attr-defined]
+    assert Path(painted[0].path).name == "anna-0.png" and Path(painted[0].path).is_file()
+    assert not painted[0].card and painted[2].card
     kept = [type(event) for event in events.events]
     assert "Painting the start" in [getattr(event, "text", "") for event in events.events[: kept.index(StepDone)]]
     assert len(trained) == 4
@@ -87,7 +87,7 @@ def test_interrupt_while_the_start_is_painted_ends_at_step_0_and_resume_paints_i
     monkeypatch.setattr(snapshots, "sample_images", stopped)
     train(workspace, recorder)
     (ended,) = recorder.of(Finished)
-    assert ended.interrupted and "interrupted at 0 steps" in ended.text  # type: ignore[attr-defined]
+    assert ended.interrupted and "interrupted at 0 steps" in ended.text
     assert not recorder.of(PreviewSaved) and not recorder.of(StepDone) and saved_step(folder_of(recorder)) == 0
     monkeypatch.undo()
     again = go_on(workspace, folder_of(recorder))
@@ -107,8 +107,8 @@ def test_a_picture_and_a_copy_come_with_the_step_they_are_asked_at_and_change_no
     asks = Asks({1: [PICTURE], 3: [SAVE, SAVE], 5: [PICTURE, SAVE]})
     train(workspace, asks, **values)
     assert torch.equal(rows_of(anna), undisturbed)
-    assert [(event.step, event.number) for event in asks.of(PreviewSaved)] == [(1, 1), (1, 2), (5, 1), (5, 2)]  # type: ignore[attr-defined]
-    assert [event.step for event in asks.of(EmbeddingSaved)] == [3, 5, 6]  # type: ignore[attr-defined]
+    assert [(event.step, event.number) for event in asks.of(PreviewSaved)] == [(1, 1), (1, 2), (5, 1), (5, 2)]
+    assert [event.step for event in asks.of(EmbeddingSaved)] == [3, 5, 6]
     copies = sorted((folder_of(asks) / "embeddings").glob("*.pt"))
     assert [(path.name, load_embedding(path).step) for path in copies] == [("anna-3.pt", 3), ("anna-5.pt", 5)]
 
@@ -116,8 +116,8 @@ def test_a_picture_and_a_copy_come_with_the_step_they_are_asked_at_and_change_no
 def test_what_is_due_and_asked_for_is_done_once(workspace: Workspace, anna: Path) -> None:
     asks = Asks({2: [PICTURE, PICTURE, SAVE]})
     train(workspace, asks, steps=2)
-    assert [event.number for event in asks.of(PreviewSaved) if event.step == 2] == [1, 2]  # type: ignore[attr-defined]
-    assert len([event for event in asks.of(EmbeddingSaved) if event.step == 2]) == 2  # type: ignore[attr-defined]
+    assert [event.number for event in asks.of(PreviewSaved) if event.step == 2] == [1, 2]
+    assert len([event for event in asks.of(EmbeddingSaved) if event.step == 2]) == 2
 
 
 def test_a_resume_from_a_saved_moment_gives_the_vectors_of_an_undisturbed_run(workspace: Workspace, anna: Path) -> None:

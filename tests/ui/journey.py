@@ -33,6 +33,10 @@ ANSWER_MS = 60_000
 expect.set_options(timeout=ANSWER_MS)
 
 
+DESKTOP = {"viewport": {"width": 1400, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -146,6 +150,10 @@ def fill(page: Page, widget: str, value: object) -> None:
 
 def value_of(page: Page, widget: str) -> str:
     return page.locator(f"#{widget}").locator("input, textarea").first.input_value()
+
+
+def choose_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def open_group(page: Page, group: str) -> None:

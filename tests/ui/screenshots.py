@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.ui.journey import (
     REPOSITORY,
     SLOW_MS,
+    choose_tab,
     fill,
     open_chromium,
     open_page,
@@ -44,7 +45,7 @@ def make_screenshots(folder: Path, steps: int, every: int) -> None:
         expect(state(page)).to_have_text("finished", timeout=4 * SLOW_MS)
         page.wait_for_timeout(1000)
         page.screenshot(path=folder / "finished.png")
-        page.locator("#hero button").click()
+        page.locator("#hero .enlarge").click()
         page.wait_for_timeout(500)
         page.screenshot(path=folder / "preview.png")
         page.keyboard.press("Escape")
@@ -67,12 +68,12 @@ def photograph_tabs(page: Page, folder: Path) -> None:
         ("txt2img", "txt2img"),
         ("Embeddings", "embeddings"),
     ):
-        page.get_by_role("tab", name=tab, exact=True).click()
+        choose_tab(page, tab)
         if name == "captions":
-            page.get_by_role("button", name="Open", exact=True).click()
+            page.locator("#captions_open").click()
         if name == "compare":
             fill(page, "compare_seeds", "1")
-            page.get_by_role("button", name="Compare", exact=True).click()
+            page.locator("#compare_run_button").click()
             expect(page.locator("#compare_grid td img").first).to_be_visible(timeout=SLOW_MS)
         if name == "txt2img":
             fill(

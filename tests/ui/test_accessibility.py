@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.journey import (
+    DESKTOP,
+    PHONE,
     REPOSITORY,
     SLOW_MS,
     open_chromium,
@@ -23,8 +25,6 @@ from tests.ui.journey import (
 
 pytestmark = pytest.mark.browser
 AXE = REPOSITORY / "tools" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
-DESKTOP = {"viewport": {"width": 1400, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 TABS = ("Create embedding", "Preprocess images", "Captions", "Templates", "Train", "Compare", "txt2img", "Embeddings")
 LEAST_PX = 40
 UNFOLD = """() => {

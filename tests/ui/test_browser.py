@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.models.tiny_families import save_single_file
 from tests.ui.journey import (
     ANSWER_S,
+    PHONE,
     SLOW_MS,
     curve_points,
     drawn_width,
@@ -36,8 +37,6 @@ from ti_core.checkpoints.library import CheckpointFile
 from ti_core.embeddings.formats import load_embedding
 from ti_core.settings import PORTRAITS
 from ti_core.workspace import PORTRAITS_FOLDER
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, value_of
+from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, reload, running_app, value_of
 
 COLOURS = {"anna": "red", "berta": "blue"}
 
@@ -30,10 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder) as (url, _), open_chromium() as browser:
         yield open_page(browser, url, viewport={"width": 1400, "height": 1000})
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def preprocess(page: Page, name: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_group, open_page, reload, running_app, state
+from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_group, open_page, reload, running_app, state
 from ti_core.runs.folder import find_runs
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
@@ -40,10 +40,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def page(workspace: Workspace) -> Iterator[Page]:
     with running_app(workspace.root, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         yield open_page(browser, url, viewport={"width": 1400, "height": 1000})
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def choose(page: Page, widget: str, value: str) -> None:

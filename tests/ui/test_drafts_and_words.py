@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, reload, running_app, value_of
+from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, reload, running_app, value_of
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.painting.infotext import save_png
@@ -46,10 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         yield open_page(browser, url, viewport={"width": 1400, "height": 900})
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def caption(folder: Path, name: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
-from tests.ui.journey import SLOW_MS, fill, open_chromium, open_page, running_app, state, value_of
+from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, running_app, state, value_of
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         page = open_page(browser, url, viewport={"width": 1400, "height": 1000})
-        page.get_by_role("tab", name="Train", exact=True).click()
+        choose_tab(page, "Train")
         yield page
 
 
@@ -152,7 +152,7 @@ def test_a_list_that_takes_no_other_text_says_what_stays_chosen(page: Page) -> N
 
 
 def test_a_list_of_several_takes_exact_names_each_once(page: Page) -> None:
-    page.get_by_role("tab", name="Embeddings", exact=True).click()
+    choose_tab(page, "Embeddings")
     expect(page.locator("#embeddings_table")).to_contain_text("anna.pt", timeout=SLOW_MS)
     page.locator("#embeddings_merge_part .label-wrap").click()
     tokens = page.locator("#embeddings_merged .token")

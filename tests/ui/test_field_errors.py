@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.ui.journey import fill, open_chromium, open_page, running_app, value_of
+from tests.ui.journey import choose_tab, fill, open_chromium, open_page, running_app, value_of
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder) as (url, _), open_chromium() as browser:
         yield open_page(browser, url, viewport={"width": 1400, "height": 900})
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def errors(page: Page, field: str):  # type: ignore[no-untyped-def]

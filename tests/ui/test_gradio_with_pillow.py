@@ -28,7 +28,7 @@ def test_a_gallery_shows_pictures_and_takes_them_back(tmp_path: Path) -> None:
     gallery.GRADIO_CACHE = str(tmp_path)
     shown = gallery.postprocess([(PICTURE, "red shirt"), (np.asarray(PICTURE), "smiling")])
     assert shown is not None and len(shown.root) == 2
-    (file, caption), _ = gallery.preprocess(shown)  # type: ignore[misc]
+    (file, caption), _ = gallery.preprocess(shown)
     assert caption == "red shirt"
     with Image.open(file) as again:
         assert np.array_equal(np.asarray(again.convert("RGB")), np.asarray(PICTURE))
@@ -42,7 +42,7 @@ def test_gradio_writes_and_reads_each_format_of_the_web(tmp_path: Path, form: st
     from gradio.data_classes import ImageData
 
     read = image.preprocess(ImageData(path=file, orig_name=f"a.{form}"))
-    assert read is not None and read.size == (16, 12)  # type: ignore[union-attr]
+    assert read is not None and read.size == (16, 12)
 
 
 def test_gradio_opens_no_format_that_the_page_does_not_take(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.ui.journey import (
+    DESKTOP,
+    PHONE,
     SLOW_MS,
+    choose_tab,
     fill,
     open_chromium,
     open_page,
@@ -20,9 +23,6 @@ from tests.ui.journey import (
     value_of,
     wait_until_restored,
 )
-
-DESKTOP = {"viewport": {"width": 1400, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(browser: Browser, url: str) -> Page:
     return open_page(browser, url, **DESKTOP)
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def is_in_view(page: Page, what: Locator) -> bool:

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import TINY, save_tiny_checkpoint
 from tests.ui.journey import (
     SLOW_MS,
+    choose_tab,
     drawn_width,
     fill,
     open_chromium,
@@ -55,10 +56,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(folder: Path) -> Iterator[Page]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
         yield open_page(browser, url, viewport={"width": 1400, "height": 1000})
-
-
-def choose_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -138,7 +135,7 @@ def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page
     assert len(set(before)) == 3
     ended: list[str] = []
     for event in ("requestfinished", "requestfailed"):
-        page.on(event, lambda request: ended.append(request.url))  # type: ignore[call-overload]
+        page.on(event, lambda request: ended.append(request.url))
     page.evaluate(
         "for (const name of ['next', 'previous', 'save']) document.querySelector(`#captions_${name}`).click()"
     )

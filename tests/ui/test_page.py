@@ -18,8 +18,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.data.test_captions import read_caption
 from tests.ui.journey import ANSWER_S, free_port
-from ti_core.data.captions import read_caption
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import UserError
@@ -37,7 +37,7 @@ from ti_core.settings import (
 from ti_core.training.presets import A1111, FAST, GUIDE, PRESETS, preset_values
 from ti_core.ui.api import _use_step
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.captions_tab import Opened
+from ti_core.ui.captions_layout import Opened
 from ti_core.ui.live.live import view
 from ti_core.ui.page import Page
 from ti_core.ui.run_panel import job_action, use_shown_step

@@ -103,9 +103,9 @@ def test_a_thumbnail_is_small_and_a_zip_holds_all_but_links(context: AppContext,
 def test_the_buttons_of_a_run_answer_with_sentences(context: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(context.workspace.root, steps=(10, 20), total=30)
     told = change_run(context, {"run": RUN, "action": "resume"})
-    assert told == {"told": "In the line: Resume anna.", "run": RUN}
+    assert told == {"message": "In the line: Resume anna.", "run": RUN}
     refused = change_run(context, {"run": RUN, "action": "delete"})
-    assert "waits and needs this run" in refused["told"] and refused["run"] == RUN
+    assert "waits and needs this run" in refused["message"] and refused["run"] == RUN
     context.jobs.cancel(context.jobs.waiting()[0].id)
     told = change_run(context, {"run": RUN, "action": "rename", "name": "best"})
     assert told["run"] == RUN.replace("anna", "best") and context.runs.get(told["run"])
@@ -114,7 +114,7 @@ def test_the_buttons_of_a_run_answer_with_sentences(context: AppContext, monkeyp
     told = change_run(context, {"run": RUN.replace("anna", "best"), "action": "restore"})
     assert context.runs.get(told["run"])
     for wrong in (None, 5, {}, {"action": "rm"}, {"run": "../x", "action": "delete"}, {"run": [], "action": "resume"}):
-        assert "Traceback" not in change_run(context, wrong)["told"]
+        assert "Traceback" not in change_run(context, wrong)["message"]
 
     def refuse() -> None:
         raise UserError("You may look, but change nothing here.")
@@ -122,7 +122,7 @@ def test_the_buttons_of_a_run_answer_with_sentences(context: AppContext, monkeyp
     monkeypatch.setattr(run_actions, "check_may_train", refuse)
     for action in ("resume", "rename", "delete", "restore", "repair"):
         run = told["run"]
-        assert "You may look" in change_run(context, {"run": run, "action": action, "name": "x"})["told"]
+        assert "You may look" in change_run(context, {"run": run, "action": action, "name": "x"})["message"]
         assert context.runs.get(run) and not context.jobs.waiting()
 
 

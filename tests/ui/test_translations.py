@@ -109,10 +109,7 @@ def script_texts() -> set[str]:
         code = re.sub(r"(?:^|\s)//.*$", "", code, flags=re.MULTILINE)
         for quoted, template in re.findall(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`', code):
             text = plain(re.sub(r"\$\{(?:[^{}`]|\{[^{}]*\})*\}", "{}", quoted or template))
-            is_code = re.search(
-                r"^: \"|[#.\[][\w-]+[\s\]=,>]|\]|=>|\$\{|:scope|^\(|^[#.]\w|^(td|tbody) |^input,|\{ \w", text
-            )
-            if is_text(text) and (" " in text or text[0].isupper()) and not is_code:
+            if is_text(text) and (" " in text or text[0].isupper()) and not IS_CODE.search(text):
                 found.add(text)
     return found - KEYS_AND_NAMES - SELECTORS - UNITS
 

@@ -113,7 +113,7 @@ def test_what_a_newer_version_adds_is_told_and_the_rest_is_used(old: Workspace) 
     assert load_embedding(old.embeddings / "anna.pt").step == 5
 
 
-def _state(path: Path) -> tuple[dict, dict[str, str]]:  # type: ignore[type-arg]
+def _state(path: Path) -> tuple[dict, dict[str, str]]:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:

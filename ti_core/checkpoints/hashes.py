@@ -77,7 +77,7 @@ class HashInWork:
     def _compute(self, path: Path, cache_file: Path) -> None:
         try:
             self._future.set_result(short_hash(path, cache_file, self._progress))
-        except Exception as error:  # noqa: BLE001 - whoever asks for it gets it
+        except Exception as error:  # noqa: BLE001 - none is lost: `result()` raises it where it is asked for
             self._future.set_exception(error)
 
     def _progress(self, done: int, total: int) -> None:

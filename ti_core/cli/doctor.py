@@ -118,7 +118,7 @@ def _computer() -> Iterator[Line]:
     except UserError as error:
         yield "device", f"{WRONG}{error}"
         return
-    except Exception as error:  # noqa: BLE001 - a torch that cannot be loaded may raise anything, and that is the finding
+    except Exception as error:  # noqa: BLE001 - a broken torch may raise anything, and that is the finding
         yield "torch", f"{WRONG}it cannot be loaded: {type(error).__name__}: {error}"
         return
     precision = "half precision" if state.half else "float32"
@@ -218,7 +218,7 @@ def _trial(seconds: float) -> str:
             train(_trial_settings(), place, heard, stop)
     except UserError as error:
         return f"{WRONG}{error}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+    except Exception as error:  # noqa: BLE001 - whatever ends the trial is what the report has to say
         return f"{WRONG}{type(error).__name__}: {error}"
     if not losses or not all(map(math.isfinite, losses)):
         return f"{WRONG}{len(losses)} steps, and the numbers are not finite."

@@ -68,7 +68,8 @@ def undo_edit(folder: Path) -> str:
             elif before is None:
                 file.unlink(missing_ok=True)
             else:
-                save_atomically(file, lambda part, old=before: part.write_bytes(old.encode("utf-8", "surrogateescape")))  # type: ignore[misc]
+                old = before.encode("utf-8", "surrogateescape")
+                save_atomically(file, lambda part, old=old: part.write_bytes(old))  # type: ignore[misc]
         _save_edits(folder, edits)
     undone = len(edit["files"]) - len(kept)
     stayed = f" {len(kept)} changed since then and stayed as they are: {named(kept)}." if kept else ""

@@ -76,13 +76,6 @@ class CaptionFiles:
         return None if path is None else joined_lines(read_text(path))
 
 
-def read_caption(picture: Path) -> str | None:
-    """The caption of one picture, as `CaptionFiles.read`; for many of one folder use that, which lists the folder
-    once.
-    """
-    return CaptionFiles.of(picture.parent).read(picture) if picture.parent.is_dir() else None
-
-
 def read_text(path: Path) -> str:
     """The text of a caption file with its lines: UTF-8, or UTF-16 and UTF-32 with their mark.
 

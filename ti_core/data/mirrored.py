@@ -44,10 +44,10 @@ def _place(path: Path) -> tuple[str, int, str]:
 
 
 def _is_mirrored(original: Path, copy: Path) -> bool:
-    looks = look_at(original), look_at(copy)
-    if not looks[0] or not looks[1] or looks[0].size != looks[1].size:
+    both = look_at(original), look_at(copy)
+    if not both[0] or not both[1] or both[0].size != both[1].size:
         return False
-    flipped = [bool(look and look.origin and look.origin.flipped) for look in looks]
+    flipped = [bool(look and look.origin and look.origin.flipped) for look in both]
     return (
         flipped[1] and not flipped[0] if any(flipped) else _shows_mirrored(original, copy, state_of([original, copy]))
     )

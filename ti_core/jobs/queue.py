@@ -107,14 +107,14 @@ class JobQueue:
                 job.text, job.state = "Cancelled before it began.", "cancelled"
                 job.order = self.table.next_order()
                 self.table.changed(job)
-                told = f"Cancelled: {job.title}."
+                answer = f"Cancelled: {job.title}."
             elif job.state == "running":
                 job.stop.set()
-                told = f"Stopping: {job.title}."
+                answer = f"Stopping: {job.title}."
             else:
-                told = f"'{job.title}' has ended already."
+                answer = f"'{job.title}' has ended already."
         self.table.save()
-        return told
+        return answer
 
     def move_up(self, job_id: str) -> str:
         """Let a waiting job change places with the one before it. Returns a sentence. Raises UserError."""
@@ -196,8 +196,8 @@ class JobQueue:
             if job.state != "running" or kind is None or not kind.trains or job.stop.is_set():
                 raise UserError(f"'{job.title}' is not training.", "This works while a training runs.")
             job.stop.ask(wish)
-        told = "A picture comes" if wish == PICTURE else "A copy is saved"
-        return f"{told} as soon as this step is done."
+        answer = "A picture comes" if wish == PICTURE else "A copy is saved"
+        return f"{answer} as soon as this step is done."
 
     # ---- looking
 

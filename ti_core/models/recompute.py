@@ -91,11 +91,11 @@ def _is_plain(block: ResnetBlock2D) -> bool:
 
 
 def _conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return _FrozenConv.apply(x, conv)  # type: ignore[no-any-return]
+    return _FrozenConv.apply(x, conv)
 
 
 def _norm_and_activation(norm: nn.GroupNorm, activation: nn.Module, x: Tensor) -> Tensor:
-    return _Recomputed.apply(x, lambda x: activation(norm(x)))  # type: ignore[no-any-return]
+    return _Recomputed.apply(x, lambda x: activation(norm(x)))
 
 
 def _geglu(gate: GEGLU, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def _geglu(gate: GEGLU, x: Tensor) -> Tensor:
         value, by = projected.chunk(2, dim=-1)
         return value * gate.gelu(by)
 
-    return _Recomputed.apply(gate.proj(x), halves)  # type: ignore[no-any-return]
+    return _Recomputed.apply(gate.proj(x), halves)
 
 
 def _resnet_block(block: ResnetBlock2D, x: Tensor, temb: Tensor) -> Tensor:

@@ -71,11 +71,11 @@ def suited_grid(settings: CompareSettings, checkpoint: CheckpointFile) -> tuple[
     return _suited(settings, values, sentence, f"the pictures are painted with {suited.shown}")
 
 
-def _suited(settings: S, values: dict[str, Any], sentence: str, told: str) -> tuple[S, tuple[str, ...]]:
+def _suited(settings: S, values: dict[str, Any], sentence: str, change: str) -> tuple[S, tuple[str, ...]]:
     """The settings with these values, if none of them was chosen."""
     if not sentence:
         return settings, ()
     usual = settings.defaults()
     if any(getattr(settings, name) != usual[name] for name in values):
         return settings, (sentence,)
-    return replace(settings, **values), (f"{sentence} So {told}.",)
+    return replace(settings, **values), (f"{sentence} So {change}.",)

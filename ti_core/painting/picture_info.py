@@ -104,7 +104,7 @@ def form_values(text: str, workspace: Workspace, checkpoint: str = "") -> tuple[
     """
     info = parse_infotext(text)
     values: dict[str, Any] = {"prompt": info.prompt, "negative_prompt": info.negative_prompt}
-    told: list[str] = []
+    notes: list[str] = []
     readers: tuple[tuple[str, Callable[[str], dict[str, Any]]], ...] = (
         ("Steps", lambda said: {"steps": int(said)}),
         ("CFG scale", lambda said: {"cfg_scale": float(said)}),
@@ -118,12 +118,12 @@ def form_values(text: str, workspace: Workspace, checkpoint: str = "") -> tuple[
         try:
             found = read(info.facts[name])
         except ValueError:
-            told.append(f"{name} '{info.facts[name][:60]}' is not known here, so the form keeps its own.")
+            notes.append(f"{name} '{info.facts[name][:60]}' is not known here, so the form keeps its own.")
             continue
         unfit = [key for key, value in found.items() if not _fits(key, value)]
-        told += [f"{name} {info.facts[name][:60]} is out of the form's range, so it keeps its own."] if unfit else []
+        notes += [f"{name} {info.facts[name][:60]} is out of the form's range, so it keeps its own."] if unfit else []
         values |= {} if unfit else found
-    return values, [*told, *_differences(info, workspace, checkpoint)]
+    return values, [*notes, *_differences(info, workspace, checkpoint)]
 
 
 def _sampler(said: str, schedule: str) -> str:
@@ -147,22 +147,22 @@ def _fits(name: str, value: Any) -> bool:
 
 def _differences(info: PictureInfo, workspace: Workspace, checkpoint: str) -> list[str]:
     """Sentences on facts of the picture for which the form has no field."""
-    facts, told = info.facts, read_otherwise(info.prompt, info.negative_prompt)
+    facts, notes = info.facts, read_otherwise(info.prompt, info.negative_prompt)
     model = facts.get("Model", "")
     if model and checkpoint and model not in _names(checkpoint, workspace):
-        told.append(f"It was painted with the checkpoint {model[:100]}; {checkpoint} is chosen.")
+        notes.append(f"It was painted with the checkpoint {model[:100]}; {checkpoint} is chosen.")
     if facts.get("Clip skip", "1") != "1":
-        told.append(f"It was painted with Clip skip {facts['Clip skip'][:10]}: set it at the top of the page.")
+        notes.append(f"It was painted with Clip skip {facts['Clip skip'][:10]}: set it at the top of the page.")
     there = {stored.name.lower() for stored in stored_embeddings(workspace)} if "TI hashes" in facts else set()
     named = [piece.split(":")[0].strip() for piece in facts.get("TI hashes", "").split(",") if ":" in piece]
     missing = [name[:100] for name in named if name.lower() not in there]
     if missing:
-        told.append(f"It needs embeddings that are not here: {', '.join(missing[:10])}.")
+        notes.append(f"It needs embeddings that are not here: {', '.join(missing[:10])}.")
     known = {"Steps", "CFG scale", "Seed", "Size", "Sampler", *_MAKE_NO_DIFFERENCE}
     others = [name for name in facts if name not in known]
     if others:
-        told.append(f"Not used here: {', '.join(f'{name} {facts[name][:40]}' for name in others[:10])}.")
-    return told
+        notes.append(f"Not used here: {', '.join(f'{name} {facts[name][:40]}' for name in others[:10])}.")
+    return notes
 
 
 def _names(checkpoint: str, workspace: Workspace) -> tuple[str, ...]:

@@ -234,7 +234,7 @@ def sheet_prompts() -> list[str]:
 
 
 @torch.no_grad()
-def paint_sheet(pipeline, file: Path, steps: int = 20) -> None:  # type: ignore[no-untyped-def]
+def paint_sheet(pipeline, file: Path) -> None:  # type: ignore[no-untyped-def]
     """The sheet's prompts painted, 10 a row."""
     prompts = sheet_prompts()
     pipeline.set_progress_bar_config(disable=True)
@@ -244,7 +244,7 @@ def paint_sheet(pipeline, file: Path, steps: int = 20) -> None:  # type: ignore[
         for start in range(0, len(prompts), 10):
             generators = [torch.Generator().manual_seed(start + i) for i in range(len(prompts[start : start + 10]))]
             pictures += pipeline(
-                prompts[start : start + 10], num_inference_steps=steps, guidance_scale=5.0, generator=generators
+                prompts[start : start + 10], num_inference_steps=20, guidance_scale=5.0, generator=generators
             ).images
     side = pictures[0].width
     sheet = Image.new("RGB", (10 * side, -(-len(pictures) // 10) * side))

@@ -18,11 +18,11 @@ def ready_folder(folder: Path, flag: str) -> str:
     UserError, which names the `flag` that the folder was given with.
     """
     hint = f"Choose a folder that you may write in: {flag} DIR"
-    told = ""
+    notice = ""
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
-            told = f"Made the folder {folder}."
+            notice = f"Made the folder {folder}."
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be made: {reason(error)}.", hint) from error
     if not folder.is_dir():
@@ -40,7 +40,7 @@ def ready_folder(folder: Path, flag: str) -> str:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-    return told
+    return notice
 
 
 def _next_step(error: OSError, hint: str) -> str:

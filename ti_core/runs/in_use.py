@@ -27,7 +27,7 @@ def _digest(path: Path) -> str:
     try:
         facts = path.stat()
         return _digest_of(path, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):  # zipfile's for a compression it cannot read
         return ""
 
 

@@ -250,15 +250,15 @@ class KeptSettings(Generic[S]):
 
     def sentences(self) -> list[str]:
         """For the user; none for what this version wrote itself."""
-        told = []
+        found = []
         if self.unknown:
-            told.append(f"Settings of another version of this program are left out: {_listed(self.unknown)}.")
+            found.append(f"Settings of another version of this program are left out: {_listed(self.unknown)}.")
         if self.missing:
             usual = [f"{name} ({shown_value(getattr(self.settings, name))})" for name in self.missing]
-            told.append(
+            found.append(
                 f"Settings that another version of this program did not know take their usual value: {_listed(usual)}."
             )
-        return told + [f"{sentence} The usual value is used." for sentence in self.wrong]
+        return found + [f"{sentence} The usual value is used." for sentence in self.wrong]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -21,8 +21,8 @@ class NoisyImages:
     """The n images of an update or of an evaluation, and what is done to each. Sizes may differ between images.
 
     For each image, `clean` and `noise` hold float32 [c, h, w] latents and standard normal noise, and `weight`
-    float32 [1, h, w], how much each latent pixel counts. `timesteps` is int64 [n], `sizes` int64 [n, 6] what SDXL is
-    told of each picture (Podell et al. 2023, section 2.2). All lie on the device.
+    float32 [1, h, w], how much each latent pixel counts. `timesteps` is int64 [n], `sizes` int64 [n, 6] the size
+    conditioning of each for SDXL (Podell et al. 2023, section 2.2). All lie on the device.
     """
 
     clean: Sequence[Tensor]

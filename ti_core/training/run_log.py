@@ -59,7 +59,7 @@ class RunLog:
                 str(self.folder.tensorboard),
                 flush_secs=self.settings.tensorboard_flush_s,
                 purge_step=self.plan.first_step + 1,
-            )  # type: ignore[no-untyped-call]
+            )
         return self
 
     def __exit__(

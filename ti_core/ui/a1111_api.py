@@ -197,12 +197,12 @@ def _to_step(size_px: Any, step: float | None) -> Any:
 def _embeddings(context: AppContext, checkpoint: str) -> dict[str, Any]:
     """By name: those that fit the server's checkpoint, and those that do not."""
     widths = {encoder: width for encoder, (_, width) in norms_if_known(checkpoint, context.workspace).items()}
-    told: dict[str, Any] = {"loaded": {}, "skipped": {}}
+    answer: dict[str, Any] = {"loaded": {}, "skipped": {}}
     for stored in stored_embeddings(context.workspace):
         found = stored.embedding
         if found is not None:
             fits = not widths or found.vectors_for(widths) is not None
-            told["loaded" if fits else "skipped"].setdefault(
+            answer["loaded" if fits else "skipped"].setdefault(
                 stored.name,
                 {
                     "step": found.step,
@@ -212,7 +212,7 @@ def _embeddings(context: AppContext, checkpoint: str) -> dict[str, Any]:
                     "vectors": found.count,
                 },
             )
-    return told
+    return answer
 
 
 def _progress(job: Job | None, skip_image: bool) -> dict[str, Any]:

@@ -122,10 +122,10 @@ def _clear_errors(function: Callable[..., Any], context: AppContext) -> Callable
     return call
 
 
-# ---- what they do; the docstrings are what programs and assistants read
+# ---- what they do; the docstrings are what programs and assistants read (gradio knows dict, and not dict[str, Any])
 
 
-def _status(context: AppContext, job: str = "") -> dict:  # type: ignore[type-arg]  # gradio knows dict, and not dict[str, Any]
+def _status(context: AppContext, job: str = "") -> dict:
     """How a job is doing: state (waiting, running, finished, interrupted, failed, cancelled), step and number of
     steps, loss, text, files; quiet_s, the seconds without news (0 below 20), and answers, whether its process is
     still heard.
@@ -138,31 +138,32 @@ def _status(context: AppContext, job: str = "") -> dict:  # type: ignore[type-ar
         if job:
             raise UserError(f"There is no job '{job[:60]}'.", "Ask for the line to see those that there are.")
         return {"state": "idle"}
-    told: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
-    told["loss"] = found.curve[-1][1] if found.curve else None
-    told["notices"] = [context.workspace.without_paths(text) for text in found.notices]
-    told["files"] = {Path(file).name: url for file in found.files[:12] if (url := context.url(file, found.id))}
+    answer: dict[str, Any] = {name: getattr(found, name) for name in SCALARS}
+    answer["loss"] = found.curve[-1][1] if found.curve else None
+    answer["notices"] = [context.workspace.without_paths(text) for text in found.notices]
+    answer["files"] = {Path(file).name: url for file in found.files[:12] if (url := context.url(file, found.id))}
     return {
-        key: context.workspace.without_paths(value) if isinstance(value, str) else value for key, value in told.items()
+        key: context.workspace.without_paths(value) if isinstance(value, str) else value
+        for key, value in answer.items()
     }
 
 
-def _line(context: AppContext) -> list:  # type: ignore[type-arg]
+def _line(context: AppContext) -> list:
     """The jobs: the running one, those that wait in their order, and the latest ended ones."""
     return queue_rows(context.jobs)
 
 
-def _embeddings(context: AppContext) -> list:  # type: ignore[type-arg]
+def _embeddings(context: AppContext) -> list:
     """Names of the embeddings that can be trained."""
     return find_embeddings(context.workspace)
 
 
-def _checkpoints(context: AppContext) -> list:  # type: ignore[type-arg]
+def _checkpoints(context: AppContext) -> list:
     """Titles of the checkpoints, as the setting checkpoint takes them."""
     return [checkpoint.title for checkpoint in find_checkpoints(context.workspace)]
 
 
-def _runs(context: AppContext) -> list:  # type: ignore[type-arg]
+def _runs(context: AppContext) -> list:
     """Folders of the trainings that hold copies of their steps, the newest first."""
     return find_runs(context.workspace)
 

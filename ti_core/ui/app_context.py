@@ -75,12 +75,12 @@ class AppContext:
         kept = what.settings.from_kept(values)
         if not kept.wrong:
             return self.order(kind, what.settings.from_dict(values))
-        problems, told = list(kept.wrong), {problem.field for problem in kept.wrong}
+        problems, reported = list(kept.wrong), {problem.field for problem in kept.wrong}
         coming = [job.result for job in (*self.jobs.running(), *self.jobs.waiting())]
         try:
             what.check(kept.settings, self.workspace, coming)
         except UserError as error:
-            problems += [problem for problem in error.problems if problem.field not in told]
+            problems += [problem for problem in error.problems if problem.field not in reported]
         raise SettingsError(problems)
 
     def submit(self, kind: str, title: str, work: Work, result: str = "") -> str:

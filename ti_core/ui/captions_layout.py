@@ -1,17 +1,23 @@
-"""How the Captions tab looks: the gallery, one picture with its caption, and the changes of all captions."""
+"""The Captions tab's components and what they show: the gallery, one picture with its caption, and the changes of
+all captions.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ti_core.data.caption_edits import dataset_folders
+from ti_core.data.caption_edits import Captioned, count_tags, dataset_folders, state_of_picture
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.kept_forms import browser_state
-from ti_core.ui.widgets import disk_dropdown, message_box
+from ti_core.ui.thumbnails import figure, thumbnail, words_below
+from ti_core.ui.widgets import Updates, disk_dropdown, message_box
 
 NOTHING_TO_UNDO = "Nothing to undo"
+GALLERY_PICTURES = 200
+THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
 class Opened(NamedTuple):
@@ -133,3 +139,47 @@ class CaptionsLayout:
                     self.undo = gr.Button(
                         NOTHING_TO_UNDO, visible=False, interactive=False, min_width=70, elem_id="captions_undo"
                     )
+
+    # ---- what they show
+
+    def _hidden(self) -> Updates:
+        return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
+
+    def _all_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
+        """A folder's pictures, with the one of that index chosen."""
+        thumbnails = [(thumbnail(c.picture, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
+        count = (
+            len(captions) if len(captions) <= GALLERY_PICTURES else f"the first {len(thumbnails)} of {len(captions)}"
+        )
+        label = f"Pictures and their captions ({count}): click one"
+        return {
+            self.gallery: gr.update(value=thumbnails, visible=True, label=label, selected_index=index),
+            self.one: gr.update(visible=True),
+            self.all: gr.update(visible=True),
+            self.tags: self._counted(captions),
+        }
+
+    def _one_shown(self, folder: str, captioned: Captioned) -> Updates:
+        return {
+            self.opened: self._opened(folder, captioned),
+            self.text: captioned.text,
+            self.picture: figure(captioned.picture, LARGE_PX, captioned.picture.name),
+        }
+
+    def _opened(self, folder: str, captioned: Captioned) -> list[Any]:
+        return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
+
+    def _counted(self, captions: Sequence[Captioned]) -> Any:
+        return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)
+
+
+def with_words(gallery: Sequence[Sequence[Any]], captions: Sequence[Captioned]) -> Any:
+    """The gallery as the browser has it, with the captions of now below its pictures."""
+    words = [words_below(captioned) for captioned in captions]
+    return gr.update(value=[(row[0], words[i] if len(words) > i else row[1]) for i, row in enumerate(gallery)])
+
+
+def selected(update: Any, index: int) -> Any:
+    """An update of the gallery that also chooses its picture of that index, where it has it."""
+    chosen = index if index < GALLERY_PICTURES else None
+    return gr.update(**{**(update if isinstance(update, dict) else {}), "selected_index": chosen})

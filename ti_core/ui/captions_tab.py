@@ -13,7 +13,6 @@ from ti_core.data.caption_edits import (
     ChangedMeanwhile,
     adding,
     change_captions,
-    count_tags,
     dataset_folders,
     find_captioned,
     find_twin,
@@ -21,23 +20,18 @@ from ti_core.data.caption_edits import (
     removing,
     replacing,
     save_caption,
-    state_of_picture,
 )
 from ti_core.data.caption_undo import last_edit, undo_edit
 from ti_core.data.captions import mirrored_caption
 from ti_core.errors import UserError, about
-from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened
+from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened, selected, with_words
 from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
-from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
 
-GALLERY_PICTURES = 200
 SHOWN_TITLE = 60
 """Characters of an edit's title on the button that undoes it."""
-THUMBNAIL_PX, LARGE_PX = 256, 768
-
 
 HOLD_CAPTION = """(arrived, ...rest) => {
   const box = document.querySelector("#captions_text textarea");
@@ -142,8 +136,8 @@ class CaptionsTab(CaptionsLayout, Part):
         if Opened(*opened).folder == wanted:
             return {self.folder: gr.update(choices=folders)}
         drafts = [place for place in waiting_drafts(kept) if place != f"{wanted}/{picture}"]
-        told = f"Typed and not saved yet: {', '.join(drafts[:5])}{', ...' * (len(drafts) > 5)}." if drafts else ""
-        opening = self.open(wanted, told, picture if wanted == last else "")
+        message = f"Typed and not saved yet: {', '.join(drafts[:5])}{', ...' * (len(drafts) > 5)}." if drafts else ""
+        opening = self.open(wanted, message, picture if wanted == last else "")
         return {**opening, self.folder: gr.update(choices=folders, value=wanted)}
 
     @read_only
@@ -152,11 +146,11 @@ class CaptionsTab(CaptionsLayout, Part):
         told once more.
         """
         if Opened(*opened).found is not None and _is_typed(opened, text):
-            told = (
+            message = (
                 f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need"
                 f" it:\n{text}"
             )
-            return {**self.open(folder, told), **self._settled(opened)}
+            return {**self.open(folder, message), **self._settled(opened)}
         try:
             if _is_typed(opened, text):
                 check_may_train()
@@ -185,11 +179,11 @@ class CaptionsTab(CaptionsLayout, Part):
         """
         if not folder:
             return {self.arrived: ""}
-        told = ""
+        message = ""
         try:
             if _is_typed(opened, text):
                 check_may_train()
-                told = f"{self._save_typed(opened, text, in_step)[:-1]} of {Opened(*opened).folder}."
+                message = f"{self._save_typed(opened, text, in_step)[:-1]} of {Opened(*opened).folder}."
         except UserError as error:
             return {self.arrived: "", **self._refused_edit(opened, error)}
         chosen = gr.update(choices=dataset_folders(self.context.workspace), value=folder)
@@ -199,19 +193,18 @@ class CaptionsTab(CaptionsLayout, Part):
             self.text: "",
             self.folder: chosen,
             **self._hidden(),
-            **accepted(self.message, told),
+            **accepted(self.message, message),
             **self._settled(opened),
         }
 
     @read_only
-    def arrive(self, opened: Sequence[Any], folder: str | None, told: str, tab: str) -> Updates:
+    def arrive(self, opened: Sequence[Any], folder: str | None, message: str, tab: str) -> Updates:
         """Open what `follow` has chosen if this tab is in front by now."""
         if tab != "captions" or Opened(*opened).folder or not folder:
             return {self.message: gr.update()}
-        return self.open(folder, "\n".join(filter(None, [told, f"Now open: {folder}, which was just preprocessed."])))
-
-    def _hidden(self) -> Updates:
-        return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
+        return self.open(
+            folder, "\n".join(filter(None, [message, f"Now open: {folder}, which was just preprocessed."]))
+        )
 
     @read_only
     def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates:
@@ -223,26 +216,12 @@ class CaptionsTab(CaptionsLayout, Part):
         except UserError as error:
             return {self.opened: list(Opened()), **self._hidden(), **refused(error, self.message)}
         index = next((i for i, captioned in enumerate(captions) if captioned.picture.name == picture), 0)
-        thumbnails = [(thumbnail(c.picture, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = (
-            f"the first {GALLERY_PICTURES} of {len(captions)}"
-            if len(captions) > GALLERY_PICTURES
-            else str(len(captions))
-        )
-        told = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
+        message = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
-            self.gallery: gr.update(
-                value=thumbnails,
-                visible=True,
-                label=f"Pictures and their captions ({count}): click one",
-                selected_index=index,
-            ),
-            self.one: gr.update(visible=True),
-            self.all: gr.update(visible=True),
-            self.tags: self._counted(captions),
-            **self._show(folder or "", captions[index]),
+            **self._all_shown(captions, index),
+            **self._one_shown(folder or "", captions[index]),
             **self._undoable(folder or ""),
-            **accepted(self.message, told),
+            **accepted(self.message, message),
         }
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
@@ -253,20 +232,6 @@ class CaptionsTab(CaptionsLayout, Part):
     def _read(self, folder: str) -> list[Captioned]:
         with about("folder"):
             return read_captions(self._folder(folder))
-
-    def _counted(self, captions: list[Captioned]) -> Any:
-        return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)
-
-    def _show(self, folder: str, captioned: Captioned) -> Updates:
-        name = captioned.picture.name
-        return {
-            self.opened: self._opened(folder, captioned),
-            self.text: captioned.text,
-            self.picture: figure(captioned.picture, LARGE_PX, name),
-        }
-
-    def _opened(self, folder: str, captioned: Captioned) -> list[Any]:
-        return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
 
     def _undoable(self, folder: str) -> Updates:
         """The button says what it takes back."""
@@ -329,8 +294,8 @@ class CaptionsTab(CaptionsLayout, Part):
         index = (at + by) % len(captions) if by else max(0, min(len(captions) - 1, to))
         if index == at:  # the gallery also tells of a choice that was made here
             return updates
-        shown = {**self._show(folder, captions[index]), **accepted(self.message, captions[index].problem)}
-        return {**updates, **shown, self.gallery: _selected(updates.get(self.gallery), index)}
+        shown = {**self._one_shown(folder, captions[index]), **accepted(self.message, captions[index].problem)}
+        return {**updates, **shown, self.gallery: selected(updates.get(self.gallery), index)}
 
     def save_one(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Write the caption if it was changed here, and show what is in the file now."""
@@ -347,17 +312,15 @@ class CaptionsTab(CaptionsLayout, Part):
         saved = self._save_typed(opened, text, in_step, again=by_button)
         captions = self._read(folder)
         now = find_captioned(self._folder(folder), name)
-        told = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
-        updates = {**accepted(self.message, told), self.opened: self._opened(folder, now), **self._settled(opened)}
+        message = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
+        updates = {**accepted(self.message, message), self.opened: self._opened(folder, now), **self._settled(opened)}
         if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
             updates[self.text] = now.text
         if now.text != as_read:
             updates[self.tags] = self._counted(captions)
             updates.update(self._undoable(folder))
             if gallery:  # the mirrored copy has other words too
-                words = [words_below(captioned) for captioned in captions]
-                rows = [(row[0], words[i] if len(words) > i else row[1]) for i, row in enumerate(gallery)]
-                updates[self.gallery] = gr.update(value=rows)
+                updates[self.gallery] = with_words(gallery, captions)
         return updates, captions
 
     # ---- all pictures
@@ -388,8 +351,8 @@ class CaptionsTab(CaptionsLayout, Part):
             changed, _ = change_captions(self._folder(folder, to_write=True), make(), title, in_step)
         except UserError as error:
             return self._refused_edit(opened, error)
-        told = f"Changed {changed} caption{'s' * (changed != 1)}."
-        return {**self.open(folder, told, picture), **self._settled(opened)}
+        message = f"Changed {changed} caption{'s' * (changed != 1)}."
+        return {**self.open(folder, message, picture), **self._settled(opened)}
 
     def undo_last(self, opened: Sequence[Any], text: str) -> Updates:
         """Take the last edit of the open dataset back, whoever made it."""
@@ -400,10 +363,10 @@ class CaptionsTab(CaptionsLayout, Part):
                     f"What you typed for '{picture}' is not saved yet.",
                     "Press Save or Discard first.",
                 )
-            told = undo_edit(self._folder(folder, to_write=True))
+            message = undo_edit(self._folder(folder, to_write=True))
         except UserError as error:
             return refused(error, self.message)
-        return self.open(folder, told, picture)
+        return self.open(folder, message, picture)
 
 
 def _shortened(title: str) -> str:
@@ -414,8 +377,3 @@ def _is_typed(opened: Sequence[Any], text: str) -> bool:
     """Whether the caption box holds something that was not read from the picture's file."""
     shown = Opened(*opened)
     return bool(shown.picture) and text != shown.caption
-
-
-def _selected(update: Any, index: int) -> Any:
-    selected = index if index < GALLERY_PICTURES else None
-    return gr.update(**{**(update if isinstance(update, dict) else {}), "selected_index": selected})

@@ -29,9 +29,9 @@ def dataset_strip(workspace: Workspace, folder: str) -> str:
     photos = count_originals(pictures)
     captioned = sum(1 for each in captions if each.file.is_file())
     mirrored = f", {len(pictures) - photos} mirrored copies" if len(pictures) > photos else ""
-    told = f"{photos} photo{'s' * (photos != 1)}{mirrored}, {captioned or 'none'} with a caption file"
+    sentence = f"{photos} photo{'s' * (photos != 1)}{mirrored}, {captioned or 'none'} with a caption file"
     shown = "".join(_small(picture, picture.stat().st_mtime_ns) for picture in pictures[:SHOWN])
-    return f'<div class="dataset-strip"><span class="pictures">{shown}</span><span>{told}</span></div>'
+    return f'<div class="dataset-strip"><span class="pictures">{shown}</span><span>{sentence}</span></div>'
 
 
 @lru_cache(maxsize=200)

@@ -88,12 +88,12 @@ class EmbeddingsBinPanel:
         name = file.relative_to(self.context.workspace.embeddings).as_posix()
         return self._done(name, checkpoint, f"It is back: {name}.")
 
-    def _done(self, chosen: str, checkpoint: str, told: str) -> Updates:
+    def _done(self, chosen: str, checkpoint: str, message: str) -> Updates:
         return {
             **self._enter(chosen, checkpoint),
             self.sure: gr.update(visible=False),
             self.binned: self.listed(),
-            **accepted(self.message, told),
+            **accepted(self.message, message),
         }
 
     def _check_unused(self, name: str) -> None:

@@ -112,10 +112,10 @@ class EmbeddingsTab(Part):
             box = page.field("txt2img", name)
 
             def put(chosen: str | None, text: str, box: Any = box) -> Updates:
-                told = self.named(chosen, text)
-                if told is None:
+                prompt = self.named(chosen, text)
+                if prompt is None:
                     return refused(UserError("No embedding is chosen.", "Choose one in the list."), self.message)
-                return {box: told, **page.open("txt2img"), **accepted(self.message)}
+                return {box: prompt, **page.open("txt2img"), **accepted(self.message)}
 
             button.click(read_only(put), [self.chosen, box], [box, *page.opening, self.message], **QUEUED)
 

@@ -94,10 +94,10 @@ class ModelPanel(Part):
         """What is told of the checkpoint depends on the photos' and the dataset's folder too."""
         folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
         checkpoint = self.widgets["checkpoint"]
-        told = [checkpoint, *folders]
-        wire_changes([field.change for field in told], self.described, told, self.facts)
+        described = [checkpoint, *folders]
+        wire_changes([field.change for field in described], self.described, described, self.facts)
         self.programs.wire(page, self.lists)
-        self.refresh.click(self.read_again, told, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
+        self.refresh.click(self.read_again, described, [checkpoint, self.widgets["vae"], self.facts], **DIRECT)
 
     def titles(self) -> list[str]:
         """The checkpoints that can be chosen, with the one that the page started with."""
@@ -187,8 +187,8 @@ class ModelPanel(Part):
         job = end.job
         if not job or job.kind != "download" or job.state != "finished":
             return {}
-        told = accepted(self.message, f"{job.text} Choose it in the list.")
-        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), **told}
+        updates = accepted(self.message, f"{job.text} Choose it in the list.")
+        return {self.widgets["checkpoint"]: gr.update(choices=self.titles()), **updates}
 
     def start_download(self, name: str) -> Updates:
         """Queue the download of a hub model; it gets into the list when it is there."""

@@ -114,5 +114,5 @@ class ProgramFolders:
                 keep_folders(workspace.programs_file, list(dict.fromkeys(program.root for program in programs)))
         except UserError as error:
             return {self.field: self.read_again(), **refused(error, self.message)}
-        told = " ".join(f"{program.sentence}." for program in programs)
-        return {self.field: self.read_again(), **self.read_lists(), **accepted(self.message, told)}
+        sentences = " ".join(f"{program.sentence}." for program in programs)
+        return {self.field: self.read_again(), **self.read_lists(), **accepted(self.message, sentences)}

@@ -35,22 +35,23 @@ def photo_strip(workspace: Workspace, settings: PreprocessSettings) -> str:
     is_known = not (searched or settings.auto_sized_crop or settings.keep_original_size)
     drawn = "".join(_photo(photo, settings, by_hand.get(photo.name, ()), is_known) for photo in photos[:MOST_SHOWN])
     more = f"<p>The first {MOST_SHOWN} of {len(photos)} photos.</p>" if len(photos) > MOST_SHOWN else ""
-    told = "Click a photo to leave it out. Drag its frame to move the crop."
-    return f'<p class="photos-hint">{told}</p><div class="photos" role="group" aria-label="Photos">{drawn}</div>{more}'
+    hint = "Click a photo to leave it out. Drag its frame to move the crop."
+    return f'<p class="photos-hint">{hint}</p><div class="photos" role="group" aria-label="Photos">{drawn}</div>{more}'
 
 
-def _photo(photo: Path, settings: PreprocessSettings, by_hand: object, is_known: bool) -> str:
+def _photo(
+    photo: Path, settings: PreprocessSettings, by_hand: tuple[float, float] | tuple[()] | None, is_known: bool
+) -> str:
     look = look_at(photo)
     if look is None:
         return ""
-    is_moved = isinstance(by_hand, tuple) and len(by_hand) == 2
-    middle = by_hand if is_moved else (0.5, 0.5)
-    left, upper, width, height = largest_box(look.size, (settings.width, settings.height), middle)  # type: ignore[arg-type]
+    middle = by_hand or (0.5, 0.5)
+    left, upper, width, height = largest_box(look.size, (settings.width, settings.height), middle)
     shares = (left / look.size[0], upper / look.size[1], width / look.size[0], height / look.size[1])
     frame = ";".join(
         f"{side}:{100 * share:.2f}%" for side, share in zip(("left", "top", "width", "height"), shares, strict=True)
     )
-    shown = "" if is_known or is_moved else " hidden"
+    shown = "" if is_known or by_hand else " hidden"
     name = html.escape(photo.name, quote=True)
     pressed = "true" if by_hand is None else "false"
     inside = f'{_small(photo, photo.stat().st_mtime_ns)}<i class="frame" style="{frame}"{shown}></i>'

@@ -93,8 +93,8 @@ class PictureInfoPanel:
     @read_only
     def fill(self, text: str, checkpoint: str) -> Updates:
         """Fill in the form, and tell what is not understood."""
-        values, told = form_values(text, self.context.workspace, checkpoint or "")
+        values, notes = form_values(text, self.context.workspace, checkpoint or "")
         return {
             **self.form.updates(values),
-            **accepted(self.message, "\n".join(["The form above is filled in.", *told])),
+            **accepted(self.message, "\n".join(["The form above is filled in.", *notes])),
         }

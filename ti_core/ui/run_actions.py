@@ -27,10 +27,10 @@ def change_run(context: AppContext, asked: Any) -> dict[str, str]:
     run, action, name = (str(wish.get(key, "")) for key in ("run", "action", "name"))
     try:
         check_may_train()
-        told, now = _done(context, run, action, name)
+        message, now = _done(context, run, action, name)
     except UserError as error:
-        told, now = str(error), run
-    return {"told": context.workspace.without_paths(told), "run": now}
+        message, now = str(error), run
+    return {"message": context.workspace.without_paths(message), "run": now}
 
 
 def _done(context: AppContext, run: str, action: str, name: str) -> tuple[str, str]:
@@ -58,8 +58,8 @@ def _done(context: AppContext, run: str, action: str, name: str) -> tuple[str, s
             return f"Restored: {workspace.shown(new)}.", workspace.shown(new)
         case "empty":
             count = empty_bin(workspace)
-            told = "1 run was deleted for ever." if count == 1 else f"{count} runs were deleted for ever."
-            return told, ""
+            message = "1 run was deleted for ever." if count == 1 else f"{count} runs were deleted for ever."
+            return message, ""
     raise UserError("There is no such button.")
 
 

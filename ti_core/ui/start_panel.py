@@ -135,9 +135,9 @@ class StartPanel(Part):
         picture = next((files["picture"] for _, files in reversed(steps.items()) if "picture" in files), None)
         name = html.escape(folder.name)
         day = _day(folder.parent.name)
-        told = f"Your latest run: <strong>{name}</strong>, {len(steps)} steps to choose from, {day}."
+        sentence = f"Your latest run: <strong>{name}</strong>, {len(steps)} steps to choose from, {day}."
         drawn = _pictures([picture], f"Last picture of {folder.name}") if picture else ""
-        return f'<p class="latest" data-run="{html.escape(runs[0], quote=True)}">{drawn}<span>{told}</span></p>'
+        return f'<p class="latest" data-run="{html.escape(runs[0], quote=True)}">{drawn}<span>{sentence}</span></p>'
 
     # ---- the sample
 

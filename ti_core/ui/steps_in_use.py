@@ -20,7 +20,7 @@ class StepsInUse:
     in GOOD_FOR_S a run.
     """
 
-    _told: dict[str, int] = field(default_factory=dict)
+    _known: dict[str, int] = field(default_factory=dict)
     _asked_at: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _reader: ThreadPoolExecutor = field(
@@ -36,7 +36,7 @@ class StepsInUse:
             if now - self._asked_at.get(run_folder, -GOOD_FOR_S) >= GOOD_FOR_S:
                 self._asked_at[run_folder] = now
                 self._reader.submit(self._read, run_folder, workspace)
-            return self._told.get(run_folder, 0)
+            return self._known.get(run_folder, 0)
 
     def look_again(self) -> None:
         """A step was put to use: the next answers are read anew."""
@@ -44,4 +44,4 @@ class StepsInUse:
             self._asked_at.clear()
 
     def _read(self, run_folder: str, workspace: Workspace) -> None:
-        self._told[run_folder] = step_in_use(workspace.root / run_folder, workspace)
+        self._known[run_folder] = step_in_use(workspace.root / run_folder, workspace)

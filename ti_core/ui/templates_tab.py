@@ -154,29 +154,29 @@ class TemplatesTab(Part):
                 path = find_template(name or "", self.context.workspace)
         except UserError as error:
             return refused(error, self.message)
-        told = (
+        message = (
             [f"'{path.name}' comes with the project and stays as it is. Saving makes your own copy."]
             if is_shipped(path)
             else []
         )
-        told += _unsaved(text, opened)
+        message += _unsaved(text, opened)
         return {
             self.opened: [path.name, read],
             self.text: read,
             self.name: path.name,
-            **accepted(self.message, "\n".join(told)),
+            **accepted(self.message, "\n".join(message)),
         }
 
     @read_only
     def start_new(self, text: str, opened: Sequence[str]) -> Updates:
         """Clear the box for a new template; what was not saved is told, to be copied."""
-        told = "\n".join(_unsaved(text, opened))
+        message = "\n".join(_unsaved(text, opened))
         return {
             self.opened: ["", NEW_TEMPLATE],
             self.template: None,
             self.text: NEW_TEMPLATE,
             self.name: "",
-            **accepted(self.message, told),
+            **accepted(self.message, message),
         }
 
     def save_one(self, name: str, text: str, opened: Sequence[str]) -> Updates:

@@ -76,10 +76,10 @@ class TrainTab(TrainLayout, Part):
         wire_plan(page, self.form, self.described, self.plan)
         typed = [fields["learning_rate"], fields["steps"]]
         wire_changes([field.change for field in typed], rate_picture, typed, self.rate)
-        seen, looks = [fields[name] for name in SEEN], [self.strip, self.example]
-        wire_changes([field.change for field in seen], self.look, seen, looks)
+        seen, shown = [fields[name] for name in SEEN], [self.strip, self.example]
+        wire_changes([field.change for field in seen], self.look, seen, shown)
         for event in (page.loaded, page.job_ended):
-            event.then(self.look, seen, looks, **DIRECT)
+            event.then(self.look, seen, shown, **DIRECT)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
         self.find.change(None, self.find, None, js=find, show_progress="hidden")
         page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
@@ -137,7 +137,7 @@ class TrainTab(TrainLayout, Part):
             return {**self.fill_recipe(made, *given), self.form.widgets["dataset_directory"]: made}
         return self.filled({"dataset_directory": made} if made else {})
 
-    # ---- what is told while somebody types
+    # ---- what is said while somebody types
 
     @property
     def shown(self) -> list[Any]:
@@ -207,16 +207,16 @@ class TrainTab(TrainLayout, Part):
         try:
             listed = self.context.runs.find(run)
             kept = saved_settings(listed.folder)
-            values, told = kept.settings.to_dict(), kept.sentences()
+            values, sentences = kept.settings.to_dict(), kept.sentences()
             if go_on:
                 at, sentence = self._where_it_stands(values["embedding"], listed.step)
-                told.append(sentence)
+                sentences.append(sentence)
                 if at >= values["steps"]:  # as many again
                     values["steps"] += at - first_step_of(listed.folder)
         except UserError as error:
             return refused(error, self.message)
-        told.insert(0, f"The form holds the settings of {listed.run}.")
-        return {**self.filled(values), self.preset: None, **accepted(self.message, " ".join(told))}
+        sentences.insert(0, f"The form holds the settings of {listed.run}.")
+        return {**self.filled(values), self.preset: None, **accepted(self.message, " ".join(sentences))}
 
     def _where_it_stands(self, embedding: str, last_step: int) -> tuple[int, str]:
         """The step of the embedding in embeddings/ as it is now, and a sentence. Raises UserError if it is gone."""
@@ -230,9 +230,9 @@ class TrainTab(TrainLayout, Part):
         other = "" if at == last_step else f", and the run's last one is {last_step}. Use this step takes another one"
         return at, f"The training goes on from step {at} of '{embedding}'{other}."
 
-    def fill_kept(self, kept: KeptSettings[TrainSettings], given: dict[str, Any], told: str = "") -> Updates:
-        """Fill in the values that a file gives; the others stay, and what cannot be used is told after `told`."""
-        said = [told, *without_missing(kept).sentences()]
+    def fill_kept(self, kept: KeptSettings[TrainSettings], given: dict[str, Any], message: str = "") -> Updates:
+        """Fill in the values that a file gives; the others stay, and what cannot be used is said after `message`."""
+        said = [message, *without_missing(kept).sentences()]
         name = given.get("embedding", "")
         if name and name not in find_embeddings(self.context.workspace):
             said.append(f"There is no embedding called '{name[:60]}' here: choose or create one.")
@@ -304,8 +304,8 @@ class TrainTab(TrainLayout, Part):
         except UserError as error:
             return refused(error, self.message)
         name = Path(file or "").name[:60]
-        told = f"Read: {name}. Fields that it does not name stay as they are."
-        return {**self.fill_kept(kept, given, told), self.preset: None}
+        message = f"Read: {name}. Fields that it does not name stay as they are."
+        return {**self.fill_kept(kept, given, message), self.preset: None}
 
     # ---- the start
 

@@ -279,8 +279,8 @@ def wire_interrupt(button: Any, context: AppContext, kinds: Collection[str], box
 
     def _interrupt() -> Updates:
         runs = any(job.kind in kinds for job in context.jobs.running())
-        told = context.jobs.interrupt(kinds)
-        return accepted(box, "" if runs else told)
+        answer = context.jobs.interrupt(kinds)
+        return accepted(box, "" if runs else answer)
 
     button.click(_interrupt, None, box, **DIRECT).then(None, None, None, js=SHOW_STOPPING)
 

@@ -45,7 +45,7 @@ def test_two_devices_give_the_vectors_of_one_and_tell_the_same(
     assert torch.allclose(rows_of(anna), one, atol=1e-5)
     for kind in (Started, StepDone, PreviewSaved, Finished):
         assert len(both.of(kind)) == len(alone.of(kind)) > 0
-    assert all(Path(event.path).is_file() for event in both.of(PreviewSaved))  # type: ignore[attr-defined]
+    assert all(Path(event.path).is_file() for event in both.of(PreviewSaved))
 
 
 def test_interrupt_saves_and_one_device_goes_on_where_two_were(
@@ -55,11 +55,11 @@ def test_interrupt_saves_and_one_device_goes_on_where_two_were(
     train(workspace, events, gpus=2, steps=100_000, image_every=0)
     (ended,) = events.of(Finished)
     done = load_embedding(anna).step
-    assert ended.interrupted and done is not None and done >= 3  # type: ignore[attr-defined]
-    run_folder = events.of(Started)[0].folder  # type: ignore[attr-defined]
+    assert ended.interrupted and done is not None and done >= 3
+    run_folder = events.of(Started)[0].folder
     later = Recorder(stop_at=done + 2)
     loop.resume(ResumeSettings(run_folder), workspace, later, later.stop)
-    assert later.of(StepDone)[0].step == done + 1  # type: ignore[attr-defined]
+    assert later.of(StepDone)[0].step == done + 1
 
 
 def test_a_picture_and_a_copy_are_had_in_between_and_change_nothing(
@@ -79,8 +79,8 @@ def test_a_picture_and_a_copy_are_had_in_between_and_change_nothing(
 
     loop.train(settings_for(**values), workspace, ask_early, control)
     pictures = events.of(PreviewSaved)
-    assert [event.number for event in pictures] == [1, 2] and 2 <= pictures[0].step < 40  # type: ignore[attr-defined]
-    saved = [event.path for event in events.of(EmbeddingSaved)]  # type: ignore[attr-defined]
+    assert [event.number for event in pictures] == [1, 2] and 2 <= pictures[0].step < 40
+    saved = [event.path for event in events.of(EmbeddingSaved)]
     assert len(saved) == 2 and all(Path(path).is_file() for path in saved)
     assert torch.equal(rows_of(anna), undisturbed)
 
@@ -91,7 +91,7 @@ def test_interrupt_before_the_first_step_leaves_nobody_waiting(
     events, before = Recorder(), anna.read_bytes()
     events.stop.set()
     train(workspace, events, gpus=2, steps=100_000, image_every=0)
-    assert events.of(Finished) and all(event.interrupted for event in events.of(Finished))  # type: ignore[attr-defined]
+    assert events.of(Finished) and all(event.interrupted for event in events.of(Finished))
     assert anna.read_bytes() == before
 
 
@@ -123,8 +123,8 @@ def test_interrupt_ends_a_process_that_does_not_answer_and_all_others(
     gone, there = psutil.wait_procs(seen.values(), 30)
     assert len(gone) == 2 and not there
     later = Recorder(stop_at=6)
-    loop.resume(ResumeSettings(events.of(Started)[0].folder), workspace, later, later.stop)  # type: ignore[attr-defined]
-    assert later.of(Finished)[0].interrupted  # type: ignore[attr-defined]
+    loop.resume(ResumeSettings(events.of(Started)[0].folder), workspace, later, later.stop)
+    assert later.of(Finished)[0].interrupted
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the closed pipe tells them")

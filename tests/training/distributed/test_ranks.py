@@ -48,8 +48,12 @@ def start(workspace: Workspace, processes: int, *more: str) -> list[subprocess.P
         {"RANK": str(i), "LOCAL_RANK": str(i), "WORLD_SIZE": str(processes)} if processes > 1 else {}
         for i in range(processes)
     ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return [subprocess.Popen(command, cwd=REPOSITORY, env=shared | rank, **pipes) for rank in ranks]  # type: ignore[call-overload]
+    return [
+        subprocess.Popen(
+            command, cwd=REPOSITORY, env=shared | rank, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for rank in ranks
+    ]
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:

@@ -70,7 +70,7 @@ class PaintedRun:
             event = PreviewSaved(step, str(picture), PROMPT.format(number))
             emit(event)
             if number > 1:  # until the event itself tells the number
-                self.job.previews[-1] = (*self.job.previews[-1][:3], number)  # type: ignore[assignment]
+                self.job.previews[-1] = (*self.job.previews[-1][:3], number)
         for event_ in more:
             emit(event_)
 

@@ -305,7 +305,9 @@ def test_a_chosen_step_is_used_downloaded_and_tried(
     page.locator("#live").get_by_role("button", name="Try in txt2img").click()
     expect(page.get_by_role("tab", name="txt2img")).to_have_attribute("aria-selected", "true")
     prompt = page.locator("#txt2img_prompt textarea")
-    expect(prompt).to_have_value(jobs.get(run.job.id).previews[0][2].replace("anna", "anna-30"))  # type: ignore[union-attr]
+    job = jobs.get(run.job.id)
+    assert job is not None
+    expect(prompt).to_have_value(job.previews[0][2].replace("anna", "anna-30"))
     assert (workspace.embeddings / "anna-30.pt").read_bytes() == run.run.copy(30).read_bytes()
 
 

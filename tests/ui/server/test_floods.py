@@ -5,6 +5,7 @@ while.
 from __future__ import annotations
 
 import base64
+import random
 import re
 import socket
 import time
@@ -278,7 +279,8 @@ def test_a_template_of_too_many_words_is_told_and_a_preview_stays_short() -> Non
     prompts = preview_prompts("[name] [filewords]" * 100, ["tag, " * 50_000], "n" * 90_000, False, 0.0)
     assert max(map(len, prompts)) <= 2100 and prompts[0].startswith("nnn")
     began = time.process_time()
-    assert build_prompt("[name]," + " " * 100_000 + "x [filewords] ,, y", "", "anna", None, False, 0.0) == "anna, x, y"  # type: ignore[arg-type]
+    line = "[name]," + " " * 100_000 + "x [filewords] ,, y"
+    assert build_prompt(line, "", "anna", random.Random(0), False, 0.0) == "anna, x, y"
     assert time.process_time() - began < 1
 
 

@@ -139,7 +139,7 @@ def test_a_folder_with_a_state_that_no_training_has_opened_is_not_resumed(confin
 
 
 def test_only_runs_inside_a_shared_workspace_are_resumed(workspace: Workspace, anna: Path, tmp_path: Path) -> None:
-    run = Path(train(workspace, steps=1, image_every=0, save_every=0).of(Started)[0].folder)  # type: ignore[attr-defined]
+    run = Path(train(workspace, steps=1, image_every=0, save_every=0).of(Started)[0].folder)
     shared = Workspace(tmp_path / "elsewhere", confined=True)
     shared.root.mkdir()
     (shared.root / "link").symlink_to(run)

@@ -49,8 +49,8 @@ def run_routes(context: AppContext) -> list[Route]:
 
     def curve(request: Request) -> Response:
         job = context.opened.read(request.query_params.get("run", ""))
-        told = {"name": job.title, "curve": thinned(job.curve), "evaluations": job.evaluations}
-        return json_answer(told)
+        drawn = {"name": job.title, "curve": thinned(job.curve), "evaluations": job.evaluations}
+        return json_answer(drawn)
 
     def whole(request: Request) -> Response:
         listed = context.runs.find(request.query_params.get("run", ""))
@@ -66,13 +66,13 @@ def run_routes(context: AppContext) -> list[Route]:
         return json_answer({"runs": binned_runs(context.workspace)[:MOST_RUNS]})
 
     routes = {"thumbnail": thumbnail, "curve": curve, "zip": whole, "bin": bin_list}
-    return [Route(f"/live/{name}", _told(context, answer), methods=["GET"]) for name, answer in routes.items()]
+    return [Route(f"/live/{name}", _or_sentence(context, answer), methods=["GET"]) for name, answer in routes.items()]
 
 
-def _told(context: AppContext, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+def _or_sentence(context: AppContext, answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
     """A run that is not there is a sentence."""
 
-    def told(request: Request) -> Response:
+    def answered(request: Request) -> Response:
         try:
             return answer(request)
         except UserError as error:
@@ -80,7 +80,7 @@ def _told(context: AppContext, answer: Callable[[Request], Response]) -> Callabl
         except OSError:
             return PlainTextResponse("The files of this run cannot be read.", 404)
 
-    return told
+    return answered
 
 
 # ---- the list

@@ -120,7 +120,7 @@ async function changeRun(run, action, name = "") {
   state.asked.add(key);
   try {
     const answer = await server.change_run({ run, action, name });
-    put(".queue-note", answer.told);
+    put(".queue-note", answer.message);
     if (state.show === run && answer.run !== run) state.show = answer.run;
     if (action === "resume") state.show = "";
   } catch {

@@ -49,12 +49,12 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     except UserError:  # a full disk; half of what was dropped would be taken for all of it
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    told = {
+    reasons = {
         "pictures of a phone's or camera's own kind cannot be read; save them as JPEG first": phone,
         "they are not photos, or larger than 100 megapixels": others,
         "several photos have that name, so nobody can know whose caption it is": unclear,
     }
-    return folder, [f"Left out, because {why}: {_names(left_out)}." for why, left_out in told.items() if left_out]
+    return folder, [f"Left out, because {why}: {_names(left_out)}." for why, left_out in reasons.items() if left_out]
 
 
 def _names(files: Sequence[Path]) -> str:
@@ -67,8 +67,8 @@ def _names(files: Sequence[Path]) -> str:
 def not_stored(request: Request, error: Exception) -> Response:
     """What the browser is told when gradio could not keep what was sent: a full disk most of the time."""
     assert isinstance(error, OSError), "it is registered for these"
-    told = f"It could not be stored: {reason(error)}. Ask the owner of this page to make room, then try again."
-    return PlainTextResponse(told, 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500)
+    sentence = f"It could not be stored: {reason(error)}. Ask the owner of this page to make room, then try again."
+    return PlainTextResponse(sentence, 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500)
 
 
 def _belongs_to_several(file: Path, files: Sequence[Path]) -> bool:
