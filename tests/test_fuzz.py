@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
-from ti_core.data.captions import read_caption
+from tests.data.test_captions import read_caption
 from ti_core.data.images import open_rgb, open_rgb_and_alpha
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.formats import load_embedding, load_embeddings, save_embedding

@@ -19,14 +19,9 @@ from ti_core.settings.shared import (
     parse_prediction,
     prediction_label,
 )
-from ti_core.settings.train import (
-    MOST_PREVIEW_PROMPTS,
-    OF_EACH_STEP,
-    OF_THE_RUN,
-    WITH_EACH_PREVIEW,
-    ResumeSettings,
-    TrainSettings,
-)
+from ti_core.settings.train import ResumeSettings, TrainSettings
+from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, OF_EACH_STEP, OF_THE_RUN
+from ti_core.settings.train_quality import WITH_EACH_PREVIEW
 
 __all__ = [
     "AS_TRAINED",
