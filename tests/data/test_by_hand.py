@@ -157,3 +157,19 @@ def test_the_largest_box_stays_inside_the_picture() -> None:
     assert largest_box((120, 80), (64, 64), (0.1, 0.9)) == (0, 0, 80, 80)
     assert largest_box((120, 80), (64, 128), (0.9, 0.5)) == (80, 0, 40, 80)
     assert largest_box((120, 80), (64, 64), (1, 1), 0.25) == (100, 60, 20, 20)
+
+
+def test_the_mask_is_turned_and_cropped_with_its_photo(tmp_path: Path) -> None:
+    add_photo(tmp_path, "a.png")
+    mask = Image.new("L", (120, 80), 0)
+    mask.paste(255, (60, 0, 120, 80))  # the blue side
+    mask.save(tmp_path / "photos" / "a-masklabel.png")
+    edit(tmp_path, a=HandEdit(turn=90, middle=(0.5, 1)))
+    run(tmp_path)
+    with (
+        Image.open(tmp_path / "out" / "00000-0-a-masklabel.png") as made,
+        Image.open(tmp_path / "out" / "00000-0-a.png") as picture,
+    ):
+        for y, counts in ((4, False), (60, True)):
+            red, _, blue = picture.convert("RGB").getpixel((30, y))  # type: ignore[misc]
+            assert (made.getpixel((30, y)) == 255) == counts == (blue > red)

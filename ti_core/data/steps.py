@@ -35,7 +35,7 @@ NO_SIZE = "No size within the bounds and the Error threshold fits, so it was cro
 @dataclass(frozen=True)
 class Piece:
     """A picture on its way, and which part of which photo it shows. `sized` ones have their final size; `mirrored`
-    is set on flipped copies; `note` says why a person should look at it.
+    is set on flipped copies; `note` says why a person should look at it. `mask` is greyscale and as large as the image.
     """
 
     image: Image.Image
@@ -45,11 +45,15 @@ class Piece:
     sized: bool = False
     note: str = ""
     debug: Image.Image | None = None
+    mask: Image.Image | None = None
 
     def covering(self, width: int, height: int) -> Piece:
         """Resized to cover that size, and cut to it around the middle."""
         return replace(
-            self, image=cover(self.image, width, height), origin=self.origin.covering((width, height), self.image.size)
+            self,
+            image=cover(self.image, width, height),
+            origin=self.origin.covering((width, height), self.image.size),
+            mask=self.mask and cover(self.mask, width, height),
         )
 
     def cropped(self, scaled: Image.Image, box: Box) -> Piece:
@@ -59,6 +63,7 @@ class Piece:
             self,
             image=scaled.crop(box),
             origin=self.origin.part(left, upper, right - left, lower - upper, scaled.size),
+            mask=self.mask and _as_large(self.mask, scaled.size).crop(box),
             sized=True,
         )
 
@@ -108,11 +113,14 @@ class Steps:
         bounds = settings.dimension_upper if settings.auto_sized_crop else 0
         return round(2 * max(*self.target, bounds) / edit.scale)
 
-    def cut(self, image: Image.Image, origin: Origin, edit: HandEdit = UNTOUCHED) -> list[Piece]:
+    def cut(
+        self, image: Image.Image, origin: Origin, edit: HandEdit = UNTOUCHED, mask: Image.Image | None = None
+    ) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time. Where a person has
-        put the crop (`edit`), no other way of cropping is asked.
+        put the crop (`edit`), no other way of cropping is asked. `mask` is the photo's, as large as the image; each
+        piece gets its part of it.
         """
-        pieces = [Piece(edit.turned(image), origin.turned(edit.turn))]
+        pieces = [Piece(edit.turned(image), origin.turned(edit.turn), mask=mask and edit.turned(mask))]
         if edit.middle is not None:
             pieces = [self._around(pieces[0], edit.middle, edit.scale)]
         for step in self._ticked(by_hand=edit.middle is not None):
@@ -158,10 +166,9 @@ class Steps:
             side = min(piece.image.size)
             return replace(piece.covering(side, side), note=SEVERAL_FACES if faces else NO_FACE)
         cut = piece.cropped(piece.image, head_and_shoulders(faces[0], piece.image.size))
-        square = cut.image
-        note = SMALL_FACE if 2 * square.width < min(self.target) else piece.note
-        origin = cut.origin if self.tells_place else Origin.whole(square.size, piece.origin.drawn)
-        return replace(piece, image=square, origin=origin, note=note)
+        note = SMALL_FACE if 2 * cut.image.width < min(self.target) else piece.note
+        origin = cut.origin if self.tells_place else Origin.whole(cut.image.size, piece.origin.drawn)
+        return replace(cut, origin=origin, note=note, sized=piece.sized)
 
     def _split(self, pieces: list[Piece]) -> list[Piece]:
         made: list[Piece] = []
@@ -224,4 +231,16 @@ def _with_mirrored(pieces: list[Piece]) -> list[Piece]:
 
 
 def _mirrored(piece: Piece) -> Piece:
-    return replace(piece, image=ImageOps.mirror(piece.image), origin=piece.origin.mirrored(), mirrored=True, debug=None)
+    return replace(
+        piece,
+        image=ImageOps.mirror(piece.image),
+        origin=piece.origin.mirrored(),
+        mirrored=True,
+        debug=None,
+        mask=piece.mask and ImageOps.mirror(piece.mask),
+    )
+
+
+def _as_large(mask: Image.Image, size: Size) -> Image.Image:
+    """The mask as large as its scaled picture."""
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
