@@ -114,6 +114,13 @@ async function send(what, more) {
   trigger("edited");
 }
 
+// The browser's own Ctrl+Z would take back what was typed last, in a field that nobody looks at.
+function undoByKey(event) {
+  if (!photos.mayEdit || !(event.ctrlKey || event.metaKey) || event.key !== "z") return;
+  event.preventDefault();
+  undo();
+}
+
 function undo() {
   for (const { keep } of [...waiting.values()]) keep();
   sendNext("undo_photo", {});
@@ -214,8 +221,7 @@ function pressed(event) {
   const step = KEY_STEP * (event.shiftKey ? 5 : 1);
   const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
   const scales = { "+": 1.03, "=": 1.03, "-": 1 / 1.03 };
-  if ((event.ctrlKey || event.metaKey) && event.key === "z") undo();
-  else if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   else if (moves[event.key]) moveCrop(row, moves[event.key], 1, true);
   else if (scales[event.key]) moveCrop(row, [0, 0], scales[event.key], true);
   else if (event.key === "Delete") leaveOut(row);
@@ -226,6 +232,7 @@ function pressed(event) {
 
 function listenToEditor() {
   const frame = part(".photo-editor .frame");
+  part(".photos-box").addEventListener("keydown", undoByKey);
   frame.addEventListener("pointerdown", beginDrag);
   frame.addEventListener("pointermove", dragged);
   frame.addEventListener("pointerup", endDrag);
