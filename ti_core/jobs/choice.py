@@ -51,13 +51,14 @@ def work_of(job: Job, table: JobTable) -> str:
 
 def blocked(waiting: Sequence[Job], running: Sequence[Job]) -> dict[str, Job]:
     """Ids of the jobs that cannot begin yet -> the job before each that makes what it needs, or reads or writes what
-    it writes; as in line, so that jobs side by side leave what one after the other would.
+    it writes. The order in which they were ordered counts, whose turn it may be: so jobs side by side leave what one
+    after the other would.
     """
     found: dict[str, Job] = {}
     before: dict[str, Job] = {}
     readers: dict[str, Job] = {}
     writers: dict[str, Job] = {}
-    for job in (*running, *waiting):
+    for job in sorted((*running, *waiting), key=lambda job: (job.state == "waiting", job.order)):
         if job.state == "waiting":
             needed = [before[name] for name in job.needs if name in before]
             written = [writers[one] for one in (*job.claims.writes, *job.claims.reads) if one in writers]

@@ -131,15 +131,19 @@ class JobQueue:
         return answer
 
     def move_up(self, job_id: str) -> str:
-        """Let a waiting job change places with the one before it. Returns a sentence. Raises UserError."""
+        """Let a waiting job change places with the one before it of the same person: others keep their turns. Returns a
+        sentence. Raises UserError.
+        """
         with self.table.lock:
             job, waiting = self.table.find(job_id), self.waiting()
             if job not in waiting:
                 raise UserError(f"'{job.title}' is not waiting any more.", "Only waiting jobs can be moved.")
-            at = waiting.index(job)
+            own = [other for other in waiting if other.owner == job.owner]
+            at = own.index(job)
             if at == 0:
-                return f"'{job.title}' is next already."
-            before = waiting[at - 1]
+                is_next = job is waiting[0]
+                return f"'{job.title}' is next already{'' if is_next else ' among yours, and people take turns'}."
+            before = own[at - 1]
             if before.id in job.needs:
                 raise UserError(f"'{job.title}' needs what '{before.title}' makes.", "Move that one up first.")
             job.order, before.order = before.order, job.order

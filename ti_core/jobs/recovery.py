@@ -112,7 +112,7 @@ def _interrupt(table: JobTable, job: Job) -> None:
 
 def _put_after_what_they_need(table: JobTable) -> None:
     """Where files say another order than the jobs need, such as those of a version that took it from the clock."""
-    waiting, queue = table.waiting(), list[Job]()
+    waiting, queue = [job for job in table.ordered() if job.state == "waiting"], list[Job]()
     orders = [job.order for job in waiting]
     while waiting:
         ids = {job.id for job in waiting}

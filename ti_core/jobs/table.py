@@ -13,6 +13,7 @@ from ti_core.errors import UserError
 from ti_core.jobs.job import Job
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.store import JobStore
+from ti_core.jobs.turns import in_turn
 from ti_core.runs.folder import saved_step
 from ti_core.workspace import Workspace
 
@@ -72,8 +73,8 @@ class JobTable:
             return sorted(self._jobs.values(), key=lambda job: job.order)
 
     def waiting(self) -> list[Job]:
-        """The jobs that wait, the next one first."""
-        return [job for job in self.ordered() if job.state == "waiting"]
+        """The jobs that wait, the next one first: people take turns."""
+        return in_turn(self.ordered(), lambda job: not self.is_small(job))
 
     def running(self) -> list[Job]:
         """The jobs that are worked on, in the order of the line."""

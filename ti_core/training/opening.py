@@ -27,6 +27,7 @@ from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
+from ti_core.training.distributed.same_inputs import check_same_inputs
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run import MemoryUse, Run, TrainState
 from ti_core.training.run_log import RunLog
@@ -63,6 +64,7 @@ def open_run(
     # The checkpoint, and the other embeddings that prompts name
     sd = _load_model(settings, inputs, workspace, saved, emit)
     others = _others_named(settings, inputs, sd, workspace, saved, emit)
+    check_same_inputs(ranks, settings, inputs, sd)
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
