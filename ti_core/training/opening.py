@@ -13,6 +13,7 @@ import torch
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.data.loss_weight import Weighting
 from ti_core.embeddings.embedding import shown_widths
 from ti_core.embeddings.named_in import NamedIn, named_in
 from ti_core.errors import UserError
@@ -27,6 +28,7 @@ from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
+from ti_core.training.distributed.same_inputs import check_same_inputs
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run import MemoryUse, Run, TrainState
 from ti_core.training.run_log import RunLog
@@ -65,6 +67,7 @@ def open_run(
     # The checkpoint, and the other embeddings that prompts name
     sd = _load_model(settings, inputs, workspace, saved, emit)
     others = _others_named(settings, inputs, sd, workspace, saved, emit)
+    check_same_inputs(ranks, settings, inputs, sd)
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
@@ -189,7 +192,9 @@ def _encode_pictures(
 ) -> tuple[Prepared, Latents]:
     """The latents of `inputs.examples`, in their order, and the inputs without the pictures that cannot be decoded."""
     paths = [example.path for example in inputs.examples]
-    latents = encode_images(sd, paths, size, settings.alpha_as_weight, emit, stop, inputs.latent_cache)
+    outside = settings.weight_outside if settings.masks_as_weight else 0.0
+    weighting = Weighting(settings.alpha_as_weight, settings.masks_as_weight, outside)
+    latents = encode_images(sd, paths, size, weighting, emit, stop, inputs.latent_cache)
     if not latents.problems:
         return inputs, latents
     usable = [path for path in paths if path not in latents.problems]
