@@ -31,8 +31,8 @@ NO_NCCL = (
 
 
 def _process_group() -> PartialState:
-    """Joins the other processes. Those on CPUs are several only if accelerate is told so; on cards accelerate would take
-    NCCL, which torch for Windows and some other builds do not have.
+    """Joins the other processes. Those on CPUs are several only if accelerate is told so; on cards accelerate would
+    take NCCL, which torch for Windows and some other builds do not have.
     """
     on_cards = torch.cuda.is_available()
     if on_cards and not torch.distributed.is_nccl_available():
