@@ -23,7 +23,6 @@ from ti_core.settings import TrainSettings
 from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
-
 NO_NCCL = (
     "This build of torch has no NCCL, by which cards talk to each other, so their gradients are summed by gloo, in the"
     " computer's memory. The result is the same."
