@@ -59,8 +59,13 @@ def open_run(
     settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
     for sentence in sentences if settings.image_every else ():
         emit(Notice(sentence))
-    if ranks.note:
-        emit(Notice(ranks.note))
+    if ranks.lacks_nccl:
+        emit(
+            Notice(
+                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in the"
+                " computer's memory. The result is the same."
+            )
+        )
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 

@@ -23,11 +23,6 @@ from ti_core.settings import TrainSettings
 from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
-NO_NCCL = (
-    "This build of torch has no NCCL, by which cards talk to each other, so their gradients are summed by gloo, in the"
-    " computer's memory. The result is the same."
-)
-
 
 def _process_group() -> PartialState:
     """Joins the other processes. Those on CPUs are several only if accelerate is told so; on cards accelerate would
@@ -61,9 +56,8 @@ class Ranks:
         self.rank, self.count = state.process_index, state.num_processes
         # gloo sums what lies in the computer's memory, where the vectors are; NCCL what lies on a card
         self._sums_on = torch.device("cpu") if state.backend in (None, "gloo") else state.device
-        slow = self.count > 1 and state.backend == "gloo" and state.device.type != "cpu"
-        self.note = NO_NCCL if slow else ""
-        """A sentence for the user about how the processes talk, or empty."""
+        self.lacks_nccl = self.count > 1 and state.backend == "gloo" and state.device.type != "cpu"
+        """Whether the cards' gradients are summed in the computer's memory, for want of a better way."""
         self._parted = self.count == 1
 
     @property
