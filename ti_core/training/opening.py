@@ -62,8 +62,8 @@ def open_run(
     if ranks.lacks_nccl:
         emit(
             Notice(
-                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in the"
-                " computer's memory. The result is the same."
+                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
+                " the computer's memory. The result is the same."
             )
         )
     if not ranks.is_first:
