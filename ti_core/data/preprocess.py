@@ -17,7 +17,7 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
@@ -120,7 +120,7 @@ def preprocess(
         emit(Notice(sentence))
     result = PreprocessResult(workspace.shown(destination))
     captions = CaptionFiles.of(photos[0].parent)
-    result.notes += _unused_captions(captions)
+    result.notes += source_notes(captions)  # one that cannot be read is told with its photo
     for note in result.notes:
         emit(Notice(note))
 
@@ -214,12 +214,6 @@ def not_left_out(photos: list[Path], workspace: Workspace) -> list[Path]:
     """The photos of one folder without those that a person has left out. Raises UserError."""
     by_hand = load_by_hand(photos[0].parent, workspace)
     return [photo for photo in photos if not by_hand.get(photo.name, UNTOUCHED).is_out]
-
-
-def _unused_captions(files: CaptionFiles) -> list[str]:
-    """Sentences on caption files of the source that no picture gets. One that cannot be read is told with its photo."""
-    captions = {picture: files.all_of(picture) for picture in files.pictures}
-    return [note for note in (other_files_note(captions), orphans_note(files, captions)) if note]
 
 
 class _Photo(NamedTuple):
