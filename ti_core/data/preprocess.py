@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
@@ -128,7 +128,7 @@ def preprocess(
         emit(Notice(sentence))
     result = PreprocessResult(workspace.shown(destination))
     captions = CaptionFiles.of(photos[0].parent)
-    result.notes += _unused_captions(captions)
+    result.notes += source_notes(captions)  # one that cannot be read is told with its photo
     for note in result.notes:
         emit(Notice(note))
 
@@ -222,12 +222,6 @@ def not_left_out(photos: list[Path], settings: PreprocessSettings) -> list[Path]
     """The photos without those that a person has left out. Raises UserError."""
     by_hand = parse_by_hand(settings.by_hand)
     return [photo for photo in photos if by_hand.get(photo.name, ()) is not None]
-
-
-def _unused_captions(files: CaptionFiles) -> list[str]:
-    """Sentences on caption files of the source that no picture gets. One that cannot be read is told with its photo."""
-    captions = {picture: files.all_of(picture) for picture in files.pictures}
-    return [note for note in (other_files_note(captions), orphans_note(files, captions)) if note]
 
 
 class _Photo(NamedTuple):

@@ -191,7 +191,7 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
         uses_captions = False
     folder = workspace.folder(settings.dataset_directory, "Dataset directory")
     return [
-        *caption_notes(folder, file_names=uses_captions),
+        *caption_notes(CaptionFiles.of(folder), file_names=uses_captions),
         *filter(None, [word_note(settings.embedding.strip(), _captions_of(folder) if uses_captions else [])]),
     ]
 
