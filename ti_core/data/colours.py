@@ -43,7 +43,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
         else:
             fitting = image
         output = "RGBA" if fitting.mode == "RGBA" else "RGB"
-        transform = ImageCms.buildTransform(opened, _srgb(), fitting.mode, output)
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), fitting.mode, output)
         found = ImageCms.applyTransform(fitting, transform)
     except (ImageCms.PyCMSError, KeyError, OSError, ValueError, TypeError):
         return image  # as every viewer shows it then
@@ -58,10 +58,6 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     """By its name, as nearly all cameras and programs write it: such numbers stay as they are to the last bit."""
     name = (profile.profile.profile_description or "").strip().lower()
     return name.startswith("srgb") and "linear" not in name and profile.profile.xcolor_space == "RGB "
-
-
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.createProfile("sRGB")
 
 
 def _says_adobe_rgb(image: Image.Image) -> bool:
