@@ -57,6 +57,9 @@ class TrainSettings(MemoryTrainOptions, QualityTrainOptions, PhotoTrainOptions, 
             )
             found.append(Problem(sentence, "filename_word_regex"))
         found.extend(self._preview_problems())
+        if self.aspect_buckets and self.keep_size:
+            sentence = "Aspect ratio buckets and Do not resize images exclude each other. Untick one of them."
+            found.append(Problem(sentence, "aspect_buckets"))
         least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
         for side in ("preview_width", "preview_height"):
             if 0 < (size := getattr(self, side)) < least:

@@ -31,3 +31,11 @@ class PhotoTrainOptions(Settings):
         maximum=1,
         step=0.05,
     )
+    aspect_buckets: bool = option(
+        False,
+        "Aspect ratio buckets",
+        "checkbox",
+        "Trains wide and tall pictures at a size of their own shape, with as many pixels as Width x Height. Preprocess"
+        " such photos with Auto-sized crop or Keep original size.",
+        changes_plan=True,
+    )
