@@ -10,8 +10,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
-from ti_core.errors import Interrupted
-from ti_core.models.device import is_out_of_memory
+from ti_core.errors import Interrupted, is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.solvers import EulerAncestral, set_timesteps, solver_for
