@@ -80,7 +80,7 @@ class UniPC(UniPCMultistepScheduler):
             place = (torch.log(alpha_before) - torch.log(sigma_before) - lambda_from) / h
         return sigma / sigma_from, alpha, torch.expm1(-h), -h, place
 
-    def multistep_uni_p_bh_update(self, model_output: Tensor, *, sample: Tensor, order: int, **_: Any) -> Tensor:
+    def multistep_uni_p_bh_update(self, model_output: Tensor, *, sample: Tensor, order: int, **more: Any) -> Tensor:
         """The predictor."""
         ratio, alpha, grown, _, place = self._terms(self.step_index + 1, order)
         before, now = self.model_outputs[-2], self.model_outputs[-1]
@@ -88,7 +88,7 @@ class UniPC(UniPCMultistepScheduler):
         return to if order == 1 else to - alpha * grown * (0.5 * ((before - now) / place))
 
     def multistep_uni_c_bh_update(
-        self, this_model_output: Tensor, *, last_sample: Tensor, this_sample: Tensor, order: int, **_: Any
+        self, this_model_output: Tensor, *, last_sample: Tensor, this_sample: Tensor, order: int, **more: Any
     ) -> Tensor:
         """The corrector, of the order of the predictor before it."""
         ratio, alpha, grown, h, place = self._terms(self.step_index, order)
