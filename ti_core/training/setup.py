@@ -190,7 +190,12 @@ def prepare(
         embedding,
         examples,
         lines,
-        parse_schedule(settings.learning_rate),
+        replace(
+            parse_schedule(settings.learning_rate),
+            form=settings.rate_form,
+            warm_up=settings.warm_up,
+            steps=settings.steps,
+        ),
         workspace.writable(settings.log_directory, "Log directory"),
         plan,
         suffix_of_training(family.encoders),
