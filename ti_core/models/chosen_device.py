@@ -1,5 +1,5 @@
-"""The device that a process works on, by its name: one that was chosen is told by accelerate's own variable, before torch
-is loaded.
+"""The device that a process works on, by its name: one that was chosen is told by accelerate's own variable, before
+torch is loaded.
 """
 
 from __future__ import annotations
