@@ -13,6 +13,7 @@ import torch
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.data.loss_weight import Weighting
 from ti_core.embeddings.embedding import shown_widths
 from ti_core.embeddings.named_in import NamedIn, named_in
 from ti_core.errors import UserError
@@ -189,7 +190,9 @@ def _encode_pictures(
 ) -> tuple[Prepared, Latents]:
     """The latents of `inputs.examples`, in their order, and the inputs without the pictures that cannot be decoded."""
     paths = [example.path for example in inputs.examples]
-    latents = encode_images(sd, paths, size, settings.alpha_as_weight, emit, stop, inputs.latent_cache)
+    outside = settings.weight_outside if settings.masks_as_weight else 0.0
+    weighting = Weighting(settings.alpha_as_weight, settings.masks_as_weight, outside)
+    latents = encode_images(sd, paths, size, weighting, emit, stop, inputs.latent_cache)
     if not latents.problems:
         return inputs, latents
     usable = [path for path in paths if path not in latents.problems]
