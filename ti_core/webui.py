@@ -58,8 +58,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        default=os.environ.get(LOGIN, ""),
-        help=f"login that may train; without it, --listen and --share make one and print it (also: {LOGIN})",
+        action="append",
+        help="login that may train; may be given several times, for people who take turns; without it, --listen and"
+        f" --share make one and print it (also: {LOGIN})",
     )
     parser.add_argument(
         "--auth-look",
@@ -83,7 +84,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=PORTRAITS,
         help="Stable Diffusion checkpoint that is selected at the start",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.auth = options.auth or list(filter(None, [os.environ.get(LOGIN)]))
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -152,10 +155,12 @@ class Logins:
     password: str
     look_user: str
     look_password: str
+    more: tuple[tuple[str, str], ...] = ()
+    """Names and passwords of further people who may train."""
 
     def warn_of_short_passwords(self) -> None:
         """For pages that strangers can reach."""
-        pairs = ((self.user, self.password), (self.look_user, self.look_password))
+        pairs = ((self.user, self.password), (self.look_user, self.look_password), *self.more)
         if short := [name for name, secret in pairs if secret and len(secret) < SHORT_PASSWORD]:
             print(
                 f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use"
@@ -170,10 +175,15 @@ def _checked_logins(options: argparse.Namespace) -> Logins:
         raise UserError(
             f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860."
         )
-    logins = Logins(*_login("--auth", options.auth), *_login("--auth-look", options.auth_look))
-    if logins.look_user and logins.look_user == logins.user:
+    first, *more = [_login("--auth", text) for text in options.auth or [""]]
+    logins = Logins(*first, *_login("--auth-look", options.auth_look), tuple(pair for pair in more if pair[0]))
+    names = [logins.user, *(name for name, _ in logins.more)]
+    if len(set(names)) < len(names):
+        raise UserError("--auth names the same user twice.", "Give each person a name of their own.")
+    if logins.look_user and logins.look_user in names:
         raise UserError(
-            f"--auth and --auth-look name the same user '{logins.user}'.", "Give the one who may look another name."
+            f"--auth and --auth-look name the same user '{logins.look_user}'.",
+            "Give the one who may look another name.",
         )
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise UserError(
@@ -241,6 +251,7 @@ def serve(options: argparse.Namespace) -> None:
         token,
         place,
         all_may_look,
+        logins.more,
     )
     blocks = start_page(workspace, server_options, jobs, checkpoint, process.device)
     process.start()

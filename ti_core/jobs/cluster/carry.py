@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,14 @@ class Carried:
 
     def missing(self, files: list[File]) -> list[str]:
         """The hashes of the contents that are not here, each once."""
-        with _told("kept"):
+        with _told():
             self._contents.mkdir(parents=True, exist_ok=True)
             return list(dict.fromkeys(digest for _, digest, _ in files if not (self._contents / digest).is_file()))
 
     def put(self, digest: str, offset: int, data: bytes) -> None:
         """A piece of a missing content, in order; one without data ends it. Raises UserError for another content."""
         part = self._contents / f"{digest}.{os.getpid()}.part"
-        with _told("kept"):
+        with _told():
             if data:
                 with part.open("r+b" if offset else "wb") as file:
                     file.seek(offset)
@@ -79,7 +80,7 @@ class Carried:
 
     def lay_out(self, files: list[File]) -> Path:
         """A fresh folder with the files; what the job writes there comes back by `results`."""
-        with _told("laid out"):
+        with _told():
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
             self._known, self._sent = {}, {}
@@ -179,11 +180,11 @@ def _is_linked(content: Path, target: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told(done: str) -> Any:
+def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"Files could not be {done} on the node, in {cache_folder()}: {reason(error)}.",
+            f"Files could not be kept on the node, in {cache_folder()}: {reason(error)}.",
             "Make room there, or set TI_CLUSTER_CACHE on it to another folder.",
         ) from error

@@ -32,7 +32,7 @@ from ti_core.files import save_text
 from ti_core.jobs.cluster.carrier import Carrier, pieces_of
 from ti_core.jobs.cluster.carry import LOST
 from ti_core.jobs.cluster.node import NodeWorker, facts_of_node
-from ti_core.program.conversation import Voice
+from ti_core.program.conversation import INTERRUPTED, Voice
 from ti_core.program.terminal import clean_terminal
 from ti_core.workspace import Workspace
 
@@ -59,6 +59,8 @@ class _Worker:
 
     node: _Node
     actor: Any
+    taken: int = 0
+    """Number of the results that were taken last."""
     heard_at: float = field(default_factory=time.monotonic)
 
 
@@ -72,11 +74,13 @@ class Driver:
     def __init__(self, asked: dict[str, Any], voice: Voice) -> None:
         self._voice, self._workspace = voice, Workspace.from_dict(asked["workspace"])
         self._patience_s, self._needs_token = float(asked["patience_s"]), not asked["without_token"]
+        self._carries = bool(asked["carries"])
         self._carrier = Carrier(self._workspace)
         self._nodes: dict[str, _Node] = {}
         self._refused: dict[str, str] = {}
         self._workers: dict[str, _Worker] = {}
         self._runs: dict[int, str] = {}
+        self._stopped: set[int] = set()
         self._share = 1.0
         self._lock = threading.RLock()
 
@@ -121,7 +125,9 @@ class Driver:
             save_text(probe, secret)
             facts = ray.get(ask.remote(str(probe), secret), timeout=STARTS_WITHIN_S)
         except (RayError, OSError) as error:
-            self._refused[node_id] = f"The node {host} is not used: {str(error).strip().splitlines()[-1][:300]}"
+            if any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes()):
+                why = str(error).strip().splitlines()[-1]
+                self._refused[node_id] = f"The node {host} is not used: {why[:300]}"
             return
         finally:
             with contextlib.suppress(OSError):
@@ -133,7 +139,7 @@ class Driver:
             if any(other.host == host for other in self._nodes.values()):
                 host = f"{host}-{node_id[:4]}"
             names = [f"{host}:{number}" for number in range(count)]
-            self._nodes[node_id] = _Node(node_id, host, names, facts["sees"])
+            self._nodes[node_id] = _Node(node_id, host, names, facts["sees"] and not self._carries)
         if not facts["sees"]:
             print(
                 f"The node {host} does not see {self._workspace.root}: photos and results are carried to it and back.",
@@ -163,6 +169,7 @@ class Driver:
         if "release" in asked:
             self._drop(asked["release"])
         elif "stop" in asked:
+            self._stopped.add(asked["stop"])
             self._tell(asked["stop"], "stop")
         elif "ask" in asked:
             self._tell(asked["run"], "ask", asked["ask"])
@@ -189,6 +196,10 @@ class Driver:
             ended = self._work(asked)
         except Lost as lost:
             ended, why = LOST, str(lost)
+            worker = self._workers.get(asked["place"])
+            with self._lock:
+                if worker:  # until it has answered again
+                    self._nodes.pop(worker.node.id, None)
             self._drop(asked["place"])
         except UserError as error:
             ended = str(error)
@@ -199,10 +210,13 @@ class Driver:
             if not any(asked["place"] in node.places for node in self._nodes.values()):  # its node is gone
                 self._drop(asked["place"])
         self._runs.pop(asked["run"], None)
+        self._stopped.discard(asked["run"])
         self._voice.say({"run": asked["run"], "ended": ended, "why": why})
 
     def _work(self, asked: dict[str, Any]) -> str:
         worker = self._worker(asked)
+        if worker is None:
+            return INTERRUPTED
         workspace = self._workspace.to_dict()
         if not worker.node.sees:
             workspace = self._carry_out(worker, asked)
@@ -226,38 +240,48 @@ class Driver:
                     self._ask(worker, "clear")
                 return str(ended)
 
-    def _worker(self, asked: dict[str, Any]) -> _Worker:
-        """The worker of the place, which keeps its model loaded; or a new one, once its device is free."""
+    def _worker(self, asked: dict[str, Any]) -> _Worker | None:
+        """The worker of the place, which keeps its model loaded; or a new one, once its device is free. None if the job
+        is to stop before that. Raises Lost.
+        """
         place = asked["place"]
-        with self._lock:
-            worker = self._workers.get(place)
-            if worker and worker.node.id in self._nodes:
-                return worker
-            used = Counter(other.node.id for other in self._workers.values())
-            nodes = sorted(self._nodes.values(), key=lambda node: used[node.id] / len(node.places))
-            node = next((node for node in nodes if place in node.places), nodes[0] if nodes else None)
-        if node is None:
-            raise Lost("No node of the cluster is left.")
+        worker = self._workers.get(place)
+        if worker and worker.node.id in self._nodes:
+            return worker
+        while (node := self._node_for(place)) is None:
+            if self._waits_in_vain(asked, "a node of the cluster"):
+                return None
         devices = {"num_gpus": 1} if self._has_cards else {"num_cpus": self._share}
-        actor = (
-            ray.remote(NodeWorker)
-            .options(**devices, max_restarts=0, max_task_retries=0, max_concurrency=8, scheduling_strategy=_on(node.id))
-            .remote()
-        )
-        worker = _Worker(node, actor)
-        self._event(asked, Progress(f"Waiting for a free device on {node.host}", 0, 1))
+        fixed = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 8, "scheduling_strategy": _on(node.id)}
+        worker = _Worker(node, ray.remote(NodeWorker).options(**devices, **fixed).remote())
         with self._lock:
             self._workers[place] = worker
         while True:
             try:
-                ray.get(actor.results.remote(), timeout=HEAR_S)
+                ray.get(worker.actor.hear.remote(0, 0), timeout=HEAR_S)
                 worker.heard_at = time.monotonic()
                 return worker
             except GetTimeoutError:
-                if worker.node.id not in self._nodes:
+                if node.id not in self._nodes:
                     raise Lost(f"The node {node.host} is gone.") from None
             except RayError as error:
                 raise Lost(f"The node {node.host} is gone.") from error
+            if self._waits_in_vain(asked, f"a free device on {node.host}"):
+                self._drop(place)
+                return None
+
+    def _node_for(self, place: str) -> _Node | None:
+        """That of the place, or the one with the most devices that are not in use."""
+        with self._lock:
+            used = Counter(other.node.id for other in self._workers.values())
+            nodes = sorted(self._nodes.values(), key=lambda node: used[node.id] / len(node.places))
+            return next((node for node in nodes if place in node.places), nodes[0] if nodes else None)
+
+    def _waits_in_vain(self, asked: dict[str, Any], what: str) -> bool:
+        """Tell what is waited for, a moment long; whether the job is to stop."""
+        self._event(asked, Progress(f"Waiting for {what}", 0, 1))
+        time.sleep(HEAR_S)
+        return asked["run"] in self._stopped
 
     def _ask(self, worker: _Worker, method: str, *values: Any) -> Any:
         """What the worker answers. Raises Lost once it is certain that the job is worked on there no more."""
@@ -295,9 +319,13 @@ class Driver:
         return self._carrier.for_node(self._ask(worker, "lay_out", list(files)))
 
     def _carry_back(self, worker: _Worker) -> None:
-        while pieces := self._ask(worker, "results"):
+        while True:
+            number, pieces = self._ask(worker, "results", worker.taken)
             for piece in pieces:
                 self._carrier.take(piece)
+            worker.taken = number
+            if not pieces:
+                return
 
 
 def _on(node_id: str) -> NodeAffinitySchedulingStrategy:

@@ -37,16 +37,24 @@ BROKE_OFF = (
 
 
 class Link:
-    """One cluster. `address` is as Ray takes it: auto, or host:port."""
+    """One cluster. `address` is as Ray takes it: auto, or host:port. With `carries` no node uses the workspace itself,
+    even if it sees it.
+    """
 
     def __init__(
-        self, address: str, workspace: Workspace, without_token: bool = False, patience_s: float = PATIENCE_S
+        self,
+        address: str,
+        workspace: Workspace,
+        without_token: bool = False,
+        carries: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.workspace = workspace
         self._asked = {
             "address": address,
             "workspace": workspace.to_dict(),
             "without_token": without_token,
+            "carries": carries,
             "patience_s": patience_s,
         }
         self._patience_s = patience_s

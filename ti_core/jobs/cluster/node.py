@@ -17,7 +17,7 @@ from typing import Any
 
 from ti_core import __version__
 from ti_core.errors import UserError, unexpected
-from ti_core.events import Event
+from ti_core.events import Event, Finished
 from ti_core.jobs.cluster.carry import LOST, Carried, cache_folder
 from ti_core.program.child import end_child, kill_child, start_child
 from ti_core.program.control import Control
@@ -49,6 +49,9 @@ class NodeWorker:
         self._lines: list[str] = []
         self._said_before = 0
         """How many lines were said before the first of `_lines`; the server has them."""
+        self._run, self._first = -1, 0
+        """The job's number, and that of its first line."""
+        self._answer: tuple[int, list[dict[str, Any]]] = 0, []
         self._news = threading.Condition()
         self._orders: queue.Queue[dict[str, Any]] = queue.Queue()
         self._control = Control()
@@ -63,12 +66,15 @@ class NodeWorker:
     def begin(self, order: dict[str, Any]) -> int:
         """Do a job: "kind", "settings", "workspace", "patience_s". Returns the number of its first line."""
         with self._news:
+            if order["run"] == self._run:  # asked twice, because the first answer was lost
+                return self._first
+            self._run = order["run"]
             self._said_before += len(self._lines)
-            self._lines = []
+            self._lines, self._first = [], self._said_before
             self._control, self._is_lost, self._heard_at = Control(), False, time.monotonic()
             self._patience_s = order["patience_s"]
         self._orders.put(order)
-        return self._said_before
+        return self._first
 
     def hear(self, after: int, wait_s: float) -> tuple[list[str], int]:
         """The lines from number `after` on, once there are some or the time is up, and the number to ask for next.
@@ -110,10 +116,14 @@ class NodeWorker:
         assert self._carried, "`missing` comes first"
         return str(self._carried.lay_out(files))
 
-    def results(self) -> list[dict[str, Any]]:
-        """The next pieces of what the job has written; empty where there is nothing new."""
+    def results(self, taken: int) -> tuple[int, list[dict[str, Any]]]:
+        """The next pieces of what the job has written, none where there is nothing new, and their number, by which the
+        server says that it has taken them.
+        """
         self._heard_at = time.monotonic()
-        return self._carried.results() if self._carried else []
+        if taken == self._answer[0]:
+            self._answer = taken + 1, self._carried.results() if self._carried else []
+        return self._answer
 
     def clear(self) -> None:
         """The results are taken: the folder of the job goes."""
@@ -150,7 +160,7 @@ class NodeWorker:
 
     def _do(self, order: dict[str, Any]) -> str:
         child = self._started()
-        child.say({name: order[name] for name in ("run", "kind", "settings", "workspace")})
+        child.say({"devices": [], **{name: order[name] for name in ("run", "kind", "settings", "workspace")}})
         ended = child.follow(
             self._tell,
             self._control,
@@ -174,6 +184,8 @@ class NodeWorker:
         self._say(json.dumps({"device": said["device"]}))
 
     def _tell(self, event: Event) -> None:
+        if self._is_lost and isinstance(event, Finished):  # it goes on elsewhere
+            return
         self._say(self._carried.as_there(event.to_json()) if self._carried else event.to_json())
 
     def _say(self, line: str) -> None:

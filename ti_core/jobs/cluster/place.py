@@ -74,7 +74,8 @@ class ClusterPlace:
             if losses >= MOST_LOSSES:
                 raise UserError(f"{why} This has happened {losses + 1} times.", "Look at the nodes, then press Resume.")
             kind, settings = self._taken_up(kind, settings, run, step)
-            emit(Notice(f"{why} The job goes on elsewhere{'' if step is None else f', from step {step}'}."))
+            at_step = f"from step {step}" if step is not None else "from its beginning"
+            emit(Notice(f"{why} The job goes on elsewhere, {at_step}."))
 
     def _taken_up(self, kind: str, settings: Settings, run: str, step: int | None) -> tuple[str, Settings]:
         """The job that goes on where it was; the same one anew while it has saved nothing."""
