@@ -25,9 +25,8 @@ from ti_core.data.loss_weight import Weighting, loss_weight
 from ti_core.data.masks import find_mask, mask_of
 from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
-from ti_core.errors import UserError
+from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
 

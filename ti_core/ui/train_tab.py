@@ -14,7 +14,7 @@ from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
 from ti_core.runs.folder import saved_settings
 from ti_core.runs.history import first_step_of
-from ti_core.settings import TrainSettings
+from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
@@ -64,7 +64,7 @@ class TrainTab(TrainLayout, Part):
         self.txt2img = txt2img = page.form("txt2img")
         fields = self.form.widgets
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
         chosen = [fields["dataset_directory"], fields["embedding"]]
         checkpoint = fields["checkpoint"]
         self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
@@ -82,7 +82,8 @@ class TrainTab(TrainLayout, Part):
             event.then(self.look, seen, shown, **DIRECT)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
         self.find.change(None, self.find, None, js=find, show_progress="hidden")
-        page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted = page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted.then(self.device_field, None, fields["device"], **DIRECT)
 
         @read_only
         def take_run(event: gr.EventData) -> Updates:
@@ -156,11 +157,18 @@ class TrainTab(TrainLayout, Part):
         return gr.update(visible=state is not None and state.count > 1)
 
     @read_only
+    def device_field(self) -> Any:
+        """So is this one."""
+        there = self.context.jobs.devices()
+        return gr.update(choices=[AUTOMATIC, *there], visible=len(there) > 1)
+
+    @read_only
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
             settings = TrainSettings.from_dict(self.form.values(given))
-            return describe_plan(self.context.workspace, settings, self.context.device.latest())
+            device = self.context.jobs.device_state(settings.device) or self.context.device.latest()
+            return describe_plan(self.context.workspace, settings, device)
         except UserError as error:
             return str(error)
 
