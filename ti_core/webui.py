@@ -16,8 +16,10 @@ import time
 from ti_core import __version__
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
+from ti_core.jobs.cluster.flags import add_cluster_flags
 from ti_core.jobs.device_flags import add_device_flags, named_devices
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.quotas import add_quota_flags, quotas_of
 from ti_core.network import NOT_USED
 from ti_core.program.child import shown_command
 from ti_core.program.conversation import SAVES_WITHIN_S
@@ -78,6 +80,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed"
     )
     add_device_flags(parser)
+    add_cluster_flags(parser)
+    add_quota_flags(parser)
     add_hosting_flags(parser)
     add_place_flags(parser)
     parser.add_argument(
@@ -230,6 +234,7 @@ def serve(options: argparse.Namespace) -> None:
         print(sentence, flush=True)
 
     _prepare_gradio(workspace, open_to_others)
+    from ti_core.jobs.cluster.cluster import Cluster
     from ti_core.jobs.device_place import Devices
     from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
@@ -239,8 +244,12 @@ def serve(options: argparse.Namespace) -> None:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
 
     # the queue begins nothing before the page is open
-    devices = Devices(workspace, named_devices(options.device))
-    jobs = JobQueue(workspace, devices.kinds(), is_paused=True, places=())
+    devices: Devices | Cluster
+    if options.ray:
+        devices = Cluster(options.ray, workspace, options.ray_carry, options.ray_without_token)
+    else:
+        devices = Devices(workspace, named_devices(options.device))
+    jobs = JobQueue(workspace, devices.kinds(), is_paused=True, places=(), quotas=quotas_of(options))
     jobs.worker.free_after_min = options.free_after
     server_options = ServerOptions(
         _port(options),

@@ -8,7 +8,7 @@ import argparse
 import datetime
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class Usage:
         self.quotas, self._table = quotas, table
         self._file = table.store.folder / FILE
         self._began: dict[str, float] = {}
-        self._minutes: Counter[tuple[str, str]] = Counter()
+        self._minutes: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._folders: dict[str, set[str]] = {}
         if quotas.are_on:
             self._read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import itertools
+import glob
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,14 +56,14 @@ class Carrier:
         for name in FOLDERS:
             if typed := str(values.get(name) or "").strip():
                 yield from self._typed(workspace.path(typed, "The folder"), typed)
-        if (logs := str(values.get("log_directory") or "").strip()) and (name := values.get("embedding")):
-            for day, run in itertools.product(range(-1, DAYS), workspace.path(logs, "Log directory").glob("*")):
-                if run.name == (datetime.date.today() - datetime.timedelta(days=day)).isoformat():
-                    for folder in run.glob(f"{name}*"):
-                        yield from self._typed(folder, logs)
+        if (logs := str(values.get("log_directory") or "").strip()) and (trained := str(values.get("embedding") or "")):
+            for days in range(-1, DAYS):
+                day = workspace.path(logs, "Log directory") / _days_ago(days)
+                for folder in day.glob(f"{glob.escape(trained)}*"):
+                    yield from self._typed(folder, logs)
         if "embedding" not in values:  # what paints numbers its pictures on from those of the day
-            day = workspace.root / OUTPUTS / datetime.date.today().isoformat()
-            yield from _all_in(day, f"{OUTPUTS}/{day.name}")
+            today = workspace.root / OUTPUTS / _days_ago(0)
+            yield from _all_in(today, f"{OUTPUTS}/{today.name}")
         yield from self._models(values)
 
     def _with_those_of_the_run(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -138,6 +138,10 @@ def pieces_of(path: Path) -> Iterator[tuple[int, bytes]]:
         while data := file.read(PIECE_BYTES):
             yield file.tell() - len(data), data
         yield file.tell(), b""
+
+
+def _days_ago(days: int) -> str:
+    return (datetime.date.today() - datetime.timedelta(days=days)).isoformat()
 
 
 def _all_in(path: Path, name: str) -> Iterator[tuple[Path, str]]:

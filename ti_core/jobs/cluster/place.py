@@ -38,6 +38,11 @@ class ClusterPlace:
         self.name, self.holds, self.device = name, "", DeviceMonitor()
         self._link = link
 
+    @property
+    def is_ready(self) -> bool:
+        """As `Place.is_ready`."""
+        return bool(self.holds)
+
     def start(self) -> None:
         """Its process begins with the first job: the device belongs to others until then."""
 
