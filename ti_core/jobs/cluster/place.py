@@ -4,8 +4,9 @@ that it saved last.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Emit, Event, Finished, Notice, Started
@@ -17,9 +18,7 @@ from ti_core.program.conversation import INTERRUPTED, SILENT
 from ti_core.runs.folder import saved_step
 from ti_core.settings import ResumeSettings
 from ti_core.settings.option import Settings
-
-if TYPE_CHECKING:
-    from ti_core.jobs.cluster.link import Link
+from ti_core.workspace import Workspace
 
 MOST_LOSSES = 3
 """So often in a row a job may lose its node without coming any further."""
@@ -29,12 +28,26 @@ NOT_ANSWERED = (
 )
 
 
+class Runs(Protocol):
+    """What a place asks of the link to the cluster."""
+
+    workspace: Workspace
+
+    def run(
+        self, place: ClusterPlace, kind: str, settings: Settings, emit: Emit, stop: threading.Event
+    ) -> tuple[str, str]:
+        """As `Link.run`."""
+
+    def say(self, what: dict[str, Any]) -> None:
+        """As `Link.say`."""
+
+
 class ClusterPlace:
     """As `jobs/place.py` says; `name` is the node's and a number."""
 
     works = frozenset({BIG})
 
-    def __init__(self, name: str, link: Link) -> None:
+    def __init__(self, name: str, link: Runs) -> None:
         self.name, self.holds, self.device = name, "", DeviceMonitor()
         self._link = link
 
