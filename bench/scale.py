@@ -42,9 +42,8 @@ ASK_EVERY_S = 0.5
 def serve(folder: Path, port: int, users: int, each: int, workers: int) -> None:
     """The server: a page, the places, and the jobs, if it is the first one. It writes down what begins and ends."""
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(folder / "uploads"))
-    from ti_core.jobs.device_place import DevicePlace
-
     from ti_core.events import Emit
+    from ti_core.jobs.device_place import DevicePlace
     from ti_core.jobs.job import Job
     from ti_core.jobs.place import BIG
     from ti_core.jobs.process import JobProcess
