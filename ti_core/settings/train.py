@@ -20,6 +20,7 @@ from ti_core.settings.shared import (
     vae_option,
 )
 from ti_core.settings.train_a1111 import A1111TrainOptions
+from ti_core.settings.train_captions import CaptionTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
 from ti_core.settings.train_photos import PhotoTrainOptions
@@ -27,7 +28,14 @@ from ti_core.settings.train_quality import QualityTrainOptions
 
 
 @dataclass(frozen=True)
-class TrainSettings(MemoryTrainOptions, QualityTrainOptions, PhotoTrainOptions, MoreTrainOptions, A1111TrainOptions):
+class TrainSettings(
+    MemoryTrainOptions,
+    QualityTrainOptions,
+    PhotoTrainOptions,
+    CaptionTrainOptions,
+    MoreTrainOptions,
+    A1111TrainOptions,
+):
     """The Train sub-tab: A1111's options first, in its order, then ours. (Fields of the last base come first.)"""
 
     checkpoint: str = checkpoint_option()
