@@ -238,7 +238,8 @@ def _pruned_note(files: CaptionFiles, rules: CaptionRules) -> str:
     if not changed:
         return "No caption holds any of the tags to leave out."
     shown = ", ".join(tag for tag, _ in often.most_common(NAMED)) + (", ..." if len(often) > NAMED else "")
-    return f"{often.total()} tags are left out of {changed} caption{'s' * (changed != 1)}: {shown}."
+    count = "1 tag is" if often.total() == 1 else f"{often.total()} tags are"
+    return f"{count} left out of {changed} caption{'s' * (changed != 1)}: {shown}."
 
 
 def _readable(files: CaptionFiles) -> Iterator[str]:

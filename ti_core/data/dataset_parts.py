@@ -108,7 +108,7 @@ class DatasetParts:
         inside = "a folder inside" if len(self.unused) == 1 else f"{len(self.unused)} folders inside"
         return [
             *self.notes,
-            f"Pictures of {inside} are not used: {_counted(self.unused)}. Tick Use subfolders too if they belong to it.",
+            f"Pictures of {inside} are not used: {_counted(self.unused)}. Tick Use subfolders too if they belong here.",
         ]
 
 

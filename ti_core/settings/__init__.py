@@ -20,14 +20,13 @@ from ti_core.settings.shared import (
     prediction_label,
 )
 from ti_core.settings.train import ResumeSettings, TrainSettings
-from ti_core.settings.train_captions import JOINED, ONE_LINE
+from ti_core.settings.train_captions import ONE_LINE
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, OF_EACH_STEP, OF_THE_RUN
 from ti_core.settings.train_quality import WITH_EACH_PREVIEW
 
 __all__ = [
     "AS_TRAINED",
     "AUTOMATIC",
-    "JOINED",
     "MOST_PREVIEW_PROMPTS",
     "OF_EACH_STEP",
     "OF_THE_RUN",
