@@ -25,11 +25,11 @@ from ti_core.data.loss_weight import Weighting, loss_weight
 from ti_core.data.masks import find_mask, mask_of
 from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
-from ti_core.errors import UserError
+from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.transfer import to_device
 
 
 @dataclass
@@ -48,13 +48,11 @@ class Latents:
     digests: list[str] = field(default_factory=list)
     problems: dict[Path, Problem] = field(default_factory=dict)
 
-    def draw(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """A sample of the posterior of some images, each [channels, height, width]."""
-        return [
-            self.mean[i]
-            + self.deviation[i] * torch.randn(self.mean[i].shape, generator=generator).to(self.mean[i].device)
-            for i in images
-        ]
+    def draw(self, images: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
+        """A sample of the posterior of some images, each [channels, height, width], by the generator of each."""
+        noise = [torch.randn(self.mean[i].shape, generator=one) for i, one in zip(images, generators, strict=True)]
+        there = to_device(noise, self.mean[images[0]].device)
+        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, there, strict=True)]
 
     def in_order(self, images: Sequence[int]) -> Latents:
         """Those of some images, in that order."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.models.transfer import to_device
 
 FP16_LOSS_SCALE = 1024.0
 """Constant: the gradient of a mean loss is subnormal in fp16 without it (docs/performance.md)."""
@@ -34,17 +35,23 @@ class NoisyImages:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Which images go through the UNet together; all have one size. `on_device` holds the indices as int64 [k]."""
+    """Which images go through the UNet together; all have one size. `rows` takes theirs of a tensor on the device."""
 
     indices: list[int]
-    on_device: Tensor
+    rows: slice | Tensor
 
 
 def micro_batches(images: NoisyImages, limit: Callable[[Tensor], int]) -> list[MicroBatch]:
-    """Every image once. The indices are on the device before the first pass, so that none waits for them."""
+    """Every image once. Neighbours are a slice; other indices are on the device before the first pass, so that none
+    waits for them.
+    """
+    parts = parts_of_one_shape(images.clean, limit)
+    neighbours = [part == list(range(part[0], part[-1] + 1)) for part in parts]
+    mixed = [torch.tensor(part) for part, is_slice in zip(parts, neighbours, strict=True) if not is_slice]
+    sent = iter(to_device(mixed, images.timesteps.device))
     return [
-        MicroBatch(indices, torch.tensor(indices, device=images.timesteps.device))
-        for indices in parts_of_one_shape(images.clean, limit)
+        MicroBatch(part, slice(part[0], part[-1] + 1) if is_slice else next(sent))
+        for part, is_slice in zip(parts, neighbours, strict=True)
     ]
 
 
@@ -67,14 +74,14 @@ def predict(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditi
     """What the UNet predicts for the noisy images of a micro-batch, [k, c, h, w]; as in `noise_predict_loss`."""
     clean, noise, timesteps = _stacked(images, batch)
     noisy = add_noise(clean, noise, timesteps, sd.alphas_cumprod)
-    return sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
+    return sd.predict(noisy, timesteps, conditioning[batch.rows], images.sizes[batch.rows])
 
 
 def _stacked(images: NoisyImages, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Latents and noise [k, c, h, w], and timesteps int64 [k]."""
     clean = torch.stack([images.clean[i] for i in batch.indices])
     noise = torch.stack([images.noise[i] for i in batch.indices])
-    return clean, noise, images.timesteps[batch.on_device]
+    return clean, noise, images.timesteps[batch.rows]
 
 
 def loss_scale(sd: StableDiffusion) -> float:

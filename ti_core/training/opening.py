@@ -59,6 +59,13 @@ def open_run(
     settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
     for sentence in sentences if settings.image_every else ():
         emit(Notice(sentence))
+    if ranks.lacks_nccl:
+        emit(
+            Notice(
+                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
+                " the computer's memory. The result is the same."
+            )
+        )
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 
@@ -91,7 +98,7 @@ def open_run(
         inputs=inputs,
         sd=sd,
         latents=latents,
-        others=others.on(sd.device),
+        others=others,
         state=state,
         norms=norms,
         memory=memory,
@@ -268,13 +275,13 @@ def _initial_state(
     """The vectors of the embedding as parameters, with the average and the optimizer's state of the saved run."""
     first_step, rows = inputs.plan.first_step, inputs.embedding.vectors
     # in the checkpoint's order of text encoders: a saved state has another
-    vectors = {encoder: rows[encoder].to(sd.device).clone().requires_grad_(True) for encoder in sd.widths}
+    vectors = {encoder: rows[encoder].cpu().clone().requires_grad_(True) for encoder in sd.widths}
     if not first_step and not saved:
         norms.hold(vectors)
     average = {}
     if settings.average_decay:
         averaged = (saved.average if saved else None) or vectors
-        average = {encoder: averaged[encoder].detach().to(sd.device).clone() for encoder in vectors}
+        average = {encoder: averaged[encoder].detach().cpu().clone() for encoder in vectors}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     if saved:
         saved.fill(optimizer)

@@ -135,7 +135,7 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     found: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
     if not found:
         return f"Source directory '{settings.source_directory}' holds no pictures yet."
-    photos = not_left_out(found, settings)
+    photos = not_left_out(found, workspace)
     settings = with_own_sizes(settings, workspace)
     if problems := settings.bound_problems():
         return " ".join(problems)

@@ -10,10 +10,10 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from ti_core.errors import Interrupted, UserError, shown_number
+from ti_core.errors import Interrupted, UserError, is_out_of_memory, shown_number
 from ti_core.events import Notice
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.transfer import to_device
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, noise_predict_loss
@@ -132,11 +132,14 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
+    timesteps, sizes = to_device(
+        [timesteps[own], torch.tensor([latents.sizes[image] for image in images], dtype=torch.int64)], sd.device
+    )
     return NoisyImages(
         clean=[clean[i] for i in own],
         noise=[noise[i] for i in own],
-        timesteps=timesteps[own],
-        sizes=torch.tensor([latents.sizes[image] for image in images], device=sd.device),
+        timesteps=timesteps,
+        sizes=sizes,
         weight=[latents.weight[image] for image in images],
     ), [prompts[i] for i in own]
 
@@ -188,7 +191,7 @@ def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
     """
     gradients = [rows.grad for rows in run.state.vectors.values() if rows.grad is not None]
     # AdamW keeps the squares of the gradient, so they must be finite too
-    if math.isfinite(loss) and all(bool(gradient.square().sum().isfinite()) for gradient in gradients):
+    if math.isfinite(loss) and bool(torch.stack([grad.square().sum() for grad in gradients]).isfinite().all()):
         run.state.optimizer.step()
         return True
     if run.state.refusals == MAX_REFUSALS:

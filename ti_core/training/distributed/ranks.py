@@ -24,6 +24,16 @@ from ti_core.training.distributed.launcher import is_launched
 from ti_core.training.setup import Prepared
 
 
+def _process_group() -> PartialState:
+    """Joins the other processes. Those on CPUs are several only if accelerate is told so; on cards accelerate would
+    take NCCL, which torch for Windows and some other builds do not have.
+    """
+    on_cards = torch.cuda.is_available()
+    if on_cards and not torch.distributed.is_nccl_available():
+        return PartialState(backend="gloo")
+    return PartialState(cpu=not (on_cards or torch.xpu.is_available()))
+
+
 class RanksLost(UserError):
     """Another process of this training is gone: it was killed, its machine was switched off, or the network failed."""
 
@@ -42,10 +52,12 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        alone = not is_launched()
-        # several processes are on CPUs only if accelerate is told so
-        state = PartialState() if alone else PartialState(cpu=not torch.cuda.is_available())
+        state = _process_group() if is_launched() else PartialState()
         self.rank, self.count = state.process_index, state.num_processes
+        # gloo sums what lies in the computer's memory, where the vectors are; NCCL what lies on a card
+        self._sums_on = torch.device("cpu") if state.backend in (None, "gloo") else state.device
+        self.lacks_nccl = self.count > 1 and state.backend == "gloo" and state.device.type != "cpu"
+        """Whether the cards' gradients are summed in the computer's memory, for want of a better way."""
         self._parted = self.count == 1
 
     @property
@@ -67,7 +79,7 @@ class Ranks:
             return loss
         gradients = [torch.zeros_like(rows) if rows.grad is None or stopped else rows.grad for rows in vectors.values()]
         numbers = torch.tensor([loss, float(stopped)], device=gradients[0].device)
-        everything = torch.cat([*(gradient.flatten() for gradient in gradients), numbers])
+        everything = torch.cat([*(gradient.flatten() for gradient in gradients), numbers]).to(self._sums_on)
         with self._meeting():
             torch.distributed.all_reduce(everything)
             stopped = float(everything[-1]) > 0
@@ -76,7 +88,7 @@ class Ranks:
             raise Interrupted
         pieces = everything[:-2].split([rows.numel() for rows in vectors.values()])
         for rows, piece in zip(vectors.values(), pieces, strict=True):
-            rows.grad = piece.view_as(rows).clone()
+            rows.grad = piece.view_as(rows).to(rows.device, copy=True)
         return float(everything[-2])
 
     def sync_stop(self, stopped: bool) -> None:
@@ -84,7 +96,7 @@ class Ranks:
         all of them.
         """
         if self.count > 1:
-            flag = torch.tensor([float(stopped)], device=PartialState().device)
+            flag = torch.tensor([float(stopped)], device=self._sums_on)
             with self._meeting():
                 torch.distributed.all_reduce(flag)
                 stopped = float(flag) > 0
