@@ -31,6 +31,8 @@ class NoisyImages:
     timesteps: Tensor
     sizes: Tensor
     weight: Sequence[Tensor]
+    huber_delta: float = 0.0
+    """From which error on it counts as its distance instead of its square; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def noise_predict_loss(
     weight = torch.stack([images.weight[i] for i in batch.indices])
     prediction = predict(sd, images, batch, conditioning)
     target = target_of(sd.prediction_type, clean, noise, timesteps, sd.alphas_cumprod)
-    return squared_error(prediction, target, weight)
+    return mean_error(prediction, target, weight, images.huber_delta)
 
 
 def predict(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditioning: Conditioning) -> Tensor:
@@ -120,8 +122,24 @@ def target_of(prediction_type: str, clean: Tensor, noise: Tensor, timesteps: Ten
     return kept.sqrt() * noise - (1 - kept).sqrt() * clean
 
 
-def squared_error(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def mean_error(prediction: Tensor, target: Tensor, weight: Tensor, huber_delta: float = 0.0) -> Tensor:
     """Mean squared error of each image, float32 [n], from [n, c, h, w]; `weight` [n, 1, h, w] says how much each
-    latent pixel counts.
+    latent pixel counts. With `huber_delta` an error above it grows as a line (Huber 1964), with the same slope there.
     """
-    return ((prediction.float() - target.float()).square() * weight).mean((1, 2, 3))
+    difference = prediction.float() - target.float()
+    if huber_delta:
+        far = huber_delta * (2 * difference.abs() - huber_delta)
+        error = torch.where(difference.abs() > huber_delta, far, difference.square())
+    else:
+        error = difference.square()
+    return (error * weight).mean((1, 2, 3))
+
+
+def min_snr_weights(prediction_type: str, timesteps: Tensor, alphas_cumprod: Tensor, gamma: float) -> Tensor:
+    """How much each image counts, float32 [n], by Hang et al. 2023, eq. 7: the loss on the clean image is weighted with
+    its signal-to-noise ratio, but at most with `gamma`. Parameters as in `add_noise`.
+    """
+    snr = alphas_cumprod[timesteps] / (1 - alphas_cumprod[timesteps])
+    if prediction_type == "epsilon":
+        return torch.where(snr > 0, snr.clamp(max=gamma) / snr, torch.ones_like(snr))
+    return snr.clamp(max=gamma) / (snr + 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
+from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import word_note
 from ti_core.data.dataset import CaptionRules, Example, fallback_notes, nothing_usable, plan_training, scan_dataset
 from ti_core.data.dataset_parts import parts_of
@@ -154,6 +155,7 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
+    buckets = bucket_sizes(*target) if target and settings.aspect_buckets else ()
     paths, tiny = without_tiny([example.path for example in examples], target)
     for problem in tiny:
         emit(Notice(problem.sentence()))
@@ -162,7 +164,7 @@ def prepare(
     usable = set(paths)
     examples = [example for example in examples if example.path in usable]
     for sentence in (
-        *picture_sentences(paths, target, settings.checkpoint, workspace),
+        *picture_sentences(paths, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(paths, settings.masks_as_weight),
     ):
         emit(Notice(sentence))
@@ -180,7 +182,12 @@ def prepare(
         embedding,
         examples,
         lines,
-        parse_schedule(settings.learning_rate),
+        replace(
+            parse_schedule(settings.learning_rate),
+            form=settings.rate_form,
+            warm_up=settings.warm_up,
+            steps=settings.steps,
+        ),
         workspace.writable(settings.log_directory, "Log directory"),
         plan,
         suffix_of_training(family.encoders),

@@ -16,9 +16,16 @@ from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.transfer import to_device
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
-from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, noise_predict_loss
+from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import caption_of_step, clean_latents, images_of_step, noise_of_step, prompt_random
+from ti_core.training.step_inputs import (
+    caption_of_step,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    offset_noise,
+    prompt_random,
+)
 
 MAX_REFUSALS = 3
 
@@ -130,6 +137,8 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     prompts = prompts_of_step(run, of_step, step)
     clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
+    if settings.noise_offset:
+        noise = offset_noise(noise, settings.noise_offset, settings.seed, step)
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
     timesteps, sizes = to_device(
@@ -140,8 +149,18 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
         noise=[noise[i] for i in own],
         timesteps=timesteps,
         sizes=sizes,
-        weight=[latents.weight[image] for image in images],
+        weight=_weights(run, images, timesteps),
+        huber_delta=settings.huber_delta,
     ), [prompts[i] for i in own]
+
+
+def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
+    """How much each latent pixel of the images counts: their masks, and min-SNR weights if these are wanted."""
+    masks, gamma = [run.latents.weight[image] for image in images], run.settings.min_snr_gamma
+    if not gamma or not images:
+        return masks
+    factors = min_snr_weights(run.sd.prediction_type, timesteps, run.sd.alphas_cumprod, gamma)
+    return [mask * factor.to(mask.device) for mask, factor in zip(masks, factors, strict=True)]
 
 
 def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:

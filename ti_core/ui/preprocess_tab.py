@@ -86,7 +86,7 @@ class PreprocessTab(Part):
         )
         self._build_face_finder()
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
         """Dropped photos are taken, and what stands before the start follows the fields."""

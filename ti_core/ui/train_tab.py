@@ -14,7 +14,7 @@ from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
 from ti_core.runs.folder import saved_settings
 from ti_core.runs.history import first_step_of
-from ti_core.settings import TrainSettings
+from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
@@ -43,16 +43,9 @@ from ti_core.workspace import clean_name
 
 DEVICE_WITHIN_S = 20.0
 SEEN = (
-    "dataset_directory",
-    "template_file",
-    "embedding",
-    "shuffle_tags",
-    "tag_drop_out",
-    "subfolders",
-    "caption_lines",
-    "keep_first",
-    "pruned_tags",
-    "prune_traits",
+    *("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out"),
+    *("checkpoint", "width", "height", "keep_size", "aspect_buckets"),
+    *("subfolders", "caption_lines", "keep_first", "pruned_tags", "prune_traits"),
 )
 """The fields that the thumbnails and the example prompt show."""
 
@@ -75,7 +68,7 @@ class TrainTab(TrainLayout, Part):
         self.txt2img = txt2img = page.form("txt2img")
         fields = self.form.widgets
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
         chosen = [fields["dataset_directory"], fields["embedding"]]
         checkpoint = fields["checkpoint"]
         self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
@@ -93,7 +86,8 @@ class TrainTab(TrainLayout, Part):
             event.then(self.look, seen, shown, **DIRECT)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
         self.find.change(None, self.find, None, js=find, show_progress="hidden")
-        page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted = page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted.then(self.device_field, None, fields["device"], **DIRECT)
 
         @read_only
         def take_run(event: gr.EventData) -> Updates:
@@ -167,17 +161,24 @@ class TrainTab(TrainLayout, Part):
         return gr.update(visible=state is not None and state.count > 1)
 
     @read_only
+    def device_field(self) -> Any:
+        """So is this one."""
+        there = self.context.jobs.devices()
+        return gr.update(choices=[AUTOMATIC, *there], visible=len(there) > 1)
+
+    @read_only
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
             settings = TrainSettings.from_dict(self.form.values(given))
-            return describe_plan(self.context.workspace, settings, self.context.device.latest())
+            device = self.context.jobs.device_state(settings.device) or self.context.device.latest()
+            return describe_plan(self.context.workspace, settings, device)
         except UserError as error:
             return str(error)
 
     @read_only
     def look(self, *seen: Any) -> Updates:
-        """The dataset at a glance, and one prompt that the training will build of it."""
+        """The dataset at a glance, with the crops of the training, and one prompt that it will build of it."""
         settings = TrainSettings.from_kept(dict(zip(SEEN, seen, strict=True))).settings
         workspace = self.context.workspace
         return {self.strip: dataset_strip(workspace, settings), self.example: example_prompt(workspace, settings)}
