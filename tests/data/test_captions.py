@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import threading
 from pathlib import Path
 
@@ -186,6 +187,20 @@ def test_captions_of_every_name_are_taken_from_a_drop_and_stay_with_their_photo(
     assert sorted(
         filter(None, (read_caption(path) for path in folder.iterdir() if path.suffix in (".jpg", ".png")))
     ) == ["one", "three", "two"]
+
+
+def test_captions_of_many_come_along_with_a_drop(tmp_path: Path) -> None:
+    files = [add(tmp_path / str(number), f"a {number}.png") for number in range(3)]  # each lies alone, as they arrive
+    files += [add(tmp_path / "own", "b.png", b__txt=b"beside it"), tmp_path / "own" / "b.txt"]
+    table, broken = tmp_path / "metadata.jsonl", tmp_path / "tags.csv"
+    rows = [{"file_name": f"train/a {number}.png", "text": f"caption {number}"} for number in (0, 2)]
+    table.write_text("\n".join(json.dumps(row) for row in [*rows, {"file_name": "b.png", "text": "other"}]))
+    broken.write_text("a,b\n1,2\n")
+    folder, told = keep_photos([*files, table, broken], "", Workspace(tmp_path / "workspace"))
+    captions = {each.picture.name: each.caption for each in read_captions(folder)}
+    assert sorted(captions.values()) == ["a 1", "beside it", "caption 0", "caption 2"]
+    assert told[0] == "2 captions taken from metadata.jsonl."
+    assert told[1].startswith("Left out, because it has no columns") and "tags.csv" in told[1]
 
 
 def test_a_name_that_is_also_a_word_of_the_captions_is_pointed_out() -> None:
