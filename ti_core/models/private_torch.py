@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
 
 def cpu_multiplies_bf16() -> bool:
     """Whether the processor has AVX-512's instructions for bfloat16 (avx512_bf16). Elsewhere torch computes it too,
@@ -10,3 +15,17 @@ def cpu_multiplies_bf16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def has_fused_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has an attention for the device, forward and backward, that never holds the matrix of all pairs."""
+    import torch
+
+    if device.type == "mps":  # the one that it has there is for passes without a gradient
+        return False
+    query = torch.zeros(1, 2, 64, 64, device=device, dtype=dtype, requires_grad=True)
+    try:
+        choice: int = torch._fused_sdp_choice(query, query, query)
+    except (RuntimeError, NotImplementedError):  # a device that chooses nothing computes it step by step
+        return False
+    return choice > 0  # 0 is the way step by step

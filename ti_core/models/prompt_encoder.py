@@ -125,7 +125,7 @@ class PromptEncoder:
         """Of one text encoder, on the model's device: hidden states, float32 [chunks, 77, width], and pooled outputs,
         [chunks, width] each.
         """
-        encoder, device = self.sd.text_encoders[index], self.sd.encoder_device
+        encoder, device = self.sd.text_encoders[index], self.sd.encoder_at_work(index)
         rows = [self._row(piece, index) for piece in chunks]
         ids = torch.tensor([[token if isinstance(token, int) else 0 for token in row] for row in rows], device=device)
         with _inserted(encoder, rows, vectors):
