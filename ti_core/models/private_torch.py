@@ -21,11 +21,7 @@ def has_fused_attention(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether torch has an attention for the device, forward and backward, that never holds the matrix of all pairs."""
     import torch
 
-    if device.type == "mps":  # the one that it has there is for passes without a gradient
-        return False
     query = torch.zeros(1, 2, 64, 64, device=device, dtype=dtype, requires_grad=True)
-    try:
-        choice: int = torch._fused_sdp_choice(query, query, query)
-    except (RuntimeError, NotImplementedError):  # a device that chooses nothing computes it step by step
-        return False
-    return choice > 0  # 0 is the way step by step
+    answer = torch.nn.functional.scaled_dot_product_attention(query, query, query)
+    chosen = answer.grad_fn.name() if answer.grad_fn else ""  # of products and a softmax where it has none
+    return chosen.startswith("ScaledDotProduct") and "Math" not in chosen
