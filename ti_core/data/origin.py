@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from ti_core.data.camera_files import is_raw, raw_size
 from ti_core.data.crops import Size
 from ti_core.data.images import OPENED
 from ti_core.workspace import SAMPLE_PHOTOS
@@ -62,6 +63,15 @@ class Origin:
         scale = max(target[0] / of[0], target[1] / of[1])
         width, height = target[0] / scale, target[1] / scale
         return self.part((of[0] - width) / 2, (of[1] - height) / 2, width, height, of)
+
+    def turned(self, degrees: int) -> Origin:
+        """Of the picture turned clockwise by a multiple of 90 degrees, as if the photo had been turned."""
+        found = self
+        for _ in range(degrees // 90):
+            (width, height), (left, upper, shown_width, shown_height) = found.size, found.box
+            turned_box = (height - upper - shown_height, left, shown_height, shown_width)
+            found = replace(found, size=(height, width), box=turned_box)
+        return found
 
     def mirrored(self) -> Origin:
         """Of a picture flipped left to right: the same part of the photo, counted from its other side."""
@@ -118,6 +128,8 @@ def look_at(path: Path) -> Look | None:
 @functools.lru_cache(maxsize=20_000)
 def _look(path: Path, bytes: int, changed_ns: int) -> Look | None:
     try:
+        if is_raw(path):
+            return Look(raw_size(path), None)
         with Image.open(path, formats=OPENED) as image:
             return Look(_upright_size(image), parse_origin(image.info[KEY], image.size) if KEY in image.info else None)
     except _UNREADABLE:  # whoever opens the picture says what is the matter with it

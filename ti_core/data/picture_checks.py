@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint
+from ti_core.data.aspect_buckets import buckets_sentence, nearest_bucket
 from ti_core.data.crops import Size, auto_size, plan_split
+from ti_core.data.images import Problem
 from ti_core.data.origin import is_drawn, look_at
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
@@ -16,6 +18,11 @@ from ti_core.workspace import Workspace
 
 ENLARGED_FROM = 1.005
 """Rounding of the last pixel is no enlargement."""
+TINY_SHARE = 8
+LEAST_PX = 8
+"""A picture is tiny, and is left out, if its shorter side has less than an eighth of what is trained, or than 8 px
+where it keeps its size: enlarged so much it shows nothing.
+"""
 NAMED = 5
 CARTOONS_ONLY = "Portraits can draw only its own cartoon faces. For your photos choose a Stable Diffusion checkpoint."
 
@@ -23,11 +30,44 @@ Small = tuple[str, Size]
 """Name and size in px of a picture that is enlarged."""
 
 
+def least_px(target: Size | None) -> int:
+    """The shorter side that a picture must have to be used at `target` size, or at its own where that is None."""
+    return max(LEAST_PX, min(target) // TINY_SHARE if target else 0)
+
+
+def tiny_problem(path: Path, size: Size, target: Size | None) -> Problem | None:
+    """Why a picture of `size` px is left out, None where it is large enough."""
+    least = least_px(target)
+    return Problem(path.name, f"it is only {shown(size)} px, less than {least} px") if min(size) < least else None
+
+
+def without_tiny(pictures: Sequence[Path], target: Size | None) -> tuple[list[Path], list[Problem]]:
+    """The pictures that are large enough, by their headers, and why the others are not."""
+    usable, problems = [], []
+    for path in pictures:
+        look = look_at(path)
+        if look and (problem := tiny_problem(path, look.size, target)):
+            problems.append(problem)
+        else:
+            usable.append(path)
+    return usable, problems
+
+
+def _left_out_sentences(problems: Sequence[Problem]) -> list[str]:
+    if not problems:
+        return []
+    named = ", ".join(problem.file for problem in problems[:NAMED]) + _more(problems)
+    will = "is too small and will be" if len(problems) == 1 else "are too small and will be"
+    first = "" if len(problems) == 1 else f"{problems[0].file} has "
+    return [f"{named} {will} left out: {first}{problems[0].reason.removeprefix('it is ')}."]
+
+
 def photo_sentences(settings: PreprocessSettings, photos: Sequence[Path], workspace: Workspace) -> list[str]:
     """What there is to say before photos are preprocessed, by their headers. Settings are `sized` ones."""
+    photos, tiny = without_tiny(photos, finished_size(settings))
     sizes = [(path.name, look.size) for path in photos if (look := look_at(path))]
     small = [(name, size) for name, size in sizes if photo_scale(settings, size) > ENLARGED_FROM]
-    said = []
+    said = _left_out_sentences(tiny)
     if small and _is_auto_sized(settings):  # each photo has a size of its own
         said.append(f"{_smaller(small, len(photos), 'photo', None)} Use larger ones, or smaller upper bounds.")
     elif small:
@@ -41,18 +81,27 @@ def picture_sentences(
     target: Size | None,
     checkpoint: str,
     workspace: Workspace,
+    buckets: Sequence[Size] = (),
 ) -> list[str]:
-    """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None."""
+    """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None, or
+    at the nearest of the `buckets` where there are some.
+    """
+    pictures, tiny = without_tiny(pictures, target)
     small: list[Small] = []
     blurred: list[Small] = []
+    sizes: list[Size] = []
     for path in pictures:
         if look := look_at(path):
-            scale = scale_to(target, look.size) if target else 1.0
+            sizes.append(look.size)
+            trained = nearest_bucket(look.size, buckets) if buckets else target
+            scale = scale_to(trained, look.size) if trained else 1.0
             if scale > ENLARGED_FROM:
                 small.append((path.name, look.size))
             elif look.origin and scale * look.origin.scale(look.size) > ENLARGED_FROM:
                 blurred.append((path.name, look.size))
-    said = []
+    said = _left_out_sentences(tiny)
+    if buckets and sizes:
+        said.append(buckets_sentence(sizes, buckets))
     if small and target:
         advice = f" Preprocess your photos at {shown(target)} px, or choose a smaller Width and Height."
         said.append(_smaller(small, len(pictures), "picture", target) + advice)
@@ -95,6 +144,11 @@ def photo_scale(settings: PreprocessSettings, size: Size) -> float:
     return 1.0 if settings.keep_original_size and not (settings.focal_crop or is_split) else scale_to(target, size)
 
 
+def finished_size(settings: PreprocessSettings) -> Size | None:
+    """The size of the finished pictures, None where photos may keep theirs. Settings are `sized` ones."""
+    return None if settings.keep_original_size else (settings.width, settings.height)
+
+
 def _is_auto_sized(settings: PreprocessSettings) -> bool:
     return settings.auto_sized_crop and not (settings.split_oversized or settings.focal_crop)
 
@@ -120,5 +174,5 @@ def _named(small: Sequence[Small]) -> str:
     return ", ".join(f"{name} ({shown(size)})" for name, size in small[:NAMED]) + _more(small)
 
 
-def _more(small: Sequence[Small]) -> str:
+def _more(small: Sequence[object]) -> str:
     return f" and {len(small) - NAMED} more" if len(small) > NAMED else ""

@@ -6,7 +6,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ti_core.errors import UserError
@@ -41,6 +41,8 @@ class JobTable:
         self.last_order = 0.0
         self.is_due = True
         """Whether something has changed since the worker looked what can begin."""
+        self.watch: Callable[[Job], None] = lambda job: None
+        """Called with each job that has changed, while the table is locked."""
         self.store = JobStore(workspace.root / "jobs")
         self._jobs: dict[str, Job] = {}
         self._unsaved: dict[str, dict[str, Any]] = {}
@@ -91,11 +93,14 @@ class JobTable:
         kind = self.kinds.get(job.kind)
         return kind is None or kind.is_small
 
-    def job_on_page(self) -> Job | None:
-        """As `shown_job`, but small jobs never take the place of a training or its pictures."""
+    def job_on_page(self, seen: str = "") -> Job | None:
+        """As `shown_job`, but small jobs never take the place of a training or its pictures; and while the job `seen`
+        before runs, no other one does.
+        """
         with self.lock:
             big = [job for job in (*self.running(), *self.waiting()) if not self.is_small(job)]
-            return big[0] if big else self.latest_big or self.shown_job()
+            same = [job for job in big if job.id == seen and job.state == "running"]
+            return (same or big)[0] if big else self.latest_big or self.shown_job()
 
     def job_of_run(self, run: str) -> Job | None:
         """The latest job that works on the run, or did and still holds its curve."""
@@ -148,6 +153,7 @@ class JobTable:
         self.is_due = True
         self.lock.notify_all()
         self.note_run_folder(job)
+        self.watch(job)
         if job.has_ended:
             self.last_ended = job.id
             self.note_where_it_can_go_on(job)

@@ -251,10 +251,15 @@ class StableDiffusion:
         finally:
             self._is_painting = False
 
-    def encoder_at_work(self, index: int) -> torch.device:
-        """Where that text encoder works now; it is there."""
+    @property
+    def encoding_device(self) -> torch.device:
+        """Where the text encoders work now."""
+        return self.device if self._is_painting and self.paints_in_turns else self.encoder_device
+
+    def encoder_at_work(self, index: int) -> Any:
+        """That text encoder, on `encoding_device`."""
         self._give_turn(self.text_encoders[index])
-        return self.device if self._took_turns else self.encoder_device
+        return self.text_encoders[index]
 
     def _give_turn(self, network: nn.Module) -> None:
         if self._is_painting and self.paints_in_turns:

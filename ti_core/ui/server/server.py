@@ -28,6 +28,7 @@ from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import live_routes
 from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
+from ti_core.ui.photos_panel import photo_routes
 from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel, send_any_name
@@ -67,6 +68,8 @@ class ServerOptions:
     mcp_token: str = ""
     place: Place | None = None
     all_may_look: bool = False
+    more_logins: tuple[tuple[str, str], ...] = ()
+    """Names and passwords of further people who may train, beside `user`."""
 
     @property
     def found_at(self) -> Place:
@@ -77,7 +80,8 @@ class ServerOptions:
     @property
     def logins(self) -> Logins:
         """The logins that these options make: none, one, or one more that may only look."""
-        trains = {self.user: Login(self.password, may_train=True)} if self.user else {}
+        pairs = ((self.user, self.password), *self.more_logins) if self.user else ()
+        trains = {name: Login(password, may_train=True) for name, password in pairs}
         return Logins(
             {self.look_user: Login(self.look_password, may_train=False), **trains}
             if self.look_user and trains
@@ -154,7 +158,13 @@ def _guarded(options: ServerOptions, guesses: Guesses, uploads: Path, app: ASGIA
 
 def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
     """The addresses beside gradio's."""
-    ours = (live_routes(context), run_routes(context), file_routes(context), a1111_routes(context, checkpoint))
+    ours = (
+        live_routes(context),
+        run_routes(context),
+        file_routes(context),
+        photo_routes(context),
+        a1111_routes(context, checkpoint),
+    )
     return [Route("/robots.txt", _no_robots), *(route for routes in ours for route in routes)]
 
 
