@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ti_core.data.aspect_buckets import nearest_bucket
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, cover, open_rgb, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
@@ -68,18 +69,20 @@ class Latents:
 
 @dataclass(frozen=True)
 class PictureSize:
-    """How pictures are brought to size, in px: covered to width x height, or kept; then cropped to multiples of
-    `factor`.
+    """How pictures are brought to size, in px: covered to width x height, to the nearest of the `buckets` where there
+    are some, or kept; then cropped to multiples of `factor`.
     """
 
     width: int
     height: int
     factor: int
     keep: bool = False
+    buckets: tuple[Size, ...] = ()
 
     def of(self, image: Image.Image) -> Size:
         """The width and height at which it is encoded."""
-        wanted = image.size if self.keep else (self.width, self.height)
+        fixed = nearest_bucket(image.size, self.buckets) if self.buckets else (self.width, self.height)
+        wanted = image.size if self.keep else fixed
         width, height = (max(self.factor, side // self.factor * self.factor) for side in wanted)
         return width, height
 

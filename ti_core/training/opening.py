@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.data.loss_weight import Weighting
 from ti_core.embeddings.embedding import shown_widths
@@ -75,7 +76,8 @@ def open_run(
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
-    size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
+    buckets = bucket_sizes(width, height) if settings.aspect_buckets else ()
+    size = PictureSize(width, height, sd.latent_factor, settings.keep_size, buckets)
     inputs, latents = _encode_pictures(settings, inputs, sd, size, emit, stop)
     if saved:
         _tell_of_changed_inputs(saved, inputs, others, emit)
