@@ -19,7 +19,14 @@ from ti_core.settings.schedule import parse_schedule
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.room import with_room
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, offset_noise, prompt_random
+from ti_core.training.step_inputs import (
+    caption_of_step,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    offset_noise,
+    prompt_random,
+)
 
 MAX_REFUSALS = 3
 MOST_RESCALES = 4
@@ -132,15 +139,16 @@ def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
 
 
 def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
-    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the
-    embedding's name.
+    """The prompt of each image of an update: template line, one of its captions with its tags shuffled and dropped,
+    the embedding's name.
     """
-    prompts = []
+    settings, prompts = run.settings, []
     for index, image in enumerate(images):
-        rng = prompt_random(run.settings.seed, step, index)
-        line = rng.choice(run.inputs.lines)
-        caption = run.inputs.examples[image].caption
-        prompts.append(build_prompt(line, caption, run.name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
+        captions = run.inputs.examples[image].captions
+        caption = caption_of_step(captions, settings.caption_drop_out, settings.seed, step, index)
+        rng = prompt_random(settings.seed, step, index)
+        line, chances = rng.choice(run.inputs.lines), (settings.shuffle_tags, settings.tag_drop_out)
+        prompts.append(build_prompt(line, caption, run.name, rng, *chances, settings.keep_first))
     return prompts
 
 
