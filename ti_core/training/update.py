@@ -18,7 +18,7 @@ from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, offset_noise, prompt_random
+from ti_core.training.step_inputs import images_of_step, noise_of_step, offset_noise, posterior_noise, prompt_random
 
 MAX_REFUSALS = 3
 
@@ -128,10 +128,15 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     """
     sd, settings, latents = run.sd, run.settings, run.latents
     prompts = prompts_of_step(run, of_step, step)
-    clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
+    drawn = posterior_noise(latents, of_step, settings.latent_sampling_method, settings.seed, step)
+    means = [latents.mean[image] for image in of_step]
+    noise, timesteps = noise_of_step(means, settings.seed, step, len(sd.alphas_cumprod))
     if settings.noise_offset:
         noise = offset_noise(noise, settings.noise_offset, settings.seed, step)
+
+    # To the device, in two copies
+    sent = to_device([*drawn, *noise], sd.device)
+    clean, noise = latents.sample(of_step, sent[: len(drawn)]) if drawn else means, sent[len(drawn) :]
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
     timesteps, sizes = to_device(
