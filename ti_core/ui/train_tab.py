@@ -42,7 +42,11 @@ from ti_core.ui.widgets import (
 from ti_core.workspace import clean_name
 
 DEVICE_WITHIN_S = 20.0
-SEEN = ("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out")
+SEEN = (
+    *("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out"),
+    *("checkpoint", "width", "height", "keep_size", "aspect_buckets"),
+    *("subfolders", "caption_lines", "keep_first", "pruned_tags", "prune_traits"),
+)
 """The fields that the thumbnails and the example prompt show."""
 
 
@@ -173,11 +177,11 @@ class TrainTab(TrainLayout, Part):
             return str(error)
 
     @read_only
-    def look(self, folder: str, template: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
-        """The dataset at a glance, and one prompt that the training will build of it."""
+    def look(self, *seen: Any) -> Updates:
+        """The dataset at a glance, with the crops of the training, and one prompt that it will build of it."""
+        settings = TrainSettings.from_kept(dict(zip(SEEN, seen, strict=True))).settings
         workspace = self.context.workspace
-        prompt = example_prompt(workspace, folder or "", template or "", embedding or "", shuffle, drop_out or 0)
-        return {self.strip: dataset_strip(workspace, folder or ""), self.example: prompt}
+        return {self.strip: dataset_strip(workspace, settings), self.example: example_prompt(workspace, settings)}
 
     @read_only
     def labelled(self, checkpoint: str | None) -> Any:
