@@ -158,8 +158,9 @@ def emphasized(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
         factors = torch.ones(states.shape[1], 1)
         factors[1 : len(of_chunk) + 1, 0] = torch.tensor(of_chunk)
         before, after = states[i], states[i] * factors.to(states)
-        least = LEAST_MEAN * float(before.std())
-        is_restored = min(abs(float(before.mean())), abs(float(after.mean()))) >= least
+        least = LEAST_MEAN * float(before.detach().std())
+        means = before.detach().mean(), after.detach().mean()
+        is_restored = min(abs(float(mean)) for mean in means) >= least
         weighed[i] = after * (before.mean() / after.mean()) if is_restored else after
     return torch.stack(weighed)
 

@@ -5,7 +5,7 @@ in the page's order.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ti_core.errors import Problem, SettingsError, about
 from ti_core.settings.option import Settings, option
@@ -20,13 +20,15 @@ from ti_core.settings.shared import (
     vae_option,
 )
 from ti_core.settings.train_a1111 import A1111TrainOptions
+from ti_core.settings.train_kind import AS_CREATED, KindTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
 from ti_core.settings.train_quality import QualityTrainOptions
+from ti_core.settings.word_kind import ORDINARY, SLIDER, WordKind, slider_problems
 
 
 @dataclass(frozen=True)
-class TrainSettings(MemoryTrainOptions, QualityTrainOptions, MoreTrainOptions, A1111TrainOptions):
+class TrainSettings(KindTrainOptions, MemoryTrainOptions, QualityTrainOptions, MoreTrainOptions, A1111TrainOptions):
     """The Train sub-tab: A1111's options first, in its order, then ours. (Fields of the last base come first.)"""
 
     checkpoint: str = checkpoint_option()
@@ -56,6 +58,7 @@ class TrainSettings(MemoryTrainOptions, QualityTrainOptions, MoreTrainOptions, A
             )
             found.append(Problem(sentence, "filename_word_regex"))
         found.extend(self._preview_problems())
+        found.extend(slider_problems(self, self.kind))
         least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
         for side in ("preview_width", "preview_height"):
             if 0 < (size := getattr(self, side)) < least:
@@ -75,6 +78,31 @@ class TrainSettings(MemoryTrainOptions, QualityTrainOptions, MoreTrainOptions, A
                     " Write [name] into it, or leave Preview prompts empty."
                 )
         return [Problem(sentence, "preview_prompt") for sentence in found]
+
+    def word_kind(self, created: WordKind) -> WordKind:
+        """What the word is for: what was typed here, else what its file says (`created`)."""
+        if self.kind not in (AS_CREATED, SLIDER):
+            return WordKind(self.kind)
+        typed = WordKind(SLIDER, *(line.strip() for line in self.slider_lines))
+        if self.kind == SLIDER or (created.kind == SLIDER and typed.on and typed.more):
+            return typed
+        return created
+
+    def of_kind(self, kind: WordKind) -> TrainSettings:
+        """With the kind of word that is trained written down, so that a resumed run and every device train the same. An
+        ordinary word is as before there were others.
+        """
+        if kind.kind == ORDINARY:
+            return self
+        if kind.kind != SLIDER:
+            return replace(self, kind=kind.kind)
+        on, more, less, keep = kind.on, kind.more, kind.less, kind.keep
+        return replace(self, kind=SLIDER, slider_on=on, slider_more=more, slider_less=less, slider_keep=keep)
+
+    @property
+    def slider_lines(self) -> tuple[str, str, str, str]:
+        """What a slider acts on, more, less, and what it keeps."""
+        return self.slider_on, self.slider_more, self.slider_less, self.slider_keep
 
     @property
     def preview_lines(self) -> list[str]:

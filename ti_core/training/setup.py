@@ -25,7 +25,9 @@ from ti_core.runs.plan import RunPlan, plan_run
 from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
 from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names
 from ti_core.settings.schedule import Schedule, parse_schedule
+from ti_core.settings.word_kind import ORDINARY, ORDINARY_WORD, WordKind
 from ti_core.training.checks import check_train
+from ti_core.training.kinds import kind_of
 from ti_core.workspace import Workspace
 
 
@@ -41,6 +43,7 @@ class Prepared:
     plan: RunPlan
     suffix: str
     latent_cache: Path | None = None
+    kind: WordKind = ORDINARY_WORD
 
 
 def _load_for_training(name: str, family: Family, title: str, workspace: Workspace) -> Embedding:
@@ -62,6 +65,19 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
         )
     vectors = found.vectors if len(family.encoders) > 1 else {family.encoders[0]: next(iter(found.vectors.values()))}
     return replace(found, name=name, vectors=vectors)
+
+
+def _lines_of(
+    word: WordKind, settings: TrainSettings, workspace: Workspace, name: str, examples: Sequence[Example], emit: Emit
+) -> list[str]:
+    """The lines that are trained, with a Notice of what is to be known about them. Raises UserError."""
+    if word.kind != ORDINARY:
+        return kind_of(word, settings).lines([])
+    captions = [example.caption for example in examples]
+    lines = _teaching_lines(settings, workspace, name, captions, emit)
+    for sentence in filter(None, (_file_names_sentence(examples, lines), word_note(name, captions))):
+        emit(Notice(sentence))
+    return lines
 
 
 def _teaching_lines(
@@ -165,11 +181,9 @@ def prepare(
     for sentence in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
         emit(Notice(sentence))
 
-    # The template
-    lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
-    word = word_note(embedding.name, [example.caption for example in examples])
-    for sentence in filter(None, (_file_names_sentence(examples, lines), word)):
-        emit(Notice(sentence))
+    # The template, or the lines of the kind of word
+    word = settings.word_kind(embedding.kind)
+    lines = _lines_of(word, settings, workspace, embedding.name, examples, emit)
 
     # How many images make a step, and which photos are held out
     examples, plan = _plan(examples, settings, first_step)
@@ -182,6 +196,7 @@ def prepare(
         plan,
         suffix_of_training(family.encoders),
         workspace.latent_cache,
+        word,
     )
 
 
