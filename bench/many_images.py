@@ -29,6 +29,7 @@ from PIL import Image
 from bench.peak import Peak
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.latents import PictureSize, encode_images
+from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.data.preprocess import preprocess
 from ti_core.events import Event, Progress
 from ti_core.models.checkpoint import load_checkpoint
@@ -73,7 +74,7 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
                 sd,
                 sorted((workspace.datasets / "many").glob("*.png")),
                 size,
-                False,
+                NO_WEIGHTING,
                 events.append,
                 stop,
                 workspace.latent_cache,
@@ -82,7 +83,7 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
                 sd,
                 sorted((workspace.datasets / "many").glob("*.png")),
                 size,
-                False,
+                NO_WEIGHTING,
                 events.append,
                 stop,
                 workspace.latent_cache,

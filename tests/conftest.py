@@ -18,9 +18,16 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests.models.tiny_families import tiny_configs_folder, tiny_families
+from tests.pretend_cuda import plugin
+from tests.pretend_cuda.card import card
 from ti_core.events import Event, StepDone
 from ti_core.portraits.tokenizer import build_tokenizer
 from ti_core.workspace import Workspace
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests marked `pretend_card` run in a process that has the pretend CUDA device."""
+    plugin.register(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

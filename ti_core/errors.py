@@ -61,6 +61,40 @@ def shown_number(value: float) -> str:
     return format(Decimal(f"{value + 0.0:.10g}"), "f")
 
 
+OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, HIP, XPU and MPS, also where a driver says it: "CUDA error: out of memory"
+    "out_of_memory",
+    "OUT_OF_DEVICE_MEMORY",  # Level Zero, below XPU
+    "OUT_OF_RESOURCES",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",  # cuDNN found no algorithm in the room that is left
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+    "HIPBLAS_STATUS_ALLOC_FAILED",
+    "MIOPEN_STATUS_ALLOC_FAILED",
+    "Invalid buffer size",  # MPS, for one tensor that is larger than the device
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",  # Windows
+    "NVML_SUCCESS == r",  # torch's allocator, which asks the driver how full the card is, where that fails
+)
+"""What torch and the libraries below it say where a device has no room left."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether something smaller would help."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+class TooLittleMemory(UserError):
+    """The device has no room for the smallest way to do what was asked."""
+
+
 def unexpected(error: Exception) -> str:
-    """The sentence that users see for an exception that is a bug of ours."""
+    """The sentence that users see for an exception that is a bug of ours, or for a device that has no room left where
+    nothing smaller could be tried.
+    """
+    if is_out_of_memory(error):
+        return "The device's memory ran out. Close other programs that use the graphics card, and try again."
     return f"An unexpected error: {type(error).__name__}: {error}. The terminal shows where it happened."

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ti_core.data.caption_edits import (
     adding,
@@ -14,13 +14,18 @@ from ti_core.data.caption_edits import (
     count_tags,
     dataset_folders,
     find_captioned,
+    pictures_with,
+    preview_changes,
+    prune_traits,
     read_captions,
+    remove_tag,
     removing,
     replacing,
     save_caption,
     split_tags,
+    tag_counts,
 )
-from ti_core.data.caption_undo import UNDO_FILE
+from ti_core.data.caption_undo import UNDO_FILE, last_edit, undo_edit
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.workspace import Workspace
@@ -125,3 +130,50 @@ def test_the_newest_dataset_comes_first(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_one_clear_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no pictures"):
         read_captions(tmp_path)
+
+
+def test_what_an_edit_would_change_is_shown_before_and_nothing_is_written(tmp_path: Path) -> None:
+    for name, text in (("a", "red hat\nsmiling"), ("b", "blue hat"), ("c", "dog")):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text)
+    shown = preview_changes(tmp_path, replacing("hat", "cap"))
+    assert [(each.picture.name, each.before, each.after) for each in shown] == [
+        ("a.png", "red hat\nsmiling", "red cap\nsmiling"),
+        ("b.png", "blue hat", "blue cap"),
+    ]
+    assert (tmp_path / "a.txt").read_text() == "red hat\nsmiling" and not last_edit(tmp_path)
+    assert [each.picture.name for each in preview_changes(tmp_path, replacing("hat", "cap"), only=["b.png"])] == [
+        "b.png"
+    ]
+
+
+def test_an_edit_of_chosen_pictures_takes_their_mirrored_copies_along(tmp_path: Path) -> None:
+    for number in (0, 1):
+        photo = Image.new("RGB", (8, 8))
+        photo.putpixel((number, 0), (255, 0, 0))
+        for piece, picture in enumerate((photo, ImageOps.mirror(photo))):
+            path = tmp_path / f"0000{number}-{piece}-x.png"
+            picture.save(path)
+            path.with_suffix(".txt").write_text(["hat, left hand", "hat, right hand"][piece])
+    names = ["00000-0-x.png", "00000-1-x.png", "00001-0-x.png", "00001-1-x.png"]
+
+    def now() -> list[str]:
+        return [each.caption for each in read_captions(tmp_path)]
+
+    assert remove_tag(tmp_path, "HAT", only=[names[1]])[0] == 2  # the copy was chosen
+    assert now() == ["left hand", "right hand", "hat, left hand", "hat, right hand"]
+    assert remove_tag(tmp_path, "left hand", only=[names[2]])[0] == 2
+    assert now() == ["left hand", "right hand", "hat", "hat"]
+    assert undo_edit(tmp_path) and now()[2:] == ["hat, left hand", "hat, right hand"]
+    assert remove_tag(tmp_path, "hat", in_step=False, only=[names[2]])[0] == 1
+
+
+def test_tags_are_counted_with_their_pictures_in_every_spelling(tmp_path: Path) -> None:
+    for name, text in (("a", "Long_hair, 1girl"), ("b", "long hair, hat"), ("c", "hat")):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert tag_counts(tmp_path) == [("hat", 2), ("Long_hair", 2), ("1girl", 1)]
+    assert tag_counts(tmp_path, only=["c.png"]) == [("hat", 1)]
+    assert pictures_with(tmp_path, "long hair") == ["a.png", "b.png"]
+    assert prune_traits(tmp_path)[0] == 2
+    assert [each.caption for each in read_captions(tmp_path)] == ["1girl", "hat", "hat"]

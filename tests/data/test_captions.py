@@ -65,7 +65,9 @@ def test_what_is_no_text_for_certain_is_never_guessed(tmp_path: Path, content: b
     picture = add(tmp_path, "a.jpg", a__txt=content)
     with pytest.raises(UserError, match=r"'a\.txt' is not UTF-8"):
         read_caption(picture)
-    assert any("1 caption file cannot be read" in note and "a.txt" in note for note in caption_notes(tmp_path))
+    assert any(
+        "1 caption file cannot be read" in note and "a.txt" in note for note in caption_notes(CaptionFiles.of(tmp_path))
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_caption_is_found_under_every_name_in_use(tmp_path: Path, file: str) -
     picture = add(tmp_path, "a.jpg", **{file: b"shirt"})
     assert read_caption(picture) == "shirt" and scan_dataset(tmp_path)[0].caption == "shirt"
     assert [c.caption for c in read_captions(tmp_path)] == ["shirt"]
-    assert captions_of("", Workspace(tmp_path)) == [] and caption_notes(tmp_path) == []
+    assert captions_of("", Workspace(tmp_path)) == [] and caption_notes(CaptionFiles.of(tmp_path)) == []
     assert len([path for path in tmp_path.iterdir() if not path.name.startswith(".")]) == 2
     save_caption(tmp_path, "a.jpg", "hat")  # into the file in use, so that there are not two
     assert read_caption(picture) == "hat" and (tmp_path / file.replace("__", ".")).read_text() == "hat\n"
@@ -84,7 +86,7 @@ def test_a_caption_is_found_under_every_name_in_use(tmp_path: Path, file: str) -
 def test_of_several_the_txt_is_used_and_that_is_said(tmp_path: Path) -> None:
     picture = add(tmp_path, "a.jpg", a__caption=b"second", a__jpg__txt=b"third", a__txt=b"first")
     assert read_caption(picture) == "first"
-    (note,) = caption_notes(tmp_path)
+    (note,) = caption_notes(CaptionFiles.of(tmp_path))
     assert note.startswith("1 picture has several caption files") and "a.txt is used, not a.jpg.txt, a.caption" in note
 
 
@@ -98,7 +100,7 @@ def test_a_caption_belongs_to_the_picture_of_its_exact_name_first(tmp_path: Path
 def test_text_files_of_no_picture_and_pictures_without_text_are_counted(tmp_path: Path) -> None:
     add(tmp_path, "a.jpg", a__txt=b"x", IMG_7__txt=b"lost", notes__caption=b"lost")
     add(tmp_path, "b man.jpg")
-    orphans, without = caption_notes(tmp_path)
+    orphans, without = caption_notes(CaptionFiles.of(tmp_path))
     assert orphans.startswith("2 caption files are of no picture here, and are not used: IMG_7.txt, notes.caption.")
     assert without.startswith("1 of 2 pictures has no caption file") and "'b man'" in without
 

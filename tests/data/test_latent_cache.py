@@ -18,6 +18,7 @@ from ti_core.data.dataset import scan_dataset
 from ti_core.data.images import find_images
 from ti_core.data.latent_cache import keep_below, save_latents
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.events import Notice, Progress
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.stable_diffusion import StableDiffusion
@@ -44,7 +45,7 @@ def encode(sd: StableDiffusion, dataset: Path, workspace: Workspace, side_px: in
         sd,
         find_images(dataset),
         PictureSize(side_px, side_px, sd.latent_factor),
-        False,
+        NO_WEIGHTING,
         recorder,
         recorder.stop,
         workspace.latent_cache,
@@ -127,7 +128,7 @@ def test_a_cache_that_takes_nothing_and_a_photo_that_is_gone_are_no_crash(
     photos, recorder = find_images(dataset), Recorder()
     photos[0].unlink()
     size = PictureSize(16, 16, sd.latent_factor)
-    latents = encode_images(sd, photos, size, False, recorder, recorder.stop, workspace.latent_cache)
+    latents = encode_images(sd, photos, size, NO_WEIGHTING, recorder, recorder.stop, workspace.latent_cache)
     assert len(latents.mean) == 3 and list(latents.problems) == photos[:1]
     assert [notice.text for notice in recorder.of(Notice)] == [
         f"{photos[0].name} was skipped: it is not there any more."

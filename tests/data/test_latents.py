@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY, Recorder
-from ti_core.data.latents import PictureSize, encode_images, loss_weight
+from ti_core.data.latents import PictureSize, encode_images
+from ti_core.data.loss_weight import NO_WEIGHTING, loss_weight
 from ti_core.events import Notice
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.training.noise_loss import parts_of_one_shape, squared_error
@@ -44,7 +45,9 @@ def test_pictures_keep_their_sizes_and_only_odd_ones_are_cropped_and_told(worksp
         paths.append(tmp_path / f"{i}.png")
         Image.new("RGB", size, "red").save(paths[-1])
     events, sd = Recorder(), load_checkpoint(TINY, workspace)
-    latents = encode_images(sd, paths, PictureSize(16, 16, sd.latent_factor, keep=True), False, events, events.stop)
+    latents = encode_images(
+        sd, paths, PictureSize(16, 16, sd.latent_factor, keep=True), NO_WEIGHTING, events, events.stop
+    )
     assert [tuple(z.shape[-2:]) for z in latents.mean] == [(8, 8), (8, 12), (15, 8)]
     assert [event.text.split()[0] for event in events.of(Notice)] == ["1"]
 

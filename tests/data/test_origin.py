@@ -15,6 +15,7 @@ from tests.data.conftest import ASTRONAUT
 from tests.models.tiny_families import SIZE_PX, save_folder
 from ti_core.data.dataset import scan_dataset
 from ti_core.data.latents import PictureSize, crop_conditioning, encode_images
+from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.data.origin import KEY, Origin, look_at, origin_of, parse_origin
 from ti_core.data.preprocess import preprocess
 from ti_core.models.checkpoint import load_checkpoint
@@ -106,7 +107,13 @@ def test_training_reads_it_from_the_picture_wherever_it_was_moved(tmp_path: Path
     sd, recorder = load_checkpoint("xl", workspace), Recorder()
     for cache in (None, tmp_path / "cache", tmp_path / "cache"):  # not cached, cached now, cached before
         latents = encode_images(
-            sd, [moved, own], PictureSize(SIZE_PX, SIZE_PX, sd.latent_factor), False, recorder, recorder.stop, cache
+            sd,
+            [moved, own],
+            PictureSize(SIZE_PX, SIZE_PX, sd.latent_factor),
+            NO_WEIGHTING,
+            recorder,
+            recorder.stop,
+            cache,
         )
         assert latents.sizes == [[400, 600, 0, 16, 64, 64], [64, 96, 0, 16, 64, 64]]
 

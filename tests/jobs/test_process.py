@@ -38,6 +38,7 @@ LONG = {"steps": 100_000, "image_every": 0, "save_every": 5}
 @pytest.fixture(scope="module")
 def process() -> Iterator[JobProcess]:
     process = JobProcess()
+    process.start()  # on this thread, because it ends with the one that started it
     yield process
     child = process.start()
     assert child.stdin is not None

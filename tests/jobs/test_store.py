@@ -92,7 +92,7 @@ def test_waiting_jobs_are_moved_up_cancelled_and_cloned_with_their_settings(jobs
     assert "next already" in jobs.move_up(b)
     assert "Cancelled" in jobs.cancel(d) and titles(jobs) == ["b", "c"]
     again = jobs.again(d, "boris")
-    assert (again.settings, again.owner, titles(jobs)) == (WaitSettings("d"), "boris", ["b", "c", "d"])
+    assert (again.settings, again.owner, titles(jobs)) == (WaitSettings("d"), "boris", ["d", "b", "c"])  # his turn
     assert "Stopping" in jobs.cancel(first)
     assert jobs.wait_for(jobs.get(first)).state == "interrupted"  # type: ignore[arg-type]
     assert "ended already" in jobs.cancel(first)

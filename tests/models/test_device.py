@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from ti_core.errors import UserError
+from ti_core.errors import UserError, is_out_of_memory, unexpected
 from ti_core.models.device import DeviceMonitor, DeviceState, device_state
 
 
@@ -25,6 +25,44 @@ def test_a_card_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPat
         match=r"^The graphics card does not answer: CUDA error: unspecified launch failure\. Start this program again",
     ):
         device_state(torch.device("cuda"))
+
+
+def test_a_card_that_other_programs_have_filled_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(device: torch.device) -> tuple[int, int]:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported")
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    with pytest.raises(UserError, match=r"^The graphics card's memory is full.*Close the other programs"):
+        device_state(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "HIP out of memory. Tried to allocate 2.00 GiB.",
+        "HIP error: out of memory",
+        "XPU out of memory. Tried to allocate 2.00 GiB.",
+        "UR error: UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY",
+        "MPS backend out of memory (MPS allocated: 5 GB, other allocations: 1 GB, max allowed: 6 GB).",
+        "Invalid buffer size: 20.00 GiB",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory",
+        "[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to allocate",
+    ],
+)
+def test_each_way_to_say_that_memory_ran_out_is_known(text: str) -> None:
+    assert is_out_of_memory(RuntimeError(text))
+    assert unexpected(RuntimeError(text)).startswith("The device's memory ran out.")
+
+
+def test_other_errors_are_not_taken_for_missing_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 def test_a_monitor_waits_for_the_first_report_only_where_one_is_expected() -> None:

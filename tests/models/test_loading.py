@@ -27,6 +27,7 @@ from tests.models.damaged_files import (
 )
 from tests.models.tiny_families import SIZE_PX, save_folder, save_single_file
 from ti_core.data.latents import PictureSize, encode_images
+from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.errors import UserError
 from ti_core.events import Event, Progress
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
@@ -273,7 +274,12 @@ def test_sdxl_is_told_the_size_before_and_the_place_of_the_crop(workspace: Works
     sd: StableDiffusion = load_checkpoint(put("sdxl", workspace), workspace)
     Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
     latents = encode_images(
-        sd, [tmp_path / "wide.png"], PictureSize(SIZE_PX, SIZE_PX, 8), False, lambda event: None, threading.Event()
+        sd,
+        [tmp_path / "wide.png"],
+        PictureSize(SIZE_PX, SIZE_PX, 8),
+        NO_WEIGHTING,
+        lambda event: None,
+        threading.Event(),
     )
     assert latents.sizes == [[100, 200, 0, 32, SIZE_PX, SIZE_PX]]
     assert size_conditioning(64, 32) == [32, 64, 0, 0, 32, 64]

@@ -46,8 +46,8 @@ def test_the_same_seed_paints_the_same_pictures(workspace: Workspace) -> None:
 
 def test_bad_pictures_are_painted_in_every_way_with_every_prompt(workspace: Workspace) -> None:
     class Model:
-        class file:  # noqa: N801
-            class facts:  # noqa: N801
+        class file:
+            class facts:
                 few_steps = ""
 
     settings = PaintDatasetSettings(prompts="a man\na woman", count=len(BADLY) * 2, badly=True)
@@ -66,7 +66,7 @@ def test_interrupt_keeps_what_is_painted_and_says_so(workspace: Workspace) -> No
 def test_what_cannot_be_painted_is_refused_before_anything_is_loaded(workspace: Workspace) -> None:
     with pytest.raises(SettingsError, match="What to paint is empty"):
         paint(workspace, prompts=" \n ")
-    with pytest.raises(UserError, match="No checkpoint|is not there|not found|There is no"):
+    with pytest.raises(UserError, match="nothing"):
         paint(workspace, checkpoint="nothing")
 
 

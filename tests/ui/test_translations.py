@@ -4,6 +4,7 @@ nothing.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -112,6 +113,41 @@ def script_texts() -> set[str]:
             if is_text(text) and (" " in text or text[0].isupper()) and not IS_CODE.search(text):
                 found.add(text)
     return found - KEYS_AND_NAMES - SELECTORS - UNITS
+
+
+SAYS_TO_PEOPLE = {"UserError", "Problem", "Notice", "Progress", "Finished", "Info", "Warning"}
+FOR_THE_TERMINAL = re.compile(
+    r"/(cli|program|portraits)/|/server/(hosting|page_server|gradio_internals|guarded_blocks|server)\.py|/(webui|a1111_api)\.py"
+)
+"""What these modules say is read where the server was started, or by programs."""
+
+
+def literal(node: ast.expr) -> str:
+    """The text that an expression makes, with {} for what is put in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return literal(node.left) + literal(node.right)
+    return "{}"
+
+
+def sentences_of(file: Path) -> Iterator[str]:
+    """Whole sentences that a module says to people: errors with their hints, notices, progress, answers."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in SAYS_TO_PEOPLE:
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                text = plain(literal(argument))
+                if " " in text and re.match(r"[A-Z]|\W*\{\}", text) and re.search(r"[a-z]{3}", text):
+                    yield text
+
+
+def test_every_sentence_of_the_server_is_translated() -> None:
+    files = [file for file in CODE.rglob("*.py") if not FOR_THE_TERMINAL.search(file.as_posix())]
+    said = {sentence for file in files for sentence in sentences_of(file)}
+    assert len(said) > 400
+    assert sorted(text for text in said if text not in KEYS and not is_covered(text)) == []
 
 
 def is_covered(text: str) -> bool:

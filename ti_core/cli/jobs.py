@@ -12,8 +12,10 @@ from ti_core.cli.flags import AddCommand, add_flags, settings_of
 from ti_core.cli.printer import watch
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
+from ti_core.program.child import end_with_parent
 from ti_core.settings.form_file import parse_form, read_form
 from ti_core.settings.option import Settings
+from ti_core.training.distributed.launcher import is_launched
 from ti_core.workspace import Workspace
 
 
@@ -51,5 +53,7 @@ def do_job(kind: JobKind, settings: Settings, workspace: Workspace) -> int:
 
     Its check comes first, because torch and diffusers, which its work may need, take seconds to import.
     """
+    if is_launched():
+        end_with_parent()  # a launcher that is killed leaves its processes behind, and other machines wait for them
     kind.check(settings, workspace, ())
     return watch(partial(kind.run, settings, workspace), kind.makes, kind.trains)

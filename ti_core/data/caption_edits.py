@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from ti_core.data.captions import (
     CaptionFiles,
     joined_lines,
     mirrored_caption,
-    read_text,
     words_of_file_name,
 )
+from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.mirrored import mirrored_pairs, twin_of
 from ti_core.errors import UserError
 from ti_core.files import save_text, state_of
+from ti_core.settings.prompts import split_tags, tag_key, without_tags
 from ti_core.workspace import Workspace
 
 
@@ -40,16 +41,29 @@ class ChangedMeanwhile(UserError):
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture and its words: `text` with the lines of its file, `caption` as it is trained with, in one line.
+    """A picture and its words: `text` with its lines, `caption` in one line.
 
-    `file` is where they stand, or would stand; `problem` says why it cannot be read, and then it is not changed.
+    `file` is where an edit is written: the caption file beside the picture, there or not yet. `source` is where the
+    words stand now: that file, or one with the captions of many pictures, which no edit changes; None for the words of
+    the file name. `problem` says why the file cannot be read, and then it is not changed.
     """
 
     picture: Path
     caption: str
     text: str
     file: Path
+    source: Path | None = None
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an edit of all captions makes of one of them; both texts with their lines."""
+
+    picture: Path
+    file: Path
+    before: str
+    after: str
 
 
 def read_captions(folder: Path) -> list[Captioned]:
@@ -67,15 +81,15 @@ def read_captions(folder: Path) -> list[Captioned]:
 
 
 def _captioned(picture: Path, files: CaptionFiles) -> Captioned:
-    file = files.find(picture)
-    if file is None:
-        words = words_of_file_name(picture.stem)
-        return Captioned(picture, words, words, picture.with_suffix(CAPTION_SUFFIXES[0]))
+    beside, own = files.find(picture), picture.with_suffix(CAPTION_SUFFIXES[0])
     try:
-        text = read_text(file)
+        text = files.text(picture)
     except UserError as error:
-        return Captioned(picture, "", "", file, str(error))
-    return Captioned(picture, joined_lines(text), text, file)
+        return Captioned(picture, "", "", beside or own, beside, str(error))
+    if text is None:
+        words = words_of_file_name(picture.stem)
+        return Captioned(picture, words, words, own)
+    return Captioned(picture, joined_lines(text), text, beside or own, next(iter(files.sources(picture)), None))
 
 
 def find_captioned(folder: Path, name: str) -> Captioned:
@@ -139,23 +153,64 @@ def find_twin(folder: Path, name: str) -> Captioned | None:
     return _captioned(twin, files) if twin else None
 
 
+def preview_changes(
+    folder: Path, change: Callable[[str], str], in_step: bool = False, only: Collection[str] | None = None
+) -> list[Change]:
+    """What `change_captions` would change, by the pictures' names; nothing is written. Raises UserError."""
+    return _changes(read_captions(folder), change, in_step, only)
+
+
 def change_captions(
-    folder: Path, change: Callable[[str], str], title: str = "a change of all captions", in_step: bool = False
+    folder: Path,
+    change: Callable[[str], str],
+    title: str = "a change of all captions",
+    in_step: bool = False,
+    only: Collection[str] | None = None,
 ) -> tuple[int, list[str]]:
-    """Give every caption, with its lines, through `change` and save those that differ: their number, and a sentence
-    for each that cannot be read. `in_step` keeps mirrored copies, whose captions say the same with left and right
-    exchanged, so.
+    """Give every caption, with its lines, through `change` and save those that differ, as one edit that can be undone:
+    their number, and a sentence for each that cannot be read.
+
+    `only` are the names of the pictures that are meant, all if None. `in_step` keeps mirrored copies, whose captions
+    say the same with left and right exchanged, so: the copy of a picture that is meant changes with it, and the other
+    way round.
     """
     with editing:
-        all_captions = read_captions(folder)
-        readable = {c.picture: c for c in all_captions if not c.problem}
-        texts = {picture: change(c.text) for picture, c in readable.items()}
-        for original, copy in mirrored_pairs(readable) if in_step else ():
-            if readable[copy].text == mirrored_caption(readable[original].text):
-                texts[copy] = mirrored_caption(texts[original])
-        changed = {c.file: texts[picture] for picture, c in readable.items() if texts[picture] != c.text}
-        _save(folder, title, changed)
-    return len(changed), [c.problem for c in all_captions if c.problem]
+        captions = read_captions(folder)
+        changed = _changes(captions, change, in_step, only)
+        _save(folder, title, {each.file: each.after for each in changed})
+    meant = [each for each in captions if only is None or each.picture.name in only]
+    return len(changed), [each.problem for each in meant if each.problem]
+
+
+def _changes(
+    captions: Sequence[Captioned], change: Callable[[str], str], in_step: bool, only: Collection[str] | None
+) -> list[Change]:
+    readable = {each.picture: each for each in captions if not each.problem}
+    meant = {picture for picture in readable if only is None or picture.name in only}
+    texts = {picture: change(each.text) if picture in meant else each.text for picture, each in readable.items()}
+    for original, copy in mirrored_pairs(readable) if in_step else ():
+        if {original, copy} & meant and readable[copy].text == mirrored_caption(readable[original].text):
+            first, second = (original, copy) if original in meant else (copy, original)
+            texts[second] = mirrored_caption(texts[first])
+    return [
+        Change(picture, each.file, each.text, texts[picture])
+        for picture, each in readable.items()
+        if texts[picture] != each.text
+    ]
+
+
+def remove_tag(
+    folder: Path, tag: str, in_step: bool = True, only: Collection[str] | None = None
+) -> tuple[int, list[str]]:
+    """Take a tag, or several with commas, out of all captions, or out of those of the pictures named in `only`; what
+    `change_captions` gives.
+    """
+    return change_captions(folder, removing(tag), f"'{tag}' removed", in_step, only)
+
+
+def prune_traits(folder: Path, in_step: bool = True, only: Collection[str] | None = None) -> tuple[int, list[str]]:
+    """Take the tags out that say how a character looks (`CHARACTER_TRAITS`); what `change_captions` gives."""
+    return change_captions(folder, removing(", ".join(CHARACTER_TRAITS)), "traits removed", in_step, only)
 
 
 def _save(folder: Path, title: str, texts: dict[Path, str]) -> list[Path]:
@@ -171,11 +226,6 @@ def _tidied_lines(text: str, before: str) -> str:
 
 
 # ---- one caption
-
-
-def split_tags(caption: str) -> list[str]:
-    """What stands between the commas, trimmed; empty pieces are none."""
-    return [tag for piece in caption.split(",") if (tag := piece.strip())]
 
 
 def replacing(find: str, replacement: str) -> Callable[[str], str]:
@@ -197,10 +247,10 @@ def adding(tag: str, at_front: bool) -> Callable[[str], str]:
 
 
 def removing(tag: str) -> Callable[[str], str]:
-    """A change that takes a tag (or several, with commas) out of every caption, in any case. Raises UserError for
-    an empty tag.
+    """A change that takes a tag (or several, with commas) out of every caption, in any case, with spaces or
+    underscores. Raises UserError for an empty tag.
     """
-    return partial(_each_line, change=partial(_without_tags, unwanted={t.lower() for t in _typed_tags(tag)}))
+    return partial(_each_line, change=partial(without_tags, unwanted={tag_key(tag) for tag in _typed_tags(tag)}))
 
 
 def _each_line(text: str, change: Callable[[str], str]) -> str:
@@ -227,12 +277,6 @@ def _with_tags(text: str, new: Sequence[str], at_front: bool) -> str:
     return "\n".join(lines)
 
 
-def _without_tags(caption: str, unwanted: set[str]) -> str:
-    tags = split_tags(caption)
-    kept = [tag for tag in tags if tag.lower() not in unwanted]
-    return caption if len(kept) == len(tags) else ", ".join(kept)
-
-
 def _typed_tags(text: str) -> list[str]:
     if not (tags := list(dict.fromkeys(split_tags(text)))):
         raise UserError("Tag is empty.", "Type a tag, such as glasses; several with commas between them.", field="tag")
@@ -248,16 +292,34 @@ def _tidy(caption: str) -> str:
 
 
 def count_tags(captions: Iterable[str]) -> list[tuple[str, int]]:
-    """How many captions hold each tag, most frequent first; capital letters make no difference, the first spelling
-    is shown.
+    """How many captions hold each tag, most frequent first; capital letters and underscores make no difference, the
+    first spelling is shown.
     """
     spelling: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for caption in captions:
-        for key, tag in {tag.lower(): tag for tag in reversed(split_tags(caption))}.items():
+        for key, tag in {tag_key(tag): tag for tag in reversed(split_tags(caption))}.items():
             spelling.setdefault(key, tag)
             counts[key] += 1
     return sorted(((spelling[key], count) for key, count in counts.items()), key=lambda row: (-row[1], row[0].lower()))
+
+
+def tag_counts(folder: Path, only: Collection[str] | None = None) -> list[tuple[str, int]]:
+    """How many pictures of the folder, or of those named in `only`, have each tag, most frequent first. Raises
+    UserError.
+    """
+    captions = read_captions(folder)
+    return count_tags(each.caption for each in captions if only is None or each.picture.name in only)
+
+
+def pictures_with(folder: Path, tag: str) -> list[str]:
+    """The names of the pictures whose captions hold a tag. Raises UserError."""
+    wanted = tag_key(tag)
+    return [
+        each.picture.name
+        for each in read_captions(folder)
+        if any(tag_key(found) == wanted for found in split_tags(each.caption))
+    ]
 
 
 def dataset_folders(workspace: Workspace) -> list[str]:

@@ -1,15 +1,18 @@
-"""The words that belong to a picture: the caption file beside it, or its file name."""
+"""The words that belong to a picture: the caption file beside it, a file with the captions of the whole folder, or its
+file name.
+"""
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ti_core.data.caption_tables import CaptionTable, find_tables
 from ti_core.data.images import find_images
+from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
 from ti_core.settings.prompts import split_at_names
 
@@ -19,84 +22,83 @@ CAPTION_SUFFIXES = (".txt", ".caption", ".tags")
 NAMED = 5
 """So many files are named in a sentence; the others are counted."""
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
 
 @dataclass
 class CaptionFiles:
-    """Which files of a folder are the captions of which pictures, known from one listing of the folder.
+    """Which files of a dataset hold the captions of which pictures, known from one listing of each of its folders.
 
     The name of a caption file is the picture's stem or whole name with one of CAPTION_SUFFIXES, in any case:
     `a.txt`, `a.jpg.txt`, `A.TXT`, `a.caption`. A file that is `<stem>.txt` of one picture, letter for letter, is no
-    other name of another's.
+    other name of another's. A picture that has none may have one in a file with the captions of many (`tables`).
     """
 
     folder: Path
     pictures: list[Path] = field(default_factory=list)
-    by_name: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    by_name: dict[tuple[Path, str], list[Path]] = field(default_factory=lambda: defaultdict(list))
+    """(folder, name in small letters) -> caption files."""
+    tables: list[CaptionTable] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path) -> CaptionFiles:
-        """Read the folder. Raises UserError if it cannot be read."""
-        found = cls(folder, find_images(folder))
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in CAPTION_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                found.by_name[path.name.lower()].append(path)
+    def of(cls, folder: Path, parts: Sequence[Path] = ()) -> CaptionFiles:
+        """Read the folder, or `parts`, the folders inside of it that hold the dataset's pictures. Raises UserError if
+        one cannot be read.
+        """
+        found = cls(folder)
+        for part in parts or [folder]:
+            found.pictures += find_images(part)
+            listed = sorted(part.iterdir())
+            for path in listed:
+                if path.suffix.lower() in CAPTION_SUFFIXES and not path.name.startswith(".") and path.is_file():
+                    found.by_name[part, path.name.lower()].append(path)
+            found.tables += find_tables(listed)
+        if parts and folder not in parts:
+            found.tables += find_tables(list(folder.iterdir()))
+        found._first_names = {picture.with_suffix(CAPTION_SUFFIXES[0]) for picture in found.pictures}
         return found
 
     def __post_init__(self) -> None:
-        self._first_names = {picture.with_suffix(CAPTION_SUFFIXES[0]).name for picture in self.pictures}
+        self._first_names: set[Path] = set()
 
     def all_of(self, picture: Path) -> list[Path]:
-        """The caption files of a picture of the folder; the first one is used."""
-        own = picture.with_suffix(CAPTION_SUFFIXES[0]).name
+        """The caption files beside a picture of the dataset; the first one is used."""
+        own = picture.with_suffix(CAPTION_SUFFIXES[0])
         names = [stem + suffix for suffix in CAPTION_SUFFIXES for stem in (picture.stem, picture.name)]
         found = [
             path
             for name in names
-            for path in sorted(self.by_name.get(name.lower(), ()), key=lambda path: path.name != name)
+            for path in sorted(self.by_name.get((picture.parent, name.lower()), ()), key=lambda path: path.name != name)
         ]
-        return [path for path in dict.fromkeys(found) if path.name == own or path.name not in self._first_names]
+        return [path for path in dict.fromkeys(found) if path == own or path not in self._first_names]
 
     def find(self, picture: Path) -> Path | None:
-        """The caption file that is used for a picture."""
+        """The caption file beside a picture that is used."""
         return next(iter(self.all_of(picture)), None)
 
-    def read(self, picture: Path) -> str | None:
-        """The picture's caption in one line (`joined_lines`); None where it has no file. Raises UserError for a
-        file that is no text.
+    def _rows_of(self, picture: Path) -> list[tuple[Path, str]]:
+        """Its captions in the tables of its own folder, then in those of the dataset's."""
+        return [
+            (table.file, text)
+            for folder in dict.fromkeys((picture.parent, self.folder))
+            for table in self.tables
+            if table.file.parent == folder and (text := table.text_of(picture)) is not None
+        ]
+
+    def sources(self, picture: Path) -> list[Path]:
+        """All files that hold a caption of the picture; the first one is used."""
+        return [*self.all_of(picture), *(file for file, _ in self._rows_of(picture))]
+
+    def text(self, picture: Path) -> str | None:
+        """The picture's caption with its lines; None where no file has one. Raises UserError for a file that is no
+        text.
         """
-        path = self.find(picture)
-        return None if path is None else joined_lines(read_text(path))
+        if path := self.find(picture):
+            return read_text(path)
+        return next((text for _, text in self._rows_of(picture)), None)
 
-
-def read_text(path: Path) -> str:
-    """The text of a caption file with its lines: UTF-8, or UTF-16 and UTF-32 with their mark.
-
-    Raises UserError for a file in another encoding: guessing between the old ones makes wrong words of all that is
-    not English.
-    """
-    try:
-        data = path.read_bytes()
-        encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
-        text = data.decode(encoding)
-    except (UnicodeError, OSError) as error:
-        raise _unreadable(path) from error
-    if "\0" in text:  # UTF-16 without its mark is also valid UTF-8
-        raise _unreadable(path)
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()  # as browsers give it back
-
-
-def _unreadable(path: Path) -> UserError:
-    return UserError(
-        f"Caption '{path.name}' is not UTF-8 text.", "Open it in an editor and save it with the encoding UTF-8."
-    )
+    def read(self, picture: Path) -> str | None:
+        """The picture's caption in one line (`joined_lines`), as `text` gives it."""
+        text = self.text(picture)
+        return None if text is None else joined_lines(text)
 
 
 def joined_lines(text: str) -> str:
@@ -107,27 +109,51 @@ def joined_lines(text: str) -> str:
     return lines[0] if len(lines) == 1 else ", ".join(tags for line in lines if (tags := line.strip(", ")))
 
 
-def caption_notes(folder: Path, file_names: bool = True) -> list[str]:
-    """What somebody should know about a folder's captions before they are used, a sentence for each fact, with its
+def caption_lines(text: str) -> list[str]:
+    """The lines of a caption, each of which may be a caption of its own; at least one, which may be empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()] or [""]
+
+
+def caption_notes(files: CaptionFiles, file_names: bool = True) -> list[str]:
+    """What somebody should know about a dataset's captions before they are used, a sentence for each fact, with its
     number.
 
-    Files that cannot be read, pictures with several, files without a picture, and, with `file_names`, pictures
-    without a file. Raises UserError if the folder cannot be read.
+    Files that cannot be read, pictures with several, files without a picture, files with the captions of many, and,
+    with `file_names`, pictures without any.
     """
-    files = CaptionFiles.of(folder)
-    captions = {picture: files.all_of(picture) for picture in files.pictures}
-    notes = [
-        note for note in (unreadable_note(captions), other_files_note(captions), orphans_note(files, captions)) if note
-    ]
+    captions = {picture: files.sources(picture) for picture in files.pictures}
+    notes = [note for note in (unreadable_note(files), *source_notes(files)) if note]
     without = [picture for picture, found in captions.items() if not found]
     if file_names and without:
         notes.append(file_names_note(len(without), len(captions), words_of_file_name(without[0].stem)))
     return notes
 
 
-def unreadable_note(captions: dict[Path, list[Path]]) -> str:
+def source_notes(files: CaptionFiles) -> list[str]:
+    """Which files of a folder are used as captions and which are not, where that is not plain to see."""
+    captions = {picture: files.sources(picture) for picture in files.pictures}
+    notes = [other_files_note(captions), orphans_note(files, captions)]
+    return [note for note in (*notes, *(_table_note(table, captions) for table in files.tables)) if note]
+
+
+def _table_note(table: CaptionTable, captions: dict[Path, list[Path]]) -> str:
+    """A sentence on a file with captions of many pictures; one that only repeats what lies beside them says nothing."""
+    if table.problem:
+        return f"{table.file.name} is not used as captions: {table.problem}."
+    known = sum(table.file in found for found in captions.values())
+    used = sum(table.file == found[0] for found in captions.values() if found)
+    if not known:
+        return f"{table.file.name} names no picture that lies here, so it is not used."
+    said = [f"{used} caption{'s are' if used > 1 else ' is'} read from it"] if used else []
+    if others := table.rows - known:
+        said.append(f"{others} of its {table.rows} rows {'are' if others > 1 else 'is'} of no picture here")
+    return f"{table.file.name}: {', '.join(said)}." if said else ""
+
+
+def unreadable_note(files: CaptionFiles) -> str:
     """A sentence on caption files that are no text; empty for none."""
-    wrong = list(dict.fromkeys(found[0] for found in captions.values() if found and not _is_text(found[0])))
+    used = dict.fromkeys(file for picture in files.pictures if (file := files.find(picture)))
+    wrong = [file for file in used if not _is_text(file)]
     if not wrong:
         return ""
     count = (

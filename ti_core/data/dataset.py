@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.data.captions import CaptionFiles, orphans_note, other_files_note, words_of_file_name
+from ti_core.data.captions import CaptionFiles, source_notes, words_of_file_name
 from ti_core.data.images import Problem, find_problem
 from ti_core.data.origin import OUTPUT_NAME, Origin, look_at
 from ti_core.data.read_ahead import read_ahead
@@ -58,9 +58,8 @@ def scan_dataset(
                 emit(Notice(found.sentence()))
     if not examples:
         raise nothing_usable(folder, problems)
-    captions = {path: files.all_of(path) for path in paths}
-    for note in (other_files_note(captions), orphans_note(files, captions)):
-        if note and emit is not None:
+    for note in source_notes(files):
+        if emit is not None:
             emit(Notice(note))
     return examples
 

@@ -63,6 +63,8 @@ _OTHER_SUFFIXES = frozenset(
 )
 """Other pictures: found all the same, so that they are named and not just missing."""
 
+MASK_ENDING = "-masklabel"
+"""`anna-masklabel.png` is the mask of `anna.jpg` (masks.py) and no picture."""
 MAX_PIXELS = 100_000_000
 LARGE_PIXELS = 36_000_000
 """Above that a JPEG is decoded at a half, a quarter or an eighth of its sides, if that is still large enough for
@@ -116,8 +118,13 @@ def open_only_known_formats() -> None:
         Image.OPEN.pop(name, None)
 
 
+def is_mask(file: Path) -> bool:
+    """Whether a file is, by its name, the mask of another picture."""
+    return file.stem.lower().endswith(MASK_ENDING) and file.suffix.lower() in FORMATS
+
+
 def find_images(folder: Path) -> list[Path]:
-    """The pictures right inside `folder` by their suffix, sorted by name; hidden files are left out."""
+    """The pictures right inside `folder` by their suffix, sorted by name; hidden files and masks are left out."""
     suffixes = FORMATS.keys() | PHONE_SUFFIXES | _OTHER_SUFFIXES
     try:
         files = sorted(folder.iterdir())
@@ -126,7 +133,9 @@ def find_images(folder: Path) -> list[Path]:
             f"Folder '{folder.name}' cannot be read: {error.strerror}.", "Choose another folder."
         ) from error
     return [
-        path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        path
+        for path in files
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not is_mask(path) and path.is_file()
     ]
 
 
@@ -140,12 +149,21 @@ def open_rgb(path: Path, enough_px: int = 0) -> Image.Image:
     return _as_rgb(_open_upright(path, enough_px))
 
 
-def open_rgb_and_alpha(path: Path) -> tuple[Image.Image, Image.Image | None]:
+def open_rgb_and_alpha(path: Path, enough_px: int = 0) -> tuple[Image.Image, Image.Image | None]:
     """What `open_rgb` gives, and the picture's transparency as greyscale (white is opaque), None where it has none;
     decoded once for both.
     """
-    image = _open_upright(path)
+    image = _open_upright(path, enough_px)
     return _as_rgb(image), image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+
+
+def open_on_black(path: Path) -> Image.Image:
+    """The picture as greyscale, what is transparent in it as black: a mask. Raises UserError as `open_rgb` does."""
+    image = _open_upright(path)
+    if not image.has_transparency_data:
+        return _reduced_to_8_bits(image) if image.mode.startswith(("I", "F")) else image.convert("L")
+    coloured = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), coloured).convert("L")
 
 
 def _open_upright(path: Path, enough_px: int = 0) -> Image.Image:

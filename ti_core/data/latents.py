@@ -15,18 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, cover, open_rgb, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
+from ti_core.data.loss_weight import Weighting, loss_weight
+from ti_core.data.masks import find_mask, mask_of
 from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
-from ti_core.errors import UserError
+from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
 
@@ -89,7 +89,7 @@ def encode_images(
     sd: StableDiffusion,
     paths: Sequence[Path],
     size: PictureSize,
-    alpha_as_weight: bool,
+    weighting: Weighting,
     emit: Emit,
     stop: threading.Event,
     cache_folder: Path | None = None,
@@ -101,16 +101,18 @@ def encode_images(
     the others are kept there.
     """
     latents, cropped = Latents(), 0
-    how = f"2 {size} {alpha_as_weight} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
+    how = f"3 {size} {weighting} {sd.device.type} {sd.vae.dtype} {fingerprint(sd.vae)}" if cache_folder else ""
     cache = LatentCache(cache_folder, how) if cache_folder else None
-    read = partial(_read, size=size, alpha_as_weight=alpha_as_weight, cache=cache)
+    read = partial(_read, size=size, weighting=weighting, cache=cache)
     pictures = read_ahead(read, paths, stop, weigh=pixels_of)
     for done, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
         if isinstance(picture, Problem):
             latents.problems[path] = picture
             emit(Notice(picture.sentence()))
         else:
-            found = picture.latents or _encode(sd, picture, size.keep)
+            if picture.mask_problem:
+                emit(Notice(picture.mask_problem.sentence()))
+            found = picture.latents or _encode(sd, picture, size.keep, weighting)
             if picture.file and not picture.latents:
                 save_latents(picture.file, found)
             for name in ("mean", "deviation", "weight"):
@@ -132,7 +134,7 @@ def encode_images(
 
 
 class _Picture(NamedTuple):
-    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and alpha [h, w]; `digest` is the SHA-256 of its
+    """Either the latents of an earlier time, or uint8 pixels [h, w, 3] and mask [h, w]; `digest` is the SHA-256 of its
     file in hex, `file` where its latents lie in the cache.
 
     `sizes` is SDXL's size conditioning (`size_conditioning`); `cropped` where a kept size had to be cut.
@@ -142,36 +144,46 @@ class _Picture(NamedTuple):
     file: Path | None
     latents: dict[str, Tensor] | None
     pixels: np.ndarray | None = None
-    alpha: np.ndarray | None = None
+    mask: np.ndarray | None = None
     sizes: list[int] | None = None
     cropped: bool = False
+    mask_problem: Problem | None = None
 
 
-def _read(path: Path, size: PictureSize, alpha_as_weight: bool, cache: LatentCache | None) -> _Picture | Problem:
+def _read(path: Path, size: PictureSize, weighting: Weighting, cache: LatentCache | None) -> _Picture | Problem:
     try:
-        digest = _digest(path)
+        digest = _digest(path, weighting)
         file = cache.file(digest) if cache and digest else None
         if file and (found := load_latents(file)):
             return _Picture(digest, file, found)
-        image, alpha = open_rgb_and_alpha(path) if alpha_as_weight else (open_rgb(path), None)
+        image, mask = open_rgb_and_alpha(path) if weighting.is_used else (open_rgb(path), None)
     except UserError as error:
         return problem_of(path, error)
+    mask, mask_problem = mask_of(path, image.size, mask) if weighting.masks else (mask, None)
     width, height = size.of(image)
     return _Picture(
         digest,
         file,
         None,
         np.array(cover(image, width, height)),
-        None if alpha is None else np.array(cover(alpha, width, height)),
+        None if mask is None else np.array(cover(mask, width, height)),
         crop_conditioning(origin_of(path, image.size), image.size, (width, height)),
         size.keep and (width, height) != image.size,
+        mask_problem,
     )
 
 
-def _digest(path: Path) -> str:
-    """Of a file that cannot be read it is empty: whoever opens the picture says what is the matter."""
+def _digest(path: Path, weighting: Weighting) -> str:
+    """Of a file that cannot be read it is empty: whoever opens the picture says what is the matter. Where masks count,
+    it is that of the picture, its mask and how it counts.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if not weighting.masks:
+            return digest
+        mask = find_mask(path)
+        mask_digest = hashlib.sha256(mask.read_bytes()).hexdigest() if mask else ""
+        return hashlib.sha256(f"{digest} {mask_digest} {weighting}".encode()).hexdigest()
     except OSError:
         return ""
 
@@ -188,7 +200,7 @@ def crop_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]
     return size_conditioning(*trained, cut.size, crop)
 
 
-def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[str, Tensor]:
+def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool, weighting: Weighting) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
     assert picture.pixels is not None and picture.sizes is not None
     with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
@@ -198,7 +210,7 @@ def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool) -> dict[st
     return {
         "mean": mean[0],
         "deviation": deviation[0],
-        "weight": loss_weight(picture.alpha, mean.shape[-2:]),
+        "weight": loss_weight(picture.mask, mean.shape[-2:], weighting),
         "sizes": sizes,
         "cropped": cropped,
     }
@@ -220,18 +232,3 @@ def _room_for(pixels: np.ndarray, keeps_size: bool) -> Iterator[None]:
                 else "Choose a smaller Width and Height."
             ),
         ) from error
-
-
-def loss_weight(alpha: np.ndarray | None, latent_size: torch.Size | tuple[int, int]) -> Tensor:
-    """float32 [1, height, width] with mean 1 from an alpha channel, uint8 [height, width]: opaque pixels count,
-    transparent ones do not.
-
-    Reference 2.7, mended: no alpha, an opaque or an empty one means weight 1 everywhere (A1111 divides 0 by 0), and
-    sizes that are not square stay in order. As there, the least opaque place has weight 0.
-    """
-    ones = torch.ones(1, *latent_size)
-    if alpha is None:
-        return ones
-    small = F.interpolate(torch.from_numpy(alpha).float()[None, None], size=tuple(latent_size), mode="area")[0]
-    small = small - small.min()
-    return small / small.mean() if float(small.mean()) > 1e-3 else ones

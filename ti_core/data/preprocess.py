@@ -16,9 +16,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, orphans_note, other_files_note
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
-from ti_core.data.images import Problem, find_images, open_rgb, pixels_of, problem_of
+from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
+from ti_core.data.masks import mask_file, mask_of
 from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
 from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
 from ti_core.data.read_ahead import read_ahead
@@ -119,7 +120,7 @@ def preprocess(
         emit(Notice(sentence))
     result = PreprocessResult(workspace.shown(destination))
     captions = CaptionFiles.of(photos[0].parent)
-    result.notes += _unused_captions(captions)
+    result.notes += source_notes(captions)  # one that cannot be read is told with its photo
     for note in result.notes:
         emit(Notice(note))
 
@@ -215,12 +216,6 @@ def not_left_out(photos: list[Path], settings: PreprocessSettings) -> list[Path]
     return [photo for photo in photos if by_hand.get(photo.name, ()) is not None]
 
 
-def _unused_captions(files: CaptionFiles) -> list[str]:
-    """Sentences on caption files of the source that no picture gets. One that cannot be read is told with its photo."""
-    captions = {picture: files.all_of(picture) for picture in files.pictures}
-    return [note for note in (other_files_note(captions), orphans_note(files, captions)) if note]
-
-
 class _Photo(NamedTuple):
     """A photo on its way: its size in px, its pieces, or why there are none, and the caption that lay beside it."""
 
@@ -231,6 +226,7 @@ class _Photo(NamedTuple):
     problem: Problem | None = None
     caption: str = ""
     caption_problem: Problem | None = None
+    mask_problem: Problem | None = None
 
 
 def _pixels_of_pieces(photo: _Photo) -> int:
@@ -270,7 +266,7 @@ class _Work:
         ):
             self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
             self.captions_found += bool(photo.caption)
-            for problem in (photo.caption_problem, photo.problem):
+            for problem in (photo.caption_problem, photo.mask_problem, photo.problem):
                 if problem:
                     self.result.problems.append(problem)
                     self.emit(Notice(problem.sentence()))
@@ -291,7 +287,7 @@ class _Work:
                 Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text"),
             )
         try:
-            image = open_rgb(path, self.steps.enough_px)
+            image, alpha = open_rgb_and_alpha(path, self.steps.enough_px)
         except UserError as error:
             return _Photo(number, path, (0, 0), [], problem_of(path, error), caption, caption_problem)
         if self.steps.is_line(image.size):
@@ -301,8 +297,9 @@ class _Work:
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
         look = look_at(path)
         size = look.size if look else image.size  # a large one is decoded at a fraction of it
-        pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name))
-        return _Photo(number, path, size, pieces, None, caption, caption_problem)
+        mask, mask_problem = mask_of(path, image.size, alpha)
+        pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name), mask)
+        return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem)
 
     def save(self, photo: _Photo) -> _Saved:
         """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
@@ -314,6 +311,8 @@ class _Work:
             path = self.destination / f"{photo.number:05d}-{number}-{short}.png"
             if piece.caption:  # first, so that a picture is never without its caption
                 save_text(path.with_suffix(".txt"), piece.caption)
+            if piece.mask:
+                save_atomically(mask_file(path), partial(piece.mask.save, format="PNG"))
             if piece.debug:
                 save_atomically(self.destination / DEBUG_FOLDER / path.name, partial(piece.debug.save, format="PNG"))
             saved.files.append(
@@ -323,7 +322,9 @@ class _Work:
             )
             saved.sizes.append(piece.image.size)
         # the files are there, so nothing needs the pictures any more
-        saved.photo = photo._replace(pieces=[replace(piece, image=_NOTHING, debug=None) for piece in photo.pieces])
+        saved.photo = photo._replace(
+            pieces=[replace(piece, image=_NOTHING, debug=None, mask=None) for piece in photo.pieces]
+        )
         return saved
 
 
@@ -354,7 +355,7 @@ def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: E
                 f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.",
                 "Choose another destination.",
             ) from error
-        pictures = sum(path.suffix == ".png" for path in earlier)
+        pictures = sum(path.suffix == ".png" and not is_mask(path) for path in earlier)
         moved = (
             f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do"
             " not mix."

@@ -34,7 +34,7 @@ NO_SIZE = "No size within the bounds and the Error threshold fits, so it was cro
 @dataclass(frozen=True)
 class Piece:
     """A picture on its way, and which part of which photo it shows. `sized` ones have their final size; `mirrored`
-    is set on flipped copies; `note` says why a person should look at it.
+    is set on flipped copies; `note` says why a person should look at it. `mask` is greyscale and as large as the image.
     """
 
     image: Image.Image
@@ -44,11 +44,15 @@ class Piece:
     sized: bool = False
     note: str = ""
     debug: Image.Image | None = None
+    mask: Image.Image | None = None
 
     def covering(self, width: int, height: int) -> Piece:
         """Resized to cover that size, and cut to it around the middle."""
         return replace(
-            self, image=cover(self.image, width, height), origin=self.origin.covering((width, height), self.image.size)
+            self,
+            image=cover(self.image, width, height),
+            origin=self.origin.covering((width, height), self.image.size),
+            mask=self.mask and cover(self.mask, width, height),
         )
 
     def cropped(self, scaled: Image.Image, box: Box) -> Piece:
@@ -58,6 +62,7 @@ class Piece:
             self,
             image=scaled.crop(box),
             origin=self.origin.part(left, upper, right - left, lower - upper, scaled.size),
+            mask=self.mask and _as_large(self.mask, scaled.size).crop(box),
             sized=True,
         )
 
@@ -101,12 +106,18 @@ class Steps:
         bounds = settings.dimension_upper if settings.auto_sized_crop else 0
         return 2 * max(*self.target, bounds)
 
-    def cut(self, image: Image.Image, origin: Origin, middle: tuple[float, float] | None = None) -> list[Piece]:
+    def cut(
+        self,
+        image: Image.Image,
+        origin: Origin,
+        middle: tuple[float, float] | None = None,
+        mask: Image.Image | None = None,
+    ) -> list[Piece]:
         """The pieces of one photo, without captions. Several threads may do this at the same time. `middle` is where
         a person has put the middle of the crop, as shares of the photo's sides; no other way of cropping is asked
-        then.
+        then. `mask` is the photo's, as large as the image; each piece gets its part of it.
         """
-        pieces = [Piece(image, origin)]
+        pieces = [Piece(image, origin, mask=mask)]
         if middle is not None:
             pieces = [self._around(pieces[0], middle)]
         for step in self._ticked(by_hand=middle is not None):
@@ -151,9 +162,10 @@ class Steps:
         if len(faces) != 1:
             side = min(piece.image.size)
             return replace(piece.covering(side, side), note=SEVERAL_FACES if faces else NO_FACE)
-        square = piece.image.crop(head_and_shoulders(faces[0], piece.image.size))
+        box = head_and_shoulders(faces[0], piece.image.size)
+        square, mask = piece.image.crop(box), piece.mask and piece.mask.crop(box)
         note = SMALL_FACE if 2 * square.width < min(self.target) else piece.note
-        return replace(piece, image=square, origin=Origin.whole(square.size, piece.origin.drawn), note=note)
+        return replace(piece, image=square, origin=Origin.whole(square.size, piece.origin.drawn), note=note, mask=mask)
 
     def _split(self, pieces: list[Piece]) -> list[Piece]:
         made: list[Piece] = []
@@ -216,4 +228,16 @@ def _with_mirrored(pieces: list[Piece]) -> list[Piece]:
 
 
 def _mirrored(piece: Piece) -> Piece:
-    return replace(piece, image=ImageOps.mirror(piece.image), origin=piece.origin.mirrored(), mirrored=True, debug=None)
+    return replace(
+        piece,
+        image=ImageOps.mirror(piece.image),
+        origin=piece.origin.mirrored(),
+        mirrored=True,
+        debug=None,
+        mask=piece.mask and ImageOps.mirror(piece.mask),
+    )
+
+
+def _as_large(mask: Image.Image, size: Size) -> Image.Image:
+    """The mask as large as its scaled picture."""
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)

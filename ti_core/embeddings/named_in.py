@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ti_core.embeddings.embedding import shown_widths
@@ -12,7 +12,6 @@ from ti_core.settings.prompts import split_at_names
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -30,16 +29,6 @@ class NamedIn:
         """Name -> hash of those embeddings that these texts name."""
         named = {name for text in texts for name, _ in split_at_names(text, self.hashes)}
         return {name: digest for name, digest in self.hashes.items() if name in named}
-
-    def on(self, device: torch.device) -> NamedIn:
-        """The same embeddings, with the vectors on `device`."""
-        return replace(
-            self,
-            vectors={
-                name: {encoder: rows.to(device) for encoder, rows in found.items()}
-                for name, found in self.vectors.items()
-            },
-        )
 
 
 def named_in(texts: Iterable[str], workspace: Workspace, widths: Mapping[str, int], own: str = "") -> NamedIn:

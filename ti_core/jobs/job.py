@@ -23,6 +23,8 @@ from ti_core.events import (
     Started,
     StepDone,
 )
+from ti_core.jobs.claims import Claims
+from ti_core.models.device import DeviceState
 from ti_core.program.control import Control
 from ti_core.runs.history import RunHistory
 from ti_core.settings import ResumeSettings
@@ -72,6 +74,17 @@ class Job:
     """
     needs: list[str] = field(default_factory=list)
     """Ids of the jobs before it in the queue that make what it uses."""
+    claims: Claims = field(default=Claims(), repr=False)
+    """What it reads and writes; jobs that meet in it run one after the other."""
+    device: str = ""
+    """The place that it asks for by name; empty for any."""
+    count: int = 1
+    """How many devices it trains on at once."""
+    checkpoint: str = ""
+    fits: Callable[[DeviceState], bool] | None = field(default=None, repr=False)
+    """Whether it fits into a device's memory by the plan; None where no plan is made."""
+    place: str = ""
+    """Where it runs, or ran."""
     saved_at: float = field(default=0.0, repr=False)
     resume_step: int | None = None
     state: State = "waiting"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ti_core.embeddings.names import known_name
 from ti_core.events import Emit
+from ti_core.models.device import DeviceState
 from ti_core.runs.folder import saved_facts
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
@@ -32,6 +33,8 @@ class JobKind:
     run: Run
     uses: tuple[str, ...] = ()
     """Names of the settings that say what the work needs of the jobs before it."""
+    fits: Callable[[Any, Workspace], Callable[[DeviceState], bool]] | None = None
+    """(settings, workspace) -> says of a device whether the work fits there by the memory plan."""
     checks_device: bool = False
     """Whether `check` also takes `device`, the DeviceMonitor of the process that trains."""
     help: str = ""

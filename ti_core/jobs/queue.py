@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from ti_core.errors import UserError
+from ti_core.jobs.choice import blocked
+from ti_core.jobs.demands import note_demands
 from ti_core.jobs.job import Job, Work
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
+from ti_core.jobs.place import QUICK, Place, ServerPlace
 from ti_core.jobs.recovery import take_back_all
 from ti_core.jobs.table import JobTable
 from ti_core.jobs.worker import Worker
@@ -24,16 +27,24 @@ from ti_core.workspace import Workspace
 
 
 class JobQueue:
-    """Jobs in their order, and the thread that works on them. The queue is kept on disk and taken up again. Paused, it
-    begins nothing until `begin`. Raises UserError if another server has the workspace.
+    """Jobs in their order, and the places where they run: more can come by `worker.add`. The queue is kept on disk and
+    taken up again. Paused, it begins nothing until `begin`. Raises UserError if another server has the workspace.
     """
 
-    def __init__(self, workspace: Workspace, kinds: Mapping[str, JobKind] = KINDS, is_paused: bool = False) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        kinds: Mapping[str, JobKind] = KINDS,
+        is_paused: bool = False,
+        places: Sequence[Place] | None = None,
+    ) -> None:
+        """`places`: beside them quick work runs in this program; None has all jobs run in one thread of it."""
         self.table = JobTable(workspace, kinds)
-        take_back_all(self.table)
+        with self.table.lock:
+            take_back_all(self.table)
         self.table.save()
-        self.worker = Worker(self.table, is_paused)
-        self.worker.start()
+        here = [ServerPlace()] if places is None else [ServerPlace("server", frozenset({QUICK})), *places]
+        self.worker = Worker(self.table, is_paused, here)
 
     # ---- ordering
 
@@ -52,7 +63,7 @@ class JobQueue:
         title, result = what.check(settings, self.table.workspace, coming)
         needs = [coming[made] for name in what.uses if (made := getattr(settings, name)) in coming]
         work = partial(what.run, settings, self.table.workspace)
-        return self.submit(kind, title, work, owner, settings, result, needs)
+        return self.submit(kind, title, work, owner, settings, result, needs, coming)
 
     def submit(
         self,
@@ -63,17 +74,20 @@ class JobQueue:
         settings: Settings | None = None,
         result: str = "",
         needs: Sequence[str] = (),
+        coming: Collection[str] = (),
     ) -> Job:
-        """Queue `work(emit, stop)`. Ids are random, because who knows one can stop its job, and never come twice, so
+        """Queue `work(emit, stop)`. Without settings it runs in this program, and is not kept. `coming` names what the
+        jobs before it will have made. Ids are random, because who knows one can stop its job, and never come twice, so
         that an open page mixes no two runs.
         """
         table = self.table
+        new_id = f"{kind}-{secrets.token_hex(16)}"
+        job = Job(new_id, kind, title, work, owner, settings, result, needs=list(needs))
+        note_demands(job, table.kinds.get(kind), table.workspace, coming)
         with table.lock:
-            new_id = f"{kind}-{secrets.token_hex(16)}"
-            job = Job(new_id, kind, title, work, owner, settings, result, table.next_order(), list(needs))
+            job.order = table.next_order()
             table.add(job)
             table.changed(job)
-            table.lock.notify_all()
         table.save()
         return job
 
@@ -117,15 +131,19 @@ class JobQueue:
         return answer
 
     def move_up(self, job_id: str) -> str:
-        """Let a waiting job change places with the one before it. Returns a sentence. Raises UserError."""
+        """Let a waiting job change places with the one before it of the same person: others keep their turns. Returns a
+        sentence. Raises UserError.
+        """
         with self.table.lock:
             job, waiting = self.table.find(job_id), self.waiting()
             if job not in waiting:
                 raise UserError(f"'{job.title}' is not waiting any more.", "Only waiting jobs can be moved.")
-            at = waiting.index(job)
+            own = [other for other in waiting if other.owner == job.owner]
+            at = own.index(job)
             if at == 0:
-                return f"'{job.title}' is next already."
-            before = waiting[at - 1]
+                is_next = job is waiting[0]
+                return f"'{job.title}' is next already{'' if is_next else ' among yours, and people take turns'}."
+            before = own[at - 1]
             if before.id in job.needs:
                 raise UserError(f"'{job.title}' needs what '{before.title}' makes.", "Move that one up first.")
             job.order, before.order = before.order, job.order
@@ -210,8 +228,13 @@ class JobQueue:
         return self.table.waiting()
 
     def running(self) -> list[Job]:
-        """The job that is worked on, if there is one."""
+        """The jobs that are worked on, in the order of the line."""
         return self.table.running()
+
+    def behind(self) -> dict[str, Job]:
+        """Ids of the jobs that wait for another one, which makes, reads or writes what they need -> that one."""
+        with self.table.lock:
+            return blocked(self.table.waiting(), self.table.running())
 
     def shown_job(self) -> Job | None:
         """The running job, else the next one, else the one that ended last."""
@@ -249,10 +272,11 @@ class JobQueue:
     def leave(self, timeout_s: float) -> None:
         """Before the server ends: let the running job save, and begin no other, so that it goes on waiting on disk."""
         self.worker.pause()
-        job = self.shown_job()
-        if job and job.state == "running":
+        end, running = time.monotonic() + timeout_s, self.running()
+        for job in running:
             job.stop.set()
-            self.wait_for(job, timeout_s)
+        for job in running:
+            self.wait_for(job, max(0.0, end - time.monotonic()))
         self.table.save()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ti_core.events import Emit
+from ti_core.jobs.demands import note_demands
 from ti_core.jobs.job import Job
 from ti_core.jobs.store import KeptJob, printable
 from ti_core.jobs.table import JobTable
@@ -80,6 +81,8 @@ def _take_back(table: JobTable, kept: KeptJob) -> list[str]:
     job = Job(work=work, settings=read.settings, notices=problems.copy(), **fields)
     table.add(job)
     table.note_run_folder(job)
+    if job.state == "waiting":
+        note_demands(job, kind, table.workspace)
     if job.state == "waiting" and read.wrong:
         job.state = "failed"
         job.text = (
@@ -109,7 +112,7 @@ def _interrupt(table: JobTable, job: Job) -> None:
 
 def _put_after_what_they_need(table: JobTable) -> None:
     """Where files say another order than the jobs need, such as those of a version that took it from the clock."""
-    waiting, queue = table.waiting(), list[Job]()
+    waiting, queue = [job for job in table.ordered() if job.state == "waiting"], list[Job]()
     orders = [job.order for job in waiting]
     while waiting:
         ids = {job.id for job in waiting}

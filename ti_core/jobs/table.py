@@ -13,6 +13,7 @@ from ti_core.errors import UserError
 from ti_core.jobs.job import Job
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.store import JobStore
+from ti_core.jobs.turns import in_turn
 from ti_core.runs.folder import saved_step
 from ti_core.workspace import Workspace
 
@@ -38,6 +39,8 @@ class JobTable:
         self.latest_big: Job | None = None
         self.last_ended = ""
         self.last_order = 0.0
+        self.is_due = True
+        """Whether something has changed since the worker looked what can begin."""
         self.store = JobStore(workspace.root / "jobs")
         self._jobs: dict[str, Job] = {}
         self._unsaved: dict[str, dict[str, Any]] = {}
@@ -70,11 +73,11 @@ class JobTable:
             return sorted(self._jobs.values(), key=lambda job: job.order)
 
     def waiting(self) -> list[Job]:
-        """The jobs that wait, the next one first."""
-        return [job for job in self.ordered() if job.state == "waiting"]
+        """The jobs that wait, the next one first: people take turns."""
+        return in_turn(self.ordered(), lambda job: not self.is_small(job))
 
     def running(self) -> list[Job]:
-        """The job that is worked on, if there is one."""
+        """The jobs that are worked on, in the order of the line."""
         return [job for job in self.ordered() if job.state == "running"]
 
     def shown_job(self) -> Job | None:
@@ -140,8 +143,10 @@ class JobTable:
         return self.last_order
 
     def changed(self, job: Job) -> None:
-        """Tell the pages, and note the job for `save`."""
-        self._changes += 1
+        """Tell the pages and the worker, and note the job for `save`."""
+        self.touch()
+        self.is_due = True
+        self.lock.notify_all()
         self.note_run_folder(job)
         if job.has_ended:
             self.last_ended = job.id
@@ -150,6 +155,10 @@ class JobTable:
         job.saved_at = time.monotonic()
         if job.settings is not None and job.id in self._jobs:
             self._unsaved[job.id] = job.record()
+
+    def touch(self) -> None:
+        """Tell the pages that something beside the jobs has changed, such as what a device holds."""
+        self._changes += 1
 
     def began(self, job: Job) -> None:
         """It is the one that began last."""
@@ -160,7 +169,7 @@ class JobTable:
     def forget(self, jobs: Iterable[Job]) -> None:
         """Take jobs that have ended out of the list, and off the disk."""
         for job in list(jobs):
-            self._changes += 1
+            self.touch()
             del self._jobs[job.id]
             self._unsaved.pop(job.id, None)
             self.store.forget(job.id)

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ti_core.errors import UserError
+from ti_core.errors import UserError, is_out_of_memory
 from ti_core.models.private_torch import cpu_multiplies_bf16
 
 if TYPE_CHECKING:
@@ -64,15 +64,6 @@ def count_devices() -> int:
     return max(1, torch.accelerator.device_count())
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether fewer pictures at once would help: as accelerate knows it, and as torch says it on Windows'
-    processors.
-    """
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return should_reduce_batch_size(error) or "DefaultCPUAllocator: not enough memory" in str(error)
-
-
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """bf16 where the hardware multiplies it natively, fp16 on other GPUs, None (float32) elsewhere."""
     import torch
@@ -93,6 +84,11 @@ def device_state(device: torch.device | None = None) -> DeviceState:
     try:
         return _state_of(device or PartialState().device)
     except (RuntimeError, OSError) as error:  # torch's errors of a device are RuntimeErrors
+        if is_out_of_memory(error):
+            raise UserError(
+                "The graphics card's memory is full, so this program cannot use the card.",
+                "Close the other programs that use it, such as another web UI or a game, and try again.",
+            ) from error
         why = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise UserError(
             f"The graphics card does not answer: {why}.",

@@ -18,8 +18,7 @@ from diffusers import (
 )
 from PIL import Image
 
-from ti_core.errors import Interrupted
-from ti_core.models.device import is_out_of_memory
+from ti_core.errors import Interrupted, is_out_of_memory
 from ti_core.models.noise_schedule import TRAILING
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.size_conditioning import size_conditioning

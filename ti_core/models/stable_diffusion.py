@@ -192,7 +192,7 @@ class StableDiffusion:
         """Mean and deviation of the latents, float32 [n, 4, h, w] times the scaling factor, of pixels [n, 3, H, W]
         in -1..1 on the device.
         """
-        with self.vae_at_work() as vae, self.autocast(vae.dtype is not torch.float32):
+        with self.vae_at_work() as vae:
             posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
         factor = vae.config.scaling_factor
         return posterior.mean.float() * factor, posterior.std.float() * factor
@@ -200,7 +200,7 @@ class StableDiffusion:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pixels float32 [n, 3, H, W] in about -1..1."""
-        with self.vae_at_work() as vae, self.autocast(vae.dtype is not torch.float32):
+        with self.vae_at_work() as vae:
             return vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0].float()
 
     @contextmanager

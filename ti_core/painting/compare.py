@@ -142,7 +142,7 @@ def _grid_request(
     workspace: Workspace,
     sd: StableDiffusion,
 ) -> GridRequest:
-    """With the vectors of each step on the device. Raises UserError for a run of another model."""
+    """With the vectors of each step. Raises UserError for a run of another model."""
     from ti_core.models.sampler import SampleRequest
 
     vectors = _vectors_of_steps(settings.run, name, {step: saved_steps(run)[step] for step in steps}, sd)
@@ -151,7 +151,7 @@ def _grid_request(
         escaped(_trained_prompt(run, name)) if line == AS_TRAINED else line.replace("[name]", escaped(name))
         for line in settings.prompt_lines
     ]
-    named = named_in(emphasis_texts(lines), workspace, sd.widths, own=name).on(sd.device)
+    named = named_in(emphasis_texts(lines), workspace, sd.widths, own=name)
     rows = [(line, seed) for line in lines for seed in settings.seed_numbers]
     request = SampleRequest(
         "",
@@ -173,7 +173,7 @@ def _grid_request(
 
 
 def _vectors_of_steps(title: str, name: str, copies: dict[int, Path], sd: StableDiffusion) -> Vectors:
-    """Those of each step's copy of the embedding `name`, under its word and on the device. Raises UserError where they
+    """Those of each step's copy of the embedding `name`, under its word. Raises UserError where they
     do not fit the model; `title` is the run's.
     """
     from ti_core.embeddings.formats import load_embedding
@@ -186,7 +186,7 @@ def _vectors_of_steps(title: str, name: str, copies: dict[int, Path], sd: Stable
                 f"Step {step} of '{title}' was trained for another model than {sd.file.title}.",
                 "Choose another run.",
             )
-        vectors[_word(name, step)] = {encoder: tensor.to(sd.device) for encoder, tensor in rows.items()}
+        vectors[_word(name, step)] = rows
     return vectors
 
 

@@ -58,7 +58,7 @@ def paint_dataset(
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
     sd.move_to_device()
-    named = named_in(emphasis_texts(settings.prompt_lines), workspace, sd.widths).on(sd.device)
+    named = named_in(emphasis_texts(settings.prompt_lines), workspace, sd.widths)
     emit(Started(f"Paint {settings.count} pictures", settings.count, folder=str(folder)))
     for sentence in (*sd.notes, *named.left_out):
         emit(Notice(sentence))

@@ -38,8 +38,10 @@ class Clock:
         return cls(time.monotonic() + minutes * 60, minutes, last)
 
     def rate_factor(self) -> float:
+        if not self.last or not self.minutes:
+            return 1.0
         left = (self.ends - time.monotonic()) / (self.minutes * 60)
-        return max(0.0, min(1.0, left * 3)) if self.last else 1.0
+        return max(0.0, min(1.0, left * 3))
 
     def stop(self) -> None:
         self.ends = -math.inf

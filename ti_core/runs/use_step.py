@@ -30,7 +30,7 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
         raise UserError(f"{workspace.shown(run)} holds no copy of step {step}.", f"Choose one of its steps: {there}.")
     copy = copies[step]
     # The former file is copied away before anything is written over it.
-    target = workspace.embeddings / f"{embedding_name(copy)}{copy.suffix}"
+    target = place_of(copy, workspace)
     if target.exists():
         _back_up(target)
     state, new_state = optimizer_file(target), optimizer_file(copy)
@@ -40,6 +40,11 @@ def use_step(run: Path, step: int, workspace: Workspace) -> Path:
     else:
         state.unlink(missing_ok=True)  # it belongs to the former vectors, and lies beside their backup
     return target
+
+
+def place_of(copy: Path, workspace: Workspace) -> Path:
+    """Where a run's copy is put to use: embeddings/<name>.pt, or .safetensors."""
+    return workspace.embeddings / f"{embedding_name(copy)}{copy.suffix}"
 
 
 def _back_up(target: Path) -> Path:

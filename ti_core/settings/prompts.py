@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ti_core.errors import UserError
@@ -84,6 +84,23 @@ def ensure_recipe_template(workspace: Workspace) -> str:
     return RECIPE_TEMPLATE_NAME
 
 
+def split_tags(caption: str) -> list[str]:
+    """What stands between the commas, trimmed; empty pieces are none."""
+    return [tag for piece in caption.split(",") if (tag := piece.strip())]
+
+
+def tag_key(tag: str) -> str:
+    """What is the same in all spellings of a tag: taggers write long_hair and Long hair, and \\( for a bracket."""
+    return " ".join(tag.lower().replace("_", " ").replace("\\", "").split())
+
+
+def without_tags(caption: str, unwanted: Collection[str]) -> str:
+    """The caption, in one line, without the tags of these keys (`tag_key`); as it was where it has none of them."""
+    tags = split_tags(caption)
+    kept = [tag for tag in tags if tag_key(tag) not in unwanted]
+    return caption if len(kept) == len(tags) else ", ".join(kept)
+
+
 def build_prompt(
     template_line: str, caption: str, name: str, rng: random.Random, shuffle: bool, drop_out: float
 ) -> str:
@@ -93,7 +110,7 @@ def build_prompt(
     shuffled, all by `rng`. Mended: A1111 keeps the spaces of tags that it moves, and leaves ", " behind where no
     tag is left.
     """
-    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
+    tags = split_tags(caption)
     if drop_out:
         tags = [tag for tag in tags if rng.random() >= drop_out]
     if shuffle:

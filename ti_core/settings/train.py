@@ -23,12 +23,15 @@ from ti_core.settings.train_a1111 import A1111TrainOptions
 from ti_core.settings.train_kind import AS_CREATED, KindTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
+from ti_core.settings.train_photos import PhotoTrainOptions
 from ti_core.settings.train_quality import QualityTrainOptions
 from ti_core.settings.word_kind import ORDINARY, SLIDER, WordKind, slider_problems
 
 
 @dataclass(frozen=True)
-class TrainSettings(KindTrainOptions, MemoryTrainOptions, QualityTrainOptions, MoreTrainOptions, A1111TrainOptions):
+class TrainSettings(
+    KindTrainOptions, MemoryTrainOptions, QualityTrainOptions, PhotoTrainOptions, MoreTrainOptions, A1111TrainOptions
+):
     """The Train sub-tab: A1111's options first, in its order, then ours. (Fields of the last base come first.)"""
 
     checkpoint: str = checkpoint_option()

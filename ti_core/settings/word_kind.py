@@ -64,8 +64,8 @@ def kind_option(choices: tuple[str, ...], help: str, **more: Any) -> Any:
 
 def slider_option(name: str, **more: Any) -> Any:
     """One of the four lines of a slider: on, more, less or keep."""
-    label, help, placeholder = _LINES[name]
-    return option("", label, "textbox", help, placeholder=placeholder, **more)
+    label, help = _LINES[name]
+    return option("", label, "textbox", help, **more)
 
 
 def slider_problems(settings: Settings, kind: str) -> list[Problem]:
@@ -83,14 +83,12 @@ def slider_problems(settings: Settings, kind: str) -> list[Problem]:
 _LINES = {
     "on": (
         "Slider acts on",
-        "Describe the pictures that the slider changes, as a prompt. [filewords] stands for the caption.",
-        "a photo of a person",
+        "Write a prompt for the pictures that the slider changes, such as a photo of a person.",
     ),
-    "more": ("Slider more", "What strength 1 shows more of.", "smiling"),
-    "less": ("Slider less", "The opposite. It may stay empty.", "serious"),
+    "more": ("Slider more", "Write what strength 1 shows more of, such as smiling."),
+    "less": ("Slider less", "Write the opposite, such as serious. It may stay empty."),
     "keep": (
         "Slider keeps",
-        "May stay empty. What must not change along with it, separated by commas: man, woman, old woman.",
-        "man, woman",
+        "May stay empty. What must not change along with it, separated by commas, such as man, woman, old woman.",
     ),
 }

@@ -20,7 +20,7 @@ from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
 from ti_core.training.compiled import try_compiled
 from ti_core.training.distributed.launcher import is_launched, train_on_several
-from ti_core.training.distributed.ranks import Ranks
+from ti_core.training.distributed.ranks import Ranks, RanksLost
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
 from ti_core.training.opening import open_run
@@ -112,6 +112,11 @@ def _train_and_save(run: Run, target: Path, workspace: Workspace) -> None:
         _save(run, target)
         run.ranks.wait()
         raise
+    except RanksLost as error:  # the update under way had changed nothing yet
+        if not run.ranks.is_first:
+            raise
+        _save(run, target)
+        raise error.with_state(run.state.step, workspace.shown(run.folder.root)) from error
     if run.state.step < run.settings.steps:
         run.ranks.stop_all(run.state.vectors)
     _save(run, target)

@@ -13,6 +13,7 @@ import torch
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.latents import Latents, PictureSize, encode_images
+from ti_core.data.loss_weight import Weighting
 from ti_core.embeddings.embedding import shown_widths
 from ti_core.embeddings.named_in import NamedIn, named_in
 from ti_core.errors import UserError
@@ -27,6 +28,7 @@ from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
+from ti_core.training.distributed.same_inputs import check_same_inputs
 from ti_core.training.kinds import kind_of
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.run import MemoryUse, Run, TrainState
@@ -59,12 +61,20 @@ def open_run(
     settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
     for sentence in sentences if settings.image_every else ():
         emit(Notice(sentence))
+    if ranks.lacks_nccl:
+        emit(
+            Notice(
+                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
+                " the computer's memory. The result is the same."
+            )
+        )
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 
     # The checkpoint, and the other embeddings that prompts name
     sd = _load_model(settings, inputs, workspace, saved, emit)
     others = _others_named(settings, inputs, sd, workspace, saved, emit)
+    check_same_inputs(ranks, settings, inputs, sd)
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
@@ -90,7 +100,7 @@ def open_run(
         inputs=inputs,
         sd=sd,
         latents=latents,
-        others=others.on(sd.device),
+        others=others,
         state=state,
         kind=kind_of(inputs.kind, settings),
         norms=norms,
@@ -191,7 +201,9 @@ def _encode_pictures(
 ) -> tuple[Prepared, Latents]:
     """The latents of `inputs.examples`, in their order, and the inputs without the pictures that cannot be decoded."""
     paths = [example.path for example in inputs.examples]
-    latents = encode_images(sd, paths, size, settings.alpha_as_weight, emit, stop, inputs.latent_cache)
+    outside = settings.weight_outside if settings.masks_as_weight else 0.0
+    weighting = Weighting(settings.alpha_as_weight, settings.masks_as_weight, outside)
+    latents = encode_images(sd, paths, size, weighting, emit, stop, inputs.latent_cache)
     if not latents.problems:
         return inputs, latents
     usable = [path for path in paths if path not in latents.problems]
@@ -267,13 +279,13 @@ def _initial_state(
     """The vectors of the embedding as parameters, with the average and the optimizer's state of the saved run."""
     first_step, rows = inputs.plan.first_step, inputs.embedding.vectors
     # in the checkpoint's order of text encoders: a saved state has another
-    vectors = {encoder: rows[encoder].to(sd.device).clone().requires_grad_(True) for encoder in sd.widths}
+    vectors = {encoder: rows[encoder].cpu().clone().requires_grad_(True) for encoder in sd.widths}
     if not first_step and not saved:
         norms.hold(vectors)
     average = {}
     if settings.average_decay:
         averaged = (saved.average if saved else None) or vectors
-        average = {encoder: averaged[encoder].detach().to(sd.device).clone() for encoder in vectors}
+        average = {encoder: averaged[encoder].detach().cpu().clone() for encoder in vectors}
     optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
     if saved:
         saved.fill(optimizer)

@@ -13,6 +13,7 @@ from ti_core.checkpoints.library import find_checkpoint
 from ti_core.data.captions import CaptionFiles, caption_notes, word_note, words_of_file_name
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
+from ti_core.data.masks import mask_sentences
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
 from ti_core.data.preprocess import not_left_out, with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
@@ -174,7 +175,10 @@ def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: li
         return []
     width, height = settings.width or size_px, settings.height or size_px
     target = None if settings.keep_size or min(width, height) < 1 else (width, height)
-    return picture_sentences(images, target, settings.checkpoint, workspace)
+    return [
+        *picture_sentences(images, target, settings.checkpoint, workspace),
+        *mask_sentences(images, settings.masks_as_weight),
+    ]
 
 
 def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[str]:
@@ -187,7 +191,7 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
         uses_captions = False
     folder = workspace.folder(settings.dataset_directory, "Dataset directory")
     return [
-        *caption_notes(folder, file_names=uses_captions),
+        *caption_notes(CaptionFiles.of(folder), file_names=uses_captions),
         *filter(None, [word_note(settings.embedding.strip(), _captions_of(folder) if uses_captions else [])]),
     ]
 

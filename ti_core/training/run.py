@@ -28,7 +28,8 @@ from ti_core.training.writer import Writer
 
 @dataclass
 class TrainState:
-    """All that updates change. `vectors` holds float32 [n, width] for each text encoder, on the device; `average` is
+    """All that updates change. `vectors` holds float32 [n, width] for each text encoder, in the computer's memory: they
+    are a few kilobytes, so that their optimizer, norms and copies ask nothing of the device. `average` is
     their running average (EMA), empty where none is asked for. `step` counts the updates done, `refusals` those that
     were left out because their numbers were not finite.
     """

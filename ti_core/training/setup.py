@@ -12,6 +12,7 @@ from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.captions import file_names_note, word_note
 from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
 from ti_core.data.images import Problem
+from ti_core.data.masks import mask_sentences
 from ti_core.data.picture_checks import picture_sentences
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.folder import find_embedding
@@ -178,7 +179,11 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
-    for sentence in picture_sentences([example.path for example in examples], target, settings.checkpoint, workspace):
+    paths = [example.path for example in examples]
+    for sentence in (
+        *picture_sentences(paths, target, settings.checkpoint, workspace),
+        *mask_sentences(paths, settings.masks_as_weight),
+    ):
         emit(Notice(sentence))
 
     # The template, or the lines of the kind of word

@@ -13,8 +13,8 @@ from PIL import Image
 
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
+from ti_core.errors import is_out_of_memory
 from ti_core.events import Notice, PreviewSaved, Progress
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.grid import labelled_row
 from ti_core.painting.infotext import infotext, save_png

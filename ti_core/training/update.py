@@ -12,9 +12,8 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from ti_core.errors import Interrupted, UserError, shown_number
+from ti_core.errors import Interrupted, UserError, is_out_of_memory, shown_number
 from ti_core.events import Notice
-from ti_core.models.device import is_out_of_memory
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.stable_diffusion import Conditioning
 from ti_core.settings.prompts import build_prompt

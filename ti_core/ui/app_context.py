@@ -22,7 +22,7 @@ from ti_core.models.device import DeviceMonitor
 from ti_core.runs.folder import embedding_name, saved_steps
 from ti_core.runs.history import folder_of_step
 from ti_core.runs.library import RunLibrary
-from ti_core.runs.use_step import use_step
+from ti_core.runs.use_step import place_of, use_step
 from ti_core.settings.option import Settings
 from ti_core.ui.server.roles import current_user
 from ti_core.ui.steps_in_use import StepsInUse
@@ -95,15 +95,18 @@ class AppContext:
         Raises UserError, with nothing changed, while that embedding is trained, because the training would write
         over it at its end.
         """
-        names = {embedding_name(copy) for copy in saved_steps(folder_of_step(run, step)).values()}
+        copies = saved_steps(folder_of_step(run, step))
+        names = {embedding_name(copy) for copy in copies.values()}
         training = next((job for job in self.jobs.running() if self.jobs.trained_embedding(job) in names), None)
         if training:
             raise UserError(
                 f"'{training.title}' is running and saves the embedding when it ends.", "Interrupt it first."
             )
+        is_replaced = step in copies and place_of(copies[step], self.workspace).exists()
         used = use_step(folder_of_step(run, step), step, self.workspace)
         self.in_use.look_again()
-        return f"Step {step} is now {self.workspace.shown(used)}. The former file is kept beside it as a backup."
+        kept = " The former file is kept beside it as a backup." if is_replaced else ""
+        return f"Step {step} is now {self.workspace.shown(used)}.{kept}"
 
     def is_stopping(self, job_id: str) -> bool:
         """Whether the job was asked to stop; what is not known is not."""

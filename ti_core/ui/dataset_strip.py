@@ -27,7 +27,7 @@ def dataset_strip(workspace: Workspace, folder: str) -> str:
         return '<p class="dataset-strip">No pictures there.</p>'
     pictures = [captioned.picture for captioned in captions]
     photos = count_originals(pictures)
-    captioned = sum(1 for each in captions if each.file.is_file())
+    captioned = sum(1 for each in captions if each.source)
     mirrored = f", {len(pictures) - photos} mirrored copies" if len(pictures) > photos else ""
     sentence = f"{photos} photo{'s' * (photos != 1)}{mirrored}, {captioned or 'none'} with a caption file"
     shown = "".join(_small(picture, picture.stat().st_mtime_ns) for picture in pictures[:SHOWN])

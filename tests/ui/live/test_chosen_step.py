@@ -91,11 +91,12 @@ def test_what_is_asked_may_be_anything(context: AppContext, client: TestClient, 
 
 def test_the_used_step_is_told_to_every_page(context: AppContext) -> None:
     job = trained(context)
-    context.use_step(context.workspace.root / job.run_folder, 20)
+    (context.workspace.embeddings / "anna.pt").unlink(missing_ok=True)
+    assert "backup" not in context.use_step(context.workspace.root / job.run_folder, 20), "there was none"
     view(context, {}, AT_THIS_COMPUTER)
     context.in_use._reader.submit(int).result()  # it has read
     assert view(context, {}, AT_THIS_COMPUTER)["in_use"] == 20
-    context.use_step(context.workspace.root / job.run_folder, 10)
+    assert "kept beside it" in context.use_step(context.workspace.root / job.run_folder, 10)
     view(context, {}, AT_THIS_COMPUTER)
     context.in_use._reader.submit(int).result()
     assert view(context, {}, AT_THIS_COMPUTER)["in_use"] == 10

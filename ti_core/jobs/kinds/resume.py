@@ -9,6 +9,7 @@ from ti_core.events import Emit
 from ti_core.jobs.kind import JobKind
 from ti_core.settings import ResumeSettings
 from ti_core.training.checks import check_resume
+from ti_core.training.fits import resumed_fits
 from ti_core.workspace import Workspace
 
 
@@ -31,6 +32,7 @@ RESUME = JobKind(
     _check,
     _run,
     help="go on with a training that was interrupted or killed, exactly where it was",
+    fits=resumed_fits,
     verb="resume",
     api_name="resume",
     tab="train",

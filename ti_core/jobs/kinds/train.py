@@ -11,6 +11,7 @@ from ti_core.jobs.kind import UNDONE, JobKind
 from ti_core.models.device import DeviceMonitor
 from ti_core.settings import TrainSettings
 from ti_core.training.checks import check_train
+from ti_core.training.fits import training_fits
 from ti_core.workspace import Workspace
 
 
@@ -36,6 +37,7 @@ TRAIN = JobKind(
     _check,
     _run,
     uses=("embedding", "dataset_directory"),
+    fits=training_fits,
     checks_device=True,
     help="train an embedding",
     verb="train",

@@ -1,0 +1,84 @@
+"""What a test says to the pretend card: how much memory it has, what it can, and what was asked of it.
+
+A test marked `pretend_card` runs in a process that has the card (plugin.py), and takes it by the fixture `card`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+
+class Counts(dict[str, int]):
+    """Of kernels, to_device, to_host, waits and allocations; `names`: how often each kernel and copy, where asked."""
+
+    names: dict[str, int]
+
+
+class PretendCard:
+    """The card of this process and of those it starts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import pretend_torch  # there only where the process has the card
+
+        self._torch: Any = pretend_torch
+        self._lib: Any = pretend_torch.lib
+        self._monkeypatch = monkeypatch
+
+    def becomes(self, mib: int = 24000, count: int = 1, bf16: bool = True, flash: bool = True) -> None:
+        """Memory in MiB of each, how many cards, native bf16, flash attention: here and in processes started later."""
+        for name, value in {"mib": mib, "count": count, "bf16": bf16, "flash": flash}.items():
+            self._monkeypatch.setenv(f"PRETEND_{name.upper()}", str(int(value)))
+        self._torch.set_card_of_environment()
+
+    @property
+    def used(self) -> int:
+        """Bytes in use on the first card, after what nobody holds any more was freed."""
+        gc.collect()
+        return int(self._lib.pretend_used(0))
+
+    @property
+    def peak(self) -> int:
+        """The most bytes in use on the first card since `forget_peak`."""
+        return int(self._lib.pretend_peak(0))
+
+    def forget_peak(self) -> None:
+        """From here the peak counts anew."""
+        self._lib.pretend_reset_peak(0)
+
+    def fail_at(self, allocation: int) -> None:
+        """The allocation of that number from now (0: the next) raises torch's out of memory; -1: none any more."""
+        self._lib.pretend_fails_in(allocation)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the allocation that was to fail has been asked for, or none was to."""
+        return bool(self._lib.pretend_is_failing() == 0)
+
+    @contextmanager
+    def counted(self, names: bool = False) -> Iterator[Counts]:
+        """What the block asks of the card; the numbers are there when it ends."""
+        counts, before = Counts(), self._torch.counts()
+        self._lib.pretend_keep_names(int(names))
+        try:
+            yield counts
+        finally:
+            counts.update({name: value - before[name] for name, value in self._torch.counts().items()})
+            lines = self._lib.pretend_names().decode().splitlines() if names else []
+            counts.names = {name: int(number) for name, number in (line.split("\t") for line in lines)}
+            self._lib.pretend_keep_names(0)
+
+
+@pytest.fixture
+def card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendCard]:
+    """The pretend card, with 24,000 MiB, bf16 and flash attention until the test says otherwise."""
+    with pytest.MonkeyPatch.context() as own:  # undone before other fixtures end
+        card = PretendCard(own)
+        card.becomes()
+        yield card
+        card.fail_at(-1)
+    card._torch.set_card_of_environment()
