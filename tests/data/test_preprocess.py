@@ -125,7 +125,26 @@ def test_a_line_of_pixels_is_named_and_left_out(tmp_path: Path) -> None:
     result = run(tmp_path, focal_crop=True, split_oversized=True)
     assert [problem.file for problem in result.problems] == ["line.png"] and "a mere line" in result.problems[0].reason
     assert len(result.written) > 30  # what splitting is for: the strip's pieces, and the good photo
-    assert not run(tmp_path, keep_original_size=True, destination_directory="whole").problems
+    whole = run(tmp_path, keep_original_size=True, destination_directory="whole")
+    assert [problem.reason for problem in whole.problems] == ["it is only 1 x 30000 px, less than 8 px"]
+
+
+def test_a_tiny_photo_is_named_before_and_left_out_and_not_enlarged(tmp_path: Path) -> None:
+    add_photo(tmp_path, "good.png")
+    Image.new("RGB", (1, 1)).save(tmp_path / "photos" / "pixel.png")
+    Image.new("RGB", (7, 64)).save(tmp_path / "photos" / "sliver.png")
+    events: list[Event] = []
+    result = run(tmp_path, events)
+    assert [problem.sentence() for problem in result.problems] == [
+        "pixel.png was skipped: it is only 1 x 1 px, less than 8 px.",
+        "sliver.png was skipped: it is only 7 x 64 px, less than 8 px.",
+    ]
+    assert len(result.written) == 1
+    first = next(event for event in events if isinstance(event, Notice))
+    assert (
+        first.text
+        == "pixel.png, sliver.png are too small and will be left out: pixel.png has only 1 x 1 px, less than 8 px."
+    )
 
 
 def test_if_no_photo_can_be_read_it_fails_naming_all_and_writes_nothing(tmp_path: Path) -> None:

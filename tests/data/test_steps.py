@@ -301,7 +301,7 @@ def test_every_format_of_the_folder_becomes_a_picture(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert len(find_images(tmp_path / "photos")) == 8 and len(result.written) == 7
     assert (
-        "phone.heic was skipped: pictures of the kind .heic cannot be read; save it as JPEG first." in result.sentence()
+        "phone.heic was skipped: pictures of the kind .heic cannot be read; save it as JPEG first" in result.sentence()
     )
 
 

@@ -449,8 +449,10 @@ def test_an_unreadable_picture_among_good_ones_is_named_and_skipped(
     workspace: Workspace, anna: Path, dataset: Path
 ) -> None:
     (dataset / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    Image.new("RGB", (1, 1)).save(dataset / "pixel.png")
     events = train(workspace)
     assert any("broken.png" in event.text for event in events.events if type(event).__name__ == "Notice")
+    assert any(notice.text.startswith("pixel.png was skipped: it is only 1 x 1") for notice in events.of(Notice))
     assert "4 images" in events.of(Started)[0].plan
 
 

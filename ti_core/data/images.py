@@ -12,18 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from ti_core.data.camera_files import (
+    CAMERA_SUFFIXES,
+    heif_formats,
+    is_raw,
+    open_raw,
+    package_for,
+    raw_size,
+    read_suffixes,
+)
+from ti_core.data.colours import to_srgb
 from ti_core.errors import UserError
-
-PHONE_SUFFIXES = frozenset({".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
-"""Pictures of phones and cameras that Pillow cannot read: found all the same, so that they are named and not just
-missing.
-"""
 
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
     ".jfif": "JPEG",
+    ".mpo": "JPEG",
     ".png": "PNG",
     ".apng": "PNG",
     ".webp": "WEBP",
@@ -38,30 +44,19 @@ FORMATS = {
 more that a made-up file could misuse.
 """
 
-OPENED = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
+OPENED = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", *heif_formats())
 """JPEG takes MPO too, how some cameras write one with a second picture in it."""
 
+PHONE_SUFFIXES = CAMERA_SUFFIXES - read_suffixes()
+"""Pictures of phones and cameras that cannot be read here: found all the same, so that they are named and not just
+missing.
+"""
 _OTHER_SUFFIXES = frozenset(
-    {
-        ".jp2",
-        ".j2k",
-        ".jpx",
-        ".jxl",
-        ".psd",
-        ".tga",
-        ".ico",
-        ".icns",
-        ".pcx",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".dds",
-        ".sgi",
-        ".heics",
-        ".svg",
-    }
+    ".jp2 .j2k .jpx .jxl .jxr .wdp .psd .xcf .kra .tga .ico .icns .pcx .ppm .pgm .pbm .dds .sgi .svg .exr .hdr .qoi"
+    "".split()
 )
-"""Other pictures: found all the same, so that they are named and not just missing."""
+"""Other pictures: found all the same, for the same reason."""
+_FOUND_SUFFIXES = FORMATS.keys() | CAMERA_SUFFIXES | _OTHER_SUFFIXES
 
 MASK_ENDING = "-masklabel"
 """`anna-masklabel.png` is the mask of `anna.jpg` (masks.py) and no picture."""
@@ -125,7 +120,6 @@ def is_mask(file: Path) -> bool:
 
 def find_images(folder: Path) -> list[Path]:
     """The pictures right inside `folder` by their suffix, sorted by name; hidden files and masks are left out."""
-    suffixes = FORMATS.keys() | PHONE_SUFFIXES | _OTHER_SUFFIXES
     try:
         files = sorted(folder.iterdir())
     except OSError as error:
@@ -135,7 +129,10 @@ def find_images(folder: Path) -> list[Path]:
     return [
         path
         for path in files
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not is_mask(path) and path.is_file()
+        if path.suffix.lower() in _FOUND_SUFFIXES
+        and not path.name.startswith(".")
+        and not is_mask(path)
+        and path.is_file()
     ]
 
 
@@ -159,19 +156,24 @@ def open_rgb_and_alpha(path: Path, enough_px: int = 0) -> tuple[Image.Image, Ima
 
 def open_on_black(path: Path) -> Image.Image:
     """The picture as greyscale, what is transparent in it as black: a mask. Raises UserError as `open_rgb` does."""
-    image = _open_upright(path)
+    image = _open_upright(path, in_srgb=False)  # its numbers are weights, and no colours
     if not image.has_transparency_data:
         return _reduced_to_8_bits(image) if image.mode.startswith(("I", "F")) else image.convert("L")
     coloured = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), coloured).convert("L")
 
 
-def _open_upright(path: Path, enough_px: int = 0) -> Image.Image:
+def _open_upright(path: Path, enough_px: int = 0, in_srgb: bool = True) -> Image.Image:
+    """Of any mode."""
+    if is_raw(path):
+        with _problems_named(path):
+            _check_size(*raw_size(path))
+            return open_raw(path, enough_px)
     with _opened(path) as image:
         if enough_px and image.width * image.height > LARGE_PIXELS:
             image.draft(None, (enough_px, enough_px))  # of a JPEG; nothing happens to others
         image.load()
-        return _upright(image)
+        return _upright(to_srgb(image) if in_srgb else image, image)
 
 
 @contextmanager
@@ -179,12 +181,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture by its header, not decoded yet. Raises UserError for what is wrong with it, and for what is found
     wrong while it is decoded.
     """
+    # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
+    with _problems_named(path), path.open("rb") as file, Image.open(file, formats=OPENED) as image:
+        _check_size(*image.size)
+        yield image
+
+
+@contextmanager
+def _problems_named(path: Path) -> Iterator[None]:
     try:
-        # from a stream: given a name, Pillow 12.3 maps uncompressed TIFFs into memory and reads turned ones wrongly
-        with path.open("rb") as file, Image.open(file, formats=OPENED) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height}")
-            yield image
+        yield
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS) as error:
         raise UserError(
             f"Picture '{path.name}' cannot be used: {_reason(path, error)}.",
@@ -192,9 +198,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError(f"{width} x {height}")
+
+
 def pixels_of(path: Path) -> int:
     """Width times height as the file's beginning says it; nothing is decoded. 0 for what is no picture."""
     try:
+        if is_raw(path):
+            width, height = raw_size(path)
+            return width * height
         with Image.open(path, formats=OPENED) as image:
             return image.width * image.height
     except (Image.DecompressionBombError, MemoryError, *_DECODER_ERRORS):
@@ -206,8 +220,13 @@ def find_problem(path: Path) -> Problem | None:
     too large. Whether it is cut short shows only when it is decoded.
     """
     try:
-        with _opened(path):
-            return None
+        if is_raw(path):
+            with _problems_named(path):
+                _check_size(*raw_size(path))
+        else:
+            with _opened(path):
+                pass
+        return None
     except UserError as error:
         return problem_of(path, error)
 
@@ -226,7 +245,9 @@ def cover(image: Image.Image, width: int, height: int) -> Image.Image:
 
 def _reason(path: Path, error: BaseException | None) -> str:
     if path.suffix.lower() in PHONE_SUFFIXES | _OTHER_SUFFIXES:
-        return f"pictures of the kind {path.suffix} cannot be read; save it as JPEG first"
+        package = package_for(path.suffix.lower())
+        install = f", or install {package} (docs/install.md)" if package else ""
+        return f"pictures of the kind {path.suffix} cannot be read; save it as JPEG first{install}"
     if isinstance(error, Image.DecompressionBombError | MemoryError):
         return "it is too large; make it smaller than 100 megapixels"
     if isinstance(error, FileNotFoundError):
@@ -236,12 +257,12 @@ def _reason(path: Path, error: BaseException | None) -> str:
     return "it is not a readable picture"
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the EXIF tag says. Pillow's exif_transpose also writes the other tags anew and fails where one of
-    them is odd.
+def _upright(image: Image.Image, tagged: Image.Image) -> Image.Image:
+    """Turned as the EXIF tag of the opened file says. Pillow's exif_transpose also writes the other tags anew and fails
+    where one of them is odd.
     """
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        orientation = tagged.getexif().get(ExifTags.Base.Orientation)
     except _DECODER_ERRORS:  # broken tags are no reason to lose a good picture
         return image
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from ti_core.data.camera_files import is_raw, raw_size
 from ti_core.data.crops import Size
 from ti_core.data.images import OPENED
 from ti_core.workspace import SAMPLE_PHOTOS
@@ -118,6 +119,8 @@ def look_at(path: Path) -> Look | None:
 @functools.lru_cache(maxsize=20_000)
 def _look(path: Path, bytes: int, changed_ns: int) -> Look | None:
     try:
+        if is_raw(path):
+            return Look(raw_size(path), None)
         with Image.open(path, formats=OPENED) as image:
             return Look(_upright_size(image), parse_origin(image.info[KEY], image.size) if KEY in image.info else None)
     except _UNREADABLE:  # whoever opens the picture says what is the matter with it

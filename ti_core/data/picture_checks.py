@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint
 from ti_core.data.crops import Size, auto_size, plan_split
+from ti_core.data.images import Problem
 from ti_core.data.origin import is_drawn, look_at
 from ti_core.errors import UserError
 from ti_core.settings import PreprocessSettings
@@ -16,6 +17,11 @@ from ti_core.workspace import Workspace
 
 ENLARGED_FROM = 1.005
 """Rounding of the last pixel is no enlargement."""
+TINY_SHARE = 8
+LEAST_PX = 8
+"""A picture is tiny, and is left out, if its shorter side has less than an eighth of what is trained, or than 8 px
+where it keeps its size: enlarged so much it shows nothing.
+"""
 NAMED = 5
 CARTOONS_ONLY = "Portraits can draw only its own cartoon faces. For your photos choose a Stable Diffusion checkpoint."
 
@@ -23,11 +29,44 @@ Small = tuple[str, Size]
 """Name and size in px of a picture that is enlarged."""
 
 
+def least_px(target: Size | None) -> int:
+    """The shorter side that a picture must have to be used at `target` size, or at its own where that is None."""
+    return max(LEAST_PX, min(target) // TINY_SHARE if target else 0)
+
+
+def tiny_problem(path: Path, size: Size, target: Size | None) -> Problem | None:
+    """Why a picture of `size` px is left out, None where it is large enough."""
+    least = least_px(target)
+    return Problem(path.name, f"it is only {shown(size)} px, less than {least} px") if min(size) < least else None
+
+
+def without_tiny(pictures: Sequence[Path], target: Size | None) -> tuple[list[Path], list[Problem]]:
+    """The pictures that are large enough, by their headers, and why the others are not."""
+    usable, problems = [], []
+    for path in pictures:
+        look = look_at(path)
+        if look and (problem := tiny_problem(path, look.size, target)):
+            problems.append(problem)
+        else:
+            usable.append(path)
+    return usable, problems
+
+
+def _left_out_sentences(problems: Sequence[Problem]) -> list[str]:
+    if not problems:
+        return []
+    named = ", ".join(problem.file for problem in problems[:NAMED]) + _more(problems)
+    will = "is too small and will be" if len(problems) == 1 else "are too small and will be"
+    first = "" if len(problems) == 1 else f"{problems[0].file} has "
+    return [f"{named} {will} left out: {first}{problems[0].reason.removeprefix('it is ')}."]
+
+
 def photo_sentences(settings: PreprocessSettings, photos: Sequence[Path], workspace: Workspace) -> list[str]:
     """What there is to say before photos are preprocessed, by their headers. Settings are `sized` ones."""
+    photos, tiny = without_tiny(photos, finished_size(settings))
     sizes = [(path.name, look.size) for path in photos if (look := look_at(path))]
     small = [(name, size) for name, size in sizes if photo_scale(settings, size) > ENLARGED_FROM]
-    said = []
+    said = _left_out_sentences(tiny)
     if small and _is_auto_sized(settings):  # each photo has a size of its own
         said.append(f"{_smaller(small, len(photos), 'photo', None)} Use larger ones, or smaller upper bounds.")
     elif small:
@@ -43,6 +82,7 @@ def picture_sentences(
     workspace: Workspace,
 ) -> list[str]:
     """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None."""
+    pictures, tiny = without_tiny(pictures, target)
     small: list[Small] = []
     blurred: list[Small] = []
     for path in pictures:
@@ -52,7 +92,7 @@ def picture_sentences(
                 small.append((path.name, look.size))
             elif look.origin and scale * look.origin.scale(look.size) > ENLARGED_FROM:
                 blurred.append((path.name, look.size))
-    said = []
+    said = _left_out_sentences(tiny)
     if small and target:
         advice = f" Preprocess your photos at {shown(target)} px, or choose a smaller Width and Height."
         said.append(_smaller(small, len(pictures), "picture", target) + advice)
@@ -95,6 +135,11 @@ def photo_scale(settings: PreprocessSettings, size: Size) -> float:
     return 1.0 if settings.keep_original_size and not (settings.focal_crop or is_split) else scale_to(target, size)
 
 
+def finished_size(settings: PreprocessSettings) -> Size | None:
+    """The size of the finished pictures, None where photos may keep theirs. Settings are `sized` ones."""
+    return None if settings.keep_original_size else (settings.width, settings.height)
+
+
 def _is_auto_sized(settings: PreprocessSettings) -> bool:
     return settings.auto_sized_crop and not (settings.split_oversized or settings.focal_crop)
 
@@ -120,5 +165,5 @@ def _named(small: Sequence[Small]) -> str:
     return ", ".join(f"{name} ({shown(size)})" for name, size in small[:NAMED]) + _more(small)
 
 
-def _more(small: Sequence[Small]) -> str:
+def _more(small: Sequence[object]) -> str:
     return f" and {len(small) - NAMED} more" if len(small) > NAMED else ""

@@ -21,7 +21,15 @@ from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
 from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
-from ti_core.data.picture_checks import ENLARGED_FROM, Small, enlarged_sentence, photo_sentences, shown
+from ti_core.data.picture_checks import (
+    ENLARGED_FROM,
+    Small,
+    enlarged_sentence,
+    finished_size,
+    photo_sentences,
+    shown,
+    tiny_problem,
+)
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
 from ti_core.errors import SettingsError, UserError, about
@@ -297,6 +305,8 @@ class _Work:
             return _Photo(number, path, image.size, [], problem, caption, caption_problem)
         look = look_at(path)
         size = look.size if look else image.size  # a large one is decoded at a fraction of it
+        if tiny := tiny_problem(path, size, finished_size(self.steps.settings)):
+            return _Photo(number, path, size, [], tiny, caption, caption_problem)
         mask, mask_problem = mask_of(path, image.size, alpha)
         pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name), mask)
         return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem)

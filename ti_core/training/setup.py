@@ -13,7 +13,7 @@ from ti_core.data.captions import file_names_note, word_note
 from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
 from ti_core.data.images import Problem
 from ti_core.data.masks import mask_sentences
-from ti_core.data.picture_checks import picture_sentences
+from ti_core.data.picture_checks import picture_sentences, without_tiny
 from ti_core.embeddings.embedding import Embedding
 from ti_core.embeddings.folder import find_embedding
 from ti_core.embeddings.formats import load_embedding, suffix_of_training
@@ -179,7 +179,13 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
-    paths = [example.path for example in examples]
+    paths, tiny = without_tiny([example.path for example in examples], target)
+    for problem in tiny:
+        emit(Notice(problem.sentence()))
+    if not paths:
+        raise nothing_usable(examples[0].path.parent, tiny)
+    usable = set(paths)
+    examples = [example for example in examples if example.path in usable]
     for sentence in (
         *picture_sentences(paths, target, settings.checkpoint, workspace),
         *mask_sentences(paths, settings.masks_as_weight),

@@ -12,8 +12,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from ti_core.data.camera_files import read_suffixes
 from ti_core.data.captions import CAPTION_SUFFIXES
-from ti_core.data.images import PHONE_SUFFIXES, pixels_of
+from ti_core.data.images import FORMATS, PHONE_SUFFIXES, pixels_of
 from ti_core.embeddings.folder import word_of
 from ti_core.embeddings.formats import PICKLE_BEARING, SUFFIXES, format_of, load_embeddings
 from ti_core.embeddings.names import new_embedding_name
@@ -23,7 +24,7 @@ from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
 MAX_CAPTION_BYTES = 64 * 2**10
-TAKEN = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", *CAPTION_SUFFIXES}
+TAKEN = {*FORMATS, *read_suffixes(), *CAPTION_SUFFIXES}
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
