@@ -30,7 +30,7 @@ from ti_core.settings.word_kind import ORDINARY, SLIDER, WordKind, slider_proble
 
 @dataclass(frozen=True)
 class TrainSettings(
-    KindTrainOptions, MemoryTrainOptions, QualityTrainOptions, PhotoTrainOptions, MoreTrainOptions, A1111TrainOptions
+    MemoryTrainOptions, KindTrainOptions, QualityTrainOptions, PhotoTrainOptions, MoreTrainOptions, A1111TrainOptions
 ):
     """The Train sub-tab: A1111's options first, in its order, then ours. (Fields of the last base come first.)"""
 
@@ -84,12 +84,10 @@ class TrainSettings(
 
     def word_kind(self, created: WordKind) -> WordKind:
         """What the word is for: what was typed here, else what its file says (`created`)."""
-        if self.kind not in (AS_CREATED, SLIDER):
-            return WordKind(self.kind)
-        typed = WordKind(SLIDER, *(line.strip() for line in self.slider_lines))
-        if self.kind == SLIDER or (created.kind == SLIDER and typed.on and typed.more):
-            return typed
-        return created
+        if self.kind == AS_CREATED:
+            return created
+        lines = (self.slider_on, self.slider_more, self.slider_less, self.slider_keep)
+        return WordKind(self.kind, *(line.strip() for line in lines if self.kind == SLIDER))
 
     def of_kind(self, kind: WordKind) -> TrainSettings:
         """With the kind of word that is trained written down, so that a resumed run and every device train the same. An
@@ -101,11 +99,6 @@ class TrainSettings(
             return replace(self, kind=kind.kind)
         on, more, less, keep = kind.on, kind.more, kind.less, kind.keep
         return replace(self, kind=SLIDER, slider_on=on, slider_more=more, slider_less=less, slider_keep=keep)
-
-    @property
-    def slider_lines(self) -> tuple[str, str, str, str]:
-        """What a slider acts on, more, less, and what it keeps."""
-        return self.slider_on, self.slider_more, self.slider_less, self.slider_keep
 
     @property
     def preview_lines(self) -> list[str]:

@@ -24,10 +24,10 @@ class KindTrainOptions(Settings):
         changes_plan=True,
         reset_by_presets=True,
     )
-    slider_on: str = slider_option("on", changes_plan=True)
-    slider_more: str = slider_option("more")
-    slider_less: str = slider_option("less")
-    slider_keep: str = slider_option("keep")
+    slider_on: str = slider_option("on", reset_by_presets=True)
+    slider_more: str = slider_option("more", reset_by_presets=True)
+    slider_less: str = slider_option("less", reset_by_presets=True)
+    slider_keep: str = slider_option("keep", reset_by_presets=True)
     slider_range: float = option(
         1.0,
         "Slider range",

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ti_core.checkpoints.tensor_headers import read_header
-from ti_core.embeddings.embedding import KIND_KEY
-from ti_core.embeddings.folder import find_embedding
-from ti_core.errors import UserError
+from ti_core.embeddings.kind_in_file import kind_of_file
 from ti_core.settings import TrainSettings
-from ti_core.settings.word_kind import NEGATIVE, ORDINARY_WORD, SLIDER, WordKind
+from ti_core.settings.train_kind import AS_CREATED
+from ti_core.settings.word_kind import NEGATIVE, SLIDER, WordKind
 from ti_core.training.presets import PRESETS, preset_values
 from ti_core.workspace import Workspace
 
@@ -41,12 +39,12 @@ PAINTED, PAINTED_BADLY = 24, 40
 
 
 def kind_preset_values(preset: str, dataset_directory: str, embedding: str, word: WordKind) -> dict[str, Any]:
-    """Values of the Train form for a word of that kind; the slider's lines are those of its file."""
+    """Values of the Train form for a word that is to be of the preset's kind; where it was created so (`word`), its
+    file says the rest, and what stood in the form before does not count.
+    """
     values = TrainSettings.reset_values() | KIND_PRESETS[preset]
     values |= {"embedding": embedding, "dataset_directory": dataset_directory}
-    if values["kind"] == SLIDER and word.kind == SLIDER:
-        values |= {f"slider_{name}": getattr(word, name) for name in ("on", "more", "less", "keep")}
-    return values
+    return values | ({"kind": AS_CREATED} if values["kind"] == word.kind else {})
 
 
 def all_preset_values(preset: str, workspace: Workspace, dataset_directory: str, embedding: str) -> dict[str, Any]:
@@ -54,17 +52,6 @@ def all_preset_values(preset: str, workspace: Workspace, dataset_directory: str,
     if preset not in KIND_PRESETS:
         return preset_values(preset, workspace, dataset_directory, embedding)
     return kind_preset_values(preset, dataset_directory, embedding, kind_of_file(embedding, workspace))
-
-
-def kind_of_file(name: str, workspace: Workspace) -> WordKind:
-    """What the embedding of that name is for, read without torch; an ordinary word where there is none, or where its
-    file is a picture or cannot be read.
-    """
-    path = find_embedding(name, workspace) if name.strip() else None
-    try:
-        return WordKind.parse(read_header(path).metadata.get(KIND_KEY)) if path else ORDINARY_WORD
-    except UserError:
-        return ORDINARY_WORD
 
 
 def painted_prompts(word: WordKind) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ti_core.checkpoints.library import find_checkpoint
+from ti_core.embeddings.kind_in_file import kind_of_file
 from ti_core.errors import UserError
 from ti_core.models.families import FAMILIES
-from ti_core.training.kind_presets import PRESET_OF_KIND, kind_of_file
+from ti_core.training.kind_presets import PRESET_OF_KIND
 from ti_core.training.presets import FAST, GUIDE
 from ti_core.workspace import Workspace
 

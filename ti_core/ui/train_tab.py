@@ -177,7 +177,7 @@ class TrainTab(TrainLayout, Part):
         return {self.strip: dataset_strip(workspace, folder or ""), self.example: prompt}
 
     @read_only
-    def labelled(self, checkpoint: str | None, embedding: str | None) -> Any:
+    def labelled(self, checkpoint: str | None, embedding: str | None = None) -> Any:
         """The recipe's button, by what suits checkpoint and word; orange where that is not the guide's recipe."""
         preset, _ = suited_preset(checkpoint or "", self.context.workspace, embedding or "")
         return gr.update(value=recipe_label(preset), variant="secondary" if preset == GUIDE else "primary")
