@@ -16,6 +16,7 @@ import time
 from ti_core import __version__
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
+from ti_core.jobs.device_flags import add_device_flags, named_devices
 from ti_core.jobs.queue import JobQueue
 from ti_core.network import NOT_USED
 from ti_core.program.child import shown_command
@@ -75,6 +76,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed"
     )
+    add_device_flags(parser)
     add_hosting_flags(parser)
     add_place_flags(parser)
     parser.add_argument(
@@ -218,7 +220,7 @@ def serve(options: argparse.Namespace) -> None:
         print(sentence, flush=True)
 
     _prepare_gradio(workspace, open_to_others)
-    from ti_core.jobs.process import JobProcess
+    from ti_core.jobs.device_place import Devices
     from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
     logins, all_may_look = _who_may_come_in(options, logins, open_to_others, is_space)
@@ -227,8 +229,9 @@ def serve(options: argparse.Namespace) -> None:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
 
     # the queue begins nothing before the page is open
-    process = JobProcess()
-    jobs = JobQueue(workspace, process.kinds(), is_paused=True)
+    devices = Devices(workspace, named_devices(options.device))
+    jobs = JobQueue(workspace, devices.kinds(), is_paused=True, places=())
+    jobs.worker.free_after_min = options.free_after
     server_options = ServerOptions(
         _port(options),
         options.listen,
@@ -242,8 +245,8 @@ def serve(options: argparse.Namespace) -> None:
         place,
         all_may_look,
     )
-    blocks = start_page(workspace, server_options, jobs, checkpoint, process.device)
-    process.start()
+    blocks = start_page(workspace, server_options, jobs, checkpoint, devices.monitor)
+    devices.open(jobs)
     jobs.begin()
     for number, program in enumerate(workspace.programs):
         keeps = " (new ones are kept there)" if not number and workspace.ui_dirs else ""
@@ -255,7 +258,7 @@ def serve(options: argparse.Namespace) -> None:
         _stay()
         _leave(jobs)
     finally:
-        process.close()
+        devices.close()
 
 
 def _who_may_come_in(

@@ -12,7 +12,7 @@ from ti_core.data.latents import PictureSize, encode_images
 from ti_core.data.loss_weight import NO_WEIGHTING, loss_weight
 from ti_core.events import Notice
 from ti_core.models.checkpoint import load_checkpoint
-from ti_core.training.noise_loss import parts_of_one_shape, squared_error
+from ti_core.training.noise_loss import mean_error, parts_of_one_shape
 from ti_core.workspace import Workspace
 
 
@@ -35,7 +35,7 @@ def test_what_the_weight_hides_does_not_count() -> None:
     weight = torch.zeros(1, 1, 2, 2)
     weight[..., 0, 0] = 4
     wrong_elsewhere = torch.tensor([[[[0.0, 9.0], [9.0, 9.0]]]])
-    assert squared_error(wrong_elsewhere, torch.zeros(1, 1, 2, 2), weight).tolist() == [0.0]
+    assert mean_error(wrong_elsewhere, torch.zeros(1, 1, 2, 2), weight).tolist() == [0.0]
 
 
 def test_pictures_keep_their_sizes_and_only_odd_ones_are_cropped_and_told(workspace: Workspace, tmp_path: Path) -> None:

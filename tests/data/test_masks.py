@@ -21,7 +21,7 @@ from ti_core.errors import UserError
 from ti_core.events import Notice
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.settings import PreprocessSettings
-from ti_core.training.noise_loss import squared_error
+from ti_core.training.noise_loss import mean_error
 from ti_core.workspace import Workspace
 
 LEFT = Image.fromarray(np.repeat(np.array([[255] * 16 + [0] * 16], np.uint8), 32, 0))
@@ -74,7 +74,7 @@ def test_the_loss_with_a_mask_is_what_a_person_works_out(workspace: Workspace, t
     assert weight[0, 0].tolist() == pytest.approx([1 / 0.55] * 8 + [0.1 / 0.55] * 8)
     error = torch.zeros(1, 4, 16, 16)
     error[..., :8], error[..., 8:] = 2.0, 3.0  # squared: 4 inside, 9 outside
-    loss = squared_error(error, torch.zeros_like(error), weight[None])
+    loss = mean_error(error, torch.zeros_like(error), weight[None])
     assert float(loss) == pytest.approx((4 / 0.55 + 9 * 0.1 / 0.55) / 2)
     assert torch.equal(
         loss_weight(np.asarray(LEFT), (16, 16), Weighting(masks=True, outside=1.0)), torch.ones(1, 16, 16)

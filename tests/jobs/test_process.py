@@ -175,7 +175,7 @@ def difficult(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], JobPr
     made: list[JobProcess] = []
 
     def make(fault: str) -> JobProcess:
-        monkeypatch.setattr(job_process, "start_child", lambda module: start_child("tests.difficult_child", fault))
+        monkeypatch.setattr(job_process, "start_child", lambda module, **_: start_child("tests.difficult_child", fault))
         made.append(JobProcess())
         return made[0]
 

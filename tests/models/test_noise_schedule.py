@@ -20,7 +20,8 @@ from ti_core.errors import UserError
 from ti_core.models.checkpoint import LoadOptions, load_checkpoint
 from ti_core.models.families import FAMILIES
 from ti_core.models.noise_schedule import alphas_cumprod, noise_schedule
-from ti_core.models.sampler import LEAST_SIGNAL, SampleRequest, guide, sample_images, set_timesteps, solver_for
+from ti_core.models.sampler import SampleRequest, guide, sample_images
+from ti_core.models.solvers import LEAST_SIGNAL, EulerAncestral, set_timesteps, solver_for
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.warm import warm_checkpoint
 from ti_core.settings import SAMPLERS, CreateSettings
@@ -32,7 +33,6 @@ pytestmark = pytest.mark.usefixtures("tiny_families")
 V_ZERO = "v_prediction, zero terminal SNR"
 ORDINARY = 0.0046596
 """alphas_cumprod[999] of Stable Diffusion's own betas."""
-CPU = torch.device("cpu")
 
 
 def save_configs(folder: Path, **values: Any) -> Path:
@@ -118,7 +118,7 @@ def test_every_sampler_begins_at_pure_noise_and_paints_finite_numbers(
         assert picture.size == (SIZE_PX, SIZE_PX) and torch.isfinite(seen[-1]).all() and np.array(picture).std() > 0
         for steps in (1, 2, 20, 61, 122, 150):  # diffusers gives 61 steps a 62nd one, whose timestep is -1
             solver = solver_for(sd.scheduler_config, sampler)
-            set_timesteps(solver, steps, CPU)
+            set_timesteps(solver, steps)
             assert (
                 int(solver.timesteps[0]) == 999 and len(solver.timesteps) == steps and int(solver.timesteps.min()) >= 0
             )
@@ -131,12 +131,15 @@ def test_with_a_model_that_is_always_right_every_sampler_arrives_at_the_picture(
     for sampler in SAMPLERS:
         for steps in (5, 20, 61):
             solver = solver_for(schedule, sampler)
-            set_timesteps(solver, steps, CPU)
+            set_timesteps(solver, steps)
             x = torch.randn(1, 4, 8, 8, generator=draw) * solver.init_noise_sigma
+            if isinstance(solver, EulerAncestral):
+                solver.begin([draw], (4, 8, 8), torch.device("cpu"))
             for t in solver.timesteps:
                 kept = solver.alphas_cumprod[int(t)]
                 noise = (solver.scale_model_input(x, t) - kept.sqrt() * picture) / (1 - kept).sqrt()
-                x = solver.step(kept.sqrt() * noise - (1 - kept).sqrt() * picture, t, x).prev_sample
+                v = kept.sqrt() * noise - (1 - kept).sqrt() * picture
+                x = solver.step(v, t, x, return_dict=False)[0]
             assert (x - picture).abs().max() < 0.15, (
                 sampler,
                 steps,
@@ -185,7 +188,7 @@ def test_every_sampler_begins_at_a1111s_first_sigma_however_a_folder_spaces_its_
     folder = save_configs(tmp_path / "xl", timestep_spacing=spacing, steps_offset=1)
     for steps in (1, 4, 12, 20, 61, 150):
         solver = solver_for(schedule_of(folder), sampler)
-        set_timesteps(solver, steps, CPU)
+        set_timesteps(solver, steps)
         kept = float(solver.alphas_cumprod[int(solver.timesteps[0])])
         assert ((1 - kept) / kept) ** 0.5 == pytest.approx(FIRST_SIGMAS[sampler], abs=1e-3), steps
         if hasattr(solver, "sigmas"):
@@ -197,7 +200,7 @@ def test_every_sampler_begins_at_a1111s_first_sigma_however_a_folder_spaces_its_
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_at_zero_snr_every_sampler_begins_at_a1111s_largest_sigma(tmp_path: Path, sampler: str) -> None:
     solver = solver_for(schedule_of(save_zero_snr_configs(tmp_path / "xl")), sampler)
-    set_timesteps(solver, 20, CPU)
+    set_timesteps(solver, 20)
     kept = float(solver.alphas_cumprod[int(solver.timesteps[0])])
     assert ((1 - kept) / kept) ** 0.5 == pytest.approx(4518.8, abs=0.1)
     assert float(getattr(solver, "sigmas", torch.tensor([4518.8]))[0]) == pytest.approx(4518.8, abs=0.1)
@@ -211,7 +214,7 @@ def test_euler_takes_the_sigmas_of_k_diffusion(tmp_path: Path) -> None:
     wanted = np.exp(np.interp(at, np.arange(1000), np.log(sigmas)))
     for sampler in ("Euler", "Euler a"):
         solver = solver_for(schedule, sampler)
-        set_timesteps(solver, 12, CPU)
+        set_timesteps(solver, 12)
         assert np.allclose(solver.sigmas[:-1].numpy(), wanted, rtol=1e-3) and solver.sigmas[-1] == 0
 
 
@@ -226,7 +229,7 @@ def test_trailing_steps_are_for_folders_that_say_so_zero_snr_and_models_of_few_s
     assert solver_for(schedule_of(folder), "UniPC").config.timestep_spacing == "trailing"
     turbo = save_single_file("sdxl", tmp_path / "xl_turbo.safetensors")
     solver = solver_for(schedule_of(turbo), "Euler a")
-    set_timesteps(solver, 4, CPU)
+    set_timesteps(solver, 4)
     assert [int(t) for t in solver.timesteps] == [999, 749, 499, 249]
     change_scheduler(folder, beta_start=None, beta_end=None, beta_schedule=None, _class_name="LCMScheduler")
     assert float(alphas_cumprod(schedule_of(folder))[-1]) == pytest.approx(ORDINARY, abs=1e-6), (

@@ -19,7 +19,8 @@ from ti_core.embeddings.formats import save_embedding
 from ti_core.errors import SettingsError, UserError
 from ti_core.events import Finished, Notice, PreviewSaved, Progress, Started
 from ti_core.models.families import FAMILIES
-from ti_core.models.sampler import SOLVERS, SampleRequest
+from ti_core.models.sampler import SampleRequest
+from ti_core.models.solvers import SOLVERS
 from ti_core.painting.infotext import infotext
 from ti_core.painting.txt2img import preview_values, txt2img
 from ti_core.settings import SAMPLERS, TrainSettings, Txt2ImgSettings

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.ui.journey import (
@@ -112,30 +114,74 @@ def test_the_recipe_forces_no_scroll_and_the_train_form_is_short_with_its_button
     expect(page.get_by_label("Guide me to the next tab")).to_be_checked()
 
 
-def test_a_photo_is_left_out_and_its_crop_is_moved_by_hand(page: Page) -> None:
-    choose_tab(page, "Preprocess images")
-    fill(page, "preprocess_source_directory", "assets/sample_photos/anna")
-    photos, kept = page.locator("#preprocess_photos .photo"), page.locator("#preprocess_by_hand textarea")
-    expect(photos).to_have_count(12)
-    photos.first.click()
-    expect(photos.first).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("^11 photos .* 1 left out by hand"))
-    frames = page.locator("#preprocess_photos .frame").all()
-    wide = next(each for each in frames[1:] if float(str(each.evaluate("e => parseFloat(e.style.width)"))) < 95)
-    wide.scroll_into_view_if_needed()
-    box = wide.bounding_box()
+def two_coloured_photos(folder: Path) -> None:
+    """Three photos, red on the left and blue on the right."""
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        photo = Image.new("RGB", (400, 200), (200, 0, 0))
+        photo.paste((0, 0, 200), (200, 0, 400, 200))
+        photo.save(folder / f"{name}.png")
+
+
+def drag(page: Page, what: Locator, x: int, y: int) -> None:
+    """By the mouse, from its middle."""
+    what.scroll_into_view_if_needed()
+    box = what.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    begin = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*begin)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2 + 200, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.move(begin[0] + x, begin[1] + y, steps=4)
     page.mouse.up()
-    names = [photos.first.get_attribute("data-name"), wide.locator("..").get_attribute("data-name")]
-    expect(kept).to_have_value(re.compile(re.escape(str(names[1]))))
-    by_hand = json.loads(kept.input_value())
-    assert list(by_hand) == names and by_hand[names[0]] is None and by_hand[names[1]][0] > 0.5
-    expect(wide.locator("..")).to_have_attribute("aria-pressed", "false")  # a drag is no click
-    photos.first.click()
-    expect(page.locator("#preprocess_plan textarea")).to_have_value(re.compile("^12 photos "))
+
+
+def test_crops_moved_scaled_turned_and_undone_by_hand_are_what_the_pictures_show(page: Page, folder: Path) -> None:
+    two_coloured_photos(folder / "mine")
+    choose_tab(page, "Preprocess images")
+    fill(page, "preprocess_source_directory", "mine")
+    fill(page, "preprocess_destination_directory", "datasets/mine")
+    plan, photos = page.locator("#preprocess_plan textarea"), page.locator("#preprocess_photos .photo")
+    frame, note = page.locator(".photo-editor .frame"), page.locator(".photo-note")
+
+    def edits() -> dict[str, dict[str, Any]]:
+        """As they are kept, once the page has told the server."""
+        page.wait_for_function("() => document.querySelector('.photos-box').dataset.keeping !== 'true'")
+        return json.loads((folder / "mine" / ".photos-by-hand.json").read_text())["photos"]  # type: ignore[no-any-return]
+
+    expect(photos).to_have_count(3)
+    photos.nth(0).locator(".out").click()
+    expect(plan).to_have_value(re.compile("^2 photos .* 1 left out by hand"))
+    photos.nth(1).locator(".pick").click()
+    drag(page, frame, 400, 0)  # to the blue side
+    drag(page, page.locator(".grip.nw"), 60, 60)
+    expect(note).to_have_text("Cropped by hand.")
+    crop = edits()["b.png"]
+    assert crop["middle"][0] > 0.75 and 0.3 < crop["scale"] < 0.95
+    page.locator("[data-act=right]").click()
+    page.locator("[data-act=right]").click()
+    assert edits()["b.png"]["turn"] == 180 and edits()["b.png"]["middle"][0] < 0.25
+    page.locator("#preprocess_photos [data-act=undo]").click()
+    assert edits()["b.png"]["turn"] == 90
+    page.keyboard.press("Control+z")  # wherever the focus is in there, and nothing typed is taken back
+    assert edits()["b.png"] == crop
+    page.locator("[data-act=on]").click()  # the third photo
+    frame.focus()
+    for _ in range(30):
+        page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("]")
+    page.keyboard.press("]")
+    assert edits() == {"a.png": {"out": True}, "b.png": crop, "c.png": edits()["c.png"]}
+    assert edits()["c.png"]["turn"] == 180 and edits()["c.png"]["middle"] == [0.75, 0.5]
+    assert value_of(page, "preprocess_destination_directory") == "datasets/mine"
+    page.get_by_role("button", name="Preprocess", exact=True).click()
+    expect(page.locator("#preprocess_gallery img")).to_have_count(
+        4, timeout=SLOW_MS
+    )  # the recipe has ticked mirrored copies
+    made = sorted((folder / "datasets" / "mine").glob("*-0-*.png"))
+    assert [path.name for path in made] == ["00000-0-b.png", "00001-0-c.png"]
+    for path, colour in zip(made, ((0, 0, 200), (200, 0, 0)), strict=True):
+        with Image.open(path) as picture:
+            assert picture.convert("RGB").resize((1, 1)).getpixel((0, 0)) == colour
     page.evaluate("scrollTo(0, 0)")
     choose_tab(page, "Train")
 

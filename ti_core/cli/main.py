@@ -17,6 +17,7 @@ from ti_core.cli.printer import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from ti_core.cli.recipe import add_recipe_command
 from ti_core.cli.update import add_update_command
 from ti_core.errors import Interrupted, UserError
+from ti_core.models.chosen_device import choose_device
 from ti_core.program.terminal import clean_terminal
 from ti_core.workspace import Workspace, add_place_flags, open_workspace
 
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     clean_terminal()
     args = _build_parser().parse_args(argv)
     try:
+        if args.on_device:
+            choose_device(args.on_device)
         status: int = args.do_command(args, open_workspace(args))
         return status
     except UserError as error:
@@ -46,6 +49,15 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     add_place_flags(shared)
+    shared.add_argument(
+        "--device",
+        "--device-id",
+        dest="on_device",
+        metavar="NAME",
+        default="",
+        help="the device that works, such as cuda:1 or cpu (default: the first graphics card, or the processor where"
+        " there is none)",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace, Workspace], int], help: str) -> argparse.ArgumentParser:

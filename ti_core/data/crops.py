@@ -116,11 +116,13 @@ def box_around(focus: tuple[float, float], target: Size, size: Size) -> Box:
     return left, upper, left + target[0], upper + target[1]
 
 
-def largest_box(size: Size, shape: Size, middle: tuple[float, float] = (0.5, 0.5)) -> tuple[float, float, float, float]:
+def largest_box(
+    size: Size, shape: Size, middle: tuple[float, float] = (0.5, 0.5), share: float = 1.0
+) -> tuple[float, float, float, float]:
     """Left, upper, width and height in px of the largest part of a picture of `size` px that has the sides of `shape`,
-    as near around `middle` (shares of the picture's sides) as it fits.
+    as near around `middle` (shares of the picture's sides) as it fits; with `share`, of a part that much smaller.
     """
-    scale = min(size[0] / shape[0], size[1] / shape[1])
+    scale = share * min(size[0] / shape[0], size[1] / shape[1])
     width, height = shape[0] * scale, shape[1] * scale
     left = min(max(0.0, middle[0] * size[0] - width / 2), size[0] - width)
     upper = min(max(0.0, middle[1] * size[1] - height / 2), size[1] - height)

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ti_core.data.aspect_buckets import nearest_bucket
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, cover, open_rgb, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.latent_cache import LIMIT_BYTES, LatentCache, fingerprint, keep_below, load_latents, save_latents
@@ -29,6 +30,7 @@ from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.transfer import to_device
 
 
 @dataclass
@@ -47,13 +49,11 @@ class Latents:
     digests: list[str] = field(default_factory=list)
     problems: dict[Path, Problem] = field(default_factory=dict)
 
-    def draw(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """A sample of the posterior of some images, each [channels, height, width]."""
-        return [
-            self.mean[i]
-            + self.deviation[i] * torch.randn(self.mean[i].shape, generator=generator).to(self.mean[i].device)
-            for i in images
-        ]
+    def draw(self, images: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
+        """A sample of the posterior of some images, each [channels, height, width], by the generator of each."""
+        noise = [torch.randn(self.mean[i].shape, generator=one) for i, one in zip(images, generators, strict=True)]
+        there = to_device(noise, self.mean[images[0]].device)
+        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, there, strict=True)]
 
     def in_order(self, images: Sequence[int]) -> Latents:
         """Those of some images, in that order."""
@@ -69,18 +69,20 @@ class Latents:
 
 @dataclass(frozen=True)
 class PictureSize:
-    """How pictures are brought to size, in px: covered to width x height, or kept; then cropped to multiples of
-    `factor`.
+    """How pictures are brought to size, in px: covered to width x height, to the nearest of the `buckets` where there
+    are some, or kept; then cropped to multiples of `factor`.
     """
 
     width: int
     height: int
     factor: int
     keep: bool = False
+    buckets: tuple[Size, ...] = ()
 
     def of(self, image: Image.Image) -> Size:
         """The width and height at which it is encoded."""
-        wanted = image.size if self.keep else (self.width, self.height)
+        fixed = nearest_bucket(image.size, self.buckets) if self.buckets else (self.width, self.height)
+        wanted = image.size if self.keep else fixed
         width, height = (max(self.factor, side // self.factor * self.factor) for side in wanted)
         return width, height
 

@@ -64,6 +64,15 @@ class Origin:
         width, height = target[0] / scale, target[1] / scale
         return self.part((of[0] - width) / 2, (of[1] - height) / 2, width, height, of)
 
+    def turned(self, degrees: int) -> Origin:
+        """Of the picture turned clockwise by a multiple of 90 degrees, as if the photo had been turned."""
+        found = self
+        for _ in range(degrees // 90):
+            (width, height), (left, upper, shown_width, shown_height) = found.size, found.box
+            turned_box = (height - upper - shown_height, left, shown_height, shown_width)
+            found = replace(found, size=(height, width), box=turned_box)
+        return found
+
     def mirrored(self) -> Origin:
         """Of a picture flipped left to right: the same part of the photo, counted from its other side."""
         left, upper, width, height = self.box

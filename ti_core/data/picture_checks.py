@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_checkpoint
+from ti_core.data.aspect_buckets import buckets_sentence, nearest_bucket
 from ti_core.data.crops import Size, auto_size, plan_split
 from ti_core.data.images import Problem
 from ti_core.data.origin import is_drawn, look_at
@@ -80,19 +81,27 @@ def picture_sentences(
     target: Size | None,
     checkpoint: str,
     workspace: Workspace,
+    buckets: Sequence[Size] = (),
 ) -> list[str]:
-    """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None."""
+    """What there is to say before a dataset is trained on at `target` size, or at its own sizes where that is None, or
+    at the nearest of the `buckets` where there are some.
+    """
     pictures, tiny = without_tiny(pictures, target)
     small: list[Small] = []
     blurred: list[Small] = []
+    sizes: list[Size] = []
     for path in pictures:
         if look := look_at(path):
-            scale = scale_to(target, look.size) if target else 1.0
+            sizes.append(look.size)
+            trained = nearest_bucket(look.size, buckets) if buckets else target
+            scale = scale_to(trained, look.size) if trained else 1.0
             if scale > ENLARGED_FROM:
                 small.append((path.name, look.size))
             elif look.origin and scale * look.origin.scale(look.size) > ENLARGED_FROM:
                 blurred.append((path.name, look.size))
     said = _left_out_sentences(tiny)
+    if buckets and sizes:
+        said.append(buckets_sentence(sizes, buckets))
     if small and target:
         advice = f" Preprocess your photos at {shown(target)} px, or choose a smaller Width and Height."
         said.append(_smaller(small, len(pictures), "picture", target) + advice)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
+from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
@@ -36,7 +37,6 @@ from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import first_free, save_atomically, save_text
 from ti_core.settings import PreprocessSettings
-from ti_core.settings.preprocess import parse_by_hand
 from ti_core.workspace import Workspace
 
 DEBUG_FOLDER = "debug"
@@ -133,7 +133,7 @@ def preprocess(
         emit(Notice(note))
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
-    by_hand = parse_by_hand(settings.by_hand)
+    by_hand = load_by_hand(photos[0].parent, workspace)
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         result.add(saved)
@@ -195,7 +195,7 @@ def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tupl
                 f"Destination directory '{settings.destination_directory}' is a file.", "Type the path of a folder."
             )
     with about("source_directory"):
-        return _photos(source, settings), destination
+        return _photos(source, settings, workspace), destination
 
 
 def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> PreprocessSettings:
@@ -207,21 +207,21 @@ def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> Prepro
     return settings.sized(find_usable_checkpoint(settings.checkpoint, workspace).size_px)
 
 
-def _photos(source: Path, settings: PreprocessSettings) -> list[Path]:
+def _photos(source: Path, settings: PreprocessSettings, workspace: Workspace) -> list[Path]:
     found, typed = find_images(source), settings.source_directory
     if not found:
         what = "holds no pictures" if any(source.iterdir()) else "is empty"
         raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
-    photos = not_left_out(found, settings)
+    photos = not_left_out(found, workspace)
     if not photos:
-        raise UserError(f"All photos of '{typed}' are left out.", "Click one to take it back.")
+        raise UserError(f"All photos of '{typed}' are left out.", "Put one back in Preprocess images.")
     return photos
 
 
-def not_left_out(photos: list[Path], settings: PreprocessSettings) -> list[Path]:
-    """The photos without those that a person has left out. Raises UserError."""
-    by_hand = parse_by_hand(settings.by_hand)
-    return [photo for photo in photos if by_hand.get(photo.name, ()) is not None]
+def not_left_out(photos: list[Path], workspace: Workspace) -> list[Path]:
+    """The photos of one folder without those that a person has left out. Raises UserError."""
+    by_hand = load_by_hand(photos[0].parent, workspace)
+    return [photo for photo in photos if not by_hand.get(photo.name, UNTOUCHED).is_out]
 
 
 class _Photo(NamedTuple):
@@ -262,8 +262,7 @@ class _Work:
     workspace: Workspace
     result: PreprocessResult
     emit: Emit
-    by_hand: dict[str, tuple[float, float] | None] = field(default_factory=dict)
-    """The middle of a photo's crop, where a person has moved it."""
+    by_hand: dict[str, HandEdit] = field(default_factory=dict)
     captions_found: int = 0
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
@@ -287,6 +286,7 @@ class _Work:
 
     def _cut(self, numbered: tuple[int, Path]) -> _Photo:
         number, path = numbered
+        edit = self.by_hand.get(path.name, UNTOUCHED)
         try:
             caption, caption_problem = self.captions.read(path) or "", None
         except UserError:
@@ -295,7 +295,7 @@ class _Work:
                 Problem(str(getattr(self.captions.find(path), "name", "")), "it is not UTF-8 text"),
             )
         try:
-            image, alpha = open_rgb_and_alpha(path, self.steps.enough_px)
+            image, alpha = open_rgb_and_alpha(path, self.steps.enough_px(edit))
         except UserError as error:
             return _Photo(number, path, (0, 0), [], problem_of(path, error), caption, caption_problem)
         if self.steps.is_line(image.size):
@@ -308,7 +308,7 @@ class _Work:
         if tiny := tiny_problem(path, size, finished_size(self.steps.settings)):
             return _Photo(number, path, size, [], tiny, caption, caption_problem)
         mask, mask_problem = mask_of(path, image.size, alpha)
-        pieces = self.steps.cut(image, origin_of(path, size), self.by_hand.get(path.name), mask)
+        pieces = self.steps.cut(image, origin_of(path, size), edit, mask)
         return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem)
 
     def save(self, photo: _Photo) -> _Saved:

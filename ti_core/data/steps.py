@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageOps
 
+from ti_core.data.by_hand import UNTOUCHED, HandEdit
 from ti_core.data.captioners import CaptionWriter, make_caption_writer
 from ti_core.data.captions import combine_captions, mirrored_caption
 from ti_core.data.crops import Box, Face, Size, auto_size, covering_size, head_and_shoulders, largest_box, plan_split
@@ -73,8 +74,16 @@ Step = Callable[[list[Piece]], list[Piece]]
 class Steps:
     """The ticked steps of a job, with the detectors and captioners that they share."""
 
-    def __init__(self, settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
-        self.settings, self.stop = settings, stop
+    def __init__(
+        self,
+        settings: PreprocessSettings,
+        workspace: Workspace,
+        emit: Emit,
+        stop: threading.Event,
+        tells_place: bool = False,
+    ) -> None:
+        """`tells_place` gives a face's square its place in the photo as its origin, for drawing it there."""
+        self.settings, self.stop, self.tells_place = settings, stop, tells_place
         self.target = (settings.width, settings.height)
         self.writer: CaptionWriter = make_caption_writer(settings, workspace, emit, stop)
         if settings.face_crop or (settings.focal_crop and settings.face_weight > 0):
@@ -93,40 +102,34 @@ class Steps:
             settings.split_oversized or settings.focal_crop or not settings.keep_original_size
         )
 
-    @property
-    def enough_px(self) -> int:
+    def enough_px(self, edit: HandEdit = UNTOUCHED) -> int:
         """Of a large photo's shorter side; 0 where all of it counts. Twice the finished size, so that nothing of
         its sharpness is lost, and more where a part is cut out of it.
         """
         settings = self.settings
-        if settings.face_crop or (
-            settings.keep_original_size and not (settings.focal_crop or settings.auto_sized_crop)
-        ):
+        finds_a_part = settings.face_crop and edit.middle is None
+        if finds_a_part or (settings.keep_original_size and not (settings.focal_crop or settings.auto_sized_crop)):
             return 0
         bounds = settings.dimension_upper if settings.auto_sized_crop else 0
-        return 2 * max(*self.target, bounds)
+        return round(2 * max(*self.target, bounds) / edit.scale)
 
     def cut(
-        self,
-        image: Image.Image,
-        origin: Origin,
-        middle: tuple[float, float] | None = None,
-        mask: Image.Image | None = None,
+        self, image: Image.Image, origin: Origin, edit: HandEdit = UNTOUCHED, mask: Image.Image | None = None
     ) -> list[Piece]:
-        """The pieces of one photo, without captions. Several threads may do this at the same time. `middle` is where
-        a person has put the middle of the crop, as shares of the photo's sides; no other way of cropping is asked
-        then. `mask` is the photo's, as large as the image; each piece gets its part of it.
+        """The pieces of one photo, without captions. Several threads may do this at the same time. Where a person has
+        put the crop (`edit`), no other way of cropping is asked. `mask` is the photo's, as large as the image; each
+        piece gets its part of it.
         """
-        pieces = [Piece(image, origin, mask=mask)]
-        if middle is not None:
-            pieces = [self._around(pieces[0], middle)]
-        for step in self._ticked(by_hand=middle is not None):
+        pieces = [Piece(edit.turned(image), origin.turned(edit.turn), mask=mask and edit.turned(mask))]
+        if edit.middle is not None:
+            pieces = [self._around(pieces[0], edit.middle, edit.scale)]
+        for step in self._ticked(by_hand=edit.middle is not None):
             pieces = step(pieces)
         return pieces
 
-    def _around(self, piece: Piece, middle: tuple[float, float]) -> Piece:
-        """The largest part of the picture that has the finished pictures' shape and lies around `middle`."""
-        left, upper, width, height = largest_box(piece.image.size, self.target, middle)
+    def _around(self, piece: Piece, middle: tuple[float, float], scale: float) -> Piece:
+        """The part of the picture that has the finished pictures' shape and lies around `middle`."""
+        left, upper, width, height = largest_box(piece.image.size, self.target, middle, scale)
         box = (round(left), round(upper), round(left + width), round(upper + height))
         return replace(piece.cropped(piece.image, box), sized=False)
 
@@ -162,10 +165,10 @@ class Steps:
         if len(faces) != 1:
             side = min(piece.image.size)
             return replace(piece.covering(side, side), note=SEVERAL_FACES if faces else NO_FACE)
-        box = head_and_shoulders(faces[0], piece.image.size)
-        square, mask = piece.image.crop(box), piece.mask and piece.mask.crop(box)
-        note = SMALL_FACE if 2 * square.width < min(self.target) else piece.note
-        return replace(piece, image=square, origin=Origin.whole(square.size, piece.origin.drawn), note=note, mask=mask)
+        cut = piece.cropped(piece.image, head_and_shoulders(faces[0], piece.image.size))
+        note = SMALL_FACE if 2 * cut.image.width < min(self.target) else piece.note
+        origin = cut.origin if self.tells_place else Origin.whole(cut.image.size, piece.origin.drawn)
+        return replace(cut, origin=origin, note=note, sized=piece.sized)
 
     def _split(self, pieces: list[Piece]) -> list[Piece]:
         made: list[Piece] = []

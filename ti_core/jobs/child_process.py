@@ -1,8 +1,8 @@
 """The process that does the server's jobs, one after the other (`process.py` starts it).
 
-The server says {"run": number, "kind": ..., "settings": ..., "workspace": ...} for a job, {"stop": number} to stop it
-and {"ask": wish, "run": number} for what a page wishes of it in between. What it is told is events, {"device": ...}
-and {"ended": ...}.
+The server says {"run": number, "kind": ..., "settings": ..., "workspace": ..., "devices": [...]} for a job, {"stop":
+number} to stop it, {"ask": wish, "run": number} for what a page wishes of it in between, and {"look": true} to be told
+which devices there are. What it is told is events, {"device": ...}, {"devices": ...} and {"ended": ...}.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any
 from ti_core.errors import UserError, unexpected
 from ti_core.events import Emit
 from ti_core.jobs.kinds import KINDS
+from ti_core.models.chosen_device import TOGETHER, device_is_open
 from ti_core.models.device import device_state
+from ti_core.models.devices import look_at_devices
 from ti_core.program.control import Control
 from ti_core.program.conversation import Voice, ended_by
 from ti_core.program.signals import NAMES
@@ -78,11 +80,19 @@ def _work(orders: _Orders, voice: Voice) -> None:
     """
     import ti_core.training.loop  # noqa: F401  # torch and the rest, before somebody waits for them
 
-    answered = _tell_device(voice)
+    # a card is asked only where a job has opened it, because that alone would take some of its memory
+    answers = _tell_device(voice) if device_is_open() else None
     while True:
         asked = orders.jobs.get()
+        if "look" in asked:
+            found = [(name, asdict(state) if state else None) for name, state in look_at_devices()]
+            voice.say({"devices": found})
+            continue
         voice.say({"ended": _do(asked, voice.emit, orders.control_of(asked["run"]))})
-        if not _tell_device(voice) and answered:
+        if not device_is_open():
+            continue
+        answered, answers = answers, _tell_device(voice)
+        if not answers and answered is not False:
             print("The process that trains ends; the next job gets a new one.", file=sys.stderr)
             return
 
@@ -102,6 +112,7 @@ def _tell_device(voice: Voice) -> bool:
 def _do(asked: dict[str, Any], emit: Emit, stop: threading.Event) -> str:
     """Do the job; how it ended."""
     kind = KINDS[asked["kind"]]
+    os.environ[TOGETHER] = ",".join(asked.get("devices", ()))
     try:
         settings, workspace = kind.settings.from_dict(asked["settings"]), Workspace.from_dict(asked["workspace"])
         return ended_by(partial(kind.run, settings, workspace, emit, stop))

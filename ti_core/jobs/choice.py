@@ -77,14 +77,21 @@ def lanes_for(job: Job, work: str, lanes: Sequence[Lane]) -> list[Lane] | None:
     """
     able = [lane for lane in lanes if work in lane.place.works and not lane.is_gone]
     free = [lane for lane in able if lane.is_free]
-    if work != BIG or not able:
-        return free[:1]
+    if work != BIG:  # no second device is begun for what is done in a moment
+        return sorted(free, key=lambda lane: (not lane.place.is_ready, BIG in lane.place.works))[:1]
+    if not able:
+        return []
     if job.count > 1:
         wanted = min(job.count, len(able))
         return free[:wanted] if len(free) >= wanted else None
     asked = [lane for lane in able if lane.place.name == job.device]
     suited = [lane for lane in asked or _that_fit(job, able) if lane.is_free]
-    return sorted(suited, key=lambda lane: (lane.place.holds != job.checkpoint, -_free_bytes(lane)))[:1]
+    return sorted(suited, key=lambda lane: _cost(job, lane))[:1]
+
+
+def _cost(job: Job, lane: Lane) -> tuple[bool, bool, int]:
+    """The smaller the better: one that has the model loaded, one that runs already, one with much memory."""
+    return lane.place.holds != job.checkpoint, not lane.place.is_ready, -_free_bytes(lane)
 
 
 def _that_fit(job: Job, lanes: Sequence[Lane]) -> Sequence[Lane]:

@@ -33,8 +33,12 @@ class Place(Protocol):
     def holds(self) -> str:
         """The checkpoint that it keeps loaded for the next job, as it was chosen; empty where it holds no memory."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a job can begin at once; else something is started for it first."""
+
     def start(self) -> None:
-        """Get ready for a first job, where that takes time; called once, after it was added."""
+        """Get ready for the next job, where that takes time; called after it was added, and after `release`."""
 
     def run(self, job: Job, emit: Emit, beside: Sequence[str] = ()) -> None:
         """Do the job (`job.kind`, `job.settings`), and emit and raise here what it emits and raises there, until it
@@ -55,7 +59,7 @@ class ServerPlace:
     """A thread of this program: for quick work, and in tests for all."""
 
     def __init__(self, name: str = "here", works: frozenset[str] = frozenset({QUICK, SMALL, BIG})) -> None:
-        self.name, self.works, self.device, self.holds = name, works, DeviceMonitor(), ""
+        self.name, self.works, self.device, self.holds, self.is_ready = name, works, DeviceMonitor(), "", True
 
     def start(self) -> None:
         """There is nothing to get ready."""

@@ -7,9 +7,11 @@ once, and the run's folder says where it can go on.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,9 +20,10 @@ from ti_core.errors import Interrupted, UserError
 from ti_core.events import Alive, Emit, Event, Finished
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
+from ti_core.models.chosen_device import CHOSEN
 from ti_core.models.device import DeviceMonitor, DeviceState
 from ti_core.program.child import end_child, kill_child, start_child
-from ti_core.program.conversation import DIED, INTERRUPTED, SILENT, Child
+from ti_core.program.conversation import DIED, INTERRUPTED, LOOK_EVERY_S, SILENT, Child
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
 
@@ -34,7 +37,13 @@ NOT_ANSWERED = (
 class JobProcess:
     """The process, and what it is asked for: one job after the other. `device` is what it reports of its device."""
 
-    def __init__(self) -> None:
+    def __init__(self, chosen: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """`chosen` names the device that it works on, empty for accelerate's choice; `environment` is added to ours."""
+        self._environment = {**(environment or {}), **({CHOSEN: chosen} if chosen else {})}
+        self._devices: list[tuple[str, DeviceState | None]] = []
+        self._has_looked = threading.Event()
+        self.has_opened = False
+        """Whether it has reported its device since it was started: it then holds some of its memory."""
         self._number, self._told_nothing = 0, True
         self._child: Child | None = None
         self._is_idle = threading.Event()
@@ -50,12 +59,21 @@ class JobProcess:
 
         return {name: over_there(name, kind) for name, kind in kinds.items()}
 
-    def run(self, kind: str, settings: Settings, workspace: Workspace, emit: Emit, stop: threading.Event) -> None:
-        """Do a job over there, and emit and raise here what it emits and raises there. Raises UserError if the
-        process dies.
+    def run(
+        self,
+        kind: str,
+        settings: Settings,
+        workspace: Workspace,
+        emit: Emit,
+        stop: threading.Event,
+        devices: Sequence[str] = (),
+    ) -> None:
+        """Do a job over there, and emit and raise here what it emits and raises there. `devices` are those on which it
+        may train together. Raises UserError if the process dies.
         """
         self._number += 1
         order = {"run": self._number, "kind": kind, "settings": settings.to_dict(), "workspace": workspace.to_dict()}
+        order["devices"] = list(devices)
         ended = self._follow(order, emit, stop)
         if ended == DIED and self._told_nothing:  # it was dying of the job before
             ended = self._follow(order, emit, stop)
@@ -105,13 +123,40 @@ class JobProcess:
 
     def _started(self) -> Child:
         if self._child is None or self._child.process.poll() is not None:
-            self._child = Child(start_child("ti_core.jobs.child_process"), also=self._take_device)
+            self.has_opened = False
+            started = start_child("ti_core.jobs.child_process", environment={**os.environ, **self._environment})
+            self._child = Child(started, also=self._take_device)
         return self._child
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a process, which takes memory."""
+        return self._child is not None and self._child.process.poll() is None
+
+    def look(self, within_s: float) -> list[tuple[str, DeviceState | None]]:
+        """Which devices there are, by name; empty where the process dies of it, or does not answer in time."""
+        child = self._started()
+        child.say({"look": True})
+        end = time.monotonic() + within_s
+        while not self._has_looked.wait(LOOK_EVERY_S):
+            if time.monotonic() > end or child.process.poll() is not None:
+                break
+        return self._devices
+
+    def end(self) -> None:
+        """End the process, which gives back all that it holds; the next job gets a new one. No job runs in it."""
+        child, self._child = self._child, None
+        if child:
+            end_child(child.process, within_s=1)
+
     def _take_device(self, said: dict[str, Any]) -> None:
-        """What the process says of its device: a DeviceState, or None where it could not be asked."""
-        state = said["device"]
-        self.device.report(None if state is None else DeviceState(**state))
+        """What the process says of its device: a DeviceState, or None where it could not be asked; or of all."""
+        if "devices" in said:
+            self._devices = [(name, _state(values)) for name, values in said["devices"]]
+            self._has_looked.set()
+            return
+        self.has_opened = True
+        self.device.report(_state(said["device"]))
 
     def close(self) -> None:
         """When the server ends: the closed pipe ends the process, and if it does not hear that, it is killed.
@@ -121,6 +166,10 @@ class JobProcess:
         self._is_idle.wait(CLOSES_WITHIN_S)
         if self._child:
             end_child(self._child.process, within_s=1)
+
+
+def _state(values: dict[str, Any] | None) -> DeviceState | None:
+    return None if values is None else DeviceState(**values)
 
 
 def _cause(code: int | None) -> str:

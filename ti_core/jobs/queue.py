@@ -16,13 +16,15 @@ from ti_core.jobs.demands import note_demands
 from ti_core.jobs.job import Job, Work
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
-from ti_core.jobs.place import QUICK, Place, ServerPlace
+from ti_core.jobs.place import BIG, QUICK, Place, ServerPlace
 from ti_core.jobs.recovery import take_back_all
 from ti_core.jobs.table import JobTable
 from ti_core.jobs.worker import Worker
+from ti_core.models.device import DeviceState
 from ti_core.program.control import PICTURE, WISHES
 from ti_core.settings import ResumeSettings
 from ti_core.settings.option import Settings
+from ti_core.settings.shared import AUTOMATIC
 from ti_core.workspace import Workspace
 
 
@@ -61,6 +63,7 @@ class JobQueue:
             )
         coming = {job.result: job.id for job in unfinished if job.result}
         title, result = what.check(settings, self.table.workspace, coming)
+        self._check_device(settings)
         needs = [coming[made] for name in what.uses if (made := getattr(settings, name)) in coming]
         work = partial(what.run, settings, self.table.workspace)
         return self.submit(kind, title, work, owner, settings, result, needs, coming)
@@ -185,22 +188,27 @@ class JobQueue:
         table.save()
         return new
 
-    def interrupt(self, kinds: Collection[str] = ()) -> str:
+    def interrupt(self, kinds: Collection[str] = (), mine: str = "") -> str:
         """Ask the running job to stop; it saves and ends by itself. Of certain `kinds` only: else the first of these
-        that waits is cancelled, and what runs goes on. Returns a sentence for the page.
+        that waits is cancelled, and what runs goes on. Of several of these that run it is `mine`, by its id, and else
+        none. Returns a sentence for the page.
         """
-        job = self.shown_job()
-        if job is None or job.has_ended:
-            return "Nothing is running."
-        if kinds and job.kind not in kinds:
-            waiting = next((other for other in self.waiting() if other.kind in kinds), None)
-            return (
-                self.cancel(waiting.id)
-                if waiting
-                else f"'{job.title}' is running, and goes on. It can be stopped in its own tab, or under Jobs."
-            )
-        job.stop.set()
-        return f"Stopping: {job.title}."
+        running = self.running()
+        if not kinds:
+            job = self.shown_job()
+            return "Nothing is running." if job is None or job.has_ended else self.cancel(job.id)
+        of_these = [job for job in running if job.kind in kinds]
+        meant = [job for job in of_these if job.id == mine or len(of_these) == 1]
+        meant = meant or [job for job in self.waiting() if job.kind in kinds and not of_these][:1]
+        if meant:
+            return self.cancel(meant[0].id)
+        if of_these:
+            return f"{len(of_these)} of these jobs are running. Stop the one that you mean under Jobs."
+        return (
+            f"'{running[0].title}' is running, and goes on. It can be stopped in its own tab, or under Jobs."
+            if running
+            else "Nothing is running."
+        )
 
     def ask(self, job_id: str, wish: str) -> str:
         """Have a running training paint a preview (PICTURE) or save a copy and its state (SAVE) when the update under
@@ -216,6 +224,37 @@ class JobQueue:
             job.stop.ask(wish)
         answer = "A picture comes" if wish == PICTURE else "A copy is saved"
         return f"{answer} as soon as this step is done."
+
+    # ---- devices
+
+    def devices(self) -> list[str]:
+        """Names of the places that take any job: what a job can ask for."""
+        with self.table.lock:
+            return [lane.place.name for lane in self.worker.lanes if BIG in lane.place.works]
+
+    def device_state(self, name: str = "") -> DeviceState | None:
+        """What is known of that device, or of the one with the most memory; None while nothing is."""
+        with self.table.lock:
+            places = [lane.place for lane in self.worker.lanes if BIG in lane.place.works]
+        asked = [place for place in places if place.name == name] or places
+        states = [state for place in asked if (state := place.device.latest())]
+        return max(states, key=lambda state: state.free_bytes, default=None)
+
+    def free(self, name: str) -> str:
+        """Have a device give back the memory that it keeps for the next job. Returns a sentence. Raises UserError."""
+        if name not in self.devices():
+            raise UserError(f"There is no device '{name[:60]}'.", f"There is: {', '.join(self.devices())}.")
+        if self.worker.release(name):
+            return f"{name} gives its memory back. The next job loads its model again."
+        with self.table.lock:
+            works = any(lane.place.name == name and not lane.is_free for lane in self.worker.lanes)
+        return f"{name} is at work. Free it when the job has ended." if works else f"{name} holds nothing."
+
+    def _check_device(self, settings: Settings) -> None:
+        name, there = getattr(settings, "device", AUTOMATIC), self.devices()
+        if there and name not in (AUTOMATIC, "", *there):
+            hint = f"Choose {AUTOMATIC} or one of: {', '.join(there)}."
+            raise UserError(f"There is no device '{str(name)[:60]}' here.", hint, field="device")
 
     # ---- looking
 

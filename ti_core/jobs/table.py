@@ -91,11 +91,14 @@ class JobTable:
         kind = self.kinds.get(job.kind)
         return kind is None or kind.is_small
 
-    def job_on_page(self) -> Job | None:
-        """As `shown_job`, but small jobs never take the place of a training or its pictures."""
+    def job_on_page(self, seen: str = "") -> Job | None:
+        """As `shown_job`, but small jobs never take the place of a training or its pictures; and while the job `seen`
+        before runs, no other one does.
+        """
         with self.lock:
             big = [job for job in (*self.running(), *self.waiting()) if not self.is_small(job)]
-            return big[0] if big else self.latest_big or self.shown_job()
+            same = [job for job in big if job.id == seen and job.state == "running"]
+            return (same or big)[0] if big else self.latest_big or self.shown_job()
 
     def job_of_run(self, run: str) -> Job | None:
         """The latest job that works on the run, or did and still holds its curve."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ti_core.jobs.job import Job
 from ti_core.jobs.kind import JobKind
+from ti_core.jobs.place import BIG
 from ti_core.jobs.table import JobTable
 
 if TYPE_CHECKING:
     from ti_core.jobs.queue import JobQueue
 
 SHOWN_ENDED = 5
+SHOWN_LANES = 32
 CHART_POINTS = 600
 SHOWN_FILES = 12
 ANSWERED_S = 60.0
@@ -44,17 +46,48 @@ def queue_rows(jobs: JobQueue) -> list[dict[str, Any]]:
     """
     table = jobs.table
     with table.lock:
-        steps = table.resume_steps()
+        steps, behind, several = table.resume_steps(), jobs.behind(), len(jobs.devices()) > 1
         ended = [job for job in reversed(table.ordered()) if job.has_ended]
         shown = [
             job for rank, job in enumerate(ended) if rank < SHOWN_ENDED or job.id in steps or job.state == "foreign"
         ]
-        return [_row(table, job, steps.get(job.id)) for job in (*table.running(), *table.waiting(), *shown)]
+        rows = [_row(table, job, steps.get(job.id)) for job in (*table.running(), *table.waiting(), *shown)]
+        for row in rows:
+            row["behind"] = behind[row["id"]].title if row["id"] in behind else ""
+            if several and row["state"] == "running":
+                row["shows"] = not row["small"]
+            elif not several:
+                row["place"] = ""
+        return rows
+
+
+def lane_rows(jobs: JobQueue) -> list[dict[str, Any]]:
+    """One row for each device on which jobs run, at most SHOWN_LANES: its job, or what it keeps for the next one."""
+    with jobs.table.lock:
+        lanes = [lane for lane in jobs.worker.lanes if BIG in lane.place.works][:SHOWN_LANES]
+        rows = []
+        for lane in lanes:
+            job, state = lane.job or lane.kept_for, lane.place.device.latest()
+            rows.append(
+                {
+                    "name": lane.place.name,
+                    "called": state.name if state else "",
+                    "is_card": state is None or state.kind != "cpu",
+                    "holds": "" if job or lane.is_released else lane.place.holds,
+                    "job": job.id if job else "",
+                    "title": job.title if job else "",
+                    "done": job.done if job else 0,
+                    "total": job.total if job else 0,
+                    "small": job is not None and jobs.table.is_small(job),
+                }
+            )
+        return rows
 
 
 def _row(table: JobTable, job: Job, resume_step: int | None) -> dict[str, Any]:
     kind = table.kinds.get(job.kind)
     return {
+        "place": job.place if job.state == "running" else "",
         "id": job.id,
         "title": job.title,
         "kind": job.kind,
@@ -83,11 +116,12 @@ def snapshot(
     """
     table = jobs.table
     with table.lock:
-        job = _chosen(table, seen.show, opened) or table.job_on_page()
+        job = _chosen(table, seen.show, opened) or table.job_on_page(seen.job)
         version = table.version
         queue = {
             "version": version,
             "ended": table.last_ended,
+            "lanes": lane_rows(jobs),
             "tab_answers": [_answer(table, job) for job in _small(table)],
             **({"line": queue_rows(jobs)} if seen.version != version else {}),
         }
@@ -99,6 +133,8 @@ def snapshot(
 
 def _chosen(table: JobTable, show: str, opened: Callable[[str], Job | None]) -> Job | None:
     job = table.get(show)
+    if job is not None and not job.has_ended:  # until it begins, what a page shows anyway
+        return job if job.state == "running" else None
     if job is not None:
         show = "" if job.has_ended and (job.curve or not job.run_folder) else job.run_folder
         return job if not show else opened(show)

@@ -138,6 +138,7 @@ class Worker:
                 lane.is_released, lane.release_asked = True, False
             try:
                 lane.place.release()
+                lane.place.start()
             finally:
                 with table.lock:
                     lane.is_released = False

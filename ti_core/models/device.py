@@ -81,8 +81,12 @@ def device_state(device: torch.device | None = None) -> DeviceState:
     """
     from accelerate import PartialState
 
+    from ti_core.models.chosen_device import use_as_current
+
     try:
-        return _state_of(device or PartialState().device)
+        device = device or PartialState().device
+        use_as_current(device)
+        return _state_of(device)
     except (RuntimeError, OSError) as error:  # torch's errors of a device are RuntimeErrors
         if is_out_of_memory(error):
             raise UserError(

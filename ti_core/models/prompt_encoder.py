@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.models.transfer import to_device
 from ti_core.settings.emphasis import parse_emphasis
 from ti_core.settings.prompts import split_at_names
 
@@ -102,33 +104,64 @@ class PromptEncoder:
         filled = [piece for p in pieces for piece in [*p, *([([], [])] * (most - len(p)))]]
         chunks, weights = [chunk for chunk, _ in filled], [weight for _, weight in filled]
 
+        order = [different.index(prompt) for prompt in prompts]
+        ids, slots, in_order = self._sent(chunks, order)
         hidden: list[Tensor] = []
         pooled: list[Tensor] = []
         for index, name in enumerate(self.sd.family.encoders):
             rows = {embedding: by_encoder[name] for embedding, by_encoder in vectors.items()}
-            states, outputs = self._encode_with(index, chunks, rows)
+            states, outputs = self._encode_with(index, ids[index], slots, rows)
             states = emphasized(states, weights)
             hidden.append(states.reshape(len(different), -1, states.shape[-1]))
             pooled.extend(output.reshape(len(different), most, -1)[:, 0] for output in outputs)
 
-        order = torch.tensor([different.index(prompt) for prompt in prompts], device=self.sd.device)
-        return Conditioning(torch.cat(hidden, dim=-1), tuple(pooled))[order]
+        conditioning = Conditioning(torch.cat(hidden, dim=-1), tuple(pooled))
+        return conditioning if order == list(range(len(different))) else conditioning[in_order.to(self.sd.device)]
 
     def most_chunks(self, prompts: Sequence[str], vectors: Vectors) -> int:
         """How many chunks the longest of the prompts has, brackets being emphasis."""
         counts = {name: len(next(iter(rows.values()))) for name, rows in vectors.items()}
         return max((len(self._weighted_chunks(prompt, counts)) for prompt in dict.fromkeys(prompts)), default=1)
 
+    def _sent(self, chunks: Sequence[Sequence[Token]], order: list[int]) -> tuple[list[Tensor], _Slots, Tensor]:
+        """In one copy to where the text encoders work: the ids of each, int64 [chunks, 77], where the vectors go, and
+        the order of the prompts.
+        """
+        of_encoders = [[self._row(piece, i) for piece in chunks] for i in range(len(self.sd.text_encoders))]
+        places = [
+            _Place(token, i, j)
+            for i, row in enumerate(of_encoders[0])
+            for j, token in enumerate(row)
+            if isinstance(token, Slot)
+        ]
+        # Whole embeddings, from the last to the first: in this order the gradients of one that stands often are summed
+        embeddings: list[list[_Place]] = []
+        for place in places:
+            if not place.slot.row:
+                embeddings.append([])
+            embeddings[-1].append(place)
+        embeddings.reverse()
+        in_turn = list(chain.from_iterable(embeddings))
+        numbers = [
+            *([[token if isinstance(token, int) else 0 for token in row] for row in rows] for rows in of_encoders),
+            [place.chunk for place in in_turn],
+            [place.token for place in in_turn],
+            order,
+        ]
+        *ids, at_chunk, at_token, in_order = to_device(
+            [torch.tensor(of_one, dtype=torch.int64) for of_one in numbers], self.sd.encoder_device
+        )
+        counts = [(group[0].slot.name, len(group)) for group in embeddings]
+        return ids, _Slots(counts, (at_chunk, at_token)), in_order
+
     def _encode_with(
-        self, index: int, chunks: Sequence[Sequence[Token]], vectors: Mapping[str, Tensor]
+        self, index: int, ids: Tensor, slots: _Slots, vectors: Mapping[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Of one text encoder, on the model's device: hidden states, float32 [chunks, 77, width], and pooled outputs,
         [chunks, width] each.
         """
-        encoder, device = self.sd.text_encoders[index], self.sd.encoder_device
-        rows = [self._row(piece, index) for piece in chunks]
-        ids = torch.tensor([[token if isinstance(token, int) else 0 for token in row] for row in rows], device=device)
-        with _inserted(encoder, rows, vectors):
+        encoder = self.sd.text_encoders[index]
+        with _inserted(encoder, slots, vectors):
             states, pooled = self.sd.family.encode(encoder, ids, self.sd.clip_skip)
         return states.to(self.sd.device), tuple(output.to(self.sd.device) for output in pooled)
 
@@ -151,36 +184,63 @@ def emphasized(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
     """
     if all(weight == 1 for of_chunk in weights for weight in of_chunk):
         return states
+    factors = torch.ones(*states.shape[:2], 1)
+    for i, of_chunk in enumerate(weights):
+        factors[i, 1 : len(of_chunk) + 1, 0] = torch.tensor(of_chunk)
+    (factors,) = to_device([factors.to(states.dtype)], states.device)
     weighed = list(states)
     for i, of_chunk in enumerate(weights):
         if all(weight == 1 for weight in of_chunk):
             continue
-        factors = torch.ones(states.shape[1], 1)
-        factors[1 : len(of_chunk) + 1, 0] = torch.tensor(of_chunk)
-        before, after = states[i], states[i] * factors.to(states)
-        least = LEAST_MEAN * float(before.detach().std())
-        means = before.detach().mean(), after.detach().mean()
-        is_restored = min(abs(float(mean)) for mean in means) >= least
-        weighed[i] = after * (before.mean() / after.mean()) if is_restored else after
+        before, after = states[i], states[i] * factors[i]
+        means = before.mean(), after.mean()
+        is_restored = torch.minimum(means[0].abs(), means[1].abs()) >= LEAST_MEAN * before.std()
+        weighed[i] = after * torch.where(is_restored, means[0] / means[1], 1.0)
     return torch.stack(weighed)
+
+
+class _Place(NamedTuple):
+    """Where a slot stands: its chunk, and its token in it."""
+
+    slot: Slot
+    chunk: int
+    token: int
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Each embedding's name and how many of its rows stand there, every time that it stands in a prompt; and where, on
+    the text encoders' device: chunk and token of each row, int64 [rows].
+    """
+
+    embeddings: Sequence[tuple[str, int]]
+    at: tuple[Tensor, Tensor]
+
+    def values(self, vectors: Mapping[str, Tensor]) -> Tensor:
+        """The rows, float32 [rows, width]."""
+        whole = (vectors[name] for name, _ in self.embeddings)
+        return torch.cat(
+            [
+                rows if count == len(rows) else rows[:count]
+                for rows, (_, count) in zip(whole, self.embeddings, strict=True)
+            ]
+        )
 
 
 @contextmanager
 def _inserted(
-    encoder: CLIPTextModel | CLIPTextModelWithProjection, rows: list[list[Token]], vectors: Mapping[str, Tensor]
+    encoder: CLIPTextModel | CLIPTextModelWithProjection, slots: _Slots, vectors: Mapping[str, Tensor]
 ) -> Iterator[None]:
     """For one pass, put the vectors, [n, width] by embedding's name, at the slots of the token embedding's output,
     [chunks, 77, width]; the gradient goes to them.
     """
-    slots = [(i, j, token) for i, row in enumerate(rows) for j, token in enumerate(row) if isinstance(token, Slot)]
-    if not slots:
+    if not slots.embeddings:
         yield
         return
-    at = (torch.tensor([i for i, _, _ in slots]), torch.tensor([j for _, j, _ in slots]))
-    values = torch.stack([vectors[slot.name][slot.row] for _, _, slot in slots])
+    values = slots.values(vectors)
 
     def replace_rows(module: Any, inputs: Any, output: Tensor) -> Tensor:
-        return output.index_put(tuple(i.to(output.device) for i in at), values.to(output))
+        return output.index_put(slots.at, values.to(output))
 
     handle = encoder.get_input_embeddings().register_forward_hook(replace_rows)
     try:

@@ -5,48 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
 from PIL import Image
 
 from ti_core.errors import Interrupted, is_out_of_memory
-from ti_core.models.noise_schedule import TRAILING
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.size_conditioning import size_conditioning
+from ti_core.models.solvers import EulerAncestral, set_timesteps, solver_for
 from ti_core.models.stable_diffusion import LATENT_CHANNELS, Conditioning, StableDiffusion
+from ti_core.models.transfer import to_device
 from ti_core.settings import SAMPLERS
-
-SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "DPM++ 2M Karras": (
-        DPMSolverMultistepScheduler,
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True, "final_sigmas_type": "zero"},
-    ),
-    "Euler a": (EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
-    "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
-    "DDIM": (DDIMScheduler, {"timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": False}),
-    "UniPC": (UniPCMultistepScheduler, {"timestep_spacing": "linspace"}),
-}
-"""A1111's name of each sampler -> diffusers' class, and what is set beside the checkpoint's own noise schedule.
-
-All begin at the last timestep, as training has it: noise of sigma 14.6 for Stable Diffusion's betas, where diffusers'
-"leading" begins at 9 to 12 and paints too grey (Lin et al. 2023, section 3.3). The spacing is that of A1111 1.10.1:
-evenly from the last timestep to the first (modules/sd_schedulers.py: uniform; UniPC: time_uniform) or by Karras'
-sigmas from the largest. Its DDIM alone begins at 951 of 20 steps, and is given full noise there all the same.
-"""
-
-LEAST_SIGNAL = 4.8973451890853435e-08
-"""What A1111 1.10.1 leaves of the picture at zero terminal SNR, so that the first sigma is 4518.8 instead of infinite
-(modules/sd_models.py: rescale_zero_terminal_snr_abar).
-"""
 
 
 @dataclass(frozen=True)
@@ -111,28 +81,30 @@ def _sample_batch(
 
     # Timesteps and noise levels of the solver.
     solver = solver_for(sd.scheduler_config, first.sampler)
-    set_timesteps(solver, first.steps, sd.device)
+    set_timesteps(solver, first.steps)
 
     # Noise to begin with: one generator a picture, so that a picture does not depend on how many are sampled.
     shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
-    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(sd.device)
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    if isinstance(solver, EulerAncestral):  # the only one that adds noise at each step
+        solver.begin(generators, shape, sd.device)
+    noise, timesteps = (to_device([tensor], sd.device)[0] for tensor in (noise, solver.timesteps))
     latents = noise * solver.init_noise_sigma
-    draws_noise = isinstance(solver, EulerAncestralDiscreteScheduler)  # the only one that does so at each step
-    more = {"generator": generators} if draws_noise else {}
 
     # Conditioning: negative prompts, then prompts; the same size for all.
     conditioning = _guidance(sd, requests, vectors, chunks)
-    sizes = torch.tensor([size_conditioning(width, height)] * (2 * len(requests)), device=sd.device)
+    sizes = torch.tensor([size_conditioning(width, height)] * (2 * len(requests)))
+    (sizes,) = to_device([sizes], sd.device)
 
     # Denoise, with guidance.
     for done, t in enumerate(solver.timesteps):
         if stop is not None and stop.is_set():
             raise Interrupted
         scaled = solver.scale_model_input(torch.cat([latents, latents]), t)
-        without, with_prompt = sd.predict(scaled, t, conditioning, sizes).float().chunk(2)
+        without, with_prompt = sd.predict(scaled, timesteps[done], conditioning, sizes).float().chunk(2)
         guided = guide(without, with_prompt, first.cfg_scale, first.guidance_rescale)
-        latents = solver.step(guided, t, latents, return_dict=False, **more)[0]
+        latents = solver.step(guided, t, latents, return_dict=False)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
 
@@ -161,46 +133,14 @@ def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | 
     return sd.decode(latents[None])
 
 
-def solver_for(schedule: dict[str, Any], sampler: str) -> Any:
-    """diffusers' solver of that name, with a checkpoint's noise (models/noise_schedule.py). A checkpoint that wants
-    "trailing" steps gets them from every solver.
-
-    At zero terminal SNR the last timestep keeps LEAST_SIGNAL of the picture, so that nothing divides by zero.
-    """
-    solver_class, options = SOLVERS[sampler]
-    if schedule["timestep_spacing"] == TRAILING:
-        options = {**options, "timestep_spacing": TRAILING}
-    solver = solver_class.from_config(schedule, **options)
-    if schedule["rescale_betas_zero_snr"]:
-        solver.alphas_cumprod[-1] = LEAST_SIGNAL
-    return solver
-
-
-def set_timesteps(solver: Any, steps: int, device: torch.device) -> None:
-    """diffusers' own, without the timestep -1 that "trailing" ends with where 1000 / steps is rounded down (61
-    steps); a single step is the last timestep, where Euler's even spacing would take the first.
-
-    The solver is told to begin with the first: Karras' first two noise levels round to one timestep at zero
-    terminal SNR, and it would take the second.
-    """
-    if steps == 1:
-        solver.register_to_config(timestep_spacing=TRAILING)
-    solver.set_timesteps(steps, device=device)
-    if hasattr(solver, "set_begin_index"):
-        solver.set_begin_index(0)
-    if len(solver.timesteps) > steps:
-        solver.timesteps = solver.timesteps[:steps]
-        if hasattr(solver, "sigmas"):
-            solver.sigmas = torch.cat([solver.sigmas[:steps], solver.sigmas[-1:]])
-
-
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors, chunks: int) -> Conditioning:
     """Conditioning of all negative prompts, then of all prompts, filled up to so many chunks."""
     negative = [request.negative_prompt for request in requests]
     prompts = [*negative, *(request.prompt for request in requests)]
     conditioning = PromptEncoder(sd).encode(prompts, vectors, chunks, emphasis=True)
     if sd.family.zeros_for_no_prompt:
-        empty = [i for i, prompt in enumerate(negative) if not prompt.strip()]
-        for tensor in conditioning.tensors:
-            tensor[empty] = 0
+        for i, prompt in enumerate(negative):
+            if not prompt.strip():
+                for tensor in conditioning.tensors:
+                    tensor[i].zero_()  # not by a list of them, which would be sent and waited for
     return conditioning

@@ -11,6 +11,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from ti_core.workspace import REPOSITORY
 
@@ -24,9 +25,11 @@ def shown_command(command: str) -> str:
     return (".venv\\Scripts\\" if sys.platform == "win32" else ".venv/bin/") + command
 
 
-def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:
+def start_child(
+    *arguments: str, listens: bool = True, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """`python -m arguments` with a pipe to its standard input, and one from its output if `listens`. Its errors go
-    to our terminal.
+    to our terminal. `environment` is in place of ours.
 
     On Linux it ends with the thread that calls this, which therefore has to be one that lives as long as the
     program.
@@ -40,6 +43,7 @@ def start_child(*arguments: str, listens: bool = True) -> subprocess.Popen[str]:
         errors="replace",
         bufsize=1,
         cwd=REPOSITORY,
+        env=environment,
         start_new_session=True,
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from ti_core.errors import Problem, UserError, about
+from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
 from ti_core.settings.shared import (
     MAX_SIZE_PX,
@@ -69,36 +68,6 @@ def _area(share: float, label: str, help: str, a1111: str) -> Any:
         shown_with="auto_sized_crop",
         changes_plan=True,
     )
-
-
-def parse_by_hand(text: str) -> dict[str, tuple[float, float] | None]:
-    """Name of a photo -> the middle of its crop, as shares of its width and height from the upper left corner; None
-    for a photo that is left out. Raises UserError.
-    """
-    problem = UserError(
-        "Photos by hand cannot be read.", 'Empty it, or write it like {"me.jpg": [0.4, 0.5], "you.jpg": null}.'
-    )
-    if not text.strip():
-        return {}
-    try:
-        written = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise problem from error
-    if not isinstance(written, dict):
-        raise problem
-    found: dict[str, tuple[float, float] | None] = {}
-    for name, middle in written.items():
-        if middle is None:
-            found[name] = None
-            continue
-        if not (isinstance(middle, list) and len(middle) == 2 and all(_is_share(share) for share in middle)):
-            raise problem
-        found[name] = (float(middle[0]), float(middle[1]))
-    return found
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 @dataclass(frozen=True)
@@ -340,25 +309,11 @@ class PreprocessSettings(Settings):
         shown_with="booru_caption",
     )
 
-    by_hand: str = option(
-        "",
-        "Photos by hand",
-        "textbox",
-        "Click a photo to leave it out, or drag its frame. This field then names it, such as"
-        ' {"me.jpg": [0.4, 0.5], "you.jpg": null}.',
-        changes_plan=True,
-    )
     checkpoint: str = checkpoint_option()
 
     def problems(self, own_px: int = 0) -> list[Problem]:
-        """Those of each value, bounds that exclude each other, and what is done by hand."""
-        found = super().problems(own_px) + self.bound_problems()
-        try:
-            with about("by_hand"):
-                parse_by_hand(self.by_hand)
-        except UserError as error:
-            found.extend(error.problems)
-        return found
+        """Those of each value, and bounds that exclude each other."""
+        return super().problems(own_px) + self.bound_problems()
 
     def bound_problems(self) -> list[Problem]:
         """One sentence for each lower bound above its upper one; a bound that is not known yet (0) is left out."""

@@ -17,6 +17,7 @@ HIGHEST_RATE = 100.0
 MOST_DIGITS = 12
 """Of a step."""
 MOST_PIECES = 1000
+RATE_FORMS = ("as written", "linear to 0", "cosine to 0")
 _QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 MOST_SHOWN = 100
 """Characters of a piece that are repeated in an error."""
@@ -24,16 +25,26 @@ MOST_SHOWN = 100
 
 @dataclass(frozen=True)
 class Schedule:
-    """Pieces (rate, last step of it), in rising order; the last piece goes on for ever."""
+    """Pieces (rate, last step of it), in rising order; the last piece goes on for ever.
+
+    With another `form` than the first of RATE_FORMS the rates fall to nothing over `steps` steps; the first `warm_up`
+    steps rise to them.
+    """
 
     pieces: tuple[tuple[float, float], ...]
+    form: str = RATE_FORMS[0]
+    warm_up: int = 0
+    steps: int = 0
 
     def rate_at(self, step: int) -> float:
-        """The rate of update number `step`, counted from 1."""
-        for rate, last in self.pieces:
-            if step <= last:
-                return rate
-        return self.pieces[-1][0]
+        """The rate of update number `step`, counted from 1; never 0."""
+        rate = next((rate for rate, last in self.pieces if step <= last), self.pieces[-1][0])
+        if step <= self.warm_up:
+            rate *= step / (self.warm_up + 1)
+        if self.form == RATE_FORMS[0] or not self.steps:
+            return rate
+        done = min(1.0, (step - 1) / self.steps)
+        return rate * (1 - done if self.form == RATE_FORMS[1] else (1 + math.cos(math.pi * done)) / 2)
 
 
 def parse_schedule(text: str, label: str = "Embedding Learning rate") -> Schedule:

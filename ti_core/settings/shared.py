@@ -109,6 +109,18 @@ def clip_skip_option() -> Any:
     )
 
 
+def device_option() -> Any:
+    """Which of the server's devices does the job; a program of the command line is told by --device."""
+    return option(
+        AUTOMATIC,
+        "Device",
+        "dropdown",
+        "Keep Automatic: the first free card that has room. Choose one to wait for it.",
+        page_only=True,
+        changes_plan=True,
+    )
+
+
 def switch(label: str, help: str, **more: Any) -> Any:
     """What the program decides by itself, unless the user says on or off."""
     return option(AUTOMATIC, label, "radio", help, choices=SWITCHES, **more)

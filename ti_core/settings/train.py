@@ -20,6 +20,7 @@ from ti_core.settings.shared import (
     vae_option,
 )
 from ti_core.settings.train_a1111 import A1111TrainOptions
+from ti_core.settings.train_expert import ExpertTrainOptions
 from ti_core.settings.train_kind import AS_CREATED, KindTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
@@ -27,10 +28,18 @@ from ti_core.settings.train_photos import PhotoTrainOptions
 from ti_core.settings.train_quality import QualityTrainOptions
 from ti_core.settings.word_kind import ORDINARY, SLIDER, WordKind, slider_problems
 
+LEAST_PRODIGY_RATE = 0.1
+
 
 @dataclass(frozen=True)
 class TrainSettings(
-    MemoryTrainOptions, KindTrainOptions, QualityTrainOptions, PhotoTrainOptions, MoreTrainOptions, A1111TrainOptions
+    MemoryTrainOptions,
+    KindTrainOptions,
+    ExpertTrainOptions,
+    QualityTrainOptions,
+    PhotoTrainOptions,
+    MoreTrainOptions,
+    A1111TrainOptions,
 ):
     """The Train sub-tab: A1111's options first, in its order, then ours. (Fields of the last base come first.)"""
 
@@ -60,14 +69,27 @@ class TrainSettings(
                 " empty."
             )
             found.append(Problem(sentence, "filename_word_regex"))
-        found.extend(self._preview_problems())
-        found.extend(slider_problems(self, self.kind))
+        found.extend([*self._preview_problems(), *self._optimizer_problems(), *slider_problems(self, self.kind)])
         least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
         for side in ("preview_width", "preview_height"):
             if 0 < (size := getattr(self, side)) < least:
                 sentence = f"Choose 0, for the size of the training, or {least} and more."
                 found.append(Problem(f"{self.options()[side].label} is {size}. {sentence}", side))
         return found
+
+    def _optimizer_problems(self) -> list[Problem]:
+        """A rate of AdamW's size stands still with Prodigy, whose rate is a factor."""
+        try:
+            rates = [rate for rate, _ in parse_schedule(self.learning_rate).pieces]
+        except SettingsError:
+            return []
+        if self.optimizer != "Prodigy" or max(rates) >= LEAST_PRODIGY_RATE:
+            return []
+        sentence = (
+            f"Embedding Learning rate is {self.learning_rate}, but Prodigy multiplies a rate of its own with it. Write"
+            " 1, or choose AdamW as Optimizer."
+        )
+        return [Problem(sentence, "learning_rate")]
 
     def _preview_problems(self) -> list[Problem]:
         """Those of the typed prompts of previews."""

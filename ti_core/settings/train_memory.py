@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ti_core.settings.option import Group, Settings, option
-from ti_core.settings.shared import switch
+from ti_core.settings.shared import device_option, switch
 
 MEMORY = Group("memory", "Memory")
 
@@ -54,6 +54,7 @@ class MemoryTrainOptions(Settings):
         step=1,
         changes_plan=True,
     )
+    device: str = device_option()
     vae_slicing: str = switch(
         "VAE slicing",
         "Keep Automatic. on decodes previews one by one and in parts, for large pictures on small cards.",

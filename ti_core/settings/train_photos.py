@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ti_core.errors import Problem
 from ti_core.settings.option import Group, Settings, option
 
 PHOTOS = Group("photos", "Masks and shapes of the pictures")
@@ -31,3 +32,19 @@ class PhotoTrainOptions(Settings):
         maximum=1,
         step=0.05,
     )
+    aspect_buckets: bool = option(
+        False,
+        "Aspect ratio buckets",
+        "checkbox",
+        "Trains wide and tall pictures at a size of their own shape, with as many pixels as Width x Height. Preprocess"
+        " such photos with Auto-sized crop or Keep original size.",
+        changes_plan=True,
+    )
+
+    def problems(self, own_px: int = 0) -> list[Problem]:
+        """Those of each value, and two ways to bring pictures to size at once."""
+        found = super().problems(own_px)
+        if self.aspect_buckets and getattr(self, "keep_size", False):
+            sentence = "Aspect ratio buckets and Do not resize images exclude each other. Untick one of them."
+            found.append(Problem(sentence, "aspect_buckets"))
+        return found

@@ -24,7 +24,7 @@ from ti_core.training.distributed.ranks import Ranks, RanksLost
 from ti_core.training.evaluate import Evaluation, evaluate, plan_evaluation
 from ti_core.training.norms import move_average
 from ti_core.training.opening import open_run
-from ti_core.training.optimizer_state import load_state, save_state, state_of
+from ti_core.training.optimizer_state import keeps_optimizer, load_state, save_state, state_of
 from ti_core.training.run import Run
 from ti_core.training.run_state import RunState, load_run_state, save_run_state
 from ti_core.training.snapshots import advise_interval, save_preview, save_start
@@ -79,7 +79,7 @@ def _train(
     target = workspace.embeddings / f"{run.name}{run.inputs.suffix}"
     with run.log, run.writer:
         run.log(run.started)
-        state, is_trained_on = run.state, run.state.step and run.settings.save_optimizer_state and not saved
+        state, is_trained_on = run.state, run.state.step and keeps_optimizer(run.settings) and not saved
         if is_trained_on and not load_state(target, state.vectors, state.optimizer):
             run.log(
                 Notice(
@@ -138,7 +138,7 @@ def _save(run: Run, target: Path) -> None:
     save_run_state(run)
     run.writer.finish()
     save_embedding(target, run.embedding())
-    if run.settings.save_optimizer_state:
+    if keeps_optimizer(run.settings):
         save_state(target, state_of(run.state.vectors, run.state.optimizer, run.state.average))
 
 
@@ -236,8 +236,8 @@ def _save_preview(run: Run, done: _Update) -> None:
 def _save_copy(run: Run) -> None:
     copy, step, state = run.folder.copy(run.state.step), run.state.step, run.state
     embedding = run.embedding(copy.stem)
-    keeps_optimizer = run.settings.save_optimizer_state
-    optimizer_state = state_of(state.vectors, state.optimizer, state.average) if keeps_optimizer else None
+    is_kept = keeps_optimizer(run.settings)
+    optimizer_state = state_of(state.vectors, state.optimizer, state.average) if is_kept else None
 
     def write() -> None:
         run.folder.check_there()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ti_core.models.stable_diffusion import Conditioning, StableDiffusion
+from ti_core.models.transfer import to_device
 
 FP16_LOSS_SCALE = 1024.0
 """Constant: the gradient of a mean loss is subnormal in fp16 without it (docs/performance.md)."""
@@ -30,21 +31,29 @@ class NoisyImages:
     timesteps: Tensor
     sizes: Tensor
     weight: Sequence[Tensor]
+    huber_delta: float = 0.0
+    """From which error on it counts as its distance instead of its square; 0: never."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Which images go through the UNet together; all have one size. `on_device` holds the indices as int64 [k]."""
+    """Which images go through the UNet together; all have one size. `rows` takes theirs of a tensor on the device."""
 
     indices: list[int]
-    on_device: Tensor
+    rows: slice | Tensor
 
 
 def micro_batches(images: NoisyImages, limit: Callable[[Tensor], int]) -> list[MicroBatch]:
-    """Every image once. The indices are on the device before the first pass, so that none waits for them."""
+    """Every image once. Neighbours are a slice; other indices are on the device before the first pass, so that none
+    waits for them.
+    """
+    parts = parts_of_one_shape(images.clean, limit)
+    neighbours = [part == list(range(part[0], part[-1] + 1)) for part in parts]
+    mixed = [torch.tensor(part) for part, is_slice in zip(parts, neighbours, strict=True) if not is_slice]
+    sent = iter(to_device(mixed, images.timesteps.device))
     return [
-        MicroBatch(indices, torch.tensor(indices, device=images.timesteps.device))
-        for indices in parts_of_one_shape(images.clean, limit)
+        MicroBatch(part, slice(part[0], part[-1] + 1) if is_slice else next(sent))
+        for part, is_slice in zip(parts, neighbours, strict=True)
     ]
 
 
@@ -73,7 +82,7 @@ def noise_predict_loss(
     """
     weight = torch.stack([images.weight[i] for i in batch.indices])
     prediction, target = compare(sd, images, batch, conditioning)
-    return squared_error(prediction, target, weight)
+    return mean_error(prediction, target, weight, images.huber_delta)
 
 
 def target_for(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch) -> Tensor:
@@ -86,14 +95,14 @@ def predict(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditi
     """What the UNet predicts for the noisy images of a micro-batch, [k, c, h, w]; as in `noise_predict_loss`."""
     clean, noise, timesteps = _stacked(images, batch)
     noisy = add_noise(clean, noise, timesteps, sd.alphas_cumprod)
-    return sd.predict(noisy, timesteps, conditioning[batch.on_device], images.sizes[batch.on_device])
+    return sd.predict(noisy, timesteps, conditioning[batch.rows], images.sizes[batch.rows])
 
 
 def _stacked(images: NoisyImages, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Latents and noise [k, c, h, w], and timesteps int64 [k]."""
     clean = torch.stack([images.clean[i] for i in batch.indices])
     noise = torch.stack([images.noise[i] for i in batch.indices])
-    return clean, noise, images.timesteps[batch.on_device]
+    return clean, noise, images.timesteps[batch.rows]
 
 
 def loss_scale(sd: StableDiffusion) -> float:
@@ -132,8 +141,24 @@ def target_of(prediction_type: str, clean: Tensor, noise: Tensor, timesteps: Ten
     return kept.sqrt() * noise - (1 - kept).sqrt() * clean
 
 
-def squared_error(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def mean_error(prediction: Tensor, target: Tensor, weight: Tensor, huber_delta: float = 0.0) -> Tensor:
     """Mean squared error of each image, float32 [n], from [n, c, h, w]; `weight` [n, 1, h, w] says how much each
-    latent pixel counts.
+    latent pixel counts. With `huber_delta` an error above it grows as a line (Huber 1964), with the same slope there.
     """
-    return ((prediction.float() - target.float()).square() * weight).mean((1, 2, 3))
+    difference = prediction.float() - target.float()
+    if huber_delta:
+        far = huber_delta * (2 * difference.abs() - huber_delta)
+        error = torch.where(difference.abs() > huber_delta, far, difference.square())
+    else:
+        error = difference.square()
+    return (error * weight).mean((1, 2, 3))
+
+
+def min_snr_weights(prediction_type: str, timesteps: Tensor, alphas_cumprod: Tensor, gamma: float) -> Tensor:
+    """How much each image counts, float32 [n], by Hang et al. 2023, eq. 7: the loss on the clean image is weighted with
+    its signal-to-noise ratio, but at most with `gamma`. Parameters as in `add_noise`.
+    """
+    snr = alphas_cumprod[timesteps] / (1 - alphas_cumprod[timesteps])
+    if prediction_type == "epsilon":
+        return torch.where(snr > 0, snr.clamp(max=gamma) / snr, torch.ones_like(snr))
+    return snr.clamp(max=gamma) / (snr + 1)

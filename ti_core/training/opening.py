@@ -9,9 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from ti_core.checkpoints.library import find_usable_checkpoint
+from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.data.loss_weight import Weighting
 from ti_core.embeddings.embedding import shown_widths
@@ -31,6 +30,7 @@ from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.distributed.same_inputs import check_same_inputs
 from ti_core.training.kinds import kind_of
 from ti_core.training.norms import NormControl, norm_control
+from ti_core.training.optimizers import new_optimizer
 from ti_core.training.run import MemoryUse, Run, TrainState
 from ti_core.training.run_log import RunLog
 from ti_core.training.run_state import RunState, describe_inputs
@@ -78,7 +78,8 @@ def open_run(
 
     # The pictures, encoded once; what cannot be decoded is left out
     width, height = settings.width or sd.file.size_px, settings.height or sd.file.size_px
-    size = PictureSize(width, height, sd.latent_factor, settings.keep_size)
+    buckets = bucket_sizes(width, height) if settings.aspect_buckets else ()
+    size = PictureSize(width, height, sd.latent_factor, settings.keep_size, buckets)
     inputs, latents = _encode_pictures(settings, inputs, sd, size, emit, stop)
     if saved:
         _tell_of_changed_inputs(saved, inputs, others, emit)
@@ -286,7 +287,7 @@ def _initial_state(
     if settings.average_decay:
         averaged = (saved.average if saved else None) or vectors
         average = {encoder: averaged[encoder].detach().cpu().clone() for encoder in vectors}
-    optimizer = torch.optim.AdamW(list(vectors.values()), weight_decay=0.0)
+    optimizer = new_optimizer(settings.optimizer, vectors)
     if saved:
         saved.fill(optimizer)
     return TrainState(vectors, optimizer, average, first_step, saved.refusals if saved else 0)

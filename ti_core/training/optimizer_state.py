@@ -17,11 +17,17 @@ from ti_core.embeddings.pt_file import plain_zip
 from ti_core.embeddings.torch_file import load_torch_file
 from ti_core.errors import UserError
 from ti_core.files import save_atomically
+from ti_core.settings import TrainSettings
 
 AVERAGES = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of each parameter."""
 Rows = Mapping[str, Tensor]
 """Text encoder's name -> [n, width]."""
+
+
+def keeps_optimizer(settings: TrainSettings) -> bool:
+    """Whether the state is written beside the embedding: A1111's layout holds AdamW's and no other."""
+    return settings.save_optimizer_state and settings.optimizer == "AdamW"
 
 
 def checksum(vectors: Rows) -> str:

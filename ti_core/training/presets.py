@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.library import find_checkpoint
+from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import CaptionFiles, caption_notes, word_note, words_of_file_name
 from ti_core.data.dataset import count_originals
 from ti_core.data.images import find_images
@@ -129,7 +130,7 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     found: list[Path] = find_images(workspace.folder(settings.source_directory, "Source directory"))
     if not found:
         return f"Source directory '{settings.source_directory}' holds no pictures yet."
-    photos = not_left_out(found, settings)
+    photos = not_left_out(found, workspace)
     settings = with_own_sizes(settings, workspace)
     if problems := settings.bound_problems():
         return " ".join(problems)
@@ -176,8 +177,9 @@ def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: li
         return []
     width, height = settings.width or size_px, settings.height or size_px
     target = None if settings.keep_size or min(width, height) < 1 else (width, height)
+    buckets = bucket_sizes(*target) if target and settings.aspect_buckets else ()
     return [
-        *picture_sentences(images, target, settings.checkpoint, workspace),
+        *picture_sentences(images, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(images, settings.masks_as_weight),
     ]
 

@@ -35,7 +35,7 @@ class TrainState:
     """
 
     vectors: dict[str, Tensor]
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
     step: int = 0
     refusals: int = 0

@@ -21,7 +21,7 @@ from ti_core.files import save_atomically
 from ti_core.runs.folder import RunFolder, saved_facts
 from ti_core.settings import MOST_PREVIEW_PROMPTS, TrainSettings
 from ti_core.settings.option import KeptSettings
-from ti_core.training.optimizer_state import AVERAGES
+from ti_core.training.optimizers import fill, tensors_of
 from ti_core.training.run import Run
 
 VECTORS, AVERAGE, OPTIMIZER = "vectors.", "average.", "optimizer."
@@ -50,12 +50,8 @@ class RunState:
     notes: tuple[str, ...] = ()
 
     def fill(self, optimizer: torch.optim.Optimizer) -> None:
-        """Put the averages back; the rate is the schedule's."""
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in self.optimizer.items():
-            index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        """Put its state back; the rate is the schedule's."""
+        fill(optimizer, self.optimizer)
 
 
 def save_run_state(run: Run) -> Future[None]:
@@ -72,9 +68,7 @@ def save_run_state(run: Run) -> Future[None]:
         for prefix, vectors in kept
         for encoder, rows in vectors.items()
     }
-    for index, averages in state.optimizer.state_dict()["state"].items():
-        for name in AVERAGES:
-            tensors[f"{OPTIMIZER}{index}.{name}"] = torch.as_tensor(averages[name]).detach().cpu().clone().contiguous()
+    tensors |= {OPTIMIZER + name: tensor for name, tensor in tensors_of(state.optimizer).items()}
     facts = {
         "step": str(state.step),
         "name": run.name,

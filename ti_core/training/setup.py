@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
+from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import file_names_note, word_note
 from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
 from ti_core.data.images import Problem
@@ -179,6 +180,7 @@ def prepare(
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
+    buckets = bucket_sizes(*target) if target and settings.aspect_buckets else ()
     paths, tiny = without_tiny([example.path for example in examples], target)
     for problem in tiny:
         emit(Notice(problem.sentence()))
@@ -187,7 +189,7 @@ def prepare(
     usable = set(paths)
     examples = [example for example in examples if example.path in usable]
     for sentence in (
-        *picture_sentences(paths, target, settings.checkpoint, workspace),
+        *picture_sentences(paths, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(paths, settings.masks_as_weight),
     ):
         emit(Notice(sentence))
@@ -202,7 +204,12 @@ def prepare(
         embedding,
         examples,
         lines,
-        parse_schedule(settings.learning_rate),
+        replace(
+            parse_schedule(settings.learning_rate),
+            form=settings.rate_form,
+            warm_up=settings.warm_up,
+            steps=settings.steps,
+        ),
         workspace.writable(settings.log_directory, "Log directory"),
         plan,
         suffix_of_training(family.encoders),

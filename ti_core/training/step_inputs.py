@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ti_core.data.latents import Latents
+from ti_core.models.transfer import to_device
 from ti_core.runs.plan import RunPlan
 
 
@@ -45,17 +46,25 @@ def clean_latents(latents: Latents, images: list[int], method: str, seed: int, s
     if method == "deterministic":
         return [latents.mean[i] for i in images]
     if method == "random":
-        return latents.draw(images, generator_for(seed, "posterior", step))
-    return [latents.draw([i], generator_for(seed, f"posterior of image {i}", 0))[0] for i in images]
+        return latents.draw(images, [generator_for(seed, "posterior", step)] * len(images))
+    return latents.draw(images, [generator_for(seed, f"posterior of image {i}", 0) for i in images])
+
+
+def offset_noise(noise: Sequence[Tensor], amount: float, seed: int, step: int) -> list[Tensor]:
+    """The noise with a number of its own added to each channel of each image (Guttenberg 2023, 'Diffusion with offset
+    noise'), which teaches brightness.
+    """
+    generator = generator_for(seed, "noise offset", step)
+    return [one + amount * torch.randn((len(one), 1, 1), generator=generator).to(one.device) for one in noise]
 
 
 def noise_of_step(
     clean: Sequence[Tensor], seed: int, step: int, timestep_count: int = 1000
 ) -> tuple[list[Tensor], Tensor]:
-    """Standard normal noise like each of `clean` [c, h, w], and timesteps int64 [n] from 0 to below
-    `timestep_count`, on their device. Each timestep is drawn by itself, as in A1111.
+    """Standard normal noise like each of `clean` [c, h, w], on their device, and timesteps int64 [n] from 0 to below
+    `timestep_count`, on the CPU. Each timestep is drawn by itself, as in A1111.
     """
     generator = generator_for(seed, "noise", step)
     timesteps = torch.randint(0, timestep_count, (len(clean),), generator=generator)
-    noise = [torch.randn(one.shape, generator=generator).to(one.device) for one in clean]
-    return noise, timesteps.to(clean[0].device)
+    noise = [torch.randn(one.shape, generator=generator) for one in clean]
+    return to_device(noise, clean[0].device), timesteps

@@ -16,12 +16,13 @@ from ti_core.errors import Interrupted, UserError, is_out_of_memory, shown_numbe
 from ti_core.events import Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.stable_diffusion import Conditioning
+from ti_core.models.transfer import to_device
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
 from ti_core.training.kinds.kind import NAME, Asked, Beside
-from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, noise_predict_loss
+from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, prompt_random
+from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, offset_noise, prompt_random
 
 MAX_REFUSALS = 3
 
@@ -153,16 +154,31 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, A
     asked = run.kind.ask(drawn, run.name, lambda index: random.Random(f"{settings.seed} kind {step} {index}"))
     clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
     noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
+    if settings.noise_offset:
+        noise = offset_noise(noise, settings.noise_offset, settings.seed, step)
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
+    timesteps, sizes = to_device(
+        [timesteps[own], torch.tensor([latents.sizes[image] for image in images], dtype=torch.int64)], sd.device
+    )
     noisy = NoisyImages(
         clean=[clean[i] for i in own],
         noise=[noise[i] for i in own],
-        timesteps=timesteps[own],
-        sizes=torch.tensor([latents.sizes[image] for image in images], device=sd.device),
-        weight=[latents.weight[image] for image in images],
+        timesteps=timesteps,
+        sizes=sizes,
+        weight=_weights(run, images, timesteps),
+        huber_delta=settings.huber_delta,
     )
     return noisy, asked.of(own), [drawn[i].replace(NAME, run.name) for i in own]
+
+
+def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
+    """How much each latent pixel of the images counts: their masks, and min-SNR weights if these are wanted."""
+    masks, gamma = [run.latents.weight[image] for image in images], run.settings.min_snr_gamma
+    if not gamma or not images:
+        return masks
+    factors = min_snr_weights(run.sd.prediction_type, timesteps, run.sd.alphas_cumprod, gamma)
+    return [mask * factor.to(mask.device) for mask, factor in zip(masks, factors, strict=True)]
 
 
 def prompts_of_step(run: Run, images: list[int], step: int, name: str = "") -> list[str]:
@@ -211,7 +227,7 @@ def take_step(run: Run, step: int, loss: float, rate: float) -> bool:
     """
     gradients = [rows.grad for rows in run.state.vectors.values() if rows.grad is not None]
     # AdamW keeps the squares of the gradient, so they must be finite too
-    if math.isfinite(loss) and all(bool(gradient.square().sum().isfinite()) for gradient in gradients):
+    if math.isfinite(loss) and bool(torch.stack([grad.square().sum() for grad in gradients]).isfinite().all()):
         run.state.optimizer.step()
         return True
     if run.state.refusals == MAX_REFUSALS:

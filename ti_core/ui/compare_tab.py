@@ -42,7 +42,7 @@ class CompareTab(Part):
                     elem_id="compare_grid",
                 )
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
 
     def _build_form(self) -> None:
         for name in CompareSettings.options():

@@ -18,7 +18,7 @@ from ti_core.events import Emit
 from ti_core.settings import PreprocessSettings
 from ti_core.training.presets import dataset_folder, describe_preprocess
 from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
-from ti_core.ui.photo_strip import photo_strip
+from ti_core.ui.photos_panel import CROPPING, build_photos_panel, shown_photos
 from ti_core.ui.server.roles import current_user, read_only
 from ti_core.ui.server.uploads import TAKEN, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
@@ -36,18 +36,6 @@ from ti_core.ui.widgets import (
     wire_order,
 )
 
-PHOTOS = Path(__file__).with_name("photos.js").read_text(encoding="utf-8")
-CHANGES_PHOTOS = (
-    "source_directory",
-    "width",
-    "height",
-    "keep_original_size",
-    "split_oversized",
-    "focal_crop",
-    "auto_sized_crop",
-    "face_crop",
-)
-"""The fields that change what is drawn on the photos."""
 GALLERY_PICTURES = 100
 GALLERY_PX = 512
 
@@ -75,7 +63,7 @@ class PreprocessTab(Part):
             height=130,
             elem_id="preprocess_drop",
         )
-        self.photos = gr.HTML("", js_on_load=PHOTOS, elem_id="preprocess_photos")
+        self.photos = build_photos_panel(self.context)
         for name in PreprocessSettings.options():
             if name not in self.form.widgets and name != "checkpoint":
                 self._add(name)
@@ -98,17 +86,18 @@ class PreprocessTab(Part):
         )
         self._build_face_finder()
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
         """Dropped photos are taken, and what stands before the start follows the fields."""
         given = [self.drop, page.field("create", "name")]
         self.drop.upload(self.take_photos, given, [self.form.widgets["source_directory"], self.message], **QUEUED)
         wire_plan(page, self.form, self.described, self.plan)
-        drawn = [self.form.widgets[name].change for name in CHANGES_PHOTOS]
+        drawn = [self.form.widgets[name].change for name in ("source_directory", *CROPPING)]
         values = self.form.components
         wire_changes(drawn, self.look, values, self.photos)
         page.loaded.then(self.look, values, self.photos, **DIRECT)
+        self.photos.edited(self.described, values, self.plan, **DIRECT)
 
     def _build_face_finder(self) -> None:
         """The button is there where faces are looked for without the better finder, for those who may train."""
@@ -163,13 +152,13 @@ class PreprocessTab(Part):
             return str(error)
 
     @read_only
-    def look(self, *given: Any) -> str:
-        """The photos as HTML, with the crops drawn on them."""
+    def look(self, *given: Any) -> Any:
+        """Which photos are shown, and how they will be cropped."""
         try:
             settings = with_own_sizes(PreprocessSettings.from_dict(self.form.values(given)), self.context.workspace)
         except UserError:  # what stands before the start says what is wrong
-            return ""
-        return photo_strip(self.context.workspace, settings)
+            return shown_photos(None)
+        return shown_photos(settings)
 
     def take_photos(self, files: Sequence[str] | None, name: str) -> Updates:
         """Copy dropped photos into the workspace and fill in their folder."""

@@ -30,6 +30,7 @@ SCRIPTS = (
     "tell_end.js",
     "messages.js",
     "files.js",
+    "lanes.js",
     "queue.js",
     "runs.js",
     "answers.js",
@@ -80,6 +81,8 @@ def job_action(context: AppContext, asked: Any) -> str:
                 return jobs.ask(job, PICTURE)
             case "save_now":
                 return jobs.ask(job, SAVE)
+            case "free":
+                return jobs.free(job)
         return "There is no such button."
     except UserError as error:
         return context.workspace.without_paths(str(error))
@@ -114,7 +117,7 @@ def build_run_panel(context: AppContext) -> Any:
     return gr.HTML(
         value="",
         html_template=panel_html(),
-        css_template=_joined(["live.css", *(f"{part}.css" for part in BELOW)]),
+        css_template=_joined(["live.css", "lanes.css", *(f"{part}.css" for part in BELOW)]),
         js_on_load=_joined(SCRIPTS),
         server_functions=[use_step, change_job, change_run_of_page],
         elem_id="live",

@@ -109,7 +109,8 @@ class TrainLayout:
                     for name in names:
                         if name not in self.form.widgets:
                             self.form.add(*next((row for row in IN_ONE_ROW if name in row), (name,)))
-        self.form.widgets["gpus"].visible = False  # until `gpus_field` has counted them
+        for name in ("gpus", "device"):
+            self.form.widgets[name].visible = False  # until it is known how many there are
         # What is looked at when somebody types into the box: label, A1111's name and help of each folded field.
         options = TrainSettings.options()
         self.index = json.dumps(

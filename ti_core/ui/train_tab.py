@@ -14,7 +14,7 @@ from ti_core.errors import Problem, SettingsError, UserError
 from ti_core.painting.txt2img import preview_values
 from ti_core.runs.folder import saved_settings
 from ti_core.runs.history import first_step_of
-from ti_core.settings import TrainSettings
+from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
@@ -22,7 +22,7 @@ from ti_core.training.kind_presets import ALL_PRESETS, all_preset_values
 from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
 from ti_core.training.presets import GUIDE, describe_plan
 from ti_core.training.suited_preset import recipe_label, suited_preset
-from ti_core.ui.dataset_strip import dataset_strip, example_prompt
+from ti_core.ui.dataset_strip import dataset_strip, example_prompt, trained_sizes
 from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
 from ti_core.ui.preset_panel import DOWNLOAD
 from ti_core.ui.rate_picture import rate_picture
@@ -43,7 +43,10 @@ from ti_core.ui.widgets import (
 from ti_core.workspace import clean_name
 
 DEVICE_WITHIN_S = 20.0
-SEEN = ("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out")
+SEEN = (
+    *("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out"),
+    *("checkpoint", "width", "height", "keep_size", "aspect_buckets"),
+)
 """The fields that the thumbnails and the example prompt show."""
 
 
@@ -65,7 +68,7 @@ class TrainTab(TrainLayout, Part):
         self.txt2img = txt2img = page.form("txt2img")
         fields = self.form.widgets
         wire_order(self.button, self.start, self.form.components + txt2img.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
         chosen = [fields["dataset_directory"], fields["embedding"]]
         checkpoint = fields["checkpoint"]
         self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
@@ -85,7 +88,8 @@ class TrainTab(TrainLayout, Part):
             event.then(self.look, seen, shown, **DIRECT)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
         self.find.change(None, self.find, None, js=find, show_progress="hidden")
-        page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted = page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)
+        counted.then(self.device_field, None, fields["device"], **DIRECT)
 
         @read_only
         def take_run(event: gr.EventData) -> Updates:
@@ -161,20 +165,29 @@ class TrainTab(TrainLayout, Part):
         return gr.update(visible=state is not None and state.count > 1)
 
     @read_only
+    def device_field(self) -> Any:
+        """So is this one."""
+        there = self.context.jobs.devices()
+        return gr.update(choices=[AUTOMATIC, *there], visible=len(there) > 1)
+
+    @read_only
     def described(self, *given: Any) -> str:
         """The plan of the form in one sentence, or what is still missing."""
         try:
             settings = TrainSettings.from_dict(self.form.values(given))
-            return describe_plan(self.context.workspace, settings, self.context.device.latest())
+            device = self.context.jobs.device_state(settings.device) or self.context.device.latest()
+            return describe_plan(self.context.workspace, settings, device)
         except UserError as error:
             return str(error)
 
     @read_only
-    def look(self, folder: str, template: str | None, embedding: str | None, shuffle: bool, drop_out: float) -> Updates:
-        """The dataset at a glance, and one prompt that the training will build of it."""
-        workspace = self.context.workspace
-        prompt = example_prompt(workspace, folder or "", template or "", embedding or "", shuffle, drop_out or 0)
-        return {self.strip: dataset_strip(workspace, folder or ""), self.example: prompt}
+    def look(self, *given: Any) -> Updates:
+        """The dataset at a glance, with the crops of the training, and one prompt that it will build of it."""
+        workspace, form = self.context.workspace, dict(zip(SEEN, given, strict=True))
+        folder, (template, embedding) = form["dataset_directory"] or "", [form[n] or "" for n in SEEN[1:3]]
+        prompt = example_prompt(workspace, folder, template, embedding, form["shuffle_tags"], form["tag_drop_out"] or 0)
+        strip = dataset_strip(workspace, folder, trained_sizes(form, workspace))
+        return {self.strip: strip, self.example: prompt}
 
     @read_only
     def labelled(self, checkpoint: str | None, embedding: str | None = None) -> Any:

@@ -20,7 +20,7 @@
     "{w}": "(\\S+)",
     "{t}": "(\\d+ (?:s|min|h)(?: \\d+ (?:s|min))?)",
     "{d}": "(\\d{4}-\\d\\d-\\d\\d)",
-    "{s}": `((?:${STATES})(?:, number \\d+| at \\d+ / \\d+)?)`,
+    "{s}": `((?:${STATES})(?:, number \\d+(?:, after '.+')?| at \\d+ / \\d+| on [^,]+)?)`,
   };
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const patternOf = (key) => {

@@ -39,7 +39,7 @@ class Txt2ImgTab(Part):
         self.message = message_box("txt2img_message")
         PictureInfoPanel(self.context, self.form, model["checkpoint"])
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
-        wire_interrupt(self.interrupt, self.context, self.kinds, self.message)
+        wire_interrupt(self.interrupt, self.context, self.kinds, page.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
         """A step of the run panel is tried here, with the prompt of its preview."""

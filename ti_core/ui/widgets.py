@@ -272,17 +272,17 @@ def wire_order(button: Any, start: Callable[..., Updates], inputs: Sequence[Any]
     clicked.then(None, my_job, None, js=SHOW_NEW_JOB)
 
 
-def wire_interrupt(button: Any, context: AppContext, kinds: Collection[str], box: Any) -> None:
-    """Let a button stop the jobs of these kinds. Of a running one the run panel tells what comes of it, in every open
-    page.
+def wire_interrupt(button: Any, context: AppContext, kinds: Collection[str], my_job: Any, box: Any) -> None:
+    """Let a button stop the job of these kinds, of several the one that this browser has ordered last. Of a running one
+    the run panel tells what comes of it, in every open page.
     """
 
-    def _interrupt() -> Updates:
-        runs = any(job.kind in kinds for job in context.jobs.running())
-        answer = context.jobs.interrupt(kinds)
-        return accepted(box, "" if runs else answer)
+    def _interrupt(mine: Any) -> Updates:
+        running = [job for job in context.jobs.running() if job.kind in kinds]
+        answer = context.jobs.interrupt(kinds, str(mine))
+        return accepted(box, "" if any(job.stop.is_set() for job in running) else answer)
 
-    button.click(_interrupt, None, box, **DIRECT).then(None, None, None, js=SHOW_STOPPING)
+    button.click(_interrupt, my_job, box, **DIRECT).then(None, None, None, js=SHOW_STOPPING)
 
 
 def submitted(order: Callable[[], str], my_job: Any, box: Any) -> Updates:

@@ -220,6 +220,7 @@ MAY_LOOK = {
     "arrive",
     "follow_checkpoint",
     "gpus_field",
+    "device_field",
     "described",
     "enter",
     "open",

@@ -18,6 +18,7 @@ from typing import Any
 
 from ti_core.errors import UserError
 from ti_core.events import Emit, Finished
+from ti_core.models.chosen_device import CHOSEN, TOGETHER
 from ti_core.models.device import count_devices
 from ti_core.models.warm import release_model
 from ti_core.program.child import end_child, start_child
@@ -51,7 +52,9 @@ def train_on_several(
         order = {"settings": settings.to_dict(), "run_folder": run_folder, "workspace": workspace.to_dict()}
         (folder / ORDER).write_text(json.dumps(order), encoding="utf-8")
         module = ["-m", "ti_core.training.distributed.worker", str(folder)]
-        process = start_child(*_launcher(settings.gpus), *module, listens=False)
+        # each of its processes has a device of its own, and not the one that was chosen for this process
+        environment = {name: value for name, value in os.environ.items() if name != CHOSEN}
+        process = start_child(*_launcher(settings.gpus), *module, listens=False, environment=environment)
         child = Child(process, lines_of_file(folder / SAID, process), starts_silent=True)
         try:
             ended = child.follow(emit, stop, child.stop_all, partial(_ask_for, folder))
@@ -73,6 +76,8 @@ def train_on_several(
 
 def _launcher(count: int) -> list[str]:
     several = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(count), "--num_machines", "1"]
+    numbers = [name.partition(":")[2] for name in os.environ.get(TOGETHER, "").split(",") if ":" in name]
+    several += ["--gpu_ids", ",".join(numbers)] if len(numbers) == count else []
     return [*several, "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ti_core import __version__
+from ti_core.data.masks import find_mask
 from ti_core.errors import UserError
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.settings import TrainSettings
@@ -52,7 +54,10 @@ def _facts(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion) -> di
     """What must be the same, under names for people."""
     only_first = settings.other_rank_values()
     options = {name: option for name, option in settings.options().items() if name not in only_first}
-    pictures = [(example.path.name, example.path.stat().st_size, example.caption) for example in inputs.examples]
+    pictures = [
+        (example.path.name, example.path.stat().st_size, example.caption, _bytes_of_mask(example.path, settings))
+        for example in inputs.examples
+    ]
     return {
         "this program": __version__,
         "torch": str(torch.__version__),
@@ -67,3 +72,8 @@ def _facts(settings: TrainSettings, inputs: Prepared, sd: StableDiffusion) -> di
 def _digest(what: Any) -> str:
     """A few letters by which two values are told apart."""
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
+
+
+def _bytes_of_mask(picture: Path, settings: TrainSettings) -> int:
+    mask = find_mask(picture) if settings.masks_as_weight else None
+    return mask.stat().st_size if mask else 0

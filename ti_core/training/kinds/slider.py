@@ -67,7 +67,7 @@ class SliderWord(TrainingKind):
         # one after the other: together they would need three times the memory
         with torch.no_grad():
             neutral, more, less = (predict(sd, images, batch, each).float() for each in beside.conditionings)
-        strength = beside.strengths[batch.on_device].view(-1, 1, 1, 1)
+        strength = beside.strengths[batch.rows].view(-1, 1, 1, 1)
         return predict(sd, images, batch, conditioning), slider_target(neutral, more, less, strength * self.reach)
 
     def probes(self, things: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -25,6 +25,7 @@ from ti_core.ui.server.roles import Person
 
 LIVE, STEPS = "/live", "/live/steps"
 STEPS_AT_ONCE = 500
+TITLES = ("title", "behind", "holds")
 
 
 def live_routes(context: AppContext) -> list[Route]:
@@ -83,8 +84,8 @@ def view(context: AppContext, cursor: Mapping[str, str], person: Person) -> dict
     for answer in shown["tab_answers"]:
         answer["title"], answer["text"] = map(context.workspace.without_paths, (answer["title"], answer["text"]))
         answer["files"] = _files(context, answer["files"], answer["id"])
-    for row in shown.get("line", ()):
-        row["title"] = context.workspace.without_paths(row["title"])
+    for row in (*shown.get("line", ()), *shown["lanes"]):
+        row.update({name: context.workspace.without_paths(row[name]) for name in TITLES if name in row})
     shown["you"] = {"name": person.name, "may_train": person.may_train}
     if not shown["job"]:
         return shown

@@ -2,7 +2,7 @@
 /* global element, props, trigger, state, NAMES, part, put, isOver, startJob, drawHead, drawNotices, drawChart */
 /* global takePictures, drawChoice, drawTitle, tellTrainingEnd, drawFiles, fetchNewSteps, drawQueue */
 /* global listenToHead, listenToHero, listenToStrip, listenToLarge, listenToActions, listenToEnd */
-/* global listenToSteps, listenToQueue, drawBelow, listenBelow */
+/* global listenToSteps, listenToQueue, drawBelow, listenBelow, drawLanes, listenToLanes, hasLanes */
 /* exported tick */
 
 const HELD_MS = 10000; // at most: that a button was let go may never be told
@@ -14,6 +14,7 @@ function isHeld() {
 }
 
 function draw(d) {
+  drawLanes(d);
   drawQueue(d);
   if (d.job !== state.cursor.job) startJob(d.job, d.run || "");
   if (state.state !== d.state) state.photo.missing = false; // the job before this one may have made the dataset
@@ -106,7 +107,7 @@ async function tick() {
 function showNewJob() {
   state.hurryUntil = Date.now() + 5000;
   const isBig = /^(train|resume|compare|txt2img)-/.test(window.newestJob); // the others answer in their own tab
-  if (isBig) state.show = "";
+  if (isBig) state.show = hasLanes() ? window.newestJob : "";
   tick();
   // a quick job may have been over before this page knew that it is its own
   if (state.ended) trigger("finished");
@@ -130,6 +131,7 @@ function listen() {
   listenToEnd();
   listenToSteps();
   listenToQueue();
+  listenToLanes();
   listenBelow();
 }
 

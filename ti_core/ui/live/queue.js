@@ -1,7 +1,7 @@
 // The list of jobs. A row and its buttons stay the same elements as long as their job is in the list, so that a button
 // is still there when the finger that pressed it is lifted, and the keyboard keeps its place.
-/* global server, state, NAMES, part, put, putChildren, isOver, tick, showRun */
-/* exported drawQueue, listenToQueue */
+/* global server, state, NAMES, part, put, putChildren, isOver, tick, showRun, hasLanes */
+/* exported drawQueue, listenToQueue, askForAction */
 
 const HURRY_MS = 3000; // after a button was pressed, to show soon what came of it
 
@@ -52,7 +52,10 @@ function rowText(row, place) {
   const owner = row.owner && row.owner !== "local" ? ` (${row.owner})` : "";
   const stopped = row.total > 1 && ["interrupted", "failed"].includes(row.state);
   const step = stopped ? ` at ${Math.max(row.done, row.resume || 0)} / ${row.total}` : "";
-  const told = row.state === "waiting" ? `waiting, number ${place}` : (NAMES[row.state] || row.state) + step;
+  const after = row.behind ? `, after '${row.behind}'` : "";
+  const at = row.place ? ` on ${row.place}` : "";
+  const told =
+    row.state === "waiting" ? `waiting, number ${place}${after}` : (NAMES[row.state] || row.state) + at + step;
   return `${row.title}${owner}: ${told}`;
 }
 
@@ -66,7 +69,7 @@ function drawRow(row, place) {
   }
   // There is a new result to look at; but what was asked for since the last answer is newer still
   const isNew = isOver(row.state) && ["waiting", "running"].includes(drawn.state) && !row.small;
-  if (isNew && state.show === state.drawnShow) state.show = "";
+  if (isNew && state.show === state.drawnShow && !hasLanes()) state.show = "";
   drawn.item.dataset.state = drawn.state = row.state;
   return drawn;
 }

@@ -41,6 +41,7 @@ const state = {
   inUse: 0, // the step that stands in embeddings/
   stepFiles: { known: { step: null, files: {} }, timer: 0 }, // the files of the chosen step
   title: { page: "", running: "", ended: "", audio: null }, // the browser's title, and the job that was seen running
+  lanes: [], // the devices, each with its job
   // the list of jobs
   queueVersion: "",
   rows: new Map(), // id -> { item, what, buttons, state }

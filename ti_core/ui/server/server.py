@@ -28,6 +28,7 @@ from ti_core.ui.app_context import AppContext
 from ti_core.ui.live.live import live_routes
 from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
+from ti_core.ui.photos_panel import photo_routes
 from ti_core.ui.server.access import AccessMiddleware
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel, send_any_name
@@ -154,7 +155,13 @@ def _guarded(options: ServerOptions, guesses: Guesses, uploads: Path, app: ASGIA
 
 def _own_routes(context: AppContext, checkpoint: str) -> list[Route]:
     """The addresses beside gradio's."""
-    ours = (live_routes(context), run_routes(context), file_routes(context), a1111_routes(context, checkpoint))
+    ours = (
+        live_routes(context),
+        run_routes(context),
+        file_routes(context),
+        photo_routes(context),
+        a1111_routes(context, checkpoint),
+    )
     return [Route("/robots.txt", _no_robots), *(route for routes in ours for route in routes)]
 
 
