@@ -2,7 +2,7 @@
 /* global element, server */
 
 const part = (query) => element.querySelector(query);
-const pictures = () => [...element.querySelectorAll("button.photo")];
+const pictures = () => [...element.querySelectorAll("button.bad-picture")];
 
 async function keep() {
   const bad = pictures().filter((each) => each.getAttribute("aria-pressed") === "true");
@@ -18,7 +18,7 @@ async function keep() {
 }
 
 element.addEventListener("click", (event) => {
-  const picture = event.target.closest("button.photo");
+  const picture = event.target.closest("button.bad-picture");
   if (picture) picture.setAttribute("aria-pressed", String(picture.getAttribute("aria-pressed") !== "true"));
   else if (event.target.closest("button.keep-bad")) keep();
 });

@@ -16,7 +16,7 @@ from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.settings import CreateSettings, PaintDatasetSettings
 from ti_core.settings.word_kind import NEGATIVE, ORDINARY, SLIDER
-from ti_core.training.kind_presets import BAD_PROMPTS, PAINTED, PAINTED_BADLY, painted_prompts
+from ti_core.training.kind_presets import BAD_PROMPTS, PAINTED, PAINTED_BADLY, VECTORS, painted_prompts
 from ti_core.training.presets import dataset_folder
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.server.roles import check_may_train, read_only
@@ -62,13 +62,14 @@ class KindPanel:
 
         wire_order(self.button, start, [*(widgets[name] for name in OF_WORD), *of_pictures], my_job, message)
         shown = [self.slider, self.painting, self.hint, self.pictures, own["prompts"], own["count"]]
-        widgets["kind"].change(self.show, [widgets["name"], widgets["kind"]], shown, **DIRECT)
+        seen = [widgets[name] for name in ("name", "kind", "vectors")]
+        widgets["kind"].change(self.show, seen, [*shown, widgets["vectors"]], **DIRECT)
 
     # ---- what is shown
 
     @read_only
-    def show(self, name: str | None, kind: str | None) -> Updates:
-        """The fields of the kind that is chosen."""
+    def show(self, name: str | None, kind: str | None, vectors: float | None = None) -> Updates:
+        """The fields of the kind that is chosen. A single vector, which suits a face, becomes two."""
         is_negative = kind == NEGATIVE
         hint = HINTS.get(kind or "", "")
         return {
@@ -77,6 +78,7 @@ class KindPanel:
             self.hint: f'<p class="hint">{html.escape(hint)}</p>',
             self.pictures: self.bad_pictures(name or "") if is_negative else "",
             self.form.widgets["prompts"]: gr.update(value=BAD_PROMPTS if is_negative else "", visible=is_negative),
+            self.create.widgets["vectors"]: VECTORS if kind in (NEGATIVE, SLIDER) and vectors == 1 else vectors,
             self.form.widgets["count"]: PAINTED_BADLY if is_negative else PAINTED,
         }
 
@@ -90,15 +92,16 @@ class KindPanel:
         if not pictures:
             return ""
         drawn = "".join(
-            f'<button type="button" class="photo" aria-pressed="true" data-name="{html.escape(path.name, quote=True)}"'
+            '<button type="button" class="bad-picture" aria-pressed="true"'
+            f' data-name="{html.escape(path.name, quote=True)}"'
             f' aria-label="Bad: {html.escape(path.name, quote=True)}">{picture_tag(path, SHOWN_PX, "")}</button>'
             for path in pictures[:MOST_SHOWN]
         )
         where = html.escape(json.dumps(folder), quote=True)
         return (
             f'<div class="bad-pictures" data-folder="{where}">'
-            '<p class="photos-hint">Marked pictures are bad. Click those that are good, then keep the bad ones.</p>'
-            f'<div class="photos" role="group" aria-label="Painted pictures">{drawn}</div>'
+            '<p class="hint">Marked pictures are bad. Click those that are good, then keep the bad ones.</p>'
+            f'<div class="shown" role="group" aria-label="Painted pictures">{drawn}</div>'
             '<button type="button" class="keep-bad">Keep the bad ones</button>'
             '<p class="kept" role="status"></p></div>'
         )
