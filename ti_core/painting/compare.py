@@ -14,7 +14,8 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.dataset import original_of
-from ti_core.data.images import find_images, open_rgb
+from ti_core.data.dataset_parts import parts_of
+from ti_core.data.images import open_rgb
 from ti_core.embeddings.named_in import named_in
 from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress, Started
@@ -206,7 +207,7 @@ def _training_photos(trained: TrainSettings, most: int, workspace: Workspace) ->
     where they are not there any more.
     """
     try:
-        paths = find_images(workspace.folder(trained.dataset_directory, "Dataset directory"))
+        paths = parts_of(trained, workspace).pictures
         firsts = list({original_of(path): path for path in reversed(paths)}.values())[::-1]
         count = min(most, MOST_PHOTOS, len(firsts))
         photos = [open_rgb(firsts[i * len(firsts) // count], enough_px=PHOTO_PX) for i in range(count)]

@@ -20,6 +20,7 @@ from ti_core.settings.shared import (
     vae_option,
 )
 from ti_core.settings.train_a1111 import A1111TrainOptions
+from ti_core.settings.train_captions import CaptionTrainOptions
 from ti_core.settings.train_expert import ExpertTrainOptions
 from ti_core.settings.train_kind import AS_CREATED, KindTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
@@ -38,6 +39,7 @@ class TrainSettings(
     ExpertTrainOptions,
     QualityTrainOptions,
     PhotoTrainOptions,
+    CaptionTrainOptions,
     MoreTrainOptions,
     A1111TrainOptions,
 ):

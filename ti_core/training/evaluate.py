@@ -268,6 +268,7 @@ def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float
 
 
 def _prompt_of(run: Run, index: int, image: int) -> str:
-    """The template's lines in turn, each with the image's whole caption; [name] still stands in it."""
-    lines, caption = run.inputs.lines, run.inputs.examples[image].caption
-    return build_prompt(lines[index % len(lines)], caption, NAME, prompt_random(0, 0, index), False, 0.0)
+    """The template's lines in turn, each with a whole caption of the image; [name] still stands in it."""
+    lines, captions = run.inputs.lines, run.inputs.examples[image].captions
+    line, caption = lines[index % len(lines)], captions[index % len(captions)]
+    return build_prompt(line, caption, NAME, prompt_random(0, 0, index), False, 0.0)

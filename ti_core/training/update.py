@@ -22,7 +22,14 @@ from ti_core.settings.schedule import parse_schedule
 from ti_core.training.kinds.kind import NAME, Asked, Beside
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, offset_noise, prompt_random
+from ti_core.training.step_inputs import (
+    caption_of_step,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    offset_noise,
+    prompt_random,
+)
 
 MAX_REFUSALS = 3
 
@@ -182,15 +189,16 @@ def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
 
 
 def prompts_of_step(run: Run, images: list[int], step: int, name: str = "") -> list[str]:
-    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, and `name` for
-    the word, the embedding's if it is empty.
+    """The prompt of each image of an update: template line, one of its captions with its tags shuffled and dropped, and
+    `name` for the word, the embedding's if it is empty.
     """
-    prompts, name = [], name or run.name
+    settings, prompts = run.settings, list[str]()
     for index, image in enumerate(images):
-        rng = prompt_random(run.settings.seed, step, index)
-        line = rng.choice(run.inputs.lines)
-        caption = run.inputs.examples[image].caption
-        prompts.append(build_prompt(line, caption, name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
+        captions = run.inputs.examples[image].captions
+        caption = caption_of_step(captions, settings.caption_drop_out, settings.seed, step, index)
+        rng = prompt_random(settings.seed, step, index)
+        line, chances = rng.choice(run.inputs.lines), (settings.shuffle_tags, settings.tag_drop_out)
+        prompts.append(build_prompt(line, caption, name or run.name, rng, *chances, settings.keep_first))
     return prompts
 
 
