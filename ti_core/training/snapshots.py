@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
-from ti_core.errors import is_out_of_memory
+from ti_core.errors import TooLittleMemory
 from ti_core.events import Notice, PreviewSaved, Progress
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.grid import labelled_row
@@ -122,8 +121,7 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
         size = f"{first.width or run.sd.file.size_px}x{first.height or run.sd.file.size_px}"
         run.log(
             Notice(
-                f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one, or"
-                " VAE slicing."
+                f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one."
             )
         )
         return
@@ -202,8 +200,5 @@ def _paint(run: Run, requests: Sequence[SampleRequest]) -> list[Image.Image] | N
     """None where memory ran out even for one at a time: that is no reason to end a training."""
     try:
         return sample_images(run.sd, requests, run.prompt_vectors(run.state.output_vectors), run.stop)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
-    return None
+    except TooLittleMemory:
+        return None
