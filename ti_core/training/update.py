@@ -24,10 +24,10 @@ from ti_core.training.room import with_room
 from ti_core.training.run import Run
 from ti_core.training.step_inputs import (
     caption_of_step,
-    clean_latents,
     images_of_step,
     noise_of_step,
     offset_noise,
+    posterior_noise,
     prompt_random,
 )
 
@@ -131,12 +131,17 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, A
     Noise is drawn for all images, so that it does not depend on the number of processes.
     """
     sd, settings, latents = run.sd, run.settings, run.latents
-    drawn = prompts_of_step(run, of_step, step, NAME)
-    asked = run.kind.ask(drawn, run.name, lambda index: random.Random(f"{settings.seed} kind {step} {index}"))
-    clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
+    lines = prompts_of_step(run, of_step, step, NAME)
+    asked = run.kind.ask(lines, run.name, lambda index: random.Random(f"{settings.seed} kind {step} {index}"))
+    drawn = posterior_noise(latents, of_step, settings.latent_sampling_method, settings.seed, step)
+    means = [latents.mean[image] for image in of_step]
+    noise, timesteps = noise_of_step(means, settings.seed, step, len(sd.alphas_cumprod))
     if settings.noise_offset:
         noise = offset_noise(noise, settings.noise_offset, settings.seed, step)
+
+    # To the device, in two copies
+    sent = to_device([*drawn, *noise], sd.device)
+    clean, noise = latents.sample(of_step, sent[: len(drawn)]) if drawn else means, sent[len(drawn) :]
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
     timesteps, sizes = to_device(
@@ -150,7 +155,7 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, A
         weight=_weights(run, images, timesteps),
         huber_delta=settings.huber_delta,
     )
-    return noisy, asked.of(own), [drawn[i].replace(NAME, run.name) for i in own]
+    return noisy, asked.of(own), [lines[i].replace(NAME, run.name) for i in own]
 
 
 def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
