@@ -138,7 +138,7 @@ class Bench:
         self.begin()
         for _ in range(self.images // self.batch):
             x, noise, t, sizes = self.draw(self.batch)
-            with self.sd.autocast():
+            with autocast(self.sd):
                 conditioning = encoder.encode(self.prompts(self.batch), {NAME: self.run.state.vectors})
             loss = (self.sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
@@ -160,7 +160,7 @@ class Bench:
         for _ in range(self.images // self.batch):
             _, noise, t, sizes = self.draw(self.batch)
             x, _ = sd.encode(pixels)
-            with sd.autocast():
+            with autocast(sd):
                 conditioning = encoder.encode(self.prompts(self.batch), {})
             loss = (sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
@@ -187,6 +187,12 @@ class Bench:
         return (time.perf_counter() - self.began) / self.images
 
 
+def autocast(sd: StableDiffusion) -> torch.autocast:
+    """Mixed precision, as other programs encode prompts with it, where the device has it."""
+    dtype = sd.autocast_dtype
+    return torch.autocast(sd.device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -204,7 +210,7 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
     latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
     latents.sizes = [size_conditioning(size_px, size_px)] * images
-    vectors = {name: rows.to(sd.device).requires_grad_(True) for name, rows in embedding.vectors.items()}
+    vectors = {name: rows.clone().requires_grad_(True) for name, rows in embedding.vectors.items()}
     optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None

@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.data.captions import NAMED, CaptionFiles, caption_lines, joined_lines, source_notes, words_of_file_name
+from ti_core.data.captions import (
+    NAMED,
+    CaptionFiles,
+    caption_lines,
+    joined_lines,
+    source_notes,
+    words_of_file_name,
+    words_of_folder,
+)
 from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.dataset_parts import DatasetParts, find_parts
 from ti_core.data.images import Problem, find_problem
@@ -29,7 +37,7 @@ class Example:
     `lines` are its captions where it has several, of which each use draws one; `caption` is then all of them in one
     line. `is_file_name` is set where the caption is the words of the file name, `is_folder_name` where it is those of
     the folder's. `folder` is the name of its part of the
-    dataset, which one pass takes `repeats` times.
+    dataset, which one pass takes `repeats` times. `joined_lines` counts the lines that became one caption.
     """
 
     path: Path
@@ -40,6 +48,7 @@ class Example:
     lines: tuple[str, ...] = ()
     folder: str = ""
     repeats: int = 1
+    joined_lines: int = 0
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -200,13 +209,15 @@ def _example(
     except UserError:
         text, problem = None, Problem(str(getattr(files.find(path), "name", "")), "it is not UTF-8 text")
     look, part = look_at(path), parts.part_of(path)
-    words = part.words or words_of_file_name(path.stem, rules.word_regex, rules.join)
+    of_folder = words_of_folder(path)
+    words = of_folder or words_of_file_name(path.stem, rules.word_regex, rules.join)
     captions = (without_tags(words, rules.pruned),) if text is None else rules.apply(text)
     caption = captions[0] if len(captions) == 1 else joined_lines("\n".join(captions))
     lines = captions if len(captions) > 1 else ()
     origin = look.origin if look else None
-    by_file, by_folder = text is None and not part.words, text is None and bool(part.words)
-    return Example(path, caption, origin, by_file, by_folder, lines, part.name, part.repeats), problem
+    by_file, by_folder = text is None and not of_folder, text is None and bool(of_folder)
+    joined = 0 if rules.one_line or not text else len(caption_lines(text))
+    return Example(path, caption, origin, by_file, by_folder, lines, part.name, part.repeats, joined), problem
 
 
 # ---- what is said of it before the start
@@ -221,6 +232,12 @@ def dataset_notes(
 
 def _lines_note(examples: Sequence[Example]) -> str:
     several = [example for example in examples if example.lines]
+    if joined := sum(example.joined_lines > 1 for example in examples):
+        has = "picture has a caption" if joined == 1 else "pictures have captions"
+        return (
+            f"{joined} {has} of several lines, which are read as tags of one. If each line is a caption of its own,"
+            f" choose '{ONE_LINE}' as Captions with several lines."
+        )
     if not several:
         return ""
     most = max(len(example.lines) for example in several)

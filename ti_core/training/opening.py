@@ -19,15 +19,18 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.device import device_state
-from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
+from ti_core.models.memory import FitPlan, memory_facts, plan_fit
 from ti_core.models.noise_schedule import trained_prediction
+from ti_core.models.painting_memory import decode_in_parts, place_networks
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.torch_build import unused_card
 from ti_core.models.warm import warm_checkpoint
 from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.distributed.same_inputs import check_same_inputs
+from ti_core.training.kinds import kind_of
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.optimizers import new_optimizer
 from ti_core.training.run import MemoryUse, Run, TrainState
@@ -56,6 +59,7 @@ def open_run(
     if saved:
         settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    settings = settings.of_kind(inputs.kind)
     settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
     for sentence in sentences if settings.image_every else ():
         emit(Notice(sentence))
@@ -64,6 +68,13 @@ def open_run(
             Notice(
                 "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
                 " the computer's memory. The result is the same."
+            )
+        )
+    if build := unused_card():
+        emit(
+            Notice(
+                f"This computer has a graphics card, but its torch is the build for the processor, which is many times"
+                f" slower. To use the card, start once with: ./webui.sh --torch {build} (Windows: webui.bat)."
             )
         )
     if not ranks.is_first:
@@ -82,7 +93,8 @@ def open_run(
     if saved:
         _tell_of_changed_inputs(saved, inputs, others, emit)
 
-    # Memory, and where each network lies
+    # Memory, and where each network lies; the lengths of words are looked at while they need nothing of the device
+    norms = norm_control(settings.norm_control, sd)
     memory = _plan_memory(settings, latents, sd, len(ranks.shard(inputs.plan.images_per_step)), emit)
     _bring_to_device(sd, memory.fit)
 
@@ -91,7 +103,6 @@ def open_run(
     folder = _open_folder(kept, inputs, sd, saved if ranks.is_first else None, emit)
 
     # Vectors, average, optimizer
-    norms = norm_control(settings.norm_control, sd)
     state = _initial_state(settings, inputs, sd, norms, saved)
 
     run = Run(
@@ -101,6 +112,7 @@ def open_run(
         latents=latents,
         others=others,
         state=state,
+        kind=kind_of(inputs.kind, settings),
         norms=norms,
         memory=memory,
         folder=folder,
@@ -111,6 +123,7 @@ def open_run(
         is_resumed=saved is not None,
     )
     run.preview_prompts = (saved.preview_prompts if saved else ()) or prompts_of_run(run)
+    sd.on_notice = lambda sentence: run.log(Notice(sentence))
     return run
 
 
@@ -178,6 +191,7 @@ def _others_named(
         settings.preview_negative_prompt,
         *((saved.preview_prompts if saved else ()) or (obedience_prompt(settings, inputs),)),
         *inputs.lines,
+        *kind_of(inputs.kind, settings).texts,
         *(example.caption for example in inputs.examples),
     ]
     others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)
@@ -215,7 +229,8 @@ def _plan_memory(
     """How so many images of an update fit the device; of pictures that keep their sizes the largest decides."""
     height, width = max((mean.shape[-2:] for mean in latents.mean), key=lambda shape: shape[0] * shape[1])
     sides = width * sd.latent_factor, height * sd.latent_factor
-    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), *sides, images_per_step)
+    bytes_per_number = sd.unet.dtype.itemsize
+    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), *sides, images_per_step, bytes_per_number)
     if not fit.fits:
         emit(
             Notice(
@@ -227,15 +242,12 @@ def _plan_memory(
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
-    sd.move_to_device(fit.vae_off_device, fit.encoders_off_device)
+    """As planned, or with more of them in the computer's memory where that does not fit. Raises TooLittleMemory."""
+    place_networks(sd, fit.vae_off_device, fit.encoders_off_device)
     if fit.gradient_checkpointing:
         sd.unet.enable_gradient_checkpointing()
     if fit.vae_slicing:
-        sd.vae.enable_slicing()
-        sd.vae.enable_tiling()
-        # SDXL's own tiles are as large as its pictures
-        sd.vae.tile_sample_min_size = min(sd.vae.tile_sample_min_size, TILE_PX)
-        sd.vae.tile_latent_min_size = sd.vae.tile_sample_min_size // sd.latent_factor
+        decode_in_parts(sd.vae, sd.latent_factor)
 
 
 def _open_folder(
