@@ -30,7 +30,6 @@ from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
-from ti_core.models.transfer import to_device
 
 
 @dataclass
@@ -49,11 +48,11 @@ class Latents:
     digests: list[str] = field(default_factory=list)
     problems: dict[Path, Problem] = field(default_factory=dict)
 
-    def draw(self, images: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """A sample of the posterior of some images, each [channels, height, width], by the generator of each."""
-        noise = [torch.randn(self.mean[i].shape, generator=one) for i, one in zip(images, generators, strict=True)]
-        there = to_device(noise, self.mean[images[0]].device)
-        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, there, strict=True)]
+    def sample(self, images: Sequence[int], noise: Sequence[Tensor]) -> list[Tensor]:
+        """A sample of the posterior of some images, each [channels, height, width], by standard normal noise of the
+        same shape.
+        """
+        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, noise, strict=True)]
 
     def in_order(self, images: Sequence[int]) -> Latents:
         """Those of some images, in that order."""
@@ -205,9 +204,12 @@ def crop_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool, weighting: Weighting) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
     assert picture.pixels is not None and picture.sizes is not None
-    with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
-        image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
-        mean, deviation = sd.encode(image.float() / 127.5 - 1)
+    with _room_for(picture.pixels, keeps_size):
+        mean, deviation = _mean_and_deviation(sd, torch.from_numpy(picture.pixels))
+    if not (bool(mean.isfinite().all()) and bool(deviation.isfinite().all())):
+        raise UserError(
+            f"The VAE of {sd.file.title} gives no usable numbers for a picture, even in float32.", "Choose another VAE."
+        )
     sizes, cropped = torch.tensor(picture.sizes), torch.tensor(picture.cropped)
     return {
         "mean": mean[0],
@@ -216,6 +218,25 @@ def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool, weighting:
         "sizes": sizes,
         "cropped": cropped,
     }
+
+
+def _mean_and_deviation(sd: StableDiffusion, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of uint8 pixels [h, w, 3]: on the device, then with nothing else on it, then on the processor."""
+    for leave in (lambda: None, sd.leave_device):
+        leave()
+        try:
+            return sd.encode(pixels.to(sd.device).permute(2, 0, 1)[None].float() / 127.5 - 1)
+        except RuntimeError as error:
+            if sd.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+    sd.leave_device()
+    height, width = pixels.shape[:2]
+    sd.on_notice(
+        f"The device's memory is too small for a picture of {width} x {height} px, so the processor prepares it, which"
+        " takes longer."
+    )
+    with sd.on_processor():
+        return sd.encode(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,8 +16,10 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, joined_lines, source_notes
 from ti_core.data.crops import Size
+from ti_core.data.dataset_parts import find_parts
+from ti_core.data.finished_names import file_stem, with_words_of_its_name
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
 from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
@@ -46,8 +47,6 @@ never trained on.
 
 SHOWN_FILES = 12
 _NOTHING = Image.new("RGB", (1, 1))
-_STEM_BYTES = 180
-"""File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
 
 @dataclass
@@ -210,6 +209,9 @@ def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> Prepro
 def _photos(source: Path, settings: PreprocessSettings, workspace: Workspace) -> list[Path]:
     found, typed = find_images(source), settings.source_directory
     if not found:
+        parts = find_parts(source)
+        if parts.used or parts.unused:
+            raise parts.no_single_folder("Source directory")
         what = "holds no pictures" if any(source.iterdir()) else "is empty"
         raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
     photos = not_left_out(found, workspace)
@@ -282,13 +284,16 @@ class _Work:
             if is_first:
                 _set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
-            yield photo._replace(pieces=self.steps.caption(photo.pieces, photo.caption))
+            pieces = self.steps.caption(photo.pieces, photo.caption)
+            yield photo._replace(pieces=[with_words_of_its_name(piece, photo.path.stem) for piece in pieces])
 
     def _cut(self, numbered: tuple[int, Path]) -> _Photo:
         number, path = numbered
         edit = self.by_hand.get(path.name, UNTOUCHED)
         try:
-            caption, caption_problem = self.captions.read(path) or "", None
+            caption, caption_problem = self.captions.text(path) or "", None
+            if self.steps.settings.caption_action != "copy":  # what is joined to it is one line
+                caption = joined_lines(caption)
         except UserError:
             caption, caption_problem = (
                 "",
@@ -313,9 +318,7 @@ class _Work:
 
     def save(self, photo: _Photo) -> _Saved:
         """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
-        # no lines in the name, and no signs that turn the writing direction
-        stem = "".join(c for c in photo.path.stem if c.isprintable())
-        short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+        short = file_stem(photo.path.stem)
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
             path = self.destination / f"{photo.number:05d}-{number}-{short}.png"

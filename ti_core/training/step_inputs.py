@@ -6,15 +6,16 @@ So a resumed run sees exactly what an unbroken one would have seen, and previews
 
 from __future__ import annotations
 
+import itertools
 import random
 import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ti_core.data.latents import Latents
-from ti_core.models.transfer import to_device
 from ti_core.runs.plan import RunPlan
 
 
@@ -29,25 +30,43 @@ def prompt_random(seed: int, step: int, index: int) -> random.Random:
 
 
 def images_of_step(plan: RunPlan, seed: int, step: int) -> list[int]:
-    """Indices of the images of update `step` (from 1), all different.
+    """Indices of the images of update `step` (from 1), all different but those that are repeated.
 
     Each pass over the data is shuffled anew; images that do not fill a last step are left out of that pass (A1111
     1.10.1, textual_inversion.py: train_embedding).
     """
     epoch, step_of_epoch = divmod(step - 1, plan.steps_per_epoch)
-    order = torch.randperm(plan.images, generator=generator_for(seed, "order", epoch))
-    return order[step_of_epoch * plan.images_per_step : (step_of_epoch + 1) * plan.images_per_step].tolist()
+    order = torch.randperm(plan.images_per_pass, generator=generator_for(seed, "order", epoch))
+    drawn = order[step_of_epoch * plan.images_per_step : (step_of_epoch + 1) * plan.images_per_step].tolist()
+    if not plan.repeats:
+        return drawn
+    ends = list(itertools.accumulate(plan.repeats))  # image i is drawn from ends[i - 1] to below ends[i]
+    return [bisect_right(ends, number) for number in drawn]
 
 
-def clean_latents(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
-    """The latents to put noise on, each [c, h, w], by A1111's three methods (A1111 1.10.1,
-    textual_inversion/dataset.py: PersonalizedBase).
+def caption_of_step(lines: Sequence[str], drop_out: float, seed: int, step: int, index: int) -> str:
+    """One of an image's captions, or none with the chance `drop_out` (0 to 1), for the image at `index` of an update.
+    It has a generator of its own, so that the rest of the prompt does not depend on it.
+    """
+    rng = random.Random(f"{seed} caption {step} {index}")
+    caption = rng.choice(lines)
+    return "" if rng.random() < drop_out else caption
+
+
+def posterior_noise(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
+    """The noise by which the latents of the images are drawn from their posterior, each [c, h, w], on the CPU, by
+    A1111's three methods (A1111 1.10.1, textual_inversion/dataset.py: PersonalizedBase): none for "deterministic".
     """
     if method == "deterministic":
-        return [latents.mean[i] for i in images]
-    if method == "random":
-        return latents.draw(images, [generator_for(seed, "posterior", step)] * len(images))
-    return latents.draw(images, [generator_for(seed, f"posterior of image {i}", 0) for i in images])
+        return []
+    of_step = generator_for(seed, "posterior", step)
+    return [
+        torch.randn(
+            latents.mean[i].shape,
+            generator=of_step if method == "random" else generator_for(seed, f"posterior of image {i}", 0),
+        )
+        for i in images
+    ]
 
 
 def offset_noise(noise: Sequence[Tensor], amount: float, seed: int, step: int) -> list[Tensor]:
@@ -61,10 +80,10 @@ def offset_noise(noise: Sequence[Tensor], amount: float, seed: int, step: int) -
 def noise_of_step(
     clean: Sequence[Tensor], seed: int, step: int, timestep_count: int = 1000
 ) -> tuple[list[Tensor], Tensor]:
-    """Standard normal noise like each of `clean` [c, h, w], on their device, and timesteps int64 [n] from 0 to below
-    `timestep_count`, on the CPU. Each timestep is drawn by itself, as in A1111.
+    """Standard normal noise like each of `clean` [c, h, w], and timesteps int64 [n] from 0 to below `timestep_count`,
+    on the CPU. Each timestep is drawn by itself, as in A1111.
     """
     generator = generator_for(seed, "noise", step)
     timesteps = torch.randint(0, timestep_count, (len(clean),), generator=generator)
     noise = [torch.randn(one.shape, generator=generator) for one in clean]
-    return to_device(noise, clean[0].device), timesteps
+    return noise, timesteps
