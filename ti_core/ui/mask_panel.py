@@ -128,7 +128,8 @@ class MaskPanel:
     def remove(self, in_step: bool, shown: Any) -> Updates:
         """Move the mask's file to the bin: all of the picture counts."""
         try:
-            picture = self._picture(*shown, to_write=True)
+            folder, name = shown
+            picture = self._picture(folder, name, to_write=True)
             keep_mask(picture, Image.new("L", (1, 1)), self.context.workspace, in_step)
             return {**self._shown(*shown), **accepted(self.message, f"{picture.name} has no mask now.")}
         except UserError as error:
@@ -155,7 +156,8 @@ class MaskPanel:
         return make
 
     def _keep(self, shown: Any, editor: Any, in_step: bool) -> str:
-        picture = self._picture(*shown, to_write=True)
+        folder, name = shown
+        picture = self._picture(folder, name, to_write=True)
         layers = editor.get("layers", []) if isinstance(editor, dict) else []
         mask = mask_of_paint(layers, open_rgb(picture).size)
         files = keep_mask(picture, mask, self.context.workspace, in_step)
