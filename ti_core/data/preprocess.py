@@ -19,6 +19,7 @@ from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
+from ti_core.data.findings import Sight, finding_sentences, findings_of, sight_of
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
 from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
@@ -57,7 +58,7 @@ class PreprocessResult:
 
     `to_check` holds, for each reason why a person should look, the photos and the first picture made of each.
     `enlarged` are the photos, with their size, of which a picture has more pixels than the photo had there. `notes`
-    say which caption files of the source were not used.
+    say which caption files of the source were not used, `findings` which photos are near duplicates or blurred.
     """
 
     folder: str
@@ -69,6 +70,7 @@ class PreprocessResult:
     to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
     sizes: set[Size] = field(default_factory=set)
     enlarged: list[Small] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
     def add(self, saved: _Saved) -> None:
         """Count one photo's finished pictures."""
@@ -108,6 +110,7 @@ class PreprocessResult:
                 *([enlarged] if enlarged else []),
                 *self.notes,
                 *self.check_sentences(),
+                *self.findings,
             ]
         )
 
@@ -139,6 +142,7 @@ def preprocess(
         result.add(saved)
 
     # What came of it
+    result.findings = finding_sentences(findings_of(work.sights))
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
@@ -235,6 +239,7 @@ class _Photo(NamedTuple):
     caption: str = ""
     caption_problem: Problem | None = None
     mask_problem: Problem | None = None
+    sight: Sight | None = None
 
 
 def _pixels_of_pieces(photo: _Photo) -> int:
@@ -264,6 +269,7 @@ class _Work:
     emit: Emit
     by_hand: dict[str, HandEdit] = field(default_factory=dict)
     captions_found: int = 0
+    sights: dict[Path, Sight] = field(default_factory=dict)
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
         """The usable photos with their captions, in order. Raises Interrupted between two."""
@@ -279,6 +285,8 @@ class _Work:
                     self.emit(Notice(problem.sentence()))
             if photo.problem:
                 continue
+            if photo.sight:
+                self.sights[photo.path] = photo.sight
             if is_first:
                 _set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
@@ -309,7 +317,7 @@ class _Work:
             return _Photo(number, path, size, [], tiny, caption, caption_problem)
         mask, mask_problem = mask_of(path, image.size, alpha)
         pieces = self.steps.cut(image, origin_of(path, size), edit, mask)
-        return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem)
+        return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem, sight_of(image))
 
     def save(self, photo: _Photo) -> _Saved:
         """Write the pieces of a photo and their captions; the pictures themselves are then let go."""

@@ -12,6 +12,7 @@ from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import file_names_note, word_note
 from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
+from ti_core.data.findings import finding_sentences, findings_of, look_within
 from ti_core.data.images import Problem
 from ti_core.data.masks import mask_sentences
 from ti_core.data.picture_checks import picture_sentences, without_tiny
@@ -29,6 +30,9 @@ from ti_core.settings.prompts import build_prompt, find_template, load_template,
 from ti_core.settings.schedule import Schedule, parse_schedule
 from ti_core.training.checks import check_train
 from ti_core.workspace import Workspace
+
+LOOKED_WITHIN_S = 5.0
+"""So long the start looks for near duplicates and blur at most: some hundred finished pictures."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ def prepare(
     for sentence in (
         *picture_sentences(paths, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(paths, settings.masks_as_weight),
+        *finding_sentences(findings_of(look_within(paths, LOOKED_WITHIN_S))),
     ):
         emit(Notice(sentence))
 

@@ -22,7 +22,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def small_picture(file: Path, size_px: int) -> Image.Image:
     """The picture, at most `size_px` x `size_px` large. Raises UserError if it cannot be read."""
     with _ONE_AT_A_TIME:
-        picture = open_rgb(file, enough_px=2 * size_px)
+        picture = open_rgb(file, enough_px=2 * size_px, roughly=True)
         picture.thumbnail((size_px, size_px))
         small = Image.new("RGB", picture.size)
         small.paste(picture)
