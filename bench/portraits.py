@@ -195,9 +195,8 @@ def measure_autoencoder(bench: Bench) -> dict[str, float]:
     originals = np.stack([book.render(i) for i in range(bench.images)])
     copies = []
     for part in torch.split(to_pixels(originals), 20):
-        with sd.autocast():
-            latents = sd.vae.encode(part.to(sd.device, sd.vae.dtype)).latent_dist.mode()
-            copies.append(sd.vae.decode(latents).sample.float().clamp(-1, 1).cpu())
+        latents = sd.vae.encode(part.to(sd.device, sd.vae.dtype)).latent_dist.mode()
+        copies.append(sd.vae.decode(latents).sample.float().clamp(-1, 1).cpu())
     pixels = ((torch.cat(copies).permute(0, 2, 3, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
     errors = np.square((pixels.astype(np.float64) - originals) / 255).mean((1, 2, 3))
     bench.sheet.append(("autoencoder: original", [Image.fromarray(p) for p in originals[:10]]))

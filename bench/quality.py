@@ -31,9 +31,9 @@ if not __package__:  # started as a file: find ti_core all the same
 import numpy as np
 import torch
 
-from bench.portraits import IDENTITY, mean_share, scene_prompts, shares, wanted
-from bench.quality_report import likeness, mean_runs, of_the_mark, save_report, show
-from bench.quality_rows import POINTS, ROWS, Row
+from bench.portraits import IDENTITY, description, mean_share, scene_prompts, shares, wanted
+from bench.quality_report import by_person, likeness, mean_runs, of_the_mark, oracle, save_report, show
+from bench.quality_rows import POINTS, ROWS, TABLE, Row
 from ti_core.data.preprocess import preprocess
 from ti_core.embeddings.formats import load_embedding
 from ti_core.events import Evaluated, Event, Started
@@ -51,7 +51,7 @@ from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
-from ti_core.workspace import REPOSITORY, Workspace
+from ti_core.workspace import PORTRAITS_FOLDER, REPOSITORY, Workspace
 
 WORK = REPOSITORY / "build" / "quality"
 NAME = "zqx"
@@ -127,14 +127,16 @@ def new_scenes() -> list[Scene]:
     return [replace(scene, hat=hats[i % len(hats)]) for i, scene in enumerate(drawn)]
 
 
-def photograph(person: Person, title: str, workspace: Workspace) -> str:
-    """12 photos with captions of the scene alone, preprocessed with mirrored copies; gives the dataset's folder."""
-    photos, dataset = workspace.root / "photos" / title, workspace.datasets / title
+def photograph(person: Person, title: str, workspace: Workspace, count: int = 12) -> str:
+    """Photos with captions of the scene alone, preprocessed with mirrored copies; gives the dataset's folder."""
+    folder = title if count == 12 else f"{title}-{count}"
+    photos, dataset = workspace.root / "photos" / folder, workspace.datasets / folder
+    shown = [*scenes(title), *(scene for k in range(count // 12) for scene in scenes(f"{title} {k}"))][:count]
     if not dataset.is_dir():
         photos.mkdir(parents=True, exist_ok=True)
-        for i, scene in enumerate(scenes(title)):
-            render_portrait(person, scene, PHOTO_PX).save(photos / f"photo{i:02d}.png")
-            save_text(photos / f"photo{i:02d}.txt", caption_of(person, scene))
+        for i, scene in enumerate(shown):
+            render_portrait(person, scene, PHOTO_PX).save(photos / f"photo{i:03d}.png")
+            save_text(photos / f"photo{i:03d}.txt", caption_of(person, scene))
         values = {
             "source_directory": str(photos),
             "destination_directory": str(dataset),
@@ -154,7 +156,7 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
     began, events, stop = time.monotonic(), list[Event](), threading.Event()
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
-        dataset = photograph(person, title, Workspace(WORK))
+        dataset = photograph(person, title, Workspace(WORK), row.photos)
         create_embedding(
             CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace
         )
@@ -208,6 +210,14 @@ def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
     return [round(identity, 4), round(obedience, 4), round(norm, 3)]
 
 
+def measure_words(ruler: Ruler, person: Person, title: str) -> dict[str, Any]:
+    """What the model makes of a person who is described in the prompt: another order of the words in each picture."""
+    rng, new = random.Random(f"quality words {title}"), new_scenes()
+    described = [description(person, rng)[0] for _ in new]
+    identity, obedience = ruler.read(described, [person] * len(new), new, {})
+    return {"best": [round(identity, 4), round(obedience, 4), None], "curve": {}}
+
+
 def measure_known(ruler: Ruler, people_seed: int, count: int) -> dict[str, Any]:
     """The ceiling: people whom the model knows by name, as many as there are strangers."""
     rng, known, new = random.Random(f"quality known {people_seed}"), known_people(), new_scenes()
@@ -258,15 +268,19 @@ def fingerprint(row: Row) -> str:
     """Of everything that a row's result depends on beside person and seed."""
     workspace = Workspace(WORK)
     dataset = photograph(strangers(1, 1)[0], "1-0", workspace)
-    values = {**row.train(workspace, dataset, NAME), **dict.fromkeys(SET_BY_THE_BENCH)} if row.name != "known" else {}
-    said = json.dumps([values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES], sort_keys=True)
+    is_trained = row.name not in ("known", "words")
+    values = {**row.train(workspace, dataset, NAME), **dict.fromkeys(SET_BY_THE_BENCH)} if is_trained else {}
+    weights = hashlib.sha256((PORTRAITS_FOLDER / "unet/diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
+    said = json.dumps([values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES, row.photos, weights], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rows", default=",".join(ROWS), help="which rows, separated by commas (default: all: %(default)s)"
+        "--rows",
+        default=",".join(TABLE),
+        help=f"which rows, separated by commas, of {', '.join(ROWS)} (default: %(default)s)",
     )
     parser.add_argument("--people", type=int, default=8, help="how many people (default: %(default)s)")
     parser.add_argument(
@@ -306,18 +320,18 @@ def main() -> None:
             for row in rows:
                 if row.name == "known" and (seed or number):
                     continue
-                points = (
-                    [p for p in map(int, args.points.split(",")) if p <= row.last_point] if row.name != "known" else []
-                )
+                is_trained = row.name not in ("known", "words")
+                points = [p for p in map(int, args.points.split(",")) if p <= row.last_point] if is_trained else []
                 who = len(people) if row.name == "known" else number
                 key = (row.name, fingerprint(row), args.people_seed, who, seed, *points)
                 if not kept.find(key, args.mark) and time.monotonic() < ends:
                     title = f"{args.people_seed}-{number}"
-                    done = (
-                        measure_known(ruler, args.people_seed, len(people))
-                        if row.name == "known"
-                        else run_row(row, person, title, seed, ruler, points)
-                    )
+                    if row.name == "known":
+                        done = measure_known(ruler, args.people_seed, len(people))
+                    elif row.name == "words":
+                        done = measure_words(ruler, person, title)
+                    else:
+                        done = run_row(row, person, title, seed, ruler, points)
                     kept.add(key, done)
                     print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
                 if found := kept.find(key, args.mark):
@@ -325,10 +339,12 @@ def main() -> None:
     results = mean_runs(chosen)
     results = {name: {**found, **likeness(found, results.get("a1111"))} for name, found in results.items()}
     print(show(results))
+    print(by_person(results))
     if args.write:
         save_report(results, args.people_seed)
     if args.json:
-        print(json.dumps({name: {k: v for k, v in found.items() if k != "runs"} for name, found in results.items()}))
+        said = {name: {k: v for k, v in found.items() if k != "runs"} for name, found in results.items()}
+        print(json.dumps(said | oracle(results)))
     if args.mark:
         print(json.dumps({name: of_the_mark(found["runs"]) for name, found in results.items()}))
 

@@ -145,6 +145,39 @@ def passes_to(curve: Mapping[int, float], goal: float) -> float | None:
     return None
 
 
+def oracle(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The row "oracle": for each person the best that was had with 200 photos, at any snapshot of any of its rows."""
+    best: dict[int, tuple[float, float]] = {}
+    for run in (run for name, row in results.items() if name.startswith("oracle") for run in row["runs"]):
+        found = max((v[0], v[1]) for v in (*run["curve"].values(), run["best"]))
+        best[run["key"][3]] = max(found, best.get(run["key"][3], (0.0, 0.0)))
+    if not best:
+        return {}
+    identity, obedience = (round(float(np.mean([found[i] for found in best.values()])), 4) for i in (0, 1))
+    people = {person: round(found[0], 4) for person, found in sorted(best.items())}
+    return {"oracle": {"identity": identity, "obedience": obedience, "by_person": people}}
+
+
+def by_person(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Identity of each person in percent, a column for each row: in words, the oracle, and at the marked steps. Where
+    words and oracle are low, the model is the limit; where the oracle is higher than a recipe's row, its 12 photos or
+    its optimization are.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for name, row in results.items():
+        runs = [run for run in row["runs"] if name != "known" and not name.startswith("oracle")]
+        for person in {run["key"][3] for run in runs}:
+            found.setdefault(name, {})[person] = float(np.mean([r["best"][0] for r in runs if r["key"][3] == person]))
+    if ceiling := oracle(results).get("oracle"):
+        found["oracle"] = ceiling["by_person"]
+    people = sorted({person for row in found.values() for person in row})
+    lines = [_line(["person", *found]), _line(["---"] * (len(found) + 1))]
+    for person in people:
+        cells = [f"{100 * row[person]:.1f}" if person in row else "" for row in found.values()]
+        lines.append(_line([str(person + 1), *cells]))
+    return "\n".join(lines) if found else ""
+
+
 def show(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as a table in Markdown: identity / obedience by passes, in percent."""
     heads = ["row", "runs", *(f"{p:,}" for p in POINTS), "at the marked step (passes)", "passes to likeness"]

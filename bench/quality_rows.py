@@ -4,7 +4,7 @@ in their documentation of 2023 to 2026.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ti_core.training.presets import FAST, GUIDE, PRESETS, preset_values
@@ -36,6 +36,8 @@ class Row:
     last_point: int = 1000
     passes: int = 0
     """How long a run is at least, where that is not one of the points."""
+    photos: int = 12
+    """So many photos of each person, before mirroring."""
 
     def create(self, gender: str) -> dict[str, Any]:
         return {
@@ -111,4 +113,22 @@ _ALL = (
     ),
     _ours("ours", "Fast and faithful (ours)"),
 )
-ROWS: dict[str, Row] = {row.name: row for row in _ALL}
+WORDS = Row("words", "the person described in words")
+ORACLES = tuple(
+    replace(_ours(f"oracle{n}", f"oracle: 200 photos, 2,400 passes, vectors: {n}"), vectors=n, passes=2400, photos=200)
+    for n in (1, 2, 4)
+)
+"""What can be had of a person: the best of these is the ceiling of the training, the words are that of the model."""
+ONE_CHANGE = (
+    _ours("prodigy", "Fast and faithful, Prodigy", optimizer="Prodigy", learning_rate="1"),
+    _ours("adafactor", "Fast and faithful, Adafactor", optimizer="Adafactor"),
+    _ours("cosine", "Fast and faithful, cosine to 0", rate_form="cosine to 0"),
+    _ours("warm-up", "Fast and faithful, warm-up of 20 steps", warm_up=20),
+    _ours("min-snr", "Fast and faithful, min-SNR gamma 5", min_snr_gamma=5.0),
+    _ours("huber", "Fast and faithful, Huber loss from 0.1", huber_delta=0.1),
+    _ours("offset", "Fast and faithful, noise offset 0.05", noise_offset=0.05),
+)
+"""The options for experts, each alone."""
+ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE)}
+TABLE = tuple(row.name for row in _ALL)
+"""The rows of the table in docs/quality.md."""

@@ -138,7 +138,7 @@ class Bench:
         self.begin()
         for _ in range(self.images // self.batch):
             x, noise, t, sizes = self.draw(self.batch)
-            with self.sd.autocast():
+            with autocast(self.sd):
                 conditioning = encoder.encode(self.prompts(self.batch), {NAME: self.run.state.vectors})
             loss = (self.sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
@@ -160,7 +160,7 @@ class Bench:
         for _ in range(self.images // self.batch):
             _, noise, t, sizes = self.draw(self.batch)
             x, _ = sd.encode(pixels)
-            with sd.autocast():
+            with autocast(sd):
                 conditioning = encoder.encode(self.prompts(self.batch), {})
             loss = (sd.predict(x, t, conditioning, sizes).float() - noise).square().mean()
             (loss / (self.images // self.batch)).backward()
@@ -185,6 +185,12 @@ class Bench:
         getattr(self, variant)()
         _wait(self.sd.device)
         return (time.perf_counter() - self.began) / self.images
+
+
+def autocast(sd: StableDiffusion) -> torch.autocast:
+    """Mixed precision, as other programs encode prompts with it, where the device has it."""
+    dtype = sd.autocast_dtype
+    return torch.autocast(sd.device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def _wait(device: torch.device) -> None:

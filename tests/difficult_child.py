@@ -61,7 +61,8 @@ def main(fault: str) -> None:
             raise SystemExit(3)
         return WORKING
 
-    child_process.device_state, child_process.device_is_open = device_state, lambda: True
+    child_process.device_state = device_state
+    child_process.device_is_open = lambda: fault != "closed card"
     child_process.main()
 
 

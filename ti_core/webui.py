@@ -16,8 +16,10 @@ import time
 from ti_core import __version__
 from ti_core.checkpoints.library import find_checkpoint, find_checkpoints
 from ti_core.errors import UserError
+from ti_core.jobs.cluster.flags import add_cluster_flags
 from ti_core.jobs.device_flags import add_device_flags, named_devices
 from ti_core.jobs.queue import JobQueue
+from ti_core.jobs.quotas import add_quota_flags, quotas_of
 from ti_core.network import NOT_USED
 from ti_core.program.child import shown_command
 from ti_core.program.conversation import SAVES_WITHIN_S
@@ -59,8 +61,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        default=os.environ.get(LOGIN, ""),
-        help=f"login that may train; without it, --listen and --share make one and print it (also: {LOGIN})",
+        action="append",
+        help="login that may train; may be given several times, for people who take turns; without it, --listen and"
+        f" --share make one and print it (also: {LOGIN})",
     )
     parser.add_argument(
         "--auth-look",
@@ -77,6 +80,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--mcp", action="store_true", help="also let assistants use the page by MCP, with a token that is printed"
     )
     add_device_flags(parser)
+    add_cluster_flags(parser)
+    add_quota_flags(parser)
     add_hosting_flags(parser)
     add_place_flags(parser)
     parser.add_argument(
@@ -85,7 +90,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=PORTRAITS,
         help="Stable Diffusion checkpoint that is selected at the start",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.auth = options.auth or list(filter(None, [os.environ.get(LOGIN)]))
+    return options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,10 +161,12 @@ class Logins:
     password: str
     look_user: str
     look_password: str
+    more: tuple[tuple[str, str], ...] = ()
+    """Names and passwords of further people who may train."""
 
     def warn_of_short_passwords(self) -> None:
         """For pages that strangers can reach."""
-        pairs = ((self.user, self.password), (self.look_user, self.look_password))
+        pairs = ((self.user, self.password), (self.look_user, self.look_password), *self.more)
         if short := [name for name, secret in pairs if secret and len(secret) < SHORT_PASSWORD]:
             print(
                 f"The password of {' and '.join(short)} is short, and guessing cannot be stopped, only slowed: use"
@@ -172,10 +181,15 @@ def _checked_logins(options: argparse.Namespace) -> Logins:
         raise UserError(
             f"Port {options.port} does not exist.", "Choose one between 1024 and 65535, such as --port 7860."
         )
-    logins = Logins(*_login("--auth", options.auth), *_login("--auth-look", options.auth_look))
-    if logins.look_user and logins.look_user == logins.user:
+    first, *more = [_login("--auth", text) for text in options.auth or [""]]
+    logins = Logins(*first, *_login("--auth-look", options.auth_look), tuple(pair for pair in more if pair[0]))
+    names = [logins.user, *(name for name, _ in logins.more)]
+    if len(set(names)) < len(names):
+        raise UserError("--auth names the same user twice.", "Give each person a name of their own.")
+    if logins.look_user and logins.look_user in names:
         raise UserError(
-            f"--auth and --auth-look name the same user '{logins.user}'.", "Give the one who may look another name."
+            f"--auth and --auth-look name the same user '{logins.look_user}'.",
+            "Give the one who may look another name.",
         )
     if options.mcp and importlib.util.find_spec("mcp") is None:
         raise UserError(
@@ -220,6 +234,7 @@ def serve(options: argparse.Namespace) -> None:
         print(sentence, flush=True)
 
     _prepare_gradio(workspace, open_to_others)
+    from ti_core.jobs.cluster.cluster import Cluster
     from ti_core.jobs.device_place import Devices
     from ti_core.ui.server.server import ServerOptions, open_public_link, start_page
 
@@ -229,8 +244,12 @@ def serve(options: argparse.Namespace) -> None:
         print(f"MCP: /gradio_api/mcp/ with the header  Authorization: Bearer {token}", flush=True)
 
     # the queue begins nothing before the page is open
-    devices = Devices(workspace, named_devices(options.device))
-    jobs = JobQueue(workspace, devices.kinds(), is_paused=True, places=())
+    devices: Devices | Cluster
+    if options.ray:
+        devices = Cluster(options.ray, workspace, options.ray_carry, options.ray_without_token)
+    else:
+        devices = Devices(workspace, named_devices(options.device))
+    jobs = JobQueue(workspace, devices.kinds(), is_paused=True, places=(), quotas=quotas_of(options))
     jobs.worker.free_after_min = options.free_after
     server_options = ServerOptions(
         _port(options),
@@ -244,6 +263,7 @@ def serve(options: argparse.Namespace) -> None:
         token,
         place,
         all_may_look,
+        logins.more,
     )
     blocks = start_page(workspace, server_options, jobs, checkpoint, devices.monitor)
     devices.open(jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,13 +87,14 @@ def test_the_plan_counts_the_shapes_and_the_strip_shows_the_crops(workspace: Wor
     buckets = bucket_sizes(512, 512)
     said = picture_sentences([folder / "a.png", folder / "b.png"], (512, 512), TINY, workspace, buckets)
     assert said[0].startswith("Shapes: 1 at 576 x 448, 1 at 512 x 512 px")
-    form = {"checkpoint": TINY, "width": 512, "height": 512, "keep_size": False, "aspect_buckets": True}
-    assert trained_sizes(form, workspace) == buckets
-    assert trained_sizes({**form, "aspect_buckets": False}, workspace) == ((512, 512),)
-    assert (
-        trained_sizes({**form, "keep_size": True}, workspace) == trained_sizes({**form, "width": -1}, workspace) == ()
+    settings = TrainSettings(
+        dataset_directory="set", checkpoint=TINY, width=512, height=512, aspect_buckets=True, template_file=""
     )
-    strip = dataset_strip(workspace, "set", buckets)
+    assert trained_sizes(settings, workspace) == buckets
+    assert trained_sizes(replace(settings, aspect_buckets=False), workspace) == ((512, 512),)
+    for no_size in (replace(settings, keep_size=True), replace(settings, width=-1)):
+        assert trained_sizes(no_size, workspace) == ()
+    strip = dataset_strip(workspace, settings)
     assert '<span style="--shape:1.286" title="576 x 448">' in strip and "--shape:1.000" in strip
 
 

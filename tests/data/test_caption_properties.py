@@ -45,6 +45,19 @@ def test_drop_out_leaves_some_of_the_tags_in_their_order_and_never_the_name(
     assert drop_out < 1 or not kept
 
 
+@given(TAGS, st.integers(0, 2**32), st.integers(0, 8))
+def test_the_first_tags_stay_and_the_rest_is_shuffled_as_if_they_were_not_there(
+    tags: list[str], seed: int, keep: int
+) -> None:
+    _, *shown = build_prompt(
+        "a photo of a [name], [filewords]", ", ".join(tags), "anna", random.Random(seed), True, 0.4, keep
+    ).split(", ")
+    _, *rest = build_prompt(
+        "a photo of a [name], [filewords]", ", ".join(tags[keep:]), "anna", random.Random(seed), True, 0.4
+    ).split(", ")
+    assert shown == tags[:keep] + rest
+
+
 @given(CAPTIONS, CAPTIONS)
 def test_no_caption_is_lost_by_joining(existing: str, generated: str) -> None:
     old, new = existing.strip(), generated.strip()

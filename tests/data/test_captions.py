@@ -11,7 +11,7 @@ from PIL import Image
 
 from ti_core.data.caption_edits import adding, change_captions, read_captions, removing, replacing, save_caption
 from ti_core.data.captions import CaptionFiles, caption_notes, word_note
-from ti_core.data.dataset import scan_dataset
+from ti_core.data.dataset import fallback_notes, scan_dataset
 from ti_core.data.initialization import initialization_hint
 from ti_core.data.preprocess import preprocess
 from ti_core.data.template_edits import captions_of
@@ -100,7 +100,7 @@ def test_a_caption_belongs_to_the_picture_of_its_exact_name_first(tmp_path: Path
 def test_text_files_of_no_picture_and_pictures_without_text_are_counted(tmp_path: Path) -> None:
     add(tmp_path, "a.jpg", a__txt=b"x", IMG_7__txt=b"lost", notes__caption=b"lost")
     add(tmp_path, "b man.jpg")
-    orphans, without = caption_notes(CaptionFiles.of(tmp_path))
+    (orphans,), (without,) = caption_notes(CaptionFiles.of(tmp_path)), fallback_notes(scan_dataset(tmp_path))
     assert orphans.startswith("2 caption files are of no picture here, and are not used: IMG_7.txt, notes.caption.")
     assert without.startswith("1 of 2 pictures has no caption file") and "'b man'" in without
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ti_core.data.dataset import count_originals, scan_dataset
+from ti_core.data.dataset import CaptionRules, count_originals, scan_dataset
 from ti_core.errors import Interrupted, UserError
 from ti_core.events import Event, Notice, Progress
 
@@ -113,5 +113,5 @@ def test_stop_interrupts_the_scan(tmp_path: Path) -> None:
 
 def test_a_word_regex_picks_the_words_of_a_file_name(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "00012-a_red-hat 7.png")
-    assert scan_dataset(tmp_path, word_regex="[a-z]+", join=", ")[0].caption == "a, red, hat"
+    assert scan_dataset(tmp_path, rules=CaptionRules("[a-z]+", ", "))[0].caption == "a, red, hat"
     assert scan_dataset(tmp_path)[0].caption == "a_red-hat 7"

@@ -234,6 +234,17 @@ def test_without_a_device_that_answers_the_work_that_needs_none_is_done(
     assert jobs[0].pid() == jobs[1].pid() and process.device.latest() is None
 
 
+def test_a_card_that_no_job_has_opened_is_not_asked_for_anything(
+    difficult: Callable[[str], JobProcess], workspace: Workspace
+) -> None:
+    """Asking would take some hundred MB of it, from whatever other program uses it."""
+    process = difficult("closed card")
+    assert Watcher(process, "well", workspace).ended().error is None
+    assert process.device.latest() is None and not process.has_opened and process.is_started
+    process.end()
+    assert not process.is_started and Watcher(process, "well", workspace).ended().error is None
+
+
 def test_a_device_that_stops_to_answer_gets_another_process(
     difficult: Callable[[str], JobProcess], workspace: Workspace
 ) -> None:

@@ -107,25 +107,25 @@ def test_the_networks_are_brought_to_the_device(
 def test_where_memory_runs_out_fewer_are_painted_together_and_the_pictures_are_the_same(
     workspace: Workspace, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paint, sizes = sampler._sample_batch, list[int]()
+    paint, sizes = sampler._sample_latents, list[int]()
 
-    def paint_few(sd: StableDiffusion, part: list[SampleRequest], *more: object) -> list[Image.Image]:
+    def paint_few(sd: StableDiffusion, part: list[SampleRequest], *more: object) -> torch.Tensor:
         sizes.append(len(part))
         if len(part) > 3:
             raise RuntimeError("CUDA out of memory. Tried to allocate 6.00 GiB.")
         return paint(sd, part, *more)  # type: ignore[arg-type]
 
     whole, _ = grid_of(workspace, run)
-    monkeypatch.setattr(sampler, "_sample_batch", paint_few)
+    monkeypatch.setattr(sampler, "_sample_latents", paint_few)
     parts, _ = grid_of(workspace, run)
     assert sizes[:3] == [12, 6, 3] and sizes.count(3) == len(parts.steps) * len(parts.rows) / 3
     assert [Path(file).read_bytes() for row in parts.cells for file in row] == [
         Path(file).read_bytes() for row in whole.cells for file in row
     ]
     monkeypatch.setattr(
-        sampler, "_sample_batch", lambda *given: (_ for _ in ()).throw(RuntimeError("CUDA out of memory."))
+        sampler, "_sample_latents", lambda *given: (_ for _ in ()).throw(RuntimeError("CUDA out of memory."))
     )
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(UserError, match=r"memory is too small for a picture of 16x16\. Choose a smaller Width"):
         grid_of(workspace, run)
 
 

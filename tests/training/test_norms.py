@@ -11,7 +11,7 @@ from tests.training.test_loop import anna, rows_of, train
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
-from ti_core.training.norms import NormControl, move_average, norm_control, usual_lengths
+from ti_core.training.norms import NormControl, move_average, norm_control
 from ti_core.workspace import Workspace
 
 
@@ -78,7 +78,8 @@ def test_a_run_of_direction_only_stays_among_the_words_and_training_on_is_exact(
     train(workspace, steps=4, **changes)
     assert torch.equal(rows_of(anna), unbroken)
     sd = load_checkpoint("tiny", workspace)
-    mean, (low, high) = norm_control("none", sd).mean["clip_l"], usual_lengths(sd)
+    norms = norm_control("none", sd)
+    mean, (low, high) = norms.mean["clip_l"], norms.usual
     assert low < mean < high
     assert all(norm <= mean + 1e-5 for norm in unbroken.norm(dim=1).tolist())
 

@@ -125,6 +125,54 @@ def test_captions_are_corrected_one_by_one_and_all_at_once(page: Page, folder: P
     keep_picture(page, "captions")
 
 
+def test_marked_pictures_are_changed_alone_and_a_click_removes_a_tag(page: Page, folder: Path) -> None:
+    choose_tab(page, "Captions")
+    pictures, message = page.locator("#captions_gallery .thumbnail-item"), message_of(page, "captions")
+    before = [caption(folder, i) for i in range(3)]
+    for index in (0, 2):
+        pictures.nth(index).click(modifiers=["Control"])
+        expect(pictures.nth(index)).to_have_class(re.compile("marked"))
+    expect(pictures.nth(1)).not_to_have_class(re.compile("marked"))
+    fill(page, "captions_find", "photo")
+    fill(page, "captions_replacement", "picture")
+    page.locator("#captions_preview").click()
+    expect(page.locator("#captions_previewed")).to_contain_text("Captions that would change: 2.")
+    expect(page.locator("#captions_previewed ins").first).to_have_text(before[0].replace("photo", "picture"))
+    assert [caption(folder, i) for i in range(3)] == before
+    page.locator("#captions_replace").click()
+    expect(message).to_have_text("Changed 2 captions.")
+    changed = [text.replace("photo", "picture") if i != 1 else text for i, text in enumerate(before)]
+    assert [caption(folder, i) for i in range(3)] == changed
+    pictures.nth(0).click(modifiers=["Control"])
+    pictures.nth(2).click(modifiers=["Control"])
+    expect(page.locator("#captions_gallery .marked")).to_have_count(0)
+    page.locator("#captions_tags table").last.scroll_into_view_if_needed()  # rows out of sight are not there
+    tag = page.locator("#captions_tags [data-testid^=cell-]").filter(has_text=re.compile(r"^\s*picture\s*$")).first
+    number = str(tag.get_attribute("data-testid")).split("-")[1]
+    page.locator(f"#captions_tags [data-testid=cell-{number}-2]").first.click()
+    expect(message).to_have_text("Changed 2 captions.")
+    assert [caption(folder, i) for i in range(3)] == [text.replace(", picture", "") for text in changed]
+    for undone in ("'picture' removed", "'photo' replaced by 'picture'"):
+        page.locator("#captions_undo").click()
+        expect(message).to_contain_text(f"Undone: {undone}")
+    assert [caption(folder, i) for i in range(3)] == before
+
+
+def test_a_picture_is_deleted_to_the_bin_and_put_back(page: Page, folder: Path) -> None:
+    choose_tab(page, "Captions")
+    pictures = page.locator("#captions_gallery .thumbnail-item")
+    pictures.nth(1).click()
+    expect(page.locator("#captions_picture figcaption")).to_have_text("00001-0-photo.png")
+    page.locator("#captions_delete").click()
+    expect(pictures).to_have_count(2)
+    expect(message_of(page, "captions")).to_contain_text("00001-0-photo.png. They can be put back.")
+    assert not (folder / "datasets" / "anna" / "00001-0-photo.txt").exists()
+    page.locator("#captions_put_back").click()
+    expect(pictures).to_have_count(3)
+    assert caption(folder, 1) == "blue shirt, glasses, photo"
+    expect(page.locator("#captions_put_back")).to_be_hidden()
+
+
 def test_clicking_faster_than_the_network_gives_no_picture_anothers_caption(page: Page, folder: Path) -> None:
     """The second click goes off while the answer to the first is on its way: the box still holds the first
     picture's words.

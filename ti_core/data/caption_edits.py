@@ -21,6 +21,7 @@ from ti_core.data.captions import (
     words_of_file_name,
 )
 from ti_core.data.character_traits import CHARACTER_TRAITS
+from ti_core.data.dataset_parts import find_parts, folders_to_edit
 from ti_core.data.mirrored import mirrored_pairs, twin_of
 from ti_core.errors import UserError
 from ti_core.files import save_text, state_of
@@ -66,17 +67,15 @@ class Change:
     after: str
 
 
-def read_captions(folder: Path) -> list[Captioned]:
-    """The pictures of the folder by name. One without a caption file has the words of its file name, as in training.
+def read_captions(folder: Path, parts: Sequence[Path] = ()) -> list[Captioned]:
+    """The pictures of the folder by name, or those of `parts`, folders inside of it. One without a caption file has the
+    words of its file name, as in training.
 
-    Raises UserError for no pictures.
+    Raises UserError for no pictures, which names the folders inside that hold some.
     """
-    files = CaptionFiles.of(folder)
+    files = CaptionFiles.of(folder, parts)
     if not files.pictures:
-        raise UserError(
-            f"Dataset folder '{folder.name}' holds no pictures.",
-            "Choose another folder, or preprocess your photos first.",
-        )
+        raise find_parts(folder).no_single_folder()
     return [_captioned(picture, files) for picture in files.pictures]
 
 
@@ -323,7 +322,9 @@ def pictures_with(folder: Path, tag: str) -> list[str]:
 
 
 def dataset_folders(workspace: Workspace) -> list[str]:
-    """The folders of datasets/ as they are typed, the one that was changed last first."""
+    """The folders of datasets/ as they are typed, the one that was changed last first. In the place of one that holds
+    no pictures itself are those inside of it that do.
+    """
     if not workspace.datasets.is_dir():
         return []
     folders = [
@@ -331,6 +332,5 @@ def dataset_folders(workspace: Workspace) -> list[str]:
         for entry in os.scandir(workspace.datasets)
         if entry.is_dir() and not entry.name.startswith(".")
     ]
-    return [
-        workspace.shown(folder) for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
-    ]
+    newest_first = sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
+    return [workspace.shown(part) for folder in newest_first for part in folders_to_edit(folder)]

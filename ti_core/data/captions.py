@@ -114,19 +114,13 @@ def caption_lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()] or [""]
 
 
-def caption_notes(files: CaptionFiles, file_names: bool = True) -> list[str]:
+def caption_notes(files: CaptionFiles) -> list[str]:
     """What somebody should know about a dataset's captions before they are used, a sentence for each fact, with its
     number.
 
-    Files that cannot be read, pictures with several, files without a picture, files with the captions of many, and,
-    with `file_names`, pictures without any.
+    Files that cannot be read, pictures with several, files without a picture, files with the captions of many.
     """
-    captions = {picture: files.sources(picture) for picture in files.pictures}
-    notes = [note for note in (unreadable_note(files), *source_notes(files)) if note]
-    without = [picture for picture, found in captions.items() if not found]
-    if file_names and without:
-        notes.append(file_names_note(len(without), len(captions), words_of_file_name(without[0].stem)))
-    return notes
+    return [note for note in (unreadable_note(files), *source_notes(files)) if note]
 
 
 def source_notes(files: CaptionFiles) -> list[str]:
@@ -192,15 +186,6 @@ def orphans_note(files: CaptionFiles, captions: dict[Path, list[Path]]) -> str:
         else f"{len(orphans)} caption files are of no picture here, and are"
     )
     return f"{count} not used: {named(orphans)}."
-
-
-def file_names_note(without: int, pictures: int, example: str) -> str:
-    """A sentence on pictures whose file name serves as the caption."""
-    verb = "has" if without == 1 else "have"
-    return (
-        f"{without} of {pictures} pictures {verb} no caption file, so the words of their file names are the captions,"
-        f" such as '{example}'. If they say nothing about the picture, write captions in the Captions tab."
-    )
 
 
 def word_note(name: str, captions: Sequence[str]) -> str:

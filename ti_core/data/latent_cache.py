@@ -41,13 +41,15 @@ class LatentCache:
 
 
 def load_latents(file: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file of the cache; None if it is not there or broken."""
+    """The tensors of a file of the cache; None if it is not there or broken, or holds numbers that are not finite, as
+    an earlier version kept them.
+    """
     try:
         found = load_file(file)
         os.utime(file)  # used just now
     except (OSError, SafetensorError):
         return None
-    return found
+    return found if all(bool(tensor.isfinite().all()) for tensor in found.values()) else None
 
 
 def save_latents(file: Path, tensors: dict[str, Tensor]) -> None:

@@ -205,9 +205,12 @@ def crop_conditioning(origin: Origin, picture: Size, trained: Size) -> list[int]
 def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool, weighting: Weighting) -> dict[str, Tensor]:
     """What is kept of a picture, as tensors."""
     assert picture.pixels is not None and picture.sizes is not None
-    with sd.vae_at_work(), _room_for(picture.pixels, keeps_size):
-        image = torch.from_numpy(picture.pixels).to(sd.device).permute(2, 0, 1)[None]
-        mean, deviation = sd.encode(image.float() / 127.5 - 1)
+    with _room_for(picture.pixels, keeps_size):
+        mean, deviation = _mean_and_deviation(sd, torch.from_numpy(picture.pixels))
+    if not (bool(mean.isfinite().all()) and bool(deviation.isfinite().all())):
+        raise UserError(
+            f"The VAE of {sd.file.title} gives no usable numbers for a picture, even in float32.", "Choose another VAE."
+        )
     sizes, cropped = torch.tensor(picture.sizes), torch.tensor(picture.cropped)
     return {
         "mean": mean[0],
@@ -216,6 +219,25 @@ def _encode(sd: StableDiffusion, picture: _Picture, keeps_size: bool, weighting:
         "sizes": sizes,
         "cropped": cropped,
     }
+
+
+def _mean_and_deviation(sd: StableDiffusion, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of uint8 pixels [h, w, 3]: on the device, then with nothing else on it, then on the processor."""
+    for leave in (lambda: None, sd.leave_device):
+        leave()
+        try:
+            return sd.encode(pixels.to(sd.device).permute(2, 0, 1)[None].float() / 127.5 - 1)
+        except RuntimeError as error:
+            if sd.device.type == "cpu" or not is_out_of_memory(error):
+                raise
+    sd.leave_device()
+    height, width = pixels.shape[:2]
+    sd.on_notice(
+        f"The device's memory is too small for a picture of {width} x {height} px, so the processor prepares it, which"
+        " takes longer."
+    )
+    with sd.on_processor():
+        return sd.encode(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1)
 
 
 @contextmanager

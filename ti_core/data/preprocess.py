@@ -19,6 +19,7 @@ from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
 from ti_core.data.crops import Size
+from ti_core.data.dataset_parts import find_parts
 from ti_core.data.findings import Sight, finding_sentences, findings_of, sight_of
 from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
@@ -214,6 +215,9 @@ def with_own_sizes(settings: PreprocessSettings, workspace: Workspace) -> Prepro
 def _photos(source: Path, settings: PreprocessSettings, workspace: Workspace) -> list[Path]:
     found, typed = find_images(source), settings.source_directory
     if not found:
+        parts = find_parts(source)
+        if parts.used or parts.unused:
+            raise parts.no_single_folder("Source directory")
         what = "holds no pictures" if any(source.iterdir()) else "is empty"
         raise UserError(f"Source directory '{typed}' {what}.", "Put your photos right into it, as JPEG or PNG.")
     photos = not_left_out(found, workspace)

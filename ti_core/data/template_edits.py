@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ti_core.data.caption_edits import read_captions
+from ti_core.data.dataset_parts import find_parts
 from ti_core.errors import UserError, about
 from ti_core.files import save_text
 from ti_core.settings.prompts import build_prompt, find_template, parse_template
@@ -81,7 +82,7 @@ def template_file(name: str) -> str:
 
 
 def preview_prompts(
-    text: str, captions: Sequence[str], name: str, shuffle: bool, drop_out: float, seed: int = 0
+    text: str, captions: Sequence[str], name: str, shuffle: bool, drop_out: float, seed: int = 0, keep_first: int = 0
 ) -> list[str]:
     """Five prompts as the training builds them: a line by chance, a caption by chance. Raises UserError for a text
     that would not train.
@@ -90,7 +91,7 @@ def preview_prompts(
     captions = captions or [SAMPLE_CAPTION]
     shown = name.strip()[:MOST_OF_A_NAME] or SAMPLE_NAME
     prompts = (
-        build_prompt(rng.choice(lines), rng.choice(captions)[:MOST_SHOWN], shown, rng, shuffle, drop_out)
+        build_prompt(rng.choice(lines), rng.choice(captions)[:MOST_SHOWN], shown, rng, shuffle, drop_out, keep_first)
         for _ in range(PREVIEWS)
     )
     return [prompt if len(prompt) <= MOST_SHOWN else f"{prompt[:MOST_SHOWN]} ..." for prompt in prompts]
@@ -98,11 +99,11 @@ def preview_prompts(
 
 def captions_of(folder: str, workspace: Workspace) -> list[str]:
     """The captions of a dataset; none for an empty field. Raises UserError."""
-    return (
-        [c.caption for c in read_captions(workspace.folder(folder, "Dataset folder")) if not c.problem]
-        if folder.strip()
-        else []
-    )
+    if not folder.strip():
+        return []
+    root = workspace.folder(folder, "Dataset folder")
+    captions = read_captions(root, find_parts(root).folders)
+    return [captioned.caption for captioned in captions if not captioned.problem]
 
 
 def _existing(file: str, workspace: Workspace) -> Path | None:

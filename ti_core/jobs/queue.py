@@ -17,6 +17,7 @@ from ti_core.jobs.job import Job, Work
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.place import BIG, QUICK, Place, ServerPlace
+from ti_core.jobs.quotas import Quotas, Usage
 from ti_core.jobs.recovery import take_back_all
 from ti_core.jobs.table import JobTable
 from ti_core.jobs.worker import Worker
@@ -39,12 +40,14 @@ class JobQueue:
         kinds: Mapping[str, JobKind] = KINDS,
         is_paused: bool = False,
         places: Sequence[Place] | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         """`places`: beside them quick work runs in this program; None has all jobs run in one thread of it."""
         self.table = JobTable(workspace, kinds)
         with self.table.lock:
             take_back_all(self.table)
         self.table.save()
+        self.usage = Usage(self.table, quotas or Quotas())
         here = [ServerPlace()] if places is None else [ServerPlace("server", frozenset({QUICK})), *places]
         self.worker = Worker(self.table, is_paused, here)
 
@@ -55,6 +58,7 @@ class JobQueue:
         what = self.table.kinds.get(kind)
         if what is None:
             raise UserError(f"There is no job called '{kind}'.", f"Choose one of: {', '.join(self.table.kinds)}.")
+        self.usage.check(owner)
         with self.table.lock:
             unfinished = [job for job in self.table.ordered() if not job.has_ended]
         if what.only_once and any(job.kind == kind and job.settings == settings for job in unfinished):

@@ -6,7 +6,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ti_core.errors import UserError
@@ -41,6 +41,8 @@ class JobTable:
         self.last_order = 0.0
         self.is_due = True
         """Whether something has changed since the worker looked what can begin."""
+        self.watch: Callable[[Job], None] = lambda job: None
+        """Called with each job that has changed, while the table is locked."""
         self.store = JobStore(workspace.root / "jobs")
         self._jobs: dict[str, Job] = {}
         self._unsaved: dict[str, dict[str, Any]] = {}
@@ -151,6 +153,7 @@ class JobTable:
         self.is_due = True
         self.lock.notify_all()
         self.note_run_folder(job)
+        self.watch(job)
         if job.has_ended:
             self.last_ended = job.id
             self.note_where_it_can_go_on(job)

@@ -5,7 +5,7 @@ fetched.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ from ti_core.checkpoints.pickles import stand_ins
 from ti_core.checkpoints.tensor_headers import TensorHeader, read_header
 from ti_core.embeddings.torch_file import allowing
 from ti_core.events import Emit, Progress
+from ti_core.models.attention import slice_attention
 from ti_core.models.damaged_checkpoint import DAMAGED, damaged_error
 from ti_core.models.device import autocast_dtype
 from ti_core.models.families import FAMILIES, Family
-from ti_core.models.measured_prediction import settle_prediction_type
+from ti_core.models.measured_prediction import computes_in_float16, settle_prediction_type
 from ti_core.models.noise_schedule import alphas_cumprod, noise_schedule
 from ti_core.models.private_diffusers import SingleFileComponentError, load_old_text_encoder
+from ti_core.models.private_torch import has_fused_attention
 from ti_core.models.recompute import save_memory
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.tokenizers import folder_tokenizers, load_tokenizers
@@ -42,6 +44,10 @@ for library in (diffusers, transformers):  # the terminal is for our own lines
     library.utils.logging.disable_progress_bar()
 
 NUMBERS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+BREAKS_IN_FLOAT16 = (
+    "This device's numbers break down in float16, as those of the GTX 16 cards do, so the checkpoint is loaded in"
+    " float32. It needs twice the memory."
+)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -90,6 +96,9 @@ def load_checkpoint(
         networks = _load_networks(file, own_vae, family, dtype or torch.float32, emit)
     except DAMAGED as error:
         raise damaged_error(file, error) from error
+    has_fused = has_fused_attention(device, dtype or torch.float32)
+    for network in () if has_fused else (networks.unet, networks.vae):
+        slice_attention(network)
     sd = StableDiffusion(
         file,
         hashed,
@@ -106,8 +115,13 @@ def load_checkpoint(
         clip_skip=options.clip_skip,
         other_vae=own_vae.name if own_vae else "",
         encoder_device=device,
+        has_fused_attention=has_fused,
         chosen_prediction="" if options.prediction_type == AUTOMATIC else options.prediction_type,
     )
+    if dtype is torch.float16 and not computes_in_float16(sd):
+        del sd, networks
+        sd = load_checkpoint(choice, workspace, replace(options, precision="float32"), emit)
+        return replace(sd, notes=(*sd.notes, BREAKS_IN_FLOAT16))
     if options.prediction_type == AUTOMATIC and not file.facts.prediction:
         settle_prediction_type(sd)
     return sd

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ti_core.errors import UserError, is_out_of_memory
-from ti_core.models.private_torch import cpu_multiplies_bf16
+from ti_core.models.private_torch import cpu_multiplies_bf16, has_fused_attention
+from ti_core.models.torch_build import check_architecture
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceState:
-    """`kind` is torch's type of the device: cuda, mps or cpu. `free_bytes` is what this program may take, with what it
-    holds already, because a model makes room for the next. `count` devices can train together; `half` says whether
-    the precision Automatic is half precision on it.
+    """`kind` is torch's type of the device: cuda, xpu, mps or cpu. `free_bytes` is what this program may take, with
+    what it holds already, because a model makes room for the next. `count` devices can train together; `half` says
+    whether the precision Automatic is half precision on it, `fused_attention` whether attention needs no room for the
+    matrix of all pairs.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class DeviceState:
     free_bytes: int
     count: int = 1
     half: bool = True
+    fused_attention: bool = True
 
 
 class DeviceMonitor:
@@ -70,6 +73,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "xpu":
+        return torch.bfloat16 if torch.xpu.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
         return torch.bfloat16 if cpu_multiplies_bf16() else None
     return torch.float16 if device.type == "mps" else None
@@ -104,12 +109,18 @@ def _state_of(device: torch.device) -> DeviceState:
     import psutil
     import torch
 
-    half = autocast_dtype(device) is not None
+    if device.type == "cuda":
+        check_architecture(device)
+    dtype = autocast_dtype(device)
+    half, fused = dtype is not None, has_fused_attention(device, dtype or torch.float32)
     if device.type == "cuda":
         free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half)
+        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half, fused)
+    if device.type == "xpu":
+        free_bytes = torch.xpu.mem_get_info(device)[0] + torch.xpu.memory_reserved(device)
+        return DeviceState("xpu", torch.xpu.get_device_name(device), free_bytes, count_devices(), half, fused)
     if device.type == "mps":
-        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), half=half)
+        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), 1, half, fused)
     held = psutil.Process().memory_info()
     own = held.rss - getattr(held, "shared", 0)  # what is mapped from files counts as available already
     return DeviceState(device.type, "CPU", psutil.virtual_memory().available + own, count_devices(), half)

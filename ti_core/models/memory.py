@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _, ON, OFF = SWITCHES
 TEXT_BYTES = 4
 """Text encoders are float32 whatever the precision."""
+SLICE_BYTES = 32 * MIB
+"""What the matrix of attention may take in float32, where it works in slices (models/attention.py)."""
+SLICED_ATTENTION_BYTES = 5 * SLICE_BYTES
+"""What attention in slices has on the device beside what is kept anyway: some copies of one such matrix."""
 TILE_PX = 512
 """With VAE slicing a preview is decoded in parts of this size."""
 SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
@@ -50,6 +54,8 @@ def memory_facts(sd: StableDiffusion) -> ModelFacts:
         prompt_bytes=known.prompt_bytes * text_size / known.encoder_parameters,
         vae_numbers=known.vae_numbers * vae_width * wide,
         latent_factor=sd.latent_factor,
+        sampling_numbers=known.sampling_numbers * unet_width,
+        attention_bytes=0 if sd.has_fused_attention else SLICED_ATTENTION_BYTES,
     )
 
 
@@ -69,6 +75,7 @@ def facts_by_size(checkpoint: CheckpointFacts) -> ModelFacts:
         known.prompt_bytes * share,
         known.vae_numbers * width * (checkpoint.latent_factor / known.latent_factor) ** 2,
         checkpoint.latent_factor,
+        known.sampling_numbers * width,
     )
 
 
@@ -123,12 +130,13 @@ def estimate(
     weights = facts.unet_parameters * bytes_per_number
     activations = (
         micro_batch * pixels * bytes_per_number * (facts.checkpointed_numbers if checkpointing else facts.kept_numbers)
+        + facts.attention_bytes
     )
     encoders = facts.encoder_parameters * TEXT_BYTES if encoders_on_device else 0
     kept_prompts = prompts * facts.prompt_bytes if encoders_on_device else 0
     vae_weights = facts.vae_parameters * bytes_per_number
     decoded = min(pixels, (TILE_PX / facts.latent_factor) ** 2) if vae_slicing else pixels
-    preview = vae_weights + decoded * bytes_per_number * facts.vae_numbers
+    preview = vae_weights + decoded * bytes_per_number * facts.vae_numbers + facts.attention_bytes
     at_work = activations + kept_prompts + (vae_weights if vae_on_device else 0)
     total = weights + encoders + max(at_work, preview)
     return MemoryNeed(weights, int(activations), int(preview), encoders, int(kept_prompts), int(total), micro_batch)
@@ -198,17 +206,27 @@ def choose_fit(
 
 
 def plan_fit(
-    settings: TrainSettings, state: DeviceState, facts: ModelFacts, width: int, height: int, images: int
+    settings: TrainSettings,
+    state: DeviceState,
+    facts: ModelFacts,
+    width: int,
+    height: int,
+    images: int,
+    bytes_per_number: int = 0,
 ) -> FitPlan:
     """`choose_fit` for a training with these settings on a device in this state; the page asks it before the start,
     and the run at its start.
 
-    `images` is what one device has of an update. A CPU gains nothing from more than a few thousand latent pixels at
-    once.
+    `images` is what one device has of an update, `bytes_per_number` that of a loaded UNet. A CPU gains nothing from
+    more than a few thousand latent pixels at once.
     """
     most = max(1, CPU_PIXELS_AT_ONCE * facts.latent_factor**2 // (width * height)) if state.kind == "cpu" else 0
     half = state.half if settings.precision == AUTOMATIC else settings.precision != "float32"
-    return choose_fit(state.free_bytes, facts, width, height, images, 2 if half else 4, settings, most)
+    if not state.fused_attention:
+        facts = replace(facts, attention_bytes=SLICED_ATTENTION_BYTES)
+    return choose_fit(
+        state.free_bytes, facts, width, height, images, bytes_per_number or (2 if half else 4), settings, most
+    )
 
 
 def _ways_of(switch: str) -> tuple[bool, ...]:

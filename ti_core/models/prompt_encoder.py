@@ -149,7 +149,7 @@ class PromptEncoder:
             order,
         ]
         *ids, at_chunk, at_token, in_order = to_device(
-            [torch.tensor(of_one, dtype=torch.int64) for of_one in numbers], self.sd.encoder_device
+            [torch.tensor(of_one, dtype=torch.int64) for of_one in numbers], self.sd.encoding_device
         )
         counts = [(group[0].slot.name, len(group)) for group in embeddings]
         return ids, _Slots(counts, (at_chunk, at_token)), in_order
@@ -160,7 +160,7 @@ class PromptEncoder:
         """Of one text encoder, on the model's device: hidden states, float32 [chunks, 77, width], and pooled outputs,
         [chunks, width] each.
         """
-        encoder = self.sd.text_encoders[index]
+        encoder = self.sd.encoder_at_work(index)
         with _inserted(encoder, slots, vectors):
             states, pooled = self.sd.family.encode(encoder, ids, self.sd.clip_skip)
         return states.to(self.sd.device), tuple(output.to(self.sd.device) for output in pooled)

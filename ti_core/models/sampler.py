@@ -10,7 +10,8 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
-from ti_core.errors import Interrupted, is_out_of_memory
+from ti_core.errors import Interrupted, TooLittleMemory, is_out_of_memory
+from ti_core.models.painting_memory import make_room_for_painting
 from ti_core.models.prompt_encoder import PromptEncoder, Vectors
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.solvers import EulerAncestral, set_timesteps, solver_for
@@ -49,33 +50,48 @@ def sample_images(
     """The pictures, in order. Requests of one call share sampler, steps, guidance and size (those of the first).
 
     A picture depends on its own seed and prompt, not on how many are painted together, so that these become fewer
-    when the device's memory runs out; but in a call with a prompt of more chunks of 75 tokens than its own it is
-    another one, because the encoder fills shorter prompts up. `stop` raises Interrupted between solver steps and
-    between decoded pictures; `on_step(done, total)` reports.
+    when the device's memory runs out, and the networks then take turns on it; but in a call with a prompt of more
+    chunks of 75 tokens than its own it is another one, because the encoder fills shorter prompts up. `stop` raises
+    Interrupted between solver steps and between decoded pictures; `on_step(done, total)` reports. Raises
+    TooLittleMemory where nothing smaller is left to try.
     """
     pictures: list[Image.Image] = []
     chunks = PromptEncoder(sd).most_chunks([text for r in requests for text in (r.negative_prompt, r.prompt)], vectors)
-    while part := requests[len(pictures) : len(pictures) + batch]:
-        try:
-            pictures.extend(_sample_batch(sd, part, vectors, chunks, stop, on_step))
-            continue
-        except RuntimeError as error:
-            if len(part) == 1 or not is_out_of_memory(error):
-                raise
-        # Outside of the handler, where the error no longer holds the tensors.
-        clear_device_cache(garbage_collection=True)
-        batch = len(part) // 2
+    with sd.painting():
+        while part := requests[len(pictures) : len(pictures) + batch]:
+            try:
+                latents = _sample_latents(sd, part, vectors, chunks, stop, on_step)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                # a picture takes more memory here than in the UNet
+                pictures.extend(_picture_of(sd, one, stop) for one in latents)
+                continue
+            # Outside of the handler, where the error no longer holds the tensors.
+            clear_device_cache(garbage_collection=True)
+            if len(part) > 1:
+                batch = len(part) // 2
+            elif not make_room_for_painting(sd, is_decoding=False):
+                raise _too_large(latent_size(sd, part[0]), sd.latent_factor)
     return pictures
 
 
-def _sample_batch(
+def latent_size(sd: StableDiffusion, request: SampleRequest) -> tuple[int, int]:
+    """Height and width of the latents."""
+    width, height = request.width or sd.file.size_px, request.height or sd.file.size_px
+    return height // sd.latent_factor, width // sd.latent_factor
+
+
+def _sample_latents(
     sd: StableDiffusion,
     requests: Sequence[SampleRequest],
     vectors: Vectors,
     chunks: int,
     stop: threading.Event | None,
     on_step: Callable[[int, int], None] | None,
-) -> list[Image.Image]:
+) -> torch.Tensor:
+    """Of all pictures in one batch, float32 [n, channels, height / factor, width / factor]."""
     first = requests[0]
     width, height = first.width or sd.file.size_px, first.height or sd.file.size_px
 
@@ -84,7 +100,7 @@ def _sample_batch(
     set_timesteps(solver, first.steps)
 
     # Noise to begin with: one generator a picture, so that a picture does not depend on how many are sampled.
-    shape = (LATENT_CHANNELS, height // sd.latent_factor, width // sd.latent_factor)
+    shape = (LATENT_CHANNELS, *latent_size(sd, first))
     generators = [torch.Generator().manual_seed(r.seed % 2**63) for r in requests]
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     if isinstance(solver, EulerAncestral):  # the only one that adds noise at each step
@@ -107,12 +123,7 @@ def _sample_batch(
         latents = solver.step(guided, t, latents, return_dict=False)[0]
         if on_step:
             on_step(done + 1, len(solver.timesteps))
-
-    # Decode one by one, because a picture takes more memory here than in the UNet.
-    with sd.vae_at_work():
-        decoded = torch.cat([_decode(sd, one, stop) for one in latents])
-    pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(p) for p in pixels]
+    return latents
 
 
 def guide(without: torch.Tensor, with_prompt: torch.Tensor, scale: float, rescale: float) -> torch.Tensor:
@@ -126,11 +137,32 @@ def guide(without: torch.Tensor, with_prompt: torch.Tensor, scale: float, rescal
     return guided * (rescale * wanted / spread.clamp(min=1e-12) + 1 - rescale)
 
 
-def _decode(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | None) -> torch.Tensor:
-    """float [1, 3, height, width] from [channels, height / factor, width / factor]."""
-    if stop is not None and stop.is_set():
-        raise Interrupted
-    return sd.decode(latents[None])
+def _picture_of(sd: StableDiffusion, latents: torch.Tensor, stop: threading.Event | None) -> Image.Image:
+    """The picture of latents [channels, height / factor, width / factor], which are not painted again if it does not
+    fit: it is decoded in parts, then with the other networks off the device.
+    """
+    while True:
+        if stop is not None and stop.is_set():
+            raise Interrupted
+        try:
+            with sd.vae_at_work():
+                decoded = sd.decode(latents[None])[0]
+            pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            return Image.fromarray(pixels)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        clear_device_cache(garbage_collection=True)  # outside of the handler, where no error holds the tensors
+        if not make_room_for_painting(sd, is_decoding=True):
+            raise _too_large(latents.shape[-2:], sd.latent_factor)
+
+
+def _too_large(size: Sequence[int], factor: int) -> TooLittleMemory:
+    """For latents of that height and width."""
+    return TooLittleMemory(
+        f"The device's memory is too small for a picture of {size[1] * factor}x{size[0] * factor}.",
+        "Choose a smaller Width and Height, or close other programs that use the graphics card.",
+    )
 
 
 def _guidance(sd: StableDiffusion, requests: Sequence[SampleRequest], vectors: Vectors, chunks: int) -> Conditioning:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ti_core.checkpoints.hashes import HashInWork
@@ -20,6 +21,11 @@ from ti_core.models.families import Family
 from ti_core.models.recompute import save_memory
 from ti_core.settings import prediction_label
 
+VAE_OVERFLOWS = (
+    "The VAE's numbers grew too large for float16, so it works in float32 from here on. Precision float32, or another"
+    " VAE, does so from the start."
+)
+UNET_OVERFLOWS = "A picture is black, because the UNet's numbers grew too large for float16. Choose Precision float32."
 LATENT_CHANNELS = 4
 TOKENS = 77
 
@@ -90,11 +96,22 @@ class StableDiffusion:
     """File name of the VAE that stands in for the checkpoint's own."""
     vae_idles_on_cpu: bool = False
     encoder_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    paints_in_turns: bool = False
+    """Whether only one network at a time is on the device while pictures are painted (`painting`)."""
+    has_fused_attention: bool = True
+    """Whether the device computes attention without the matrix of all pairs; else it works in slices."""
+    on_notice: Callable[[str], None] = field(default=lambda sentence: None, repr=False)
+    """Takes a sentence for the user about what had to be changed while it works."""
     compiled_unet: Callable[..., Any] | None = None
     """Stands in for the UNet where a gradient is wanted."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about choices that were made while loading."""
     _blank: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+    _is_painting: bool = field(default=False, repr=False)
+    _turn: nn.Module | None = field(default=None, repr=False)
+    """The network whose turn it is, alone on the device."""
+    _took_turns: bool = field(default=False, repr=False)
+    """Whether the networks do not lie where `move_to_device` put them."""
 
     def __post_init__(self) -> None:
         """The hidden states stay float32 until each layer reads them, so that their gradient is summed in float32: the
@@ -146,12 +163,6 @@ class StableDiffusion:
         """
         return "_".join([*self.file.inside, self.name])
 
-    def autocast(self, enabled: bool = True) -> torch.autocast:
-        """Mixed precision, where the device has it."""
-        return torch.autocast(
-            self.device.type, self.autocast_dtype or torch.bfloat16, enabled=enabled and self.autocast_dtype is not None
-        )
-
     def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
         """The UNet's output [n, 4, h, w], epsilon or v, for noisy latents [n, 4, h, w] at timesteps, int64 [n] or one
         for all. `sizes` [n, 6] are the size conditioning of each picture (models/size_conditioning.py), which some
@@ -162,6 +173,7 @@ class StableDiffusion:
         """
         if self.unet.config.in_channels > LATENT_CHANNELS:
             latents = torch.cat([latents, self._blank_channels(latents)], dim=1)
+        self._give_turn(self.unet)
         added = self.family.added_conditioning(conditioning.pooled, sizes)
         unet = self.compiled_unet if self.compiled_unet is not None and torch.is_grad_enabled() else self.unet
         latents, hidden_states = latents.to(self.unet.dtype), conditioning.hidden_states
@@ -184,27 +196,86 @@ class StableDiffusion:
         """Mean and deviation of the latents, float32 [n, 4, h, w] times the scaling factor, of pixels [n, 3, H, W]
         in -1..1 on the device.
         """
-        with self.vae_at_work() as vae:
+
+        def encoded(vae: AutoencoderKL) -> Tensor:
             posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
-        factor = vae.config.scaling_factor
-        return posterior.mean.float() * factor, posterior.std.float() * factor
+            return torch.stack([posterior.mean.float(), posterior.std.float()])
+
+        mean, deviation = self._of_vae(encoded, pixels) * self.vae.config.scaling_factor
+        return mean, deviation
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pixels float32 [n, 3, H, W] in about -1..1."""
+        factor = self.vae.config.scaling_factor
+        return self._of_vae(
+            lambda vae: vae.decode((latents / factor).to(vae.dtype), return_dict=False)[0].float(), latents
+        )
+
+    def _of_vae(self, work: Callable[[AutoencoderKL], Tensor], given: Tensor) -> Tensor:
+        """What `work` makes of `given` with the autoencoder. float16 ends at 65,504, which the activations of some
+        exceed; then it goes to float32 for good, and the user is told.
+        """
         with self.vae_at_work() as vae:
-            return vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False)[0].float()
+            found = work(vae)
+            if vae.dtype is not torch.float16 or bool(found.isfinite().all()):
+                return found
+            if not bool(given.isfinite().all()):
+                self.on_notice(UNET_OVERFLOWS)
+                return found
+            # through the computer's memory, so that a full device leaves no half of it behind
+            vae.to("cpu", torch.float32).to(self.device)
+            self.on_notice(VAE_OVERFLOWS)
+            return work(vae)
 
     @contextmanager
     def vae_at_work(self) -> Iterator[AutoencoderKL]:
         """The autoencoder on the device; afterwards it goes back to where it was, if it idles on the CPU."""
         before = self.vae.device
+        self._give_turn(self.vae)
         self.vae.to(self.device)
         try:
             yield self.vae
         finally:
-            if self.vae_idles_on_cpu:
+            if self.vae_idles_on_cpu and not self._took_turns:
                 self.vae.to(before)
+
+    @contextmanager
+    def painting(self) -> Iterator[None]:
+        """While it paints: with `paints_in_turns`, each network comes to the device for its work and leaves it for the
+        next one's. What comes after finds each where `move_to_device` had put it.
+        """
+        self._is_painting = True
+        try:
+            yield
+        finally:
+            self._is_painting = False
+
+    @property
+    def encoding_device(self) -> torch.device:
+        """Where the text encoders work now."""
+        return self.device if self._is_painting and self.paints_in_turns else self.encoder_device
+
+    def encoder_at_work(self, index: int) -> Any:
+        """That text encoder, on `encoding_device`."""
+        self._give_turn(self.text_encoders[index])
+        return self.text_encoders[index]
+
+    def _give_turn(self, network: nn.Module) -> None:
+        if self._is_painting and self.paints_in_turns:
+            if network is self._turn:
+                return
+            self._turn, self._took_turns = None, True
+            for other in (self.unet, self.vae, *self.text_encoders):
+                if other is not network:
+                    other.to("cpu")
+            clear_device_cache()
+            network.to(self.device)
+            self._turn = network
+        elif self._took_turns:
+            self._turn = None
+            self.move_to_device(self.vae_idles_on_cpu, self.encoder_device != self.device)
+            self._took_turns = False
 
     def move_to_device(self, vae_off_device: bool = False, encoders_off_device: bool = False) -> None:
         """Bring the networks to the device, apart from those that must make room: the VAE then comes for its work
@@ -217,6 +288,24 @@ class StableDiffusion:
             encoder.to(self.encoder_device, torch.float32)
         self.unet.to(self.device)
 
+    def leave_device(self) -> None:
+        """Every network to the computer's memory, and what the device held of them free for others."""
+        for network in (self.unet, self.vae, *self.text_encoders):
+            network.to("cpu")
+        clear_device_cache(garbage_collection=True)
+
+    @contextmanager
+    def on_processor(self) -> Iterator[None]:
+        """While the autoencoder works on the processor, in float32, for what is too large for the device."""
+        device, dtype = self.device, self.vae.dtype
+        self.device = torch.device("cpu")
+        self.vae.to("cpu", torch.float32)
+        try:
+            yield
+        finally:
+            self.device = device
+            self.vae.to(dtype=dtype)
+
     def rest(self) -> None:
         """As it came from its files: every network in the computer's memory, nothing switched on for one training."""
         self.unet.disable_gradient_checkpointing()
@@ -226,5 +315,7 @@ class StableDiffusion:
         self.vae.disable_tiling()
         self.vae.disable_slicing()
         self.vae_idles_on_cpu, self.encoder_device = False, self.device
+        self.paints_in_turns, self._took_turns, self._turn = False, False, None
+        self.on_notice = lambda sentence: None
         for network in (self.unet, self.vae, *self.text_encoders):
             network.to("cpu")

@@ -9,7 +9,7 @@ from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
 from ti_core.checkpoints.library import find_checkpoint, find_vae, state_of_model
-from ti_core.events import Emit
+from ti_core.events import Emit, Notice
 from ti_core.models import checkpoint
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.device import autocast_dtype, device_state
@@ -34,6 +34,8 @@ def warm_checkpoint(
         release_model()
         _kept[key] = checkpoint.load_checkpoint(choice, workspace, options, emit)
     _kept[key].rest()
+    if emit:
+        _kept[key].on_notice = lambda sentence: emit(Notice(sentence))
     clear_device_cache()
     return _kept[key]
 

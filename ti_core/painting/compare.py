@@ -14,7 +14,8 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint
 from ti_core.data.dataset import original_of
-from ti_core.data.images import find_images, open_rgb
+from ti_core.data.dataset_parts import parts_of
+from ti_core.data.images import open_rgb
 from ti_core.embeddings.named_in import named_in
 from ti_core.errors import UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress, Started
@@ -103,11 +104,12 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     run, steps, trained = check_compare(settings, workspace)
     emit(Progress(f"Loading {trained.checkpoint}", 0, 1))
     from ti_core.models.checkpoint import LoadOptions
+    from ti_core.models.device import device_state
+    from ti_core.models.painting_memory import plan_and_place
     from ti_core.models.warm import warm_checkpoint
 
     name = embedding_name(saved_steps(run)[steps[0]])
-    sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained))
-    sd.move_to_device()
+    sd = warm_checkpoint(trained.checkpoint, workspace, LoadOptions.of(trained), emit)
     settings, few_steps = suited_grid(settings, sd.file)
     grid = _grid_request(settings, run, name, steps, trained, workspace, sd)
     total = len(grid.requests)
@@ -115,7 +117,10 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     emit(Started(f"Compare {settings.run}", total, plan=plan))
     for sentence in (*saved_settings(run).sentences(), *_noise_notice(run, sd), *grid.left_out, *few_steps):
         emit(Notice(sentence))
-    pictures = _paint(grid, sd, emit, stop)
+    first = grid.requests[0]
+    sides = first.width or sd.file.size_px, first.height or sd.file.size_px
+    fit = plan_and_place(sd, device_state(sd.device).free_bytes, *sides, min(BATCH, total // grid.prompts))
+    pictures = _paint(grid, sd, emit, stop, fit.at_once if sd.device.type != "cpu" else BATCH)
     emit(Progress("Saving the grid", total, total))
     photos = _training_photos(trained, max(LEAST_PHOTOS, len(steps)), workspace) if settings.photos else []
     made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace, photos)
@@ -179,14 +184,16 @@ def _vectors_of_steps(title: str, name: str, copies: dict[int, Path], sd: Stable
     return vectors
 
 
-def _paint(grid: GridRequest, sd: StableDiffusion, emit: Emit, stop: threading.Event) -> list[Image.Image]:
-    """The pictures of `requests`, in their order. Raises Interrupted."""
+def _paint(
+    grid: GridRequest, sd: StableDiffusion, emit: Emit, stop: threading.Event, at_once: int
+) -> list[Image.Image]:
+    """The pictures of `requests`, in their order, `at_once` together. Raises Interrupted."""
     from ti_core.models.sampler import sample_images
 
     pictures: list[Image.Image] = []
     for batch in _batches(grid.requests, len(grid.requests) // grid.prompts):
         emit(Progress(f"Painting {len(batch)} pictures", len(pictures), len(grid.requests)))
-        pictures.extend(sample_images(sd, batch, grid.vectors, stop, batch=BATCH))
+        pictures.extend(sample_images(sd, batch, grid.vectors, stop, batch=at_once))
     return pictures
 
 
@@ -195,7 +202,7 @@ def _training_photos(trained: TrainSettings, most: int, workspace: Workspace) ->
     where they are not there any more.
     """
     try:
-        paths = find_images(workspace.folder(trained.dataset_directory, "Dataset directory"))
+        paths = parts_of(trained, workspace).pictures
         firsts = list({original_of(path): path for path in reversed(paths)}.values())[::-1]
         count = min(most, MOST_PHOTOS, len(firsts))
         photos = [open_rgb(firsts[i * len(firsts) // count], enough_px=PHOTO_PX) for i in range(count)]

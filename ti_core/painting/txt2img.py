@@ -68,14 +68,16 @@ def txt2img(settings: Txt2ImgSettings, workspace: Workspace, emit: Emit, stop: t
     check_txt2img(settings, workspace)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     from ti_core.models.checkpoint import LoadOptions
+    from ti_core.models.device import device_state
+    from ti_core.models.painting_memory import plan_and_place
     from ti_core.models.sampler import sample_images
     from ti_core.models.warm import warm_checkpoint
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    sd.move_to_device()
     named = named_in(emphasis_texts([settings.prompt, settings.negative_prompt]), workspace, sd.widths)
     requests = _requests(settings, sd)
     first = requests[0]
+    plan_and_place(sd, device_state(sd.device).free_bytes, first.width, first.height, pictures=1)
     folder = workspace.root / OUTPUTS / datetime.date.today().isoformat()
     used = f" Embeddings: {', '.join(named.vectors)}." if named.vectors else " No embedding is named in the prompt."
     emit(

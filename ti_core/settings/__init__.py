@@ -20,6 +20,7 @@ from ti_core.settings.shared import (
     prediction_label,
 )
 from ti_core.settings.train import ResumeSettings, TrainSettings
+from ti_core.settings.train_captions import ONE_LINE
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, OF_EACH_STEP, OF_THE_RUN
 from ti_core.settings.train_quality import WITH_EACH_PREVIEW
 
@@ -29,6 +30,7 @@ __all__ = [
     "MOST_PREVIEW_PROMPTS",
     "OF_EACH_STEP",
     "OF_THE_RUN",
+    "ONE_LINE",
     "OWN_SIZE",
     "PORTRAITS",
     "PREDICTION_TYPES",

@@ -102,19 +102,27 @@ def without_tags(caption: str, unwanted: Collection[str]) -> str:
 
 
 def build_prompt(
-    template_line: str, caption: str, name: str, rng: random.Random, shuffle: bool, drop_out: float
+    template_line: str,
+    caption: str,
+    name: str,
+    rng: random.Random,
+    shuffle: bool,
+    drop_out: float,
+    keep_first: int = 0,
 ) -> str:
     """The line with [filewords] and then [name] filled in, so that a caption may contain [name].
 
-    The caption is cut at its commas; each tag is left out with the chance `drop_out` (0 to 1) and the others are
-    shuffled, all by `rng`. Mended: A1111 keeps the spaces of tags that it moves, and leaves ", " behind where no
-    tag is left.
+    The caption is cut at its commas; the first `keep_first` tags stay as they are, each of the others is left out with
+    the chance `drop_out` (0 to 1), and what is left of them is shuffled, all by `rng`. Mended: A1111 keeps the spaces
+    of tags that it moves, and leaves ", " behind where no tag is left.
     """
-    tags = split_tags(caption)
+    all_tags = split_tags(caption)
+    kept, tags = all_tags[:keep_first], all_tags[keep_first:]
     if drop_out:
         tags = [tag for tag in tags if rng.random() >= drop_out]
     if shuffle:
         rng.shuffle(tags)
+    tags = kept + tags
     if tags or "[filewords]" not in template_line:
         text = template_line.replace("[filewords]", ", ".join(tags))
     else:

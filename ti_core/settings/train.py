@@ -20,6 +20,7 @@ from ti_core.settings.shared import (
     vae_option,
 )
 from ti_core.settings.train_a1111 import A1111TrainOptions
+from ti_core.settings.train_captions import CaptionTrainOptions
 from ti_core.settings.train_expert import ExpertTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
@@ -35,6 +36,7 @@ class TrainSettings(
     ExpertTrainOptions,
     QualityTrainOptions,
     PhotoTrainOptions,
+    CaptionTrainOptions,
     MoreTrainOptions,
     A1111TrainOptions,
 ):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_px
-from ti_core.data.images import find_images
+from ti_core.data.dataset_parts import parts_of
 from ti_core.embeddings.folder import find_embeddings
 from ti_core.embeddings.names import similar_name
 from ti_core.errors import SettingsError, UserError, about
@@ -80,11 +80,9 @@ def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
 
 
 def _check_dataset(settings: TrainSettings, workspace: Workspace) -> None:
-    if not find_images(workspace.folder(settings.dataset_directory, "Dataset directory")):
-        raise UserError(
-            f"Dataset directory '{settings.dataset_directory}' holds no pictures.",
-            "Preprocess your photos first, or choose another folder.",
-        )
+    parts = parts_of(settings, workspace)
+    if not parts.used:
+        raise parts.no_pictures("Dataset directory", settings.dataset_directory.strip())
 
 
 def _check_template(settings: TrainSettings, workspace: Workspace) -> None:

@@ -4,6 +4,9 @@ the plain one.
 
 from __future__ import annotations
 
+import importlib.util
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -12,6 +15,7 @@ from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.recompute import keep_all, save_memory
 from ti_core.settings import AUTOMATIC, SWITCHES
 from ti_core.training.noise_loss import MicroBatch, NoisyImages, loss_scale, noise_predict_loss
+from ti_core.training.room import with_room
 from ti_core.training.run import Run
 
 _, ON, OFF = SWITCHES
@@ -32,10 +36,19 @@ def try_compiled(run: Run, seconds_left: float) -> None:
     """
     sd, choice = run.sd, run.settings.compile_unet
     wanted = sd.device.type == "cuda" and seconds_left > PAYS_FROM_S and not sd.unet.is_gradient_checkpointing
-    if choice == OFF or (choice == AUTOMATIC and not wanted):
+    lacks_triton = sd.device.type in ("cuda", "xpu") and importlib.util.find_spec("triton") is None
+    if choice == OFF or (choice == AUTOMATIC and (lacks_triton or not wanted)):
+        return
+    if lacks_triton:
+        run.log(
+            Notice(
+                "The UNet is not compiled, because Triton is missing, which torch compiles with on a card. The training"
+                " goes on without it."
+            )
+        )
         return
     run.log(Progress("Compiling the UNet", 0, 1))
-    plain = _gradient(run)
+    plain = with_room(run, partial(_gradient, run))
     keep_all(sd.unet)
     try:
         sd.compiled_unet = torch.compile(sd.unet)
@@ -43,8 +56,7 @@ def try_compiled(run: Run, seconds_left: float) -> None:
         problem = "" if alike > ALIKE else f"its gradient is not that of the plain one (cosine {alike:.4f})"
     # whatever keeps it from being compiled, the plain UNet can still be trained with
     except Exception as error:  # noqa: BLE001
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "no reason given"
-        problem = f"{type(error).__name__}: {reason}"
+        problem = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason given'}"
     if problem:
         sd.compiled_unet = None
         save_memory(sd.unet)
@@ -67,5 +79,5 @@ def _gradient(run: Run) -> Tensor:
     with torch.no_grad():
         prompts = [f"a photo of {run.name}"] * count
         leaf = PromptEncoder(sd).encode(prompts, run.prompt_vectors(run.state.vectors)).leaf()
-    (noise_predict_loss(sd, images, all_of_them, leaf).sum() * loss_scale(sd)).backward()
+    (noise_predict_loss(sd, images, all_of_them, leaf).sum() * loss_scale(sd, images.clean, count)).backward()
     return torch.cat([tensor.grad.float().flatten() for tensor in leaf.tensors if tensor.grad is not None])

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ti_core.errors import Interrupted
+from ti_core.errors import Interrupted, TooLittleMemory
 from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.runs.best_step import (
@@ -31,8 +31,8 @@ from ti_core.runs.best_step import (
 from ti_core.settings import WITH_EACH_PREVIEW
 from ti_core.settings.prompts import build_prompt
 from ti_core.training.noise_loss import NoisyImages, micro_batches, noise_predict_loss
-from ti_core.training.norms import usual_lengths
 from ti_core.training.obedience import MOST_PROBES, Probe, effects_of, obedience_of, probes_for
+from ti_core.training.room import with_room
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
 from ti_core.training.step_inputs import generator_for, prompt_random
@@ -139,7 +139,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     # What an earlier part of the run has measured on the same inputs
     found = probes_for(run.inputs.lines, images, probes)
     sign = functools.partial(_sign_of, run, images, found)
-    evaluation = Evaluation(every, images, usual_lengths(run.sd), sign, probes=found)
+    evaluation = Evaluation(every, images, run.norms.usual, sign, probes=found)
     if run.state.step:
         evaluation.history = {
             step: found
@@ -184,21 +184,36 @@ def _sign_of(run: Run, images: list[int], probes: list[Probe]) -> str:
     return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:12]
 
 
+def _measured(run: Run, evaluation: Evaluation) -> Measured:
+    """The vectors as they are now, with fewer pictures at once where memory runs out. Raises TooLittleMemory."""
+    if evaluation.baseline is None:
+        evaluation.baseline = with_room(
+            run,
+            lambda: Baseline(
+                losses_of(run, evaluation.images, with_word=False), effects_of(run, evaluation.probes, None)
+            ),
+        )
+    baseline = evaluation.baseline
+
+    def obedience() -> list[float]:
+        return obedience_of(effects_of(run, evaluation.probes, run.state.output_vectors), baseline.effects)
+
+    # rounded as they are kept, so that a resumed run compares the same numbers
+    return Measured(
+        _rounded(with_room(run, lambda: losses_of(run, evaluation.images))),
+        _rounded(baseline.losses),
+        _rounded(with_room(run, obedience)),
+    )
+
+
 def evaluate(run: Run, evaluation: Evaluation) -> None:
     """Measure the step just done and log it; nothing of the training is touched."""
     step = run.state.step
-    if evaluation.baseline is None:
-        evaluation.baseline = Baseline(
-            losses_of(run, evaluation.images, with_word=False), effects_of(run, evaluation.probes, None)
-        )
-    # rounded as they are kept, so that a resumed run compares the same numbers
-    found = Measured(
-        _rounded(losses_of(run, evaluation.images)),
-        _rounded(evaluation.baseline.losses),
-        _rounded(
-            obedience_of(effects_of(run, evaluation.probes, run.state.output_vectors), evaluation.baseline.effects)
-        ),
-    )
+    try:
+        found = _measured(run, evaluation)
+    except TooLittleMemory:
+        run.log(Notice(f"The device's memory is too small for the evaluation of step {step}, so it is left out."))
+        return
     if not all(math.isfinite(value) for value in (*found.losses, *found.without, *found.obedience)):
         run.log(Notice(f"The evaluation of step {step} broke down (a number grew too large), so it is left out."))
         return
@@ -260,6 +275,7 @@ def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float
 
 
 def _prompt_of(run: Run, index: int, image: int, name: str) -> str:
-    """The template's lines in turn, each with the image's whole caption, and with this for [name]."""
-    lines, caption = run.inputs.lines, run.inputs.examples[image].caption
-    return build_prompt(lines[index % len(lines)], caption, name, prompt_random(0, 0, index), False, 0.0)
+    """The template's lines in turn, each with a whole caption of the image, and with this for [name]."""
+    lines, captions = run.inputs.lines, run.inputs.examples[image].captions
+    line, caption = lines[index % len(lines)], captions[index % len(captions)]
+    return build_prompt(line, caption, name, prompt_random(0, 0, index), False, 0.0)

@@ -31,6 +31,8 @@ class NormControl:
 
     mode: str
     mean: Mapping[str, float]
+    usual: tuple[float, float] = (0.0, 0.0)
+    """Between which lengths nine of ten words of the first text encoder lie."""
 
     @torch.no_grad()
     def turn_only(self, vectors: Mapping[str, Tensor]) -> None:
@@ -62,20 +64,16 @@ class NormControl:
 
 def norm_control(mode: str, sd: StableDiffusion) -> NormControl:
     """The control of that mode, with the mean lengths of the checkpoint's own words."""
-    return NormControl(mode, {name: float(lengths.mean()) for name, lengths in word_lengths(sd).items()})
+    lengths = word_lengths(sd)
+    first = next(iter(lengths.values())).cpu()
+    low, high = torch.quantile(first[first > 0], torch.tensor(RANGE)).tolist()
+    return NormControl(mode, {name: float(of_words.mean()) for name, of_words in lengths.items()}, (low, high))
 
 
 def word_lengths(sd: StableDiffusion) -> dict[str, Tensor]:
     """For each text encoder the lengths of its words' vectors, float32 [tokens]."""
     tables = (encoder.get_input_embeddings().weight for encoder in sd.text_encoders)
     return {name: table.detach().float().norm(dim=1) for name, table in zip(sd.family.encoders, tables, strict=True)}
-
-
-def usual_lengths(sd: StableDiffusion) -> tuple[float, float]:
-    """Between which lengths nine of ten words of the first text encoder lie."""
-    lengths = next(iter(word_lengths(sd).values())).cpu()
-    low, high = torch.quantile(lengths[lengths > 0], torch.tensor(RANGE)).tolist()
-    return low, high
 
 
 @torch.no_grad()

@@ -19,9 +19,11 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.checkpoint import LoadOptions
 from ti_core.models.device import device_state
-from ti_core.models.memory import TILE_PX, FitPlan, memory_facts, plan_fit
+from ti_core.models.memory import FitPlan, memory_facts, plan_fit
 from ti_core.models.noise_schedule import trained_prediction
+from ti_core.models.painting_memory import decode_in_parts, place_networks
 from ti_core.models.stable_diffusion import StableDiffusion
+from ti_core.models.torch_build import unused_card
 from ti_core.models.warm import warm_checkpoint
 from ti_core.painting.few_steps import suited_previews
 from ti_core.runs.folder import RunFolder, complete_settings
@@ -66,6 +68,13 @@ def open_run(
                 " the computer's memory. The result is the same."
             )
         )
+    if build := unused_card():
+        emit(
+            Notice(
+                f"This computer has a graphics card, but its torch is the build for the processor, which is many times"
+                f" slower. To use the card, start once with: ./webui.sh --torch {build} (Windows: webui.bat)."
+            )
+        )
     if not ranks.is_first:
         settings, inputs = ranks.as_worker(settings, inputs)
 
@@ -82,7 +91,8 @@ def open_run(
     if saved:
         _tell_of_changed_inputs(saved, inputs, others, emit)
 
-    # Memory, and where each network lies
+    # Memory, and where each network lies; the lengths of words are looked at while they need nothing of the device
+    norms = norm_control(settings.norm_control, sd)
     memory = _plan_memory(settings, latents, sd, len(ranks.shard(inputs.plan.images_per_step)), emit)
     _bring_to_device(sd, memory.fit)
 
@@ -91,7 +101,6 @@ def open_run(
     folder = _open_folder(kept, inputs, sd, saved if ranks.is_first else None, emit)
 
     # Vectors, average, optimizer
-    norms = norm_control(settings.norm_control, sd)
     state = _initial_state(settings, inputs, sd, norms, saved)
 
     run = Run(
@@ -215,7 +224,8 @@ def _plan_memory(
     """How so many images of an update fit the device; of pictures that keep their sizes the largest decides."""
     height, width = max((mean.shape[-2:] for mean in latents.mean), key=lambda shape: shape[0] * shape[1])
     sides = width * sd.latent_factor, height * sd.latent_factor
-    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), *sides, images_per_step)
+    bytes_per_number = sd.unet.dtype.itemsize
+    fit = plan_fit(settings, device_state(sd.device), memory_facts(sd), *sides, images_per_step, bytes_per_number)
     if not fit.fits:
         emit(
             Notice(
@@ -227,15 +237,12 @@ def _plan_memory(
 
 
 def _bring_to_device(sd: StableDiffusion, fit: FitPlan) -> None:
-    sd.move_to_device(fit.vae_off_device, fit.encoders_off_device)
+    """As planned, or with more of them in the computer's memory where that does not fit. Raises TooLittleMemory."""
+    place_networks(sd, fit.vae_off_device, fit.encoders_off_device)
     if fit.gradient_checkpointing:
         sd.unet.enable_gradient_checkpointing()
     if fit.vae_slicing:
-        sd.vae.enable_slicing()
-        sd.vae.enable_tiling()
-        # SDXL's own tiles are as large as its pictures
-        sd.vae.tile_sample_min_size = min(sd.vae.tile_sample_min_size, TILE_PX)
-        sd.vae.tile_latent_min_size = sd.vae.tile_sample_min_size // sd.latent_factor
+        decode_in_parts(sd.vae, sd.latent_factor)
 
 
 def _open_folder(

@@ -4,15 +4,24 @@ Page and command line share them.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ti_core.checkpoints.library import find_checkpoint
 from ti_core.data.aspect_buckets import bucket_sizes
-from ti_core.data.captions import CaptionFiles, caption_notes, word_note, words_of_file_name
-from ti_core.data.dataset import count_originals
+from ti_core.data.captions import CaptionFiles, caption_notes, word_note
+from ti_core.data.dataset import (
+    CaptionRules,
+    Example,
+    count_originals,
+    dataset_notes,
+    fallback_notes,
+    plan_training,
+    read_examples,
+)
+from ti_core.data.dataset_parts import DatasetParts, find_parts, parts_of
 from ti_core.data.findings import finding_sentences, findings_of, look_within
 from ti_core.data.images import find_images
 from ti_core.data.masks import mask_sentences
@@ -25,7 +34,7 @@ from ti_core.errors import UserError, about
 from ti_core.models.device import DeviceState
 from ti_core.models.memory import facts_by_size, plan_fit
 from ti_core.runs.pace import find_pace
-from ti_core.runs.plan import RunPlan, plan_run
+from ti_core.runs.plan import RunPlan
 from ti_core.settings import PreprocessSettings, TrainSettings
 from ti_core.settings.prompts import ensure_recipe_template, find_template, load_template
 from ti_core.workspace import SAMPLE_PHOTOS, SHOWN_SAMPLE_PHOTOS, Workspace, clean_name
@@ -109,11 +118,9 @@ def preset_values(preset: str, workspace: Workspace, dataset_directory: str, emb
     if preset == A1111:
         return values
     with about("dataset_directory"):
-        images = find_images(workspace.folder(dataset_directory, "Dataset directory"))
-        if not images:
-            raise UserError(
-                f"Dataset directory '{dataset_directory}' holds no pictures.", "Preprocess your photos first."
-            )
+        parts = find_parts(workspace.folder(dataset_directory, "Dataset directory"))
+        if not (images := parts.pictures):
+            raise parts.no_pictures("Dataset directory", dataset_directory.strip())
     photos = count_originals(images)
     values["template_file"] = ensure_recipe_template(workspace)
     if preset == GUIDE:
@@ -151,13 +158,15 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
     """What the numbers of the Train form come to, in one sentence, or what is missing for that."""
     if not settings.dataset_directory.strip():
         return "Choose a dataset directory to see what one step will look at."
-    images: list[Path] = find_images(workspace.folder(settings.dataset_directory, "Dataset directory"))
-    if not images:
-        return f"Dataset directory '{settings.dataset_directory}' holds no pictures yet."
+    parts = parts_of(settings, workspace)
+    if not (images := parts.pictures):
+        return str(parts.no_pictures("Dataset directory", settings.dataset_directory.strip()))
     if min(settings.batch_size, settings.gradient_accumulation_steps, settings.steps) < 1:
         return "Batch size, Gradient accumulation steps and Max steps must be at least 1."
-    trained = len(images) - len(images) * settings.held_out // max(1, count_originals(images))
-    plan = plan_run(max(1, trained), settings.batch_size, settings.gradient_accumulation_steps, settings.steps)
+    files = CaptionFiles.of(parts.folder, parts.folders)
+    examples = read_examples(files, parts, CaptionRules.of(settings))
+    held_out = min(settings.held_out, count_originals(images) - 1)  # that it is too many, the start says
+    _, plan = plan_training(examples, replace(settings, held_out=max(0, held_out)))
     text = plan.sentence()
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
@@ -168,7 +177,10 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
             " This embedding was trained before: steps that it has already are not done again, so Max steps must be"
             " higher than them."
         )
-    said = [*_caption_sentences(workspace, settings), *_picture_sentences(workspace, settings, images)]
+    said = [
+        *_caption_sentences(workspace, settings, parts, files, examples),
+        *_picture_sentences(workspace, settings, images),
+    ]
     text = time_sentence(workspace, settings, plan) + text
     return " ".join([text + memory_sentence(workspace, settings, plan.images_per_step, device), *said])
 
@@ -188,7 +200,9 @@ def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: li
     ]
 
 
-def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[str]:
+def _caption_sentences(
+    workspace: Workspace, settings: TrainSettings, parts: DatasetParts, files: CaptionFiles, examples: list[Example]
+) -> list[str]:
     """What is to be known about the captions; that file names serve as such only where the template uses them."""
     try:
         uses_captions = any(
@@ -196,20 +210,13 @@ def _caption_sentences(workspace: Workspace, settings: TrainSettings) -> list[st
         )
     except UserError:  # the start says what is wrong with it
         uses_captions = False
-    folder = workspace.folder(settings.dataset_directory, "Dataset directory")
+    captions = [caption for example in examples for caption in example.captions]
     return [
-        *caption_notes(CaptionFiles.of(folder), file_names=uses_captions),
-        *filter(None, [word_note(settings.embedding.strip(), _captions_of(folder) if uses_captions else [])]),
+        *caption_notes(files),
+        *dataset_notes(examples, files, parts, CaptionRules.of(settings)),
+        *(fallback_notes(examples) if uses_captions else []),
+        *filter(None, [word_note(settings.embedding.strip(), captions if uses_captions else [])]),
     ]
-
-
-def _captions_of(folder: Path) -> list[str]:
-    """The captions of a dataset's pictures, as far as they can be read."""
-    files, found = CaptionFiles.of(folder), []
-    for picture in files.pictures:
-        with contextlib.suppress(UserError):
-            found.append(files.read(picture) or words_of_file_name(picture.stem))
-    return found
 
 
 def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) -> str:

@@ -52,11 +52,13 @@ class TrainState:
 @dataclass
 class MemoryUse:
     """How the work fits the device. `pixels_at_once` is how many latent pixels go through the UNet together; it falls
-    when memory runs out.
+    when memory runs out. `loss_scale_share` is the part of float16's loss scale that is used; it falls when a gradient
+    overflows.
     """
 
     fit: FitPlan
     pixels_at_once: int
+    loss_scale_share: float = 1.0
 
     def micro_batch(self, latent: Tensor) -> int:
         """How many images of the size of this one, [c, h, w], go through the UNet at once."""

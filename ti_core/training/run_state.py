@@ -153,11 +153,17 @@ def _notes(kept: KeptSettings[TrainSettings], facts: Mapping[str, str]) -> tuple
 
 
 def describe_inputs(examples: Sequence[Example], hashes: Mapping[str, str]) -> str:
-    """Names and captions of the pictures, what is known of their photos, and the hashes of other embeddings that
-    are named, by which what was changed in between is noticed.
+    """Names and captions of the pictures, what is known of their photos and folders, and the hashes of other embeddings
+    that are named, by which what was changed in between is noticed.
     """
     pictures = [
-        [example.path.name, example.caption, *([[*example.origin.size, *example.origin.box]] if example.origin else [])]
+        [
+            example.path.name,
+            example.caption,
+            *([[*example.origin.size, *example.origin.box]] if example.origin else []),
+            *([[example.folder, example.repeats]] if example.folder or example.repeats > 1 else []),
+            *([example.lines] if example.lines else []),
+        ]
         for example in examples
     ]
     return json.dumps([pictures, dict(hashes)], ensure_ascii=True)

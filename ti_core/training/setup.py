@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.aspect_buckets import bucket_sizes
-from ti_core.data.captions import file_names_note, word_note
-from ti_core.data.dataset import Example, hold_out, nothing_usable, scan_dataset
+from ti_core.data.captions import word_note
+from ti_core.data.dataset import CaptionRules, Example, fallback_notes, nothing_usable, plan_training, scan_dataset
+from ti_core.data.dataset_parts import parts_of
 from ti_core.data.findings import finding_sentences, findings_of, look_within
 from ti_core.data.images import Problem
 from ti_core.data.masks import mask_sentences
@@ -24,9 +25,9 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Notice
 from ti_core.models.families import FAMILIES
 from ti_core.models.families.family import Family
-from ti_core.runs.plan import RunPlan, plan_run
+from ti_core.runs.plan import RunPlan
 from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
-from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names
+from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names, split_tags
 from ti_core.settings.schedule import Schedule, parse_schedule
 from ti_core.training.checks import check_train
 from ti_core.workspace import Workspace
@@ -79,7 +80,11 @@ def _teaching_lines(
     A Notice tells of them; raises UserError if none is left.
     """
     lines, template = load_template(find_template(settings.template_file, workspace)), settings.template_file
-    certain = [""] if settings.tag_drop_out else captions  # a tag that may be left out is none to count on
+    certain = captions
+    if settings.caption_drop_out:  # what may be left out is nothing to count on
+        certain = [""]
+    elif settings.tag_drop_out:
+        certain = list({", ".join(split_tags(caption)[: settings.keep_first]) for caption in captions})
     teaching = [
         line
         for line in lines
@@ -99,14 +104,6 @@ def _teaching_lines(
             )
         )
     return teaching
-
-
-def _file_names_sentence(examples: Sequence[Example], lines: Sequence[str]) -> str:
-    """A sentence where file names are trained on as captions, as A1111 does; else nothing."""
-    without = [example for example in examples if example.is_file_name]
-    if not without or not any("[filewords]" in line for line in lines):
-        return ""
-    return file_names_note(len(without), len(examples), without[0].caption)
 
 
 def _names(prompt: str, name: str) -> bool:
@@ -158,13 +155,7 @@ def prepare(
         )
 
     # Pictures and captions, by headers and text files alone
-    examples = scan_dataset(
-        workspace.folder(settings.dataset_directory, "Dataset directory"),
-        emit,
-        stop,
-        settings.filename_word_regex,
-        settings.filename_join_string,
-    )
+    examples = scan_dataset(parts_of(settings, workspace), emit, stop, CaptionRules.of(settings))
     target = (
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
@@ -184,13 +175,14 @@ def prepare(
         emit(Notice(sentence))
 
     # The template
-    lines = _teaching_lines(settings, workspace, embedding.name, [example.caption for example in examples], emit)
-    word = word_note(embedding.name, [example.caption for example in examples])
-    for sentence in filter(None, (_file_names_sentence(examples, lines), word)):
+    captions = [caption for example in examples for caption in example.captions]
+    lines = _teaching_lines(settings, workspace, embedding.name, captions, emit)
+    notes = fallback_notes(examples) if any("[filewords]" in line for line in lines) else []
+    for sentence in filter(None, (*notes, word_note(embedding.name, captions))):
         emit(Notice(sentence))
 
     # How many images make a step, and which photos are held out
-    examples, plan = _plan(examples, settings, first_step)
+    examples, plan = plan_training(examples, settings, first_step)
     return Prepared(
         embedding,
         examples,
@@ -215,14 +207,5 @@ def leave_out(problems: Mapping[Path, Problem], inputs: Prepared, settings: Trai
     usable = sorted((e for e in inputs.examples if e.path not in problems), key=lambda example: example.path)
     if not usable:
         raise nothing_usable(inputs.examples[0].path.parent, list(problems.values()))
-    examples, plan = _plan(usable, settings, inputs.plan.first_step)
+    examples, plan = plan_training(usable, settings, inputs.plan.first_step)
     return replace(inputs, examples=examples, plan=plan)
-
-
-def _plan(examples: list[Example], settings: TrainSettings, first_step: int) -> tuple[list[Example], RunPlan]:
-    """The examples, held-out ones last, and the numbers of the run."""
-    examples, held_out = hold_out(examples, settings.held_out)
-    images = len(examples) - held_out
-    return examples, plan_run(
-        images, settings.batch_size, settings.gradient_accumulation_steps, settings.steps, first_step
-    )

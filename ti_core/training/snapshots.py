@@ -6,12 +6,11 @@ import math
 import random
 from collections.abc import Sequence
 
-from accelerate.utils.memory import clear_device_cache
 from PIL import Image
 
 from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
-from ti_core.errors import is_out_of_memory
+from ti_core.errors import TooLittleMemory
 from ti_core.events import Notice, PreviewSaved, Progress
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.painting.infotext import infotext, save_png
@@ -109,8 +108,7 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
         size = f"{requests[0].width or run.sd.file.size_px}x{requests[0].height or run.sd.file.size_px}"
         run.log(
             Notice(
-                f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one, or"
-                " VAE slicing."
+                f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one."
             )
         )
         return
@@ -155,8 +153,5 @@ def _paint(run: Run, requests: Sequence[SampleRequest]) -> list[Image.Image] | N
     """None where memory ran out even for one at a time: that is no reason to end a training."""
     try:
         return sample_images(run.sd, requests, run.prompt_vectors(run.state.output_vectors), run.stop)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    clear_device_cache(garbage_collection=True)  # outside of the handler, where the error no longer holds the tensors
-    return None
+    except TooLittleMemory:
+        return None

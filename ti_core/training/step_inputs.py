@@ -6,8 +6,10 @@ So a resumed run sees exactly what an unbroken one would have seen, and previews
 
 from __future__ import annotations
 
+import itertools
 import random
 import zlib
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import torch
@@ -29,14 +31,27 @@ def prompt_random(seed: int, step: int, index: int) -> random.Random:
 
 
 def images_of_step(plan: RunPlan, seed: int, step: int) -> list[int]:
-    """Indices of the images of update `step` (from 1), all different.
+    """Indices of the images of update `step` (from 1), all different but those that are repeated.
 
     Each pass over the data is shuffled anew; images that do not fill a last step are left out of that pass (A1111
     1.10.1, textual_inversion.py: train_embedding).
     """
     epoch, step_of_epoch = divmod(step - 1, plan.steps_per_epoch)
-    order = torch.randperm(plan.images, generator=generator_for(seed, "order", epoch))
-    return order[step_of_epoch * plan.images_per_step : (step_of_epoch + 1) * plan.images_per_step].tolist()
+    order = torch.randperm(plan.images_per_pass, generator=generator_for(seed, "order", epoch))
+    drawn = order[step_of_epoch * plan.images_per_step : (step_of_epoch + 1) * plan.images_per_step].tolist()
+    if not plan.repeats:
+        return drawn
+    ends = list(itertools.accumulate(plan.repeats))  # image i is drawn from ends[i - 1] to below ends[i]
+    return [bisect_right(ends, number) for number in drawn]
+
+
+def caption_of_step(lines: Sequence[str], drop_out: float, seed: int, step: int, index: int) -> str:
+    """One of an image's captions, or none with the chance `drop_out` (0 to 1), for the image at `index` of an update.
+    It has a generator of its own, so that the rest of the prompt does not depend on it.
+    """
+    rng = random.Random(f"{seed} caption {step} {index}")
+    caption = rng.choice(lines)
+    return "" if rng.random() < drop_out else caption
 
 
 def clean_latents(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:

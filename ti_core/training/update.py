@@ -5,22 +5,31 @@ step.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from ti_core.errors import Interrupted, UserError, is_out_of_memory, shown_number
+from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import Notice
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.transfer import to_device
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
+from ti_core.training.room import with_room
 from ti_core.training.run import Run
-from ti_core.training.step_inputs import clean_latents, images_of_step, noise_of_step, offset_noise, prompt_random
+from ti_core.training.step_inputs import (
+    caption_of_step,
+    clean_latents,
+    images_of_step,
+    noise_of_step,
+    offset_noise,
+    prompt_random,
+)
 
 MAX_REFUSALS = 3
+MOST_RESCALES = 4
 
 
 def take_gradient(run: Run, step: int) -> tuple[float, str]:
@@ -39,43 +48,15 @@ def take_gradient(run: Run, step: int) -> tuple[float, str]:
 
 
 def _take_own_gradient(run: Run, step: int) -> tuple[float, str]:
-    while True:
-        try:
-            return _accumulate(run, step)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        # outside of the handler, where the error no longer holds the tensors
-        clear_device_cache(garbage_collection=True)
-        _make_room(run)
-
-
-def _make_room(run: Run) -> None:
-    """Halve what is on the device together, down to one image; then recompute instead of keeping. A Notice says so."""
-    largest = max(mean.shape[-1] * mean.shape[-2] for mean in run.latents.mean)
-    at_once = min(run.inputs.plan.images_per_step, run.memory.pixels_at_once // largest)
-    if at_once > 1:
-        run.memory.pixels_at_once = at_once // 2 * largest
-        run.log(
-            Notice(
-                f"The device's memory ran out with {at_once} pictures at once. The step is done again with"
-                f" {at_once // 2}, and the training goes on."
-            )
-        )
-    elif not run.sd.unet.is_gradient_checkpointing:
-        run.sd.unet.enable_gradient_checkpointing()
-        run.log(
-            Notice(
-                "The device's memory ran out with one picture at a time. Gradient checkpointing is on from here: each"
-                " step takes nearly half as long again."
-            )
-        )
-    else:
-        raise UserError(
-            f"The device's memory is too small for pictures of {run.settings.width or run.sd.file.size_px} px, even one"
-            " at a time.",
-            "Choose a smaller Width and Height, or close other programs that use the graphics card.",
-        )
+    """Once more with a smaller loss scale, where float16 was too narrow for the gradient at the usual one."""
+    for _ in range(MOST_RESCALES):
+        loss, prompt = with_room(run, partial(_accumulate, run, step))
+        gradients = [rows.grad for rows in run.state.vectors.values() if rows.grad is not None]
+        is_finite = all(bool(gradient.isfinite().all()) for gradient in gradients)
+        if is_finite or run.sd.autocast_dtype is not torch.float16 or not math.isfinite(loss):
+            break
+        run.memory.loss_scale_share /= 16
+    return loss, prompt
 
 
 def _accumulate(run: Run, step: int) -> tuple[float, str]:
@@ -104,7 +85,8 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     leaf = conditioning.leaf()
 
     # Micro-batches: loss, and its gradient on the conditioning
-    scale, total = loss_scale(sd), torch.zeros((), device=sd.device)
+    scale = loss_scale(sd, images.clean, len(of_step)) * memory.loss_scale_share
+    total = torch.zeros((), device=sd.device)
     for batch in batches:
         if run.stop.is_set():
             raise Interrupted
@@ -157,15 +139,16 @@ def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
 
 
 def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
-    """The prompt of each image of an update: template line, caption with its tags shuffled and dropped, the
-    embedding's name.
+    """The prompt of each image of an update: template line, one of its captions with its tags shuffled and dropped,
+    the embedding's name.
     """
-    prompts = []
+    settings, prompts = run.settings, []
     for index, image in enumerate(images):
-        rng = prompt_random(run.settings.seed, step, index)
-        line = rng.choice(run.inputs.lines)
-        caption = run.inputs.examples[image].caption
-        prompts.append(build_prompt(line, caption, run.name, rng, run.settings.shuffle_tags, run.settings.tag_drop_out))
+        captions = run.inputs.examples[image].captions
+        caption = caption_of_step(captions, settings.caption_drop_out, settings.seed, step, index)
+        rng = prompt_random(settings.seed, step, index)
+        line, chances = rng.choice(run.inputs.lines), (settings.shuffle_tags, settings.tag_drop_out)
+        prompts.append(build_prompt(line, caption, run.name, rng, *chances, settings.keep_first))
     return prompts
 
 

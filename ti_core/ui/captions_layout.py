@@ -5,17 +5,21 @@ all captions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from ti_core.data.caption_edits import Captioned, count_tags, dataset_folders, state_of_picture
+from ti_core.data.images import find_images
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.kept_forms import browser_state
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import Updates, disk_dropdown, message_box
 
 NOTHING_TO_UNDO = "Nothing to undo"
+REMOVE = "\u00d7"
+"""In the list of tags: takes the tag out of the captions."""
 GALLERY_PICTURES = 200
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
@@ -77,14 +81,14 @@ class CaptionsLayout:
         with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
             self._build_changes()
         self.tags = gr.Dataframe(
-            headers=["Tag", "Pictures"],
-            datatype=["str", "number"],
+            headers=["Tag", "Pictures", "Remove"],
+            datatype=["str", "number", "str"],
             value=[],
-            label="How often each tag occurs",
+            label="How often each tag occurs: click one to use it, or its cross to remove it",
             interactive=False,
             max_height=260,
             visible=False,
-            column_widths=["75%", "25%"],
+            column_widths=["62%", "20%", "18%"],
             elem_id="captions_tags",
         )
 
@@ -98,7 +102,10 @@ class CaptionsLayout:
                 info="What stands there afterwards. Empty takes it out.",
                 elem_id="captions_replacement",
             )
-        self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
+        with gr.Row(elem_classes="actions"):
+            self.preview_button = gr.Button("Show what would change", elem_id="captions_preview")
+            self.replace = gr.Button("Replace in all captions", elem_id="captions_replace")
+        self.previewed = gr.HTML("", elem_id="captions_previewed")
         with gr.Row(equal_height=False):
             self.tag = gr.Textbox(
                 label="Tag", info="One part of a caption, or several with commas.", elem_id="captions_tag"
@@ -109,6 +116,30 @@ class CaptionsLayout:
         with gr.Row(elem_classes="actions"):
             self.add = gr.Button("Add the tag to all", elem_id="captions_add")
             self.remove = gr.Button("Remove the tag from all", elem_id="captions_remove")
+            self.prune = gr.Button("Remove tags of looks (hair, eyes, ...)", elem_id="captions_prune")
+        self._build_marks()
+
+    def _build_marks(self) -> None:
+        """Which pictures a change is for; none means all."""
+        self.only = gr.Dropdown(
+            [],
+            value=[],
+            multiselect=True,
+            allow_custom_value=True,
+            label="Only these pictures",
+            info="Empty means all. Hold Ctrl and click pictures of the gallery to mark several.",
+            elem_id="captions_only",
+            elem_classes="of-several",
+        )
+        with gr.Row(elem_classes="actions"):
+            self.mark_open = gr.Button("Mark the open picture", elem_id="captions_mark_open")
+            self.mark_tag = gr.Button("Mark those with the tag", elem_id="captions_mark_tag")
+        self.marks = gr.HTML(
+            "",
+            js_on_load=Path(__file__).with_name("captions_marks.js").read_text(encoding="utf-8"),
+            marked=[],
+            elem_id="captions_marks",
+        )
 
     def _build_one_picture(self) -> None:
         with gr.Row(visible=False, equal_height=False) as self.one:
@@ -135,6 +166,11 @@ class CaptionsLayout:
                     self.save = gr.Button("Save", variant="primary", min_width=70, elem_id="captions_save")
                     self.next = gr.Button("Next", min_width=70, elem_id="captions_next")
                 with gr.Row(elem_classes="actions"):
+                    self.delete = gr.Button("Delete to the bin", min_width=70, elem_id="captions_delete")
+                    self.put_back_button = gr.Button(
+                        "Put back what was deleted", visible=False, min_width=70, elem_id="captions_put_back"
+                    )
+                with gr.Row(elem_classes="actions"):
                     self.discard = gr.Button("Discard what I typed", min_width=70, elem_id="captions_discard")
                     self.undo = gr.Button(
                         NOTHING_TO_UNDO, visible=False, interactive=False, min_width=70, elem_id="captions_undo"
@@ -143,7 +179,8 @@ class CaptionsLayout:
     # ---- what they show
 
     def _hidden(self) -> Updates:
-        return {part: gr.update(visible=False) for part in (self.gallery, self.one, self.all, self.tags, self.undo)}
+        parts = (self.gallery, self.one, self.all, self.tags, self.undo, self.put_back_button)
+        return {part: gr.update(visible=False) for part in parts}
 
     def _all_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
         """A folder's pictures, with the one of that index chosen."""
@@ -156,6 +193,7 @@ class CaptionsLayout:
             self.gallery: gr.update(value=thumbnails, visible=True, label=label, selected_index=index),
             self.one: gr.update(visible=True),
             self.all: gr.update(visible=True),
+            self.only: gr.update(choices=[c.picture.name for c in captions[:GALLERY_PICTURES]]),
             self.tags: self._counted(captions),
         }
 
@@ -170,7 +208,11 @@ class CaptionsLayout:
         return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
 
     def _counted(self, captions: Sequence[Captioned]) -> Any:
-        return gr.update(value=[list(row) for row in count_tags(c.caption for c in captions)], visible=True)
+        return gr.update(value=[[*row, REMOVE] for row in count_tags(c.caption for c in captions)], visible=True)
+
+    def _picture_names(self, folder: Path) -> list[str]:
+        """In the order of the gallery."""
+        return [picture.name for picture in find_images(folder)]
 
 
 def with_words(gallery: Sequence[Sequence[Any]], captions: Sequence[Captioned]) -> Any:

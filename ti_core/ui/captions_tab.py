@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,18 @@ import gradio as gr
 from ti_core.data.caption_edits import (
     Captioned,
     ChangedMeanwhile,
-    adding,
-    change_captions,
     dataset_folders,
     find_captioned,
     find_twin,
     read_captions,
-    removing,
-    replacing,
     save_caption,
 )
-from ti_core.data.caption_undo import last_edit, undo_edit
+from ti_core.data.caption_undo import last_edit
 from ti_core.data.captions import mirrored_caption
+from ti_core.data.picture_bin import deleted_pictures
 from ti_core.errors import UserError, about
-from ti_core.ui.captions_layout import NOTHING_TO_UNDO, CaptionsLayout, Opened, selected, with_words
+from ti_core.ui.captions_changes import CaptionChanges
+from ti_core.ui.captions_layout import NOTHING_TO_UNDO, Opened, selected, with_words
 from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
@@ -44,7 +42,7 @@ RELEASE_CAPTION = (
 )
 
 
-class CaptionsTab(CaptionsLayout, Part):
+class CaptionsTab(CaptionChanges, Part):
     """What is typed is saved when another picture is chosen, unless the caption or the picture is another by then.
 
     `opened` travels with the text from the browser: kept here, it would be that of the next picture when somebody
@@ -68,7 +66,11 @@ class CaptionsTab(CaptionsLayout, Part):
             self.text,
             self.all,
             self.tags,
+            self.tag,
+            self.only,
+            self.previewed,
             self.undo,
+            self.put_back_button,
             self.message,
             self.settled,
         ]
@@ -84,12 +86,9 @@ class CaptionsTab(CaptionsLayout, Part):
             (self.previous.click, self.go_back, edited),
             (self.next.click, self.go_on, edited),
             (self.discard.click, self.take_back, [self.opened]),
-            (self.replace.click, self.replace_everywhere, [*typed, self.find, self.replacement, self.in_step]),
-            (self.add.click, self.add_everywhere, [*typed, self.tag, self.at_front, self.in_step]),
-            (self.remove.click, self.remove_everywhere, [*typed, self.tag, self.in_step]),
-            (self.undo.click, self.undo_last, typed),
         ):
             self.settle_after(event(handler, given, shown, **QUEUED))
+        self._wire_changes(shown)
         kept = [self.opened, self.text, self.drafts]
         for event, script in ((self.text.input, KEEP), (self.text.change, KEEP_PASTED)):
             event(None, kept, [self.drafts, self.note], js=script, show_progress="hidden")
@@ -150,14 +149,14 @@ class CaptionsTab(CaptionsLayout, Part):
                 f"Not saved for {Opened(*opened).picture} of {Opened(*opened).folder}. Copy it from here if you need"
                 f" it:\n{text}"
             )
-            return {**self.open(folder, message), **self._settled(opened)}
+            return {**self.open(folder, message), **self._settled(opened), **self._unmarked()}
         try:
             if _is_typed(opened, text):
                 check_may_train()
                 self._save_typed(opened, text, in_step)
         except UserError as error:
             return self._refused_edit(opened, error)
-        return {**self.open(folder), **self._settled(opened)}
+        return {**self.open(folder), **self._settled(opened), **self._unmarked()}
 
     @read_only
     def take_back(self, opened: Sequence[Any]) -> Updates:
@@ -193,6 +192,7 @@ class CaptionsTab(CaptionsLayout, Part):
             self.text: "",
             self.folder: chosen,
             **self._hidden(),
+            **self._unmarked(),
             **accepted(self.message, message),
             **self._settled(opened),
         }
@@ -221,8 +221,14 @@ class CaptionsTab(CaptionsLayout, Part):
             **self._all_shown(captions, index),
             **self._one_shown(folder or "", captions[index]),
             **self._undoable(folder or ""),
+            self.put_back_button: gr.update(
+                visible=bool(deleted_pictures(self._folder(folder or ""), self.context.workspace))
+            ),
             **accepted(self.message, message),
         }
+
+    def _unmarked(self) -> Updates:
+        return {self.only: gr.update(value=[]), self.previewed: ""}
 
     def _folder(self, folder: str, to_write: bool = False) -> Path:
         find = self.context.workspace.writable_folder if to_write else self.context.workspace.folder
@@ -322,51 +328,6 @@ class CaptionsTab(CaptionsLayout, Part):
             if gallery:  # the mirrored copy has other words too
                 updates[self.gallery] = with_words(gallery, captions)
         return updates, captions
-
-    # ---- all pictures
-
-    def replace_everywhere(
-        self, opened: Sequence[Any], text: str, find: str, replacement: str, in_step: bool = True
-    ) -> Updates:
-        """Replace a text in all captions of the open dataset."""
-        title = f"'{find}' replaced by '{replacement}'"
-        return self._change(opened, text, in_step, lambda: replacing(find, replacement), title)
-
-    def add_everywhere(
-        self, opened: Sequence[Any], text: str, tag: str, at_front: bool, in_step: bool = True
-    ) -> Updates:
-        """Add tags to all captions of the open dataset, where they are not there yet."""
-        return self._change(opened, text, in_step, lambda: adding(tag, at_front), f"'{tag}' added to all")
-
-    def remove_everywhere(self, opened: Sequence[Any], text: str, tag: str, in_step: bool = True) -> Updates:
-        """Take tags out of all captions of the open dataset."""
-        return self._change(opened, text, in_step, lambda: removing(tag), f"'{tag}' removed from all")
-
-    def _change(
-        self, opened: Sequence[Any], text: str, in_step: bool, make: Callable[[], Callable[[str], str]], title: str
-    ) -> Updates:
-        folder, picture = Opened(*opened)[:2]
-        try:
-            self._save_typed(opened, text, in_step)
-            changed, _ = change_captions(self._folder(folder, to_write=True), make(), title, in_step)
-        except UserError as error:
-            return self._refused_edit(opened, error)
-        message = f"Changed {changed} caption{'s' * (changed != 1)}."
-        return {**self.open(folder, message, picture), **self._settled(opened)}
-
-    def undo_last(self, opened: Sequence[Any], text: str) -> Updates:
-        """Take the last edit of the open dataset back, whoever made it."""
-        folder, picture = Opened(*opened)[:2]
-        try:
-            if _is_typed(opened, text):
-                raise UserError(
-                    f"What you typed for '{picture}' is not saved yet.",
-                    "Press Save or Discard first.",
-                )
-            message = undo_edit(self._folder(folder, to_write=True))
-        except UserError as error:
-            return refused(error, self.message)
-        return self.open(folder, message, picture)
 
 
 def _shortened(title: str) -> str:

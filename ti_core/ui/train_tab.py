@@ -21,7 +21,7 @@ from ti_core.settings.prompts import list_templates
 from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
 from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
 from ti_core.training.suited_preset import recipe_label, suited_preset
-from ti_core.ui.dataset_strip import dataset_strip, example_prompt, trained_sizes
+from ti_core.ui.dataset_strip import dataset_strip, example_prompt
 from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
 from ti_core.ui.preset_panel import DOWNLOAD
 from ti_core.ui.rate_picture import rate_picture
@@ -45,6 +45,7 @@ DEVICE_WITHIN_S = 20.0
 SEEN = (
     *("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out"),
     *("checkpoint", "width", "height", "keep_size", "aspect_buckets"),
+    *("subfolders", "caption_lines", "keep_first", "pruned_tags", "prune_traits"),
 )
 """The fields that the thumbnails and the example prompt show."""
 
@@ -176,13 +177,11 @@ class TrainTab(TrainLayout, Part):
             return str(error)
 
     @read_only
-    def look(self, *given: Any) -> Updates:
+    def look(self, *seen: Any) -> Updates:
         """The dataset at a glance, with the crops of the training, and one prompt that it will build of it."""
-        workspace, form = self.context.workspace, dict(zip(SEEN, given, strict=True))
-        folder, (template, embedding) = form["dataset_directory"] or "", [form[n] or "" for n in SEEN[1:3]]
-        prompt = example_prompt(workspace, folder, template, embedding, form["shuffle_tags"], form["tag_drop_out"] or 0)
-        strip = dataset_strip(workspace, folder, trained_sizes(form, workspace))
-        return {self.strip: strip, self.example: prompt}
+        settings = TrainSettings.from_kept(dict(zip(SEEN, seen, strict=True))).settings
+        workspace = self.context.workspace
+        return {self.strip: dataset_strip(workspace, settings), self.example: example_prompt(workspace, settings)}
 
     @read_only
     def labelled(self, checkpoint: str | None) -> Any:

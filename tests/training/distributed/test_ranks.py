@@ -23,7 +23,8 @@ from ti_core.workspace import REPOSITORY, Workspace
 
 FLAGS = (
     "--dataset-directory datasets/anna --template subject_filewords.txt --learning-rate 0.05 --batch-size 3 --ckpt tiny"
-    " --precision float32".split()
+    " --precision float32 --keep-first 1 --caption-drop-out 0.2 --folder-repeats anna:2 --shuffle-tags"
+    " --tag-drop-out 0.3".split()
 )
 
 

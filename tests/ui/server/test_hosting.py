@@ -108,12 +108,12 @@ def test_a_space_listens_is_framed_by_the_hub_and_asks_for_its_secret(
     monkeypatch.delenv("TI_AUTH")
     environment = {"SPACE_ID": "anna/train", "GRADIO_SERVER_PORT": "7777"}
     assert adapt_to_space(space, environment)
-    assert (space.listen, space.port, space.auth) == (True, 7777, "anna:long-password")
+    assert (space.listen, space.port, space.auth) == (True, 7777, ["anna:long-password"])
     assert space.workspace == str(tmp_path)
     assert place_of(space).frames == (HUB,)
     own = parse_arguments(["--workspace", "mine", "--port", "1234"])
     adapt_to_space(own, {"SPACE_ID": "anna/train"})
-    assert (own.workspace, own.port, own.auth) == ("mine", 1234, "")
+    assert (own.workspace, own.port, own.auth) == ("mine", 1234, [])
 
 
 def test_the_readme_has_the_head_that_a_space_wants() -> None:

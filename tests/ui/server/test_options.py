@@ -82,7 +82,14 @@ def test_a_short_password_of_a_public_page_is_told(
         assert ("password of anna is short" in capsys.readouterr().out) == told
 
 
-@pytest.mark.parametrize("flags", [("--auth-look", "eve"), ("--auth", "anna:a", "--auth-look", "anna:b")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--auth-look", "eve"),
+        ("--auth", "anna:a", "--auth-look", "anna:b"),
+        ("--auth", "anna:a", "--auth", "ben:b", "--auth-look", "ben:c"),
+    ],
+)
 def test_logins_that_cannot_be_are_refused_with_a_sentence(
     flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

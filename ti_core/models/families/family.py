@@ -26,7 +26,9 @@ class ModelFacts:
 
     `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward,
     for each latent pixel, without and with gradient checkpointing; `vae_numbers` the same for decoding.
-    `prompt_bytes` is what one prompt of 77 tokens keeps for the backward pass.
+    `prompt_bytes` is what one prompt of 77 tokens keeps for the backward pass. `sampling_numbers` are those of one
+    picture that is painted, with both halves of its guidance. `attention_bytes` is what attention has beside these,
+    where the device has no kernel of its own for it.
     """
 
     unet_parameters: int
@@ -37,6 +39,8 @@ class ModelFacts:
     prompt_bytes: float
     vae_numbers: float = 49_152
     latent_factor: int = 8
+    sampling_numbers: float = 16_672
+    attention_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Family:
             return out.last_hidden_state, ()
         skipped = out.hidden_states[-min(clip_skip, len(out.hidden_states) - 1)]
         return encoder.final_layer_norm(skipped), ()
+
+    def pooled_widths(self, encoders: tuple[Any, ...]) -> tuple[int, ...]:
+        """The width of each pooled output that the UNet takes of these text encoders."""
+        return ()
 
     def added_conditioning(self, pooled: tuple[Tensor, ...], size_conditioning: Tensor) -> dict[str, Tensor] | None:
         """What the UNet takes beside the hidden states (`added_cond_kwargs` of diffusers), of the pooled outputs,

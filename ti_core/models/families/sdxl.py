@@ -22,6 +22,10 @@ class StableDiffusionXL(Family):
         out = encoder(ids, output_hidden_states=True)
         return out.hidden_states[-2], (out.text_embeds,) if "text_embeds" in out else ()
 
+    def pooled_widths(self, encoders: tuple[Any, ...]) -> tuple[int, ...]:
+        """That of the second encoder's projection."""
+        return (int(encoders[-1].config.projection_dim),)
+
     def added_conditioning(self, pooled: tuple[Tensor, ...], size_conditioning: Tensor) -> dict[str, Tensor]:
         """The pooled output of the second encoder, [n, width], and the sizes, [n, 6]."""
         (text_embeds,) = pooled
@@ -32,7 +36,7 @@ SDXL = StableDiffusionXL(
     "sdxl",
     "Stable Diffusion XL",
     encoders=("clip_l", "clip_g"),
-    memory=ModelFacts(2_567_463_684, 83_653_863, 817_720_320, 128_256, 22_528, 160 * MIB),
+    memory=ModelFacts(2_567_463_684, 83_653_863, 817_720_320, 128_256, 22_528, 160 * MIB, sampling_numbers=10_112),
     encoder_classes=("CLIPTextModel", "CLIPTextModelWithProjection"),
     pipeline="StableDiffusionXLPipeline",
     uses_clip_skip=False,

@@ -20,7 +20,6 @@ from ti_core.errors import UserError
 from ti_core.events import Emit, Finished
 from ti_core.models.chosen_device import CHOSEN, TOGETHER
 from ti_core.models.device import count_devices
-from ti_core.models.warm import release_model
 from ti_core.program.child import end_child, start_child
 from ti_core.program.conversation import DIED, INTERRUPTED, SAVES_WITHIN_S, SILENT, Child, lines_of_file
 from ti_core.program.temporary_folders import temporary_folder
@@ -44,6 +43,8 @@ def train_on_several(
     settings: TrainSettings, workspace: Workspace, emit: Emit, stop: threading.Event, run_folder: str = ""
 ) -> None:
     """Train on `settings.gpus` devices, or go on with the run in `run_folder`. Emits and raises as `train` does."""
+    from ti_core.models.warm import release_model  # loads torch
+
     check_count(settings.gpus, count_devices())
     release_model()  # the child loads the checkpoint anew
     with temporary_folder("launch") as folder:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from ti_core.data.images import find_images
+from ti_core.data.dataset_parts import parts_of
 from ti_core.embeddings.folder import find_embeddings
 from ti_core.embeddings.formats import load_embedding, save_embedding
 from ti_core.errors import UserError
@@ -166,10 +166,10 @@ def training_photo(context: AppContext, job: Job | None) -> Path:
     page may not look.
     """
     settings = job.settings if job else None
-    typed = settings.dataset_directory if isinstance(settings, TrainSettings) else ""
-    if job and not typed and job.run_folder:  # a resumed run: its own settings tell
-        typed = saved_settings(context.workspace.root / job.run_folder).settings.dataset_directory
-    pictures = find_images(context.workspace.folder(typed, "Dataset directory"))
+    trained = settings if isinstance(settings, TrainSettings) else TrainSettings()
+    if job and not trained.dataset_directory and job.run_folder:  # a resumed run: its own settings tell
+        trained = saved_settings(context.workspace.root / job.run_folder).settings
+    pictures = parts_of(trained, context.workspace).pictures
     if not pictures:
         raise UserError("The dataset holds no picture.", "Choose another folder.")
     return pictures[0]

@@ -68,6 +68,8 @@ class ServerOptions:
     mcp_token: str = ""
     place: Place | None = None
     all_may_look: bool = False
+    more_logins: tuple[tuple[str, str], ...] = ()
+    """Names and passwords of further people who may train, beside `user`."""
 
     @property
     def found_at(self) -> Place:
@@ -78,7 +80,8 @@ class ServerOptions:
     @property
     def logins(self) -> Logins:
         """The logins that these options make: none, one, or one more that may only look."""
-        trains = {self.user: Login(self.password, may_train=True)} if self.user else {}
+        pairs = ((self.user, self.password), *self.more_logins) if self.user else ()
+        trains = {name: Login(password, may_train=True) for name, password in pairs}
         return Logins(
             {self.look_user: Login(self.look_password, may_train=False), **trains}
             if self.look_user and trains
