@@ -11,6 +11,7 @@ from PIL import Image
 from ti_core.data.caption_edits import adding, change_captions, find_captioned, read_captions, save_caption
 from ti_core.data.caption_undo import undo_edit
 from ti_core.data.captions import CaptionFiles, caption_notes
+from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.dataset import scan_dataset
 from ti_core.events import Event, Notice
 from ti_core.settings import TrainSettings
@@ -124,3 +125,9 @@ def test_an_edit_writes_beside_the_picture_and_leaves_the_other_tools_file(tmp_p
     undo_edit(folder), undo_edit(folder)
     assert [each.caption for each in read_captions(folder)] == ["one", "two"]
     assert table.read_bytes() == before and not list(folder.glob("*.txt"))
+
+
+def test_the_documents_name_all_traits_that_are_left_out() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "captions.md").read_text(encoding="utf-8").split())
+    assert ", ".join(CHARACTER_TRAITS) in text
+    assert len(set(CHARACTER_TRAITS)) == len(CHARACTER_TRAITS) > 120

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import threading
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from PIL import Image
 
 from ti_core.data.caption_edits import adding, change_captions, read_captions, removing, replacing, save_caption
 from ti_core.data.captions import CaptionFiles, caption_notes, word_note
-from ti_core.data.dataset import fallback_notes, scan_dataset
+from ti_core.data.dataset import CaptionRules, fallback_notes, scan_dataset
 from ti_core.data.initialization import initialization_hint
 from ti_core.data.preprocess import preprocess
 from ti_core.data.template_edits import captions_of
 from ti_core.errors import UserError
 from ti_core.events import Event, Notice
-from ti_core.settings import PreprocessSettings, TrainSettings
+from ti_core.settings import ONE_LINE, PreprocessSettings, TrainSettings
 from ti_core.training.presets import describe_plan
 from ti_core.ui.server.uploads import keep_photos
 from ti_core.workspace import Workspace
@@ -188,7 +189,35 @@ def test_captions_of_every_name_are_taken_from_a_drop_and_stay_with_their_photo(
     ) == ["one", "three", "two"]
 
 
+def test_captions_of_many_come_along_with_a_drop(tmp_path: Path) -> None:
+    files = [add(tmp_path / str(number), f"a {number}.png") for number in range(3)]  # each lies alone, as they arrive
+    files += [add(tmp_path / "own", "b.png", b__txt=b"beside it"), tmp_path / "own" / "b.txt"]
+    table, broken = tmp_path / "metadata.jsonl", tmp_path / "tags.csv"
+    rows = [{"file_name": f"train/a {number}.png", "text": f"caption {number}"} for number in (0, 2)]
+    table.write_text("\n".join(json.dumps(row) for row in [*rows, {"file_name": "b.png", "text": "other"}]))
+    broken.write_text("a,b\n1,2\n")
+    folder, told = keep_photos([*files, table, broken], "", Workspace(tmp_path / "workspace"))
+    captions = {each.picture.name: each.caption for each in read_captions(folder)}
+    assert sorted(captions.values()) == ["a 1", "beside it", "caption 0", "caption 2"]
+    assert told[0] == "2 captions taken from metadata.jsonl."
+    assert told[1].startswith("Left out, because it has no columns") and "tags.csv" in told[1]
+
+
 def test_a_name_that_is_also_a_word_of_the_captions_is_pointed_out() -> None:
     captions = ["a woman, smiling", "womanly dress", "Woman in red"]
     assert word_note("woman", captions).startswith("'woman' is also a word of 2 captions")
     assert word_note("anna", captions) == word_note("", captions) == ""
+
+
+def test_the_plan_says_how_several_lines_are_read_and_the_other_way_draws_one(tmp_path: Path) -> None:
+    add(tmp_path / "set", "a.jpg", a__txt=LINES)
+    add(tmp_path / "set", "b.jpg", b__txt=b"one")
+    joined = describe_plan(Workspace(tmp_path), TrainSettings(dataset_directory="set"))
+    assert "1 picture has a caption of several lines, which are read as tags of one." in joined
+    one = describe_plan(Workspace(tmp_path), TrainSettings(dataset_directory="set", caption_lines=ONE_LINE))
+    assert "1 of 2 pictures has several captions, up to 3: each use draws one line." in one
+    rules = CaptionRules.of(TrainSettings(caption_lines=ONE_LINE))
+    assert [example.captions for example in scan_dataset(tmp_path / "set", rules=rules)] == [
+        ("shirt", "gray background,", "hat"),
+        ("one",),
+    ]

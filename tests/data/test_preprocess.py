@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from ti_core.data.captions import mirrored_caption
+from ti_core.data.dataset import scan_dataset
 from ti_core.data.images import Problem
 from ti_core.data.picture_checks import CARTOONS_ONLY
 from ti_core.data.preprocess import PreprocessResult, preprocess
@@ -272,3 +273,29 @@ def test_the_sample_photos_of_each_person_become_twelve_captioned_squares(tmp_pa
 def test_a_mirrored_caption_swaps_left_and_right_and_nothing_else(caption: str, mirrored: str) -> None:
     assert mirrored_caption(caption) == mirrored
     assert mirrored_caption(mirrored) == caption
+
+
+def test_a_file_name_that_is_a_long_caption_is_used_whole(tmp_path: Path) -> None:
+    words = ", ".join(f"word number {i}" for i in range(14))[:206] + " end"
+    add_photo(tmp_path, f"{words}.png")
+    result = run(tmp_path, flip=True)
+    assert len(words) == 210 and result.captions == 2
+    assert [example.caption for example in scan_dataset(tmp_path / "out")] == [words, words]
+    assert [path.with_suffix(".txt").is_file() for path in result.written] == [True, True]
+
+
+def test_a_short_file_name_stays_the_caption_but_left_and_right_are_exchanged(tmp_path: Path) -> None:
+    add_photo(tmp_path, "a man.png")
+    add_photo(tmp_path, "hat on the left.png")
+    assert run(tmp_path, flip=True).captions == 1
+    captions = [example.caption for example in scan_dataset(tmp_path / "out")]
+    assert captions == ["a man", "a man", "hat on the left", "hat on the right"]
+
+
+def test_a_copied_caption_keeps_its_lines_for_the_mirrored_copy_too(tmp_path: Path) -> None:
+    add_photo(tmp_path, "a.png", "hat, left\nred coat\n")
+    run(tmp_path, flip=True, caption_action="copy")
+    assert [(tmp_path / "out" / f"00000-{i}-a.txt").read_text() for i in (0, 1)] == [
+        "hat, left\nred coat",
+        "hat, right\nred coat",
+    ]

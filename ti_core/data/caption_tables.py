@@ -28,7 +28,7 @@ _NO_CAPTIONS = frozenset({"selected_tags.csv"})
 """The tagger's own list of tags, which lies beside its model."""
 _LATEST_FIRST = ("metadata", "meta_lat", "meta_clean", "meta_cap_dd", "meta_cap")
 """kohya's tools write one after the other, each from the one before."""
-_SUFFIXES = (".jsonl", ".csv", ".json")
+TABLE_SUFFIXES = (".jsonl", ".csv", ".json")
 
 Rows = Sequence[tuple[str, str]]
 """(picture as the file names it, caption) in the file's order."""
@@ -58,15 +58,17 @@ class CaptionTable:
             return cls(file, problem="it cannot be read")
         return _load(file, state.st_size, state.st_mtime_ns)
 
-    def text_of(self, picture: Path) -> str | None:
-        """The caption of a picture, with its lines; None where the file has none for it."""
+    def text_of(self, picture: Path, anywhere: bool = False) -> str | None:
+        """The caption of a picture, with its lines; None where the file has none for it. `anywhere` takes a row of the
+        same name in whatever folder, for files that lie no longer together.
+        """
         found = self._by_name.get(picture.name.lower()) or self._by_name.get(picture.stem.lower(), [])
         parents = dict(reversed(found))  # of two rows for one picture the first is used
         for parent in (picture.parent.name.lower(), ""):
             if parent in parents:
                 return parents[parent]
         # written on another computer, where the folder had another name
-        return found[0][1] if found and picture.parent == self.file.parent else None
+        return found[0][1] if found and (anywhere or picture.parent == self.file.parent) else None
 
 
 @functools.lru_cache(maxsize=16)
@@ -89,7 +91,7 @@ def _load(file: Path, size: int, changed_ns: int) -> CaptionTable:
 def is_table(file: Path) -> bool:
     """Whether a file's name is that of captions of a whole folder."""
     stem, suffix = file.stem.lower(), file.suffix.lower()
-    if file.name.startswith(".") or file.name.lower() in _NO_CAPTIONS or suffix not in _SUFFIXES:
+    if file.name.startswith(".") or file.name.lower() in _NO_CAPTIONS or suffix not in TABLE_SUFFIXES:
         return False
     return suffix != ".json" or stem.startswith(_JSON_STEMS)
 
@@ -100,7 +102,7 @@ def find_tables(files: Sequence[Path]) -> list[CaptionTable]:
     def rank(file: Path) -> tuple[int, int, str]:
         stem = file.stem.lower()
         latest = _LATEST_FIRST.index(stem) if stem in _LATEST_FIRST else len(_LATEST_FIRST)
-        return _SUFFIXES.index(file.suffix.lower()), latest, file.name
+        return TABLE_SUFFIXES.index(file.suffix.lower()), latest, file.name
 
     return [CaptionTable.load(file) for file in sorted(filter(is_table, files), key=rank) if file.is_file()]
 

@@ -29,7 +29,7 @@ class Example:
     `lines` are its captions where it has several, of which each use draws one; `caption` is then all of them in one
     line. `is_file_name` is set where the caption is the words of the file name, `is_folder_name` where it is those of
     the folder's. `folder` is the name of its part of the
-    dataset, which one pass takes `repeats` times.
+    dataset, which one pass takes `repeats` times. `joined_lines` counts the lines that became one caption.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Example:
     lines: tuple[str, ...] = ()
     folder: str = ""
     repeats: int = 1
+    joined_lines: int = 0
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -206,7 +207,8 @@ def _example(
     lines = captions if len(captions) > 1 else ()
     origin = look.origin if look else None
     by_file, by_folder = text is None and not part.words, text is None and bool(part.words)
-    return Example(path, caption, origin, by_file, by_folder, lines, part.name, part.repeats), problem
+    joined = 0 if rules.one_line or not text else len(caption_lines(text))
+    return Example(path, caption, origin, by_file, by_folder, lines, part.name, part.repeats, joined), problem
 
 
 # ---- what is said of it before the start
@@ -221,6 +223,12 @@ def dataset_notes(
 
 def _lines_note(examples: Sequence[Example]) -> str:
     several = [example for example in examples if example.lines]
+    if joined := sum(example.joined_lines > 1 for example in examples):
+        has = "picture has a caption" if joined == 1 else "pictures have captions"
+        return (
+            f"{joined} {has} of several lines, which are read as tags of one. If each line is a caption of its own,"
+            f" choose '{ONE_LINE}' as Captions with several lines."
+        )
     if not several:
         return ""
     most = max(len(example.lines) for example in several)

@@ -4,8 +4,6 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,13 +15,15 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, source_notes
+from ti_core.data.captions import CaptionFiles, joined_lines, source_notes
 from ti_core.data.crops import Size
 from ti_core.data.dataset_parts import find_parts
+from ti_core.data.earlier_pictures import DEBUG_FOLDER, counted, set_aside_earlier_pictures
 from ti_core.data.findings import Sight, finding_sentences, findings_of, sight_of
-from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
+from ti_core.data.finished_names import file_stem, with_words_of_its_name
+from ti_core.data.images import Problem, find_images, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
-from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
+from ti_core.data.origin import look_at, origin_of
 from ti_core.data.picture_checks import (
     ENLARGED_FROM,
     Small,
@@ -37,19 +37,12 @@ from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
 from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import first_free, save_atomically, save_text
+from ti_core.files import save_atomically, save_text
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
-DEBUG_FOLDER = "debug"
-"""Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are
-never trained on.
-"""
-
 SHOWN_FILES = 12
 _NOTHING = Image.new("RGB", (1, 1))
-_STEM_BYTES = 180
-"""File systems end a name at 255 bytes; the rest is for our numbers and the temporary name."""
 
 
 @dataclass
@@ -100,8 +93,8 @@ class PreprocessResult:
     def sentence(self) -> str:
         """One paragraph for the user."""
         size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
-        made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
-        became = f"{_count(self.originals, 'photo')} became {made}, in {self.folder}."
+        made = f"{counted(len(self.written), 'picture')}{size} with {counted(self.captions, 'caption')}"
+        became = f"{counted(self.originals, 'photo')} became {made}, in {self.folder}."
         target = next(iter(self.sizes)) if len(self.sizes) == 1 else None
         enlarged = enlarged_sentence(self.enlarged, self.originals, target)
         return " ".join(
@@ -147,7 +140,7 @@ def preprocess(
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
-            f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
+            f"None of the {counted(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
             + " ".join(p.sentence() for p in result.problems),
             "Save your photos as JPEG or PNG and try again.",
         )
@@ -155,7 +148,7 @@ def preprocess(
         were = "was" if left_out == 1 else "were"
         emit(
             Notice(
-                f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
+                f"{counted(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
                 " Caption txt Action and preprocess again."
             )
         )
@@ -292,15 +285,18 @@ class _Work:
             if photo.sight:
                 self.sights[photo.path] = photo.sight
             if is_first:
-                _set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
+                set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
-            yield photo._replace(pieces=self.steps.caption(photo.pieces, photo.caption))
+            pieces = self.steps.caption(photo.pieces, photo.caption)
+            yield photo._replace(pieces=[with_words_of_its_name(piece, photo.path.stem) for piece in pieces])
 
     def _cut(self, numbered: tuple[int, Path]) -> _Photo:
         number, path = numbered
         edit = self.by_hand.get(path.name, UNTOUCHED)
         try:
-            caption, caption_problem = self.captions.read(path) or "", None
+            caption, caption_problem = self.captions.text(path) or "", None
+            if self.steps.settings.caption_action != "copy":  # what is joined to it is one line
+                caption = joined_lines(caption)
         except UserError:
             caption, caption_problem = (
                 "",
@@ -325,9 +321,7 @@ class _Work:
 
     def save(self, photo: _Photo) -> _Saved:
         """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
-        # no lines in the name, and no signs that turn the writing direction
-        stem = "".join(c for c in photo.path.stem if c.isprintable())
-        short = os.fsencode(stem)[:_STEM_BYTES].decode("utf-8", "ignore")
+        short = file_stem(photo.path.stem)
         saved = _Saved(photo)
         for number, piece in enumerate(photo.pieces):
             path = self.destination / f"{photo.number:05d}-{number}-{short}.png"
@@ -348,50 +342,3 @@ class _Work:
             pieces=[replace(piece, image=_NOTHING, debug=None, mask=None) for piece in photo.pieces]
         )
         return saved
-
-
-def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Emit) -> None:
-    """Move what an earlier preprocessing left in the folder into `earlier-1`, `earlier-2`, ...: kept, with
-    hand-written captions, but not trained on.
-
-    Photos that were added since then shift the numbers, so that old and new pictures would mix. Other files stay
-    where they are.
-    """
-    if not destination.is_dir():
-        return
-    ours = (".png", *CAPTION_SUFFIXES)
-    earlier = [
-        p
-        for p in sorted(destination.iterdir())
-        if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix.lower() in ours
-    ]
-    if earlier:
-        aside = first_free(lambda number: destination / f"earlier-{number}", Path.exists)
-        try:
-            aside.mkdir()
-            debug = destination / DEBUG_FOLDER
-            for path in [*earlier, *([debug] if debug.is_dir() else [])]:
-                shutil.move(path, aside / path.name)
-        except OSError as error:
-            raise UserError(
-                f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.",
-                "Choose another destination.",
-            ) from error
-        pictures = sum(path.suffix == ".png" and not is_mask(path) for path in earlier)
-        moved = (
-            f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do"
-            " not mix."
-        )
-        emit(Notice(f"{moved} Delete that folder if you do not need it."))
-    if others := find_images(destination):
-        names = ", ".join(path.name for path in others[:5]) + (", ..." if len(others) > 5 else "")
-        emit(
-            Notice(
-                f"{workspace.shown(destination)} also holds {_count(len(others), 'other picture')} ({names}). Training"
-                " there will use them too."
-            )
-        )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

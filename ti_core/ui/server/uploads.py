@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +13,20 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ti_core.data.camera_files import read_suffixes
-from ti_core.data.captions import CAPTION_SUFFIXES
+from ti_core.data.caption_tables import TABLE_SUFFIXES, CaptionTable, is_table
+from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles
 from ti_core.data.images import FORMATS, PHONE_SUFFIXES, pixels_of
 from ti_core.embeddings.folder import word_of
 from ti_core.embeddings.formats import PICKLE_BEARING, SUFFIXES, format_of, load_embeddings
 from ti_core.embeddings.names import new_embedding_name
 from ti_core.errors import UserError
-from ti_core.files import first_free, reason, save_atomically
+from ti_core.files import first_free, reason, save_atomically, save_text
 from ti_core.workspace import Workspace, clean_name
 
 MAX_PICTURE_PIXELS = 100_000_000
 MAX_CAPTION_BYTES = 64 * 2**10
-TAKEN = {*FORMATS, *read_suffixes(), *CAPTION_SUFFIXES}
+MAX_TABLE_BYTES = 16 * 2**20
+TAKEN = {*FORMATS, *read_suffixes(), *CAPTION_SUFFIXES, *TABLE_SUFFIXES}
 
 
 def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
@@ -36,7 +38,8 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     """
     wanted = [file for file in files if _is_photo_or_caption(file)]
     phone = [file for file in files if file.suffix.lower() in PHONE_SUFFIXES]
-    others = [file for file in files if file not in wanted and file not in phone]
+    tables = [file for file in files if _is_captions_of_many(file)]
+    others = [file for file in files if file not in (*wanted, *phone, *tables)]
     if not wanted:
         raise UserError(
             f"None of the dropped files is a photo that can be read: {_names([*phone, *others])}.",
@@ -45,8 +48,13 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     unclear = [file for file in wanted if _belongs_to_several(file, wanted)]
     folder = _new_folder(workspace.root / "uploads", clean_name(name) if name.strip(" .") else "photos")
     try:
-        for file, stem in _new_stems([file for file in wanted if file not in unclear]).items():
-            save_atomically(folder / (stem + _parts(file, wanted)[1]), partial(shutil.copyfile, file))
+        kept = {
+            folder / (stem + _parts(file, wanted)[1]): file
+            for file, stem in _new_stems([file for file in wanted if file not in unclear]).items()
+        }
+        for path, file in kept.items():
+            save_atomically(path, partial(shutil.copyfile, file))
+        told = [_spread(CaptionTable.load(table), kept, folder) for table in tables]
     except UserError:  # a full disk; half of what was dropped would be taken for all of it
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -55,7 +63,27 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
         "they are not photos, or larger than 100 megapixels": others,
         "several photos have that name, so nobody can know whose caption it is": unclear,
     }
-    return folder, [f"Left out, because {why}: {_names(left_out)}." for why, left_out in reasons.items() if left_out]
+    left = [f"Left out, because {why}: {_names(left_out)}." for why, left_out in reasons.items() if left_out]
+    return folder, [*told, *left]
+
+
+def _is_captions_of_many(file: Path) -> bool:
+    return is_table(file) and not file.is_symlink() and file.is_file() and file.stat().st_size <= MAX_TABLE_BYTES
+
+
+def _spread(table: CaptionTable, kept: Mapping[Path, Path], folder: Path) -> str:
+    """Write a file with the captions of many photos as one beside each, because their names are others now; those
+    that have one stay. `kept` is new path -> what was dropped.
+    """
+    if table.problem:
+        return f"Left out, because {table.problem}: {_names([table.file])}."
+    files, written = CaptionFiles.of(folder), 0
+    for picture in files.pictures:
+        text = None if files.find(picture) else table.text_of(kept[picture], anywhere=True)
+        if text is not None:
+            save_text(picture.with_suffix(CAPTION_SUFFIXES[0]), text[:MAX_CAPTION_BYTES] + "\n")
+            written += 1
+    return f"{written} caption{'s' * (written != 1)} taken from {_names([table.file])}."
 
 
 def _names(files: Sequence[Path]) -> str:
