@@ -48,8 +48,8 @@ def set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Em
             ) from error
         pictures = sum(path.suffix == ".png" and not is_mask(path) for path in earlier)
         moved = (
-            f"{counted(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do"
-            " not mix."
+            f"{counted(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new"
+            " do not mix."
         )
         emit(Notice(f"{moved} Delete that folder if you do not need it."))
     if others := find_images(destination):
