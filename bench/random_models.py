@@ -107,13 +107,15 @@ def random_network(family: Family, part: str, dtype: torch.dtype, device: torch.
     return made
 
 
-def save_random_checkpoint(family: Family, folder: Path) -> None:
-    """A diffusers folder of the family's real architecture in bfloat16; one network is in memory at a time."""
+def save_random_checkpoint(family: Family, folder: Path, tiny: bool = False) -> None:
+    """A diffusers folder of the family's real architecture, or of a few channels, in bfloat16; one network is in memory
+    at a time.
+    """
     shutil.copytree(family.configs, folder, dirs_exist_ok=True)
     for tokenizer, part in zip(load_tokenizers(family), text_encoders(family), strict=True):
         tokenizer.save_pretrained(folder / part.replace("text_encoder", "tokenizer"))
     for part in (*text_encoders(family), "unet", "vae"):
-        random_network(family, part, torch.bfloat16, torch.device("cpu")).save_pretrained(folder / part)
+        random_network(family, part, torch.bfloat16, torch.device("cpu"), tiny).save_pretrained(folder / part)
 
 
 def text_encoders(family: Family) -> tuple[str, ...]:

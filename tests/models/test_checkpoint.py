@@ -58,6 +58,7 @@ def test_a_folder_that_is_no_checkpoint_is_refused_with_the_list(workspace: Work
 
 def test_interrupt_does_not_wait_for_the_decoding_of_many_pictures(workspace: Workspace) -> None:
     sd, stop = load_checkpoint(TINY, workspace, LoadOptions(precision="float32")), threading.Event()
+    sd.move_to_device()
     requests = [SampleRequest("a man", seed=seed, steps=2) for seed in range(3)]
     with pytest.raises(Interrupted):
         sample_images(sd, requests, {}, stop, on_step=lambda done, total: stop.set() if done == total else None)
@@ -65,6 +66,7 @@ def test_interrupt_does_not_wait_for_the_decoding_of_many_pictures(workspace: Wo
 
 def test_a_picture_depends_on_its_seed_and_not_on_its_neighbours(workspace: Workspace) -> None:
     sd = load_checkpoint(TINY, workspace, LoadOptions(precision="float32"))
+    sd.move_to_device()
     a, b = SampleRequest("a man", seed=1, steps=3), SampleRequest("a man", seed=2, steps=3)
     alone, together = sample_images(sd, [b], {}), sample_images(sd, [a, b], {})
     assert alone[0].size == (16, 16)

@@ -71,6 +71,7 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sd = load_checkpoint(put("sd1_inpainting", workspace), workspace, LoadOptions(precision="float32"))
+    sd.move_to_device()
     seen: list[torch.Tensor] = []
     forward = UNet2DConditionModel.forward
 
@@ -81,7 +82,7 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
     monkeypatch.setattr(UNet2DConditionModel, "forward", watched)
     sample_images(sd, [SampleRequest("a cat", steps=1, width=SIZE_PX, height=SIZE_PX)], {})
     assert seen[0].shape[1] == 9 and bool((seen[0][:, 4] == 1).all())
-    grey = sd.encode(torch.zeros(1, 3, SIZE_PX, SIZE_PX))[0]
+    grey = sd.encode(torch.zeros(1, 3, SIZE_PX, SIZE_PX, device=sd.device))[0]
     assert torch.allclose(seen[0][:1, 5:], grey, atol=1e-5)
 
 
@@ -98,9 +99,8 @@ def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: W
     sd = load_checkpoint("sd1.safetensors", workspace, LoadOptions(clip_skip=2))
     ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids
     layer = sd.text_encoders[0](ids, output_hidden_states=True).hidden_states[-2]
-    assert torch.equal(
-        PromptEncoder(sd).encode(["a cat"], {}).hidden_states, sd.text_encoders[0].final_layer_norm(layer)
-    )
+    found = PromptEncoder(sd).encode(["a cat"], {}).hidden_states.cpu()
+    assert torch.equal(found, sd.text_encoders[0].final_layer_norm(layer))
 
 
 @pytest.mark.parametrize(
@@ -294,12 +294,14 @@ def test_half_precision_is_as_exact_with_many_images_as_with_one(workspace: Work
     gradients = {}
     for precision in ("float32", "float16"):
         sd = load_checkpoint(title, workspace, LoadOptions(precision=precision))
+        sd.move_to_device()
         vectors = torch.full((1, 32), 0.1, requires_grad=True)
         conditioning = PromptEncoder(sd).encode(["a photo of anna"], {"anna": {"clip_l": vectors}})
         leaf = conditioning.leaf()
-        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+        noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)).to(sd.device)
+        timesteps, sizes = torch.tensor([300], device=sd.device), torch.zeros(1, 6, device=sd.device)
         scale = loss_scale(sd, noise, images)
-        predicted = sd.predict(noise, torch.tensor([300]), leaf, torch.zeros(1, 6))
+        predicted = sd.predict(noise, timesteps, leaf, sizes)
         ((predicted.float() - noise).square().mean() / images * scale).backward()
         conditioning.backward(leaf, scale)
         gradients[precision] = vectors.grad

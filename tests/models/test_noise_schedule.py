@@ -109,6 +109,7 @@ def test_every_sampler_begins_at_pure_noise_and_paints_finite_numbers(
     tmp_path: Path, marks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sd = load_checkpoint(str(save_zero_snr_file(tmp_path / "xl.safetensors", marks)), Workspace(tmp_path))
+    sd.move_to_device()
     seen, decode = [], StableDiffusion.decode
     monkeypatch.setattr(StableDiffusion, "decode", lambda sd, latents: seen.append(latents) or decode(sd, latents))
     for sampler in SAMPLERS:

@@ -58,6 +58,7 @@ def test_each_cell_is_the_picture_that_this_step_paints_alone(workspace: Workspa
     assert [row[1] for row in made.rows] == [3, 4, 3, 4]
     assert "anna" in made.rows[0][0] and made.rows[2][0] == "a sketch of anna"
     sd = load_checkpoint(TINY, workspace)
+    sd.move_to_device()
     copy = load_embedding(workspace.root / run / "embeddings" / "anna-3.pt")
     alone = sample_images(sd, [SampleRequest("a sketch of anna", seed=4, steps=2)], {"anna": copy.vectors})[0]
     with Image.open(made.cells[3][0]) as cell:
@@ -83,7 +84,9 @@ def test_other_embeddings_are_used_and_one_with_a_longer_name_stays_itself(works
     )
     copy = load_embedding(workspace.root / run / "embeddings" / "anna-6.pt")
     request = SampleRequest("anna beside anna-b", seed=3, steps=2)
-    alone = sample_images(load_checkpoint(TINY, workspace), [request], {"anna": copy.vectors, "anna-b": rows})[0]
+    sd = load_checkpoint(TINY, workspace)
+    sd.move_to_device()
+    alone = sample_images(sd, [request], {"anna": copy.vectors, "anna-b": rows})[0]
     with Image.open(made.cells[0][0]) as cell:
         assert max(high for _, high in ImageChops.difference(cell.convert("RGB"), alone).getextrema()) <= 1
 

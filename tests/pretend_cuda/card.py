@@ -6,11 +6,15 @@ A test marked `pretend_card` runs in a process that has the card (plugin.py), an
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
+
+IS_REAL = torch.cuda.is_available() and not os.environ.get("PRETEND_LIBRARY")
 
 
 class Counts(dict[str, int]):
@@ -73,9 +77,57 @@ class PretendCard:
             self._lib.pretend_keep_names(0)
 
 
+class RealCard(PretendCard):
+    """A real card, which has its own memory, precision and number, cannot fail when told to, and does not count."""
+
+    def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            pytest.skip("there is no card")
+
+    def becomes(self, mib: int = 24000, count: int = 1, bf16: bool = True, flash: bool = True) -> None:
+        """Less memory and no flash attention can be had of it. What cannot be had skips the test."""
+        if not bf16 or count > torch.cuda.device_count():
+            pytest.skip("a card without bf16, or several, can only be pretended")
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, mib * 2**20 / total))
+        torch.backends.cuda.enable_flash_sdp(flash)
+        torch.backends.cuda.enable_mem_efficient_sdp(flash)
+
+    @property
+    def used(self) -> int:
+        """Bytes of tensors, after what nobody holds any more was freed."""
+        gc.collect()
+        return torch.cuda.memory_allocated(0)
+
+    @property
+    def peak(self) -> int:
+        """The most bytes of tensors since `forget_peak`."""
+        return torch.cuda.max_memory_allocated(0)
+
+    def forget_peak(self) -> None:
+        """From here the peak counts anew."""
+        torch.cuda.reset_peak_memory_stats(0)
+
+    def fail_at(self, allocation: int) -> None:
+        """Only a pretend card can."""
+        if allocation >= 0:
+            pytest.skip("a real card does not fail when told to")
+
+    @contextmanager
+    def counted(self, names: bool = False) -> Iterator[Counts]:
+        """Only a pretend card can."""
+        pytest.skip("a real card does not count")
+        yield Counts()
+
+
 @pytest.fixture
-def card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendCard]:
-    """The pretend card, with 24,000 MiB, bf16 and flash attention until the test says otherwise."""
+def card() -> Iterator[PretendCard]:
+    """The card of this process, with 24,000 MiB, bf16 and flash attention until the test says otherwise."""
+    if not os.environ.get("PRETEND_LIBRARY"):
+        real = RealCard()
+        yield real
+        real.becomes()
+        return
     with pytest.MonkeyPatch.context() as own:  # undone before other fixtures end
         card = PretendCard(own)
         card.becomes()

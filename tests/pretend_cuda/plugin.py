@@ -2,7 +2,8 @@
 imported without it cannot get it later.
 
 This process hands the marked tests over, all in one go and in their order, and shows each one's report as its own.
-Where the device cannot be built, they are skipped and say why.
+Where the device cannot be built, they are skipped and say why. Where there is a real card they run on it, in this
+process, apart from what only a pretend card can do (card.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import torch
 
 from tests.pretend_cuda.build import CannotBuild, environment
 
@@ -142,7 +144,7 @@ def _report(item: pytest.Item, outcome: Any, what: Any, when: Any) -> pytest.Tes
 
 def register(config: pytest.Config) -> None:
     """From tests/conftest.py, at the start of pytest."""
-    if not HAS_CARD:
+    if not HAS_CARD and not torch.cuda.is_available():
         config.pluginmanager.register(InTheParent(), "pretend_card_parent")
     elif descriptor := os.environ.pop(REPORTS, ""):
         side = InTheChild(int(descriptor))

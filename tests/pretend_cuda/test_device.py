@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.pretend_cuda.card import PretendCard
+from tests.pretend_cuda.card import IS_REAL, PretendCard
 
-pytestmark = pytest.mark.pretend_card
+pytestmark = [pytest.mark.pretend_card, pytest.mark.skipif(IS_REAL, reason="it is the pretend card that is tested")]
 MIB = 2**20
 
 

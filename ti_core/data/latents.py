@@ -30,7 +30,6 @@ from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
-from ti_core.models.transfer import to_device
 
 
 @dataclass
@@ -49,11 +48,11 @@ class Latents:
     digests: list[str] = field(default_factory=list)
     problems: dict[Path, Problem] = field(default_factory=dict)
 
-    def draw(self, images: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """A sample of the posterior of some images, each [channels, height, width], by the generator of each."""
-        noise = [torch.randn(self.mean[i].shape, generator=one) for i, one in zip(images, generators, strict=True)]
-        there = to_device(noise, self.mean[images[0]].device)
-        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, there, strict=True)]
+    def sample(self, images: Sequence[int], noise: Sequence[Tensor]) -> list[Tensor]:
+        """A sample of the posterior of some images, each [channels, height, width], by standard normal noise of the
+        same shape.
+        """
+        return [self.mean[i] + self.deviation[i] * drawn for i, drawn in zip(images, noise, strict=True)]
 
     def in_order(self, images: Sequence[int]) -> Latents:
         """Those of some images, in that order."""

@@ -7,7 +7,7 @@ chunks of 75 tokens, as in A1111.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -106,11 +106,11 @@ class PromptEncoder:
 
         order = [different.index(prompt) for prompt in prompts]
         ids, slots, in_order = self._sent(chunks, order)
+        named = self._vectors_sent(vectors, {name for name, _ in slots.embeddings})
         hidden: list[Tensor] = []
         pooled: list[Tensor] = []
         for index, name in enumerate(self.sd.family.encoders):
-            rows = {embedding: by_encoder[name] for embedding, by_encoder in vectors.items()}
-            states, outputs = self._encode_with(index, ids[index], slots, rows)
+            states, outputs = self._encode_with(index, ids[index], slots, named[name])
             states = emphasized(states, weights)
             hidden.append(states.reshape(len(different), -1, states.shape[-1]))
             pooled.extend(output.reshape(len(different), most, -1)[:, 0] for output in outputs)
@@ -153,6 +153,20 @@ class PromptEncoder:
         )
         counts = [(group[0].slot.name, len(group)) for group in embeddings]
         return ids, _Slots(counts, (at_chunk, at_token)), in_order
+
+    def _vectors_sent(self, vectors: Vectors, names: Set[str]) -> dict[str, dict[str, Tensor]]:
+        """Text encoder -> name -> the rows of the named embeddings, where the text encoders work, in one copy. So their
+        gradients come back in one as well.
+        """
+        encoders, device = self.sd.family.encoders, self.sd.encoder_device
+        keys = [(encoder, name) for encoder in encoders for name in sorted(names)]
+        away = [key for key in keys if vectors[key[1]][key[0]].device != device]
+        sent = to_device([vectors[name][encoder] for encoder, name in away], device)
+        there = dict(zip(away, sent, strict=True))
+        return {
+            encoder: {name: there.get((encoder, name), vectors[name][encoder]) for name in names}
+            for encoder in encoders
+        }
 
     def _encode_with(
         self, index: int, ids: Tensor, slots: _Slots, vectors: Mapping[str, Tensor]

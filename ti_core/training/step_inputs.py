@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from ti_core.data.latents import Latents
-from ti_core.models.transfer import to_device
 from ti_core.runs.plan import RunPlan
 
 
@@ -54,15 +53,20 @@ def caption_of_step(lines: Sequence[str], drop_out: float, seed: int, step: int,
     return "" if rng.random() < drop_out else caption
 
 
-def clean_latents(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
-    """The latents to put noise on, each [c, h, w], by A1111's three methods (A1111 1.10.1,
-    textual_inversion/dataset.py: PersonalizedBase).
+def posterior_noise(latents: Latents, images: list[int], method: str, seed: int, step: int) -> list[Tensor]:
+    """The noise by which the latents of the images are drawn from their posterior, each [c, h, w], on the CPU, by
+    A1111's three methods (A1111 1.10.1, textual_inversion/dataset.py: PersonalizedBase): none for "deterministic".
     """
     if method == "deterministic":
-        return [latents.mean[i] for i in images]
-    if method == "random":
-        return latents.draw(images, [generator_for(seed, "posterior", step)] * len(images))
-    return latents.draw(images, [generator_for(seed, f"posterior of image {i}", 0) for i in images])
+        return []
+    of_step = generator_for(seed, "posterior", step)
+    return [
+        torch.randn(
+            latents.mean[i].shape,
+            generator=of_step if method == "random" else generator_for(seed, f"posterior of image {i}", 0),
+        )
+        for i in images
+    ]
 
 
 def offset_noise(noise: Sequence[Tensor], amount: float, seed: int, step: int) -> list[Tensor]:
@@ -76,10 +80,10 @@ def offset_noise(noise: Sequence[Tensor], amount: float, seed: int, step: int) -
 def noise_of_step(
     clean: Sequence[Tensor], seed: int, step: int, timestep_count: int = 1000
 ) -> tuple[list[Tensor], Tensor]:
-    """Standard normal noise like each of `clean` [c, h, w], on their device, and timesteps int64 [n] from 0 to below
-    `timestep_count`, on the CPU. Each timestep is drawn by itself, as in A1111.
+    """Standard normal noise like each of `clean` [c, h, w], and timesteps int64 [n] from 0 to below `timestep_count`,
+    on the CPU. Each timestep is drawn by itself, as in A1111.
     """
     generator = generator_for(seed, "noise", step)
     timesteps = torch.randint(0, timestep_count, (len(clean),), generator=generator)
     noise = [torch.randn(one.shape, generator=generator) for one in clean]
-    return to_device(noise, clean[0].device), timesteps
+    return noise, timesteps

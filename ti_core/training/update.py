@@ -21,10 +21,10 @@ from ti_core.training.room import with_room
 from ti_core.training.run import Run
 from ti_core.training.step_inputs import (
     caption_of_step,
-    clean_latents,
     images_of_step,
     noise_of_step,
     offset_noise,
+    posterior_noise,
     prompt_random,
 )
 
@@ -110,10 +110,15 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     """
     sd, settings, latents = run.sd, run.settings, run.latents
     prompts = prompts_of_step(run, of_step, step)
-    clean = clean_latents(latents, of_step, settings.latent_sampling_method, settings.seed, step)
-    noise, timesteps = noise_of_step(clean, settings.seed, step, len(sd.alphas_cumprod))
+    drawn = posterior_noise(latents, of_step, settings.latent_sampling_method, settings.seed, step)
+    means = [latents.mean[image] for image in of_step]
+    noise, timesteps = noise_of_step(means, settings.seed, step, len(sd.alphas_cumprod))
     if settings.noise_offset:
         noise = offset_noise(noise, settings.noise_offset, settings.seed, step)
+
+    # To the device, in two copies
+    sent = to_device([*drawn, *noise], sd.device)
+    clean, noise = latents.sample(of_step, sent[: len(drawn)]) if drawn else means, sent[len(drawn) :]
     own = run.ranks.shard(len(of_step))
     images = [of_step[i] for i in own]
     timesteps, sizes = to_device(
