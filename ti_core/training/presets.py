@@ -150,8 +150,8 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     flipped = ", each with a mirrored copy" if settings.flip else ""
     said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
     left_out = f" {len(found) - len(photos)} left out by hand." if len(photos) < len(found) else ""
-    found = finding_sentences(findings_of(look_within(photos, LOOKED_WITHIN_S)))
-    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace), *found])
+    seen = finding_sentences(findings_of(look_within(photos, LOOKED_WITHIN_S)))
+    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace), *seen])
 
 
 def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:
