@@ -36,6 +36,12 @@ from ti_core.workspace import SHOWN_SAMPLE_PHOTOS, Workspace
 
 KEPT = Path(__file__).with_suffix(".json")
 STEPS = 4
+WORDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "slider": ({"kind": "slider", "slider_on": "a photo", "slider_more": "smiling", "slider_less": "sad"}, {}),
+    "guided negative word": ({"kind": "negative"}, {"negative_training": "guided"}),
+    "plain negative word": ({"kind": "negative"}, {"negative_training": "plain"}),
+}
+"""What a word is for, and how it is trained."""
 
 
 def make_dataset(folder: Path) -> None:
@@ -57,16 +63,14 @@ def trained(settings: TrainSettings, workspace: Workspace) -> str:
     return digest.hexdigest()
 
 
-def tiny_training(kind: str, workspace: Workspace, **changes: Any) -> str:
-    """A tiny random checkpoint of a family, as a single file."""
+def tiny_training(kind: str, workspace: Workspace, of_word: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A tiny random checkpoint of a family, as a single file; `of_word` says what the word is for."""
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     title = f"{kind}.safetensors"
     if not (workspace.checkpoints / title).exists():
         save_single_file(kind, workspace.checkpoints / title)
-    create_embedding(
-        CreateSettings(name="anna", initialization_text="a woman", vectors=2, checkpoint=title, overwrite=True),
-        workspace,
-    )
+    words = {"initialization_text": "a woman", "vectors": 2, "overwrite": True, **(of_word or {})}
+    create_embedding(CreateSettings.from_dict({"name": "anna", "checkpoint": title, **words}), workspace)
     prediction = {"sd2_eps": "epsilon", "sd2_v": "v_prediction"}.get(kind, "Automatic")
     values = {
         "embedding": "anna",
@@ -116,6 +120,9 @@ def measure() -> dict[str, str]:
             make_dataset(workspace.datasets / "anna")
             sums[kind] = tiny_training(kind, workspace)
             sums[f"{kind}, random latents"] = tiny_training(kind, workspace, seed=7, latent_sampling_method="random")
+        workspace = Workspace(Path(folder) / "sd1")
+        for name, (of_word, changes) in WORDS.items():
+            sums[f"sd1, {name}"] = tiny_training("sd1", workspace, of_word, **changes)
         for number, preset in enumerate(PRESETS):
             sums[f"Portraits, {preset}"] = portraits_training(preset, Workspace(Path(folder) / f"portraits-{number}"))
     return sums

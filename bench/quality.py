@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from bench.portraits import IDENTITY, description, mean_share, scene_prompts, shares, wanted
+from bench.quality_kinds import SLIDERS, measure_kinds
 from bench.quality_report import by_person, likeness, mean_runs, of_the_mark, oracle, save_report, show
 from bench.quality_rows import POINTS, ROWS, TABLE, Row
 from ti_core.data.preprocess import preprocess
@@ -305,7 +306,18 @@ def main() -> None:
         help="print as the last line one JSON object that tells how far the marked step is from each run's best",
     )
     parser.add_argument("--write", action="store_true", help="write table and plot into docs/quality.md")
+    parser.add_argument("--kinds", default="", help="measure these kinds of words instead: negative, slider")
+    parser.add_argument("--sliders", default=",".join(SLIDERS), help="which sliders (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=200, help="for each figure of a kind (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=0, help="of the kinds' trainings (default: those of the preset)")
     args = parser.parse_args()
+    if args.kinds:
+        ruler = Ruler(load_checkpoint(PORTRAITS, Workspace(WORK)), load_classifier())
+        ruler.sd.move_to_device()
+        kinds, sliders = args.kinds.split(","), args.sliders.split(",")
+        found = measure_kinds(kinds, ruler.sd, ruler.classifier, args.pictures, args.steps, sliders, WORK)
+        print(json.dumps(found, indent=None if args.json else 1))
+        return
     unknown = [name for name in args.rows.split(",") if name not in ROWS]
     if unknown:
         parser.error(f"There is no row called {', '.join(unknown)}. Choose from: {', '.join(ROWS)}.")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ti_core.data.caption_edits import dataset_folders, read_captions
+from ti_core.data.captions import CaptionFiles, caption_notes
 from ti_core.data.dataset import plan_training, scan_dataset
 from ti_core.data.dataset_parts import find_parts
 from ti_core.errors import SettingsError, UserError
@@ -159,3 +160,20 @@ def test_pictures_of_one_name_in_two_folders_are_two_photos(dataset: Callable[[T
     root = dataset({"1_anna": 2, "1_ben": 2})
     examples, plan = plan_training(scan_dataset(root), TrainSettings(held_out=1, steps=3))
     assert plan.images == 3 and [example.folder for example in examples] == ["1_anna", "1_ben", "1_ben", "1_anna"]
+
+
+def test_the_captions_tab_shows_what_a_part_is_trained_with(dataset: Callable[[Tree], Path]) -> None:
+    root = dataset({"10_anna woman": 3, "2024_trip": 1})
+    part = root / "10_anna woman"
+    (part / "IMG_2.png").rename(part / "00000-0-a man.png")  # named by Preprocess, which keeps the words
+    (root / "metadata.jsonl").write_text(
+        '{"file_name": "10_anna woman/IMG_1.png", "text": "a hat"}\n{"file_name": "x"}'
+    )
+    wanted = {"00000-0-a man.png": "a man", "IMG_0.png": "anna woman", "IMG_1.png": "a hat"}
+    assert {each.picture.name: each.caption for each in read_captions(part)} == wanted
+    assert {each.path.name: each.caption for each in scan_dataset(part)} == wanted
+    assert {each.path.name: each.caption for each in scan_dataset(root)} == wanted
+    assert caption_notes(CaptionFiles.of(part)) == ["metadata.jsonl: 1 caption is read from it."]
+    assert read_captions(root / "2024_trip")[0].caption == "IMG_0" and not caption_notes(
+        CaptionFiles.of(root / "2024_trip")
+    )

@@ -234,3 +234,25 @@ def test_the_trainings_prompt_is_a_tick_and_may_still_be_typed() -> None:
     assert any(
         "tick With a prompt" in problem for problem in CompareSettings(prompts=" ", trained_prompt=False).problems()
     )
+
+
+def test_strengths_are_columns_of_one_step_and_those_below_nothing_the_negative_prompt(
+    workspace: Workspace, run: str
+) -> None:
+    made, _ = grid_of(workspace, run, strengths="-1, 0 0.5; 1", trained_prompt=False, seeds="3")
+    assert isinstance(made, Comparison)
+    assert made.steps == [6] * 4
+    assert made.columns == [f"step 6, strength {strength}" for strength in ("-1", "0", "0.5", "1")]
+    sd = load_checkpoint(TINY, workspace)
+    vectors = {"anna": load_embedding(workspace.root / run / "embeddings" / "anna-6.pt").vectors}
+    prompts = (("a sketch", "anna"), ("a sketch", ""), ("a sketch of (anna:0.5)", ""), ("a sketch of anna", ""))
+    for cell, (prompt, negative) in zip(made.cells[0], prompts, strict=True):
+        (alone,) = sample_images(sd, [SampleRequest(prompt, negative, seed=3, steps=2)], vectors)
+        with Image.open(cell) as picture:
+            assert max(high for _, high in ImageChops.difference(picture.convert("RGB"), alone).getextrema()) <= 1
+    assert newest_comparison(workspace) == made
+
+
+@pytest.mark.parametrize("strengths", ["a lot", "1, nan", "99", ", ".join(map(str, range(13)))])
+def test_strengths_that_are_no_numbers_are_refused(strengths: str) -> None:
+    assert [p.field for p in CompareSettings(run="x", strengths=strengths).problems()] == ["strengths"]

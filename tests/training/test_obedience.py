@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ti_core.training.obedience import MOST_PROBES, OF_A_STYLE, obedience_of, probes_for, without_word
+from ti_core.settings.strength import without_word
+from ti_core.training.obedience import MOST_PROBES, OF_A_STYLE, obedience_of, probes_for
 
 
 def picture(*values: float) -> torch.Tensor:

@@ -98,7 +98,7 @@ def test_a_mistake_of_a_program_is_the_same_sentence_as_on_the_page(served: Serv
 
 def test_only_plain_names_are_public(served: Served) -> None:
     names = set(served.client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    orders = {"/create_embedding", "/preprocess", "/train", "/resume", "/compare", "/generate"}
+    orders = {"/create_embedding", "/paint_dataset", "/preprocess", "/train", "/resume", "/compare", "/generate"}
     assert names == orders | {
         "/status",
         "/line",

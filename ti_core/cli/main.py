@@ -11,6 +11,7 @@ from ti_core import __version__
 from ti_core.cli.doctor import add_doctor_command
 from ti_core.cli.embeddings import add_embedding_commands
 from ti_core.cli.jobs import add_job_commands
+from ti_core.cli.kind_recipes import add_kind_recipe_commands
 from ti_core.cli.models import add_model_commands
 from ti_core.cli.printer import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from ti_core.cli.recipe import add_recipe_command
@@ -66,6 +67,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
     add_job_commands(command)
     add_recipe_command(command)
+    add_kind_recipe_commands(command)
     add_embedding_commands(command)
     add_model_commands(command)
     add_doctor_command(command)

@@ -53,7 +53,7 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     preset = args.preset or suited
     check_preset(preset)
     pictures = {"width": training.width, "height": training.height, "checkpoint": training.checkpoint}
-    photos = PreprocessSettings.from_dict({**preprocess_values(_typed_here(args.photos), name), **pictures})
+    photos = PreprocessSettings.from_dict({**preprocess_values(typed_here(args.photos), name), **pictures})
     check_train(training, workspace, (name, dataset_folder(name)))
     check_preprocess(photos, workspace)
     check_create(create, workspace)
@@ -68,7 +68,7 @@ def _recipe(args: argparse.Namespace, workspace: Workspace) -> int:
     return do_job(KINDS["train"], settings_of(TrainSettings, args, **values), workspace) or EXIT_OK
 
 
-def _typed_here(photos: str) -> str:
+def typed_here(photos: str) -> str:
     """A path as typed in this folder, which need not be the workspace; the sample photos are known by their name
     everywhere.
     """

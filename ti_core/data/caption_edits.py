@@ -19,6 +19,7 @@ from ti_core.data.captions import (
     joined_lines,
     mirrored_caption,
     words_of_file_name,
+    words_of_folder,
 )
 from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.dataset_parts import find_parts, folders_to_edit
@@ -46,7 +47,7 @@ class Captioned:
 
     `file` is where an edit is written: the caption file beside the picture, there or not yet. `source` is where the
     words stand now: that file, or one with the captions of many pictures, which no edit changes; None for the words of
-    the file name. `problem` says why the file cannot be read, and then it is not changed.
+    the folder's or the file's name. `problem` says why the file cannot be read, and then it is not changed.
     """
 
     picture: Path
@@ -86,7 +87,7 @@ def _captioned(picture: Path, files: CaptionFiles) -> Captioned:
     except UserError as error:
         return Captioned(picture, "", "", beside or own, beside, str(error))
     if text is None:
-        words = words_of_file_name(picture.stem)
+        words = words_of_folder(picture) or words_of_file_name(picture.stem)
         return Captioned(picture, words, words, own)
     return Captioned(picture, joined_lines(text), text, beside or own, next(iter(files.sources(picture)), None))
 

@@ -70,6 +70,10 @@ class CaptionTable:
         # written on another computer, where the folder had another name
         return found[0][1] if found and (anywhere or picture.parent == self.file.parent) else None
 
+    def names_folder(self, name: str) -> bool:
+        """Whether a row says that its picture lies in a folder of this name."""
+        return any(parent == name.lower() for rows in self._by_name.values() for parent, _ in rows)
+
 
 @functools.lru_cache(maxsize=16)
 def _load(file: Path, size: int, changed_ns: int) -> CaptionTable:

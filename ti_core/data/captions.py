@@ -4,6 +4,7 @@ file name.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ti_core.data.caption_tables import CaptionTable, find_tables
 from ti_core.data.images import find_images
+from ti_core.data.origin import OUTPUT_NAME
 from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
 from ti_core.settings.prompts import split_at_names
@@ -53,6 +55,9 @@ class CaptionFiles:
             found.tables += find_tables(listed)
         if parts and folder not in parts:
             found.tables += find_tables(list(folder.iterdir()))
+        with contextlib.suppress(OSError):  # what lies around the folder is not needed
+            around = find_tables(list(folder.parent.iterdir()))
+            found.tables += [table for table in around if table.names_folder(folder.name)]
         found._first_names = {picture.with_suffix(CAPTION_SUFFIXES[0]) for picture in found.pictures}
         return found
 
@@ -75,10 +80,10 @@ class CaptionFiles:
         return next(iter(self.all_of(picture)), None)
 
     def _rows_of(self, picture: Path) -> list[tuple[Path, str]]:
-        """Its captions in the tables of its own folder, then in those of the dataset's."""
+        """Its captions in the tables of its own folder, of the dataset's, and of the folder around that."""
         return [
             (table.file, text)
-            for folder in dict.fromkeys((picture.parent, self.folder))
+            for folder in dict.fromkeys((picture.parent, self.folder, self.folder.parent))
             for table in self.tables
             if table.file.parent == folder and (text := table.text_of(picture)) is not None
         ]
@@ -127,10 +132,10 @@ def source_notes(files: CaptionFiles) -> list[str]:
     """Which files of a folder are used as captions and which are not, where that is not plain to see."""
     captions = {picture: files.sources(picture) for picture in files.pictures}
     notes = [other_files_note(captions), orphans_note(files, captions)]
-    return [note for note in (*notes, *(_table_note(table, captions) for table in files.tables)) if note]
+    return [note for note in (*notes, *(_table_note(table, files, captions) for table in files.tables)) if note]
 
 
-def _table_note(table: CaptionTable, captions: dict[Path, list[Path]]) -> str:
+def _table_note(table: CaptionTable, files: CaptionFiles, captions: dict[Path, list[Path]]) -> str:
     """A sentence on a file with captions of many pictures; one that only repeats what lies beside them says nothing."""
     if table.problem:
         return f"{table.file.name} is not used as captions: {table.problem}."
@@ -139,7 +144,7 @@ def _table_note(table: CaptionTable, captions: dict[Path, list[Path]]) -> str:
     if not known:
         return f"{table.file.name} names no picture that lies here, so it is not used."
     said = [f"{used} caption{'s are' if used > 1 else ' is'} read from it"] if used else []
-    if others := table.rows - known:
+    if (others := table.rows - known) and table.file.parent != files.folder.parent:
         said.append(f"{others} of its {table.rows} rows {'are' if others > 1 else 'is'} of no picture here")
     return f"{table.file.name}: {', '.join(said)}." if said else ""
 
@@ -238,6 +243,20 @@ def mirrored_caption(caption: str) -> str:
         return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
     return re.sub(r"\b(left|right)\b", swapped, caption, flags=re.IGNORECASE)
+
+
+REPEATED = re.compile(r"(\d{1,3})_(.*)", re.DOTALL)
+"""A folder of kohya's trainer: repeats and words. A year, as in `2024_summer`, is no number of repeats."""
+
+
+def words_of_folder(picture: Path) -> str:
+    """The caption of a picture without any in a folder such as `10_anna woman`, as kohya's trainer has it: `anna
+    woman`. Empty for other folders, and for pictures that Preprocess has named.
+    """
+    match = REPEATED.fullmatch(picture.parent.name)
+    if not match or OUTPUT_NAME.match(picture.stem):
+        return ""
+    return " ".join(match[2].replace("_", " ").split())
 
 
 def words_of_file_name(stem: str, word_regex: str = "", join: str = " ") -> str:

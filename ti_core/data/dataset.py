@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.data.captions import NAMED, CaptionFiles, caption_lines, joined_lines, source_notes, words_of_file_name
+from ti_core.data.captions import (
+    NAMED,
+    CaptionFiles,
+    caption_lines,
+    joined_lines,
+    source_notes,
+    words_of_file_name,
+    words_of_folder,
+)
 from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.dataset_parts import DatasetParts, find_parts
 from ti_core.data.images import Problem, find_problem
@@ -201,12 +209,13 @@ def _example(
     except UserError:
         text, problem = None, Problem(str(getattr(files.find(path), "name", "")), "it is not UTF-8 text")
     look, part = look_at(path), parts.part_of(path)
-    words = part.words or words_of_file_name(path.stem, rules.word_regex, rules.join)
+    of_folder = words_of_folder(path)
+    words = of_folder or words_of_file_name(path.stem, rules.word_regex, rules.join)
     captions = (without_tags(words, rules.pruned),) if text is None else rules.apply(text)
     caption = captions[0] if len(captions) == 1 else joined_lines("\n".join(captions))
     lines = captions if len(captions) > 1 else ()
     origin = look.origin if look else None
-    by_file, by_folder = text is None and not part.words, text is None and bool(part.words)
+    by_file, by_folder = text is None and not of_folder, text is None and bool(of_folder)
     joined = 0 if rules.one_line or not text else len(caption_lines(text))
     return Example(path, caption, origin, by_file, by_folder, lines, part.name, part.repeats, joined), problem
 

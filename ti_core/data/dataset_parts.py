@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ti_core.data.captions import REPEATED
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.settings import TrainSettings
@@ -21,8 +22,6 @@ from ti_core.settings.train_captions import MOST_REPEATS, parse_repeats
 from ti_core.workspace import Workspace
 
 CONCEPTS = "concepts.json"
-_REPEATED = re.compile(r"(\d{1,3})_(.*)", re.DOTALL)
-"""A year, as in `2024_summer`, is no number of repeats."""
 _NO_PART = re.compile(r"earlier-\d+|debug|masks?", re.IGNORECASE)
 """What an earlier preprocessing left behind, pictures of the focal crop, and masks are never trained on."""
 DEEPEST, MOST_FOLDERS = 8, 2000
@@ -32,14 +31,13 @@ NAMED = 8
 @dataclass(frozen=True)
 class Part:
     """A folder with pictures. `name` is its path in the dataset, empty for the dataset's own folder; `repeats` says how
-    often one pass over the dataset takes each picture; `words` are the caption of pictures that have none, if any.
+    often one pass over the dataset takes each picture.
     """
 
     folder: Path
     name: str
     pictures: tuple[Path, ...] = ()
     repeats: int = 1
-    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def parts_of(settings: TrainSettings, workspace: Workspace) -> DatasetParts:
 
 def _names_of(part: Part) -> set[str]:
     """What a person may call it, in small letters."""
-    plain = _REPEATED.fullmatch(part.folder.name)
+    plain = REPEATED.fullmatch(part.folder.name)
     names = {part.name, part.folder.name, plain[2] if plain else "", part.name.rpartition("/")[2]}
     return {name.lower() for name in names if name} | ({"."} if not part.name else set())
 
@@ -196,9 +194,9 @@ def _folders(root: Path, subfolders: bool) -> _Found:
         if not (pictures := _pictures(folder)):
             continue
         name = folder.relative_to(root).as_posix()
-        numbers = [match for part in folder.relative_to(root).parts if (match := _REPEATED.fullmatch(part))]
-        repeats, words = (int(numbers[-1][1]), _plain(numbers[-1][2])) if numbers else (1, "")
-        part = Part(folder, name, tuple(pictures), repeats, words)
+        numbers = [match for part in folder.relative_to(root).parts if (match := REPEATED.fullmatch(part))]
+        repeats = int(numbers[-1][1]) if numbers else 1
+        part = Part(folder, name, tuple(pictures), repeats)
         if not numbers and not subfolders:
             found.unused.append(part)
         elif repeats:
@@ -206,10 +204,6 @@ def _folders(root: Path, subfolders: bool) -> _Found:
         else:
             found.notes.append(f"Folder '{name}' has 0 repeats, so it is not used.")
     return found
-
-
-def _plain(words: str) -> str:
-    return " ".join(words.replace("_", " ").split())
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ def describe(embedding: Embedding) -> dict[str, Any]:
         "width": width,
         "encoders": embedding.widths,
         "step": embedding.step,
+        "kind": embedding.kind.to_dict() or {"kind": embedding.kind.kind},
         "norms": [round(norm, 4) for norms in embedding.norms.values() for norm in norms],
         "checkpoint": embedding.checkpoint_name,
         "checkpoint_hash": embedding.checkpoint_hash,

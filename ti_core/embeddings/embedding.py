@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ti_core.settings.word_kind import ORDINARY_WORD, WordKind
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,6 +21,8 @@ BUNDLE = "bundle_emb."
 """Prefix of the embeddings inside a LoRA: `bundle_emb.<name>.clip_l`, or `bundle_emb.<name>.string_to_param.*`."""
 ENCODER_OF_FIRST_FORMAT = "clip_l"
 """The name under which vectors of one encoder are kept where the file does not say whose they are."""
+KIND_KEY = "word_kind"
+"""Under which a file keeps what the word is for. Other programs read past it."""
 SDXL_ENCODERS = ("clip_l", "clip_g")
 """SDXL's two text encoders, of width 768 and 1280, in the order of its own files."""
 
@@ -30,7 +34,7 @@ class Embedding:
 
     `checkpoint_hash` is A1111's short hash (10 hex digits) of the checkpoint it was last trained on, if it was.
     `notes` are sentences about what a file held besides, and what was left out of it. `token` is the word that
-    diffusers' trainer was told to teach, where the file is not called by it.
+    diffusers' trainer was told to teach, where the file is not called by it. `kind` says what the word is for.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Embedding:
     checkpoint_name: str | None = None
     notes: tuple[str, ...] = ()
     token: str = ""
+    kind: WordKind = ORDINARY_WORD
 
     @property
     def count(self) -> int:

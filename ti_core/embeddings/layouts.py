@@ -15,12 +15,14 @@ from torch import Tensor
 from ti_core.embeddings.embedding import (
     BUNDLE,
     ENCODER_OF_FIRST_FORMAT,
+    KIND_KEY,
     MAX_VECTORS,
     MAX_WIDTH,
     SDXL_ENCODERS,
     Embedding,
 )
 from ti_core.errors import UserError
+from ti_core.settings.word_kind import WordKind
 from ti_core.workspace import clean_name
 
 OUTPUT_KEYS = {"emp_params_out", "clip_l_out", "clip_g_out"}
@@ -92,6 +94,7 @@ def _embedding(entries: Mapping[Any, Any], facts: Mapping[str, Any], name: str, 
         checkpoint_hash=_text(facts.get("sd_checkpoint")),
         checkpoint_name=_text(facts.get("sd_checkpoint_name")),
         notes=notes,
+        kind=WordKind.parse(facts.get(KIND_KEY)),
     )
 
 

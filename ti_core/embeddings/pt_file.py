@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ti_core.embeddings.embedding import Embedding
+from ti_core.embeddings.embedding import KIND_KEY, Embedding
 from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.files import save_atomically
 
@@ -44,6 +44,7 @@ def content_of(embedding: Embedding, rows: dict[str, Any]) -> dict[str, Any]:
     """
     if len(rows) > 1:
         return rows
+    kind = embedding.kind.text
     return {
         "string_to_token": {"*": STAR_TOKEN},
         "string_to_param": {"*": next(iter(rows.values()))},
@@ -51,6 +52,7 @@ def content_of(embedding: Embedding, rows: dict[str, Any]) -> dict[str, Any]:
         "step": embedding.step,
         "sd_checkpoint": embedding.checkpoint_hash,
         "sd_checkpoint_name": embedding.checkpoint_name,
+        **({KIND_KEY: kind} if kind else {}),
     }
 
 

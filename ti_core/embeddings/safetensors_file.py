@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ti_core.embeddings.embedding import BUNDLE, MAX_VECTORS, MAX_WIDTH, Embedding
+from ti_core.embeddings.embedding import BUNDLE, KIND_KEY, MAX_VECTORS, MAX_WIDTH, Embedding
 from ti_core.embeddings.embedding_format import EmbeddingFormat
 from ti_core.errors import UserError
 from ti_core.files import reason, save_atomically
@@ -43,6 +43,7 @@ def save_safetensors(path: Path, embedding: Embedding, key: str = KEY_OF_ONE_ENC
         "step": embedding.step,
         "sd_checkpoint": embedding.checkpoint_hash,
         "sd_checkpoint_name": embedding.checkpoint_name,
+        KIND_KEY: embedding.kind.text or None,
     }
     data = save(rows, {key: str(value) for key, value in facts.items() if value is not None})
     return save_atomically(path, lambda part: part.write_bytes(data))

@@ -209,7 +209,8 @@ def emphasized(states: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
         before, after = states[i], states[i] * factors[i]
         means = before.mean(), after.mean()
         is_restored = torch.minimum(means[0].abs(), means[1].abs()) >= LEAST_MEAN * before.std()
-        weighed[i] = after * torch.where(is_restored, means[0] / means[1], 1.0)
+        divisor = torch.where(is_restored, means[1], 1.0)  # else a mean of 0 would make the gradient of no use
+        weighed[i] = after * torch.where(is_restored, means[0] / divisor, 1.0)
     return torch.stack(weighed)
 
 

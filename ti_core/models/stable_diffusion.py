@@ -48,6 +48,14 @@ class Conditioning:
         """The hidden states, then the pooled outputs."""
         return self.hidden_states, *self.pooled
 
+    @classmethod
+    def joined(cls, parts: Sequence[Conditioning]) -> Conditioning:
+        """The conditioning of all their prompts; all parts have as many chunks."""
+        if len(parts) == 1:
+            return parts[0]
+        hidden_states, *pooled = (torch.cat(tensors) for tensors in zip(*(part.tensors for part in parts), strict=True))
+        return cls(hidden_states, tuple(pooled))
+
     def leaf(self) -> Conditioning:
         """The same values as leaves of a new graph, which gather the gradient of many micro-batches."""
         hidden_states, *pooled = (tensor.detach().requires_grad_(True) for tensor in self.tensors)

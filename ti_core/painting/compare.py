@@ -26,6 +26,7 @@ from ti_core.runs.folder import EVENTS, embedding_name, read_events, saved_setti
 from ti_core.settings import AS_TRAINED, SAMPLERS, CompareSettings, TrainSettings
 from ti_core.settings.emphasis import emphasis_texts, escaped
 from ti_core.settings.prompts import split_at_words
+from ti_core.settings.strength import at_strength
 from ti_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ LEAST_PHOTOS, MOST_PHOTOS, PHOTO_PX = 4, 12, 512
 
 @dataclass(frozen=True)
 class GridRequest:
-    """What is to be painted: a row for each (prompt, seed), prompts one after the other, a column for each step.
+    """What is to be painted: a row for each (prompt, seed), prompts one after the other, a column for each step, or for
+    each strength of one step.
 
     `requests` are the pictures row by row. `vectors` holds those of each step under a name of its own (`_word`), so
     that one batch may hold several steps, and those of the other embeddings that the prompts name. `left_out` says in
@@ -85,11 +87,15 @@ def check_compare(settings: CompareSettings, workspace: Workspace) -> tuple[Path
                 "Train with Save a copy of embedding every N steps above 0.",
             )
     with about("steps"):
-        steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
-    pictures = len(steps) * len(settings.prompt_lines) * len(settings.seed_numbers)
+        if settings.strength_numbers:
+            steps = [best if (best := best_of(run)) in copies else copies[-1]]
+        else:
+            steps = chosen_steps(copies, settings.steps, settings.every_nth, best_of(run))
+    pictures = max(len(steps), len(settings.strength_numbers)) * len(settings.prompt_lines) * len(settings.seed_numbers)
     if pictures > MOST_PICTURES:
         raise UserError(
-            f"That makes {pictures} pictures, more than {MOST_PICTURES}.", "Choose fewer steps, prompts or seeds."
+            f"That makes {pictures} pictures, more than {MOST_PICTURES}.",
+            "Choose fewer steps, strengths, prompts or seeds.",
         )
     trained = saved_settings(run).settings
     with about("run"):
@@ -123,7 +129,10 @@ def compare(settings: CompareSettings, workspace: Workspace, emit: Emit, stop: t
     pictures = _paint(grid, sd, emit, stop, fit.at_once if sd.device.type != "cpu" else BATCH)
     emit(Progress("Saving the grid", total, total))
     photos = _training_photos(trained, max(LEAST_PHOTOS, len(steps)), workspace) if settings.photos else []
-    made = save_comparison(workspace.shown(run), name, steps, best_of(run), grid.rows, pictures, workspace, photos)
+    columns = [f"step {steps[0]}, strength {strength:g}" for strength in settings.strength_numbers]
+    steps = steps * len(columns) or steps
+    best = best_of(run)
+    made = save_comparison(workspace.shown(run), name, steps, best, grid.rows, pictures, workspace, photos, columns)
     saved_in = workspace.shown(Path(made.grid).parent)
     emit(Finished(f"Painted {len(pictures)} pictures. Saved in {saved_in}.", files=(made.grid,)))
     return made
@@ -159,9 +168,11 @@ def _grid_request(
         guidance_rescale=trained.preview_guidance_rescale,
     )
     requests = [
-        replace(request, prompt=_named(line, name, named.vectors, step), seed=seed)
+        replace(request, prompt=prompt, negative_prompt=negative, seed=seed)
         for line, seed in rows
         for step in steps
+        for strength in settings.strength_numbers or [1.0]
+        for prompt, negative in [at_strength(_marked(line, name, named.vectors), "", _word(name, step), strength)]
     ]
     return GridRequest(rows, len(lines), requests, {**named.vectors, **vectors}, tuple(named.left_out))
 
@@ -243,13 +254,13 @@ def _word(name: str, step: int) -> str:
     return f"{name}-{step}"
 
 
-def _named(line: str, name: str, others: Iterable[str], step: int) -> str:
-    """The line with the step's word for the run's; another embedding whose name is longer stays as it is. Names stand
-    in it as in every prompt: with their brackets escaped.
+def _marked(line: str, name: str, others: Iterable[str]) -> str:
+    """The line with [name] for the run's word; another embedding whose name is longer stays as it is. Names stand in it
+    as in every prompt: with their brackets escaped.
     """
     own = escaped(name)
     pieces = split_at_words(line, [own, *map(escaped, others)])
-    return "".join(escaped(_word(name, step)) if found == own else piece for found, piece in pieces)
+    return "".join("[name]" if found == own else piece for found, piece in pieces)
 
 
 def _trained_prompt(run: Path, name: str) -> str:

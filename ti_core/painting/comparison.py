@@ -32,6 +32,8 @@ class Comparison:
     cells: list[list[str]]
     grid: str
     photos: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What stands above the columns where they are no steps; then `steps` says of which step each is."""
 
 
 def save_comparison(
@@ -43,6 +45,7 @@ def save_comparison(
     pictures: Sequence[Image.Image],
     workspace: Workspace,
     photos: Sequence[Image.Image] = (),
+    columns: Sequence[str] = (),
 ) -> Comparison:
     """Save each picture, the labelled grid and comparison.json in a new folder of today. `pictures` go row by row, one
     for each of `steps`; `photos` are some of the training's; the fields are those of Comparison.
@@ -50,13 +53,17 @@ def save_comparison(
     folder = _new_folder(workspace.root / OUTPUTS / datetime.date.today().isoformat())
     table = [pictures[i : i + len(steps)] for i in range(0, len(pictures), len(steps))]
     cells = [
-        [_save(folder / f"row-{r + 1:02d}_step-{step}.png", picture) for step, picture in zip(steps, line, strict=True)]
+        [
+            _save(folder / f"row-{r + 1:02d}_step-{step}{f'_{c + 1:02d}' if columns else ''}.png", picture)
+            for c, (step, picture) in enumerate(zip(steps, line, strict=True))
+        ]
         for r, line in enumerate(table)
     ]
-    columns = [_step_label(step, best) for step in steps]
-    grid = labelled_grid(table, columns, [f"{line}, seed {seed}" for line, seed in rows])
+    labels = list(columns) or [_step_label(step, best) for step in steps]
+    grid = labelled_grid(table, labels, [f"{line}, seed {seed}" for line, seed in rows])
     files = [_save(folder / f"photo-{i:02d}.png", photo) for i, photo in enumerate(photos, 1)]
-    made = Comparison(run, name, steps, best, rows, cells, _save(folder / f"{name}-grid.png", grid), files)
+    whole = _save(folder / f"{name}-grid.png", grid)
+    made = Comparison(run, name, steps, best, rows, cells, whole, files, list(columns))
     save_text(folder / "comparison.json", json.dumps(asdict(made), ensure_ascii=False, indent=1))
     return made
 
@@ -86,8 +93,9 @@ def newest_comparison(workspace: Workspace) -> Comparison | None:
 def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
     """What a comparison.json says, whatever version wrote it; None for a damaged one."""
     try:
-        known = {each.name: kept[each.name] for each in fields(Comparison) if each.name != "photos"}
-        known["photos"] = kept.get("photos", [])  # older ones have none
+        newer = ("photos", "columns")  # older ones have none
+        known = {each.name: kept[each.name] for each in fields(Comparison) if each.name not in newer}
+        known |= {name: kept.get(name, []) for name in newer}
         found = Comparison(**{**known, "rows": [(line, seed) for line, seed in known["rows"]]})
         texts = [
             found.run,
@@ -96,9 +104,11 @@ def _kept_comparison(kept: dict[str, Any]) -> Comparison | None:
             *(line for line, _ in found.rows),
             *(cell for row in found.cells for cell in row),
             *found.photos,
+            *found.columns,
         ]
         numbers = [found.best, *found.steps, *(seed for _, seed in found.rows)]
         is_whole = len(found.cells) == len(found.rows) and all(len(row) == len(found.steps) for row in found.cells)
+        is_whole = is_whole and len(found.columns) in (0, len(found.steps))
     except (ValueError, TypeError, KeyError):
         return None
     is_sound = all(isinstance(text, str) and "\0" not in text for text in texts) and all(

@@ -27,6 +27,17 @@ def picture_grid(pictures: Sequence[Image.Image]) -> Image.Image:
     return grid
 
 
+def labelled_row(pictures: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
+    """Pictures of one size side by side at their own size, each with its label above."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (len(pictures) * width, LABEL_PX + height), "white")
+    pen, font = ImageDraw.Draw(row), ImageFont.load_default(14)
+    for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        pen.text((i * width + 4, 3), label, "black", font)
+        row.paste(picture, (i * width, LABEL_PX))
+    return row
+
+
 def labelled_grid(table: Sequence[Sequence[Image.Image]], columns: Sequence[str], rows: Sequence[str]) -> Image.Image:
     """All pictures in one, with the steps above and each row's prompt and seed over it; cells are CELL_PX wide or
     the pictures' own size if larger.

@@ -23,7 +23,7 @@ MOST_RUNS = 20
 """So many of the newest runs are looked at."""
 TAIL_BYTES = 200_000
 """Of a run's events: some hundred steps, also of a run of days."""
-SAME = ("checkpoint", "precision", "gpus", "gradient_checkpointing", "encoders_to_ram", "compile_unet")
+SAME = ("checkpoint", "precision", "gpus", "gradient_checkpointing", "encoders_to_ram", "compile_unet", "kind")
 """The settings that another pace goes with, beside the size of the pictures."""
 
 

@@ -7,6 +7,7 @@ looks at the values alone; what is on disk is checked where it is used.
 
 from ti_core.settings.create import CreateSettings
 from ti_core.settings.paint import AS_TRAINED, CompareSettings, Txt2ImgSettings
+from ti_core.settings.paint_dataset import PaintDatasetSettings
 from ti_core.settings.preprocess import PreprocessSettings
 from ti_core.settings.shared import (
     AUTOMATIC,
@@ -40,6 +41,7 @@ __all__ = [
     "ZERO_SNR",
     "CompareSettings",
     "CreateSettings",
+    "PaintDatasetSettings",
     "PreprocessSettings",
     "ResumeSettings",
     "TrainSettings",

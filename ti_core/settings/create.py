@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
-from ti_core.settings.shared import (
-    checkpoint_option,
-)
+from ti_core.settings.shared import checkpoint_option
+from ti_core.settings.word_kind import SLIDER, WORD_KINDS, WordKind, kind_option, slider_option, slider_problems
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,25 @@ class CreateSettings(Settings):
         "Replaces an embedding of the same name. Its training is lost.",
         a1111="overwrite_old",
     )
+    kind: str = kind_option(
+        WORD_KINDS,
+        "ordinary: a person, a thing or a style, from photos. negative: what pictures should avoid, from bad pictures."
+        " slider: more or less of something, without photos.",
+    )
+    slider_on: str = slider_option("on")
+    slider_more: str = slider_option("more")
+    slider_less: str = slider_option("less")
+    slider_keep: str = slider_option("keep")
     checkpoint: str = checkpoint_option()
+
+    @property
+    def word_kind(self) -> WordKind:
+        """What the word is for, as its file says it."""
+        if self.kind != SLIDER:
+            return WordKind(self.kind)
+        lines = (self.slider_on, self.slider_more, self.slider_less, self.slider_keep)
+        return WordKind(SLIDER, *(line.strip() for line in lines))
+
+    def problems(self, own_px: int = 0) -> list[Problem]:
+        """Those of each value, and what a slider lacks."""
+        return super().problems(own_px) + slider_problems(self, self.kind)

@@ -98,6 +98,7 @@ AS_TRAINED = "as trained"
 """The line that stands for a prompt of the training; it may also be typed."""
 _BETWEEN = r"[\s,;]"
 """What may stand between two seeds: whole numbers have no decimal comma."""
+MOST_STRENGTHS = 12
 COMPARED_STEPS = ("all", "every n-th", "best and neighbours")
 
 
@@ -127,6 +128,14 @@ class CompareSettings(Settings):
         "2 shows every second copy. It counts only where every n-th is chosen.",
         minimum=1,
         step=1,
+    )
+    strengths: str = option(
+        "",
+        "Strengths",
+        "textbox",
+        "Leave it empty to compare steps. -1, -0.5, 0, 0.5, 1, 1.5 shows the best step at these strengths: (word:0.5)"
+        " in the prompt, below 0 in the negative prompt.",
+        takes_number=True,
     )
     trained_prompt: bool = option(
         True,
@@ -182,6 +191,14 @@ class CompareSettings(Settings):
         ):
             sentence = f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3."
             found.append(Problem(sentence, "seeds"))
+        try:
+            if len(self.strength_numbers) > MOST_STRENGTHS or any(abs(each) > 10 for each in self.strength_numbers):
+                raise ValueError
+        except ValueError:
+            sentence = (
+                f"Strengths are '{self.strengths[:60]}'. Type up to {MOST_STRENGTHS} numbers from -10 to 10, such as"
+            )
+            found.append(Problem(f"{sentence} -1, 0, 1.", "strengths"))
         if not self.prompt_lines:
             sentence = "Prompts is empty. Write one with [name], or tick With a prompt of the training."
             found.append(Problem(sentence, "prompts"))
@@ -196,6 +213,14 @@ class CompareSettings(Settings):
         """The prompts, without empty lines; AS_TRAINED is first where it is ticked."""
         typed = [line.strip() for line in self.prompts.splitlines() if line.strip()]
         return [AS_TRAINED, *typed] if self.trained_prompt and AS_TRAINED not in typed else typed
+
+    @property
+    def strength_numbers(self) -> list[float]:
+        """The strengths that are the columns, in their order, each once; none where steps are compared. ValueError for
+        a text in which `problems` finds something.
+        """
+        pieces = [piece for piece in re.split(_BETWEEN, self.strengths) if piece]
+        return list(dict.fromkeys(float(piece) + 0.0 for piece in pieces))
 
     @property
     def seed_numbers(self) -> list[int]:

@@ -5,7 +5,7 @@ in the page's order.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ti_core.errors import Problem, SettingsError, about
 from ti_core.settings.option import Settings, option
@@ -22,10 +22,12 @@ from ti_core.settings.shared import (
 from ti_core.settings.train_a1111 import A1111TrainOptions
 from ti_core.settings.train_captions import CaptionTrainOptions
 from ti_core.settings.train_expert import ExpertTrainOptions
+from ti_core.settings.train_kind import AS_CREATED, KindTrainOptions
 from ti_core.settings.train_memory import MemoryTrainOptions
 from ti_core.settings.train_more import MOST_PREVIEW_PROMPTS, MoreTrainOptions
 from ti_core.settings.train_photos import PhotoTrainOptions
 from ti_core.settings.train_quality import QualityTrainOptions
+from ti_core.settings.word_kind import ORDINARY, SLIDER, WordKind, slider_problems
 
 LEAST_PRODIGY_RATE = 0.1
 
@@ -33,6 +35,7 @@ LEAST_PRODIGY_RATE = 0.1
 @dataclass(frozen=True)
 class TrainSettings(
     MemoryTrainOptions,
+    KindTrainOptions,
     ExpertTrainOptions,
     QualityTrainOptions,
     PhotoTrainOptions,
@@ -68,7 +71,7 @@ class TrainSettings(
                 " empty."
             )
             found.append(Problem(sentence, "filename_word_regex"))
-        found.extend([*self._preview_problems(), *self._optimizer_problems()])
+        found.extend([*self._preview_problems(), *self._optimizer_problems(), *slider_problems(self, self.kind)])
         least = min(MIN_SIZE_PX, own_px or MIN_SIZE_PX)
         for side in ("preview_width", "preview_height"):
             if 0 < (size := getattr(self, side)) < least:
@@ -102,6 +105,24 @@ class TrainSettings(
                     " Write [name] into it, or leave Preview prompts empty."
                 )
         return [Problem(sentence, "preview_prompt") for sentence in found]
+
+    def word_kind(self, created: WordKind) -> WordKind:
+        """What the word is for: what was typed here, else what its file says (`created`)."""
+        if self.kind == AS_CREATED:
+            return created
+        lines = (self.slider_on, self.slider_more, self.slider_less, self.slider_keep)
+        return WordKind(self.kind, *(line.strip() for line in lines if self.kind == SLIDER))
+
+    def of_kind(self, kind: WordKind) -> TrainSettings:
+        """With the kind of word that is trained written down, so that a resumed run and every device train the same. An
+        ordinary word is as before there were others.
+        """
+        if kind.kind == ORDINARY:
+            return self
+        if kind.kind != SLIDER:
+            return replace(self, kind=kind.kind)
+        on, more, less, keep = kind.on, kind.more, kind.less, kind.keep
+        return replace(self, kind=SLIDER, slider_on=on, slider_more=more, slider_less=less, slider_keep=keep)
 
     @property
     def preview_lines(self) -> list[str]:

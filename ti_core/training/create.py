@@ -58,7 +58,7 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
         # A1111 cuts the text for CLIP-L, and not for the text encoder of Stable Diffusion 2
         read = ids if encoder == "clip_h" else ids[: settings.vectors]
         vectors[encoder] = initial_rows(table[read], settings.vectors, table.shape[1])
-    save_embedding(path, Embedding(path.stem, vectors))
+    save_embedding(path, Embedding(path.stem, vectors, kind=settings.word_kind))
     for file in (path.with_suffix(suffix) for suffix in TRAINABLE):
         optimizer_file(file).unlink(missing_ok=True)
         if file != path and is_embedding(file):

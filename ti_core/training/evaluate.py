@@ -11,8 +11,10 @@ import hashlib
 import itertools
 import json
 import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,12 +32,15 @@ from ti_core.runs.best_step import (
 )
 from ti_core.settings import WITH_EACH_PREVIEW
 from ti_core.settings.prompts import build_prompt
+from ti_core.settings.word_kind import ORDINARY
+from ti_core.training.kinds.kind import NAME
 from ti_core.training.noise_loss import NoisyImages, micro_batches, noise_predict_loss
 from ti_core.training.obedience import MOST_PROBES, Probe, effects_of, obedience_of, probes_for
 from ti_core.training.room import with_room
 from ti_core.training.run import Run
 from ti_core.training.run_state import describe_inputs
 from ti_core.training.step_inputs import generator_for, prompt_random
+from ti_core.training.update import encode_beside
 
 SHARE_OF_TIME = 0.08
 FORWARD_COST = 0.55
@@ -137,7 +142,7 @@ def plan_evaluation(run: Run) -> Evaluation:
     )
 
     # What an earlier part of the run has measured on the same inputs
-    found = probes_for(run.inputs.lines, images, probes)
+    found = probes_for(run.inputs.lines, images, probes, run.kind)
     sign = functools.partial(_sign_of, run, images, found)
     evaluation = Evaluation(every, images, run.norms.usual, sign, probes=found)
     if run.state.step:
@@ -180,6 +185,7 @@ def _sign_of(run: Run, images: list[int], probes: list[Probe]) -> str:
         run.sd.other_vae,
         *settings.evaluation_values(),
         [[probe.asking, probe.plain, probe.image] for probe in probes],
+        *([settings.kind_values()] if run.kind.word.kind != ORDINARY else []),
     ]
     return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:12]
 
@@ -262,20 +268,22 @@ def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float
         sizes=torch.tensor([latents.sizes[i] for i in images], device=sd.device),
         weight=[latents.weight[i] for i in images],
     )
-    name = run.name if with_word else ""
-    prompts = [_prompt_of(run, index, image, name) for index, image in enumerate(images)]
+    drawn = [_prompt_of(run, index, image) for index, image in enumerate(images)]
+    asked = run.kind.ask(drawn, run.name, lambda index: random.Random(f"evaluation {index}"))
+    compare = partial(run.kind.compare, beside=encode_beside(run, asked))
+    asked = asked if with_word else run.kind.ask_without(asked, drawn)
     vectors = run.prompt_vectors(run.state.output_vectors) if with_word else run.others.vectors
-    conditioning = PromptEncoder(sd).encode(prompts, vectors)
+    conditioning = PromptEncoder(sd).encode(asked.trained, vectors, emphasis=asked.emphasis)
     losses = torch.zeros(count)
     for batch in micro_batches(noisy, run.memory.micro_batch):
         if run.stop.is_set():
             raise Interrupted
-        losses[batch.indices] = noise_predict_loss(sd, noisy, batch, conditioning).cpu()
+        losses[batch.indices] = noise_predict_loss(sd, noisy, batch, conditioning, compare).cpu()
     return losses.tolist()
 
 
-def _prompt_of(run: Run, index: int, image: int, name: str) -> str:
-    """The template's lines in turn, each with a whole caption of the image, and with this for [name]."""
+def _prompt_of(run: Run, index: int, image: int) -> str:
+    """The template's lines in turn, each with a whole caption of the image; [name] still stands in it."""
     lines, captions = run.inputs.lines, run.inputs.examples[image].captions
     line, caption = lines[index % len(lines)], captions[index % len(captions)]
-    return build_prompt(line, caption, name, prompt_random(0, 0, index), False, 0.0)
+    return build_prompt(line, caption, NAME, prompt_random(0, 0, index), False, 0.0)

@@ -56,19 +56,38 @@ def micro_batches(images: NoisyImages, limit: Callable[[Tensor], int]) -> list[M
     ]
 
 
-def noise_predict_loss(
+Compare = Callable[[StableDiffusion, NoisyImages, MicroBatch, Conditioning], tuple[Tensor, Tensor]]
+"""What the UNet predicts for a micro-batch, and what it should: training/kinds."""
+
+
+def against_noise(
     sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditioning: Conditioning
+) -> tuple[Tensor, Tensor]:
+    """The prediction and what the noisy images really hold, [k, c, h, w] each."""
+    return predict(sd, images, batch, conditioning), target_for(sd, images, batch)
+
+
+def noise_predict_loss(
+    sd: StableDiffusion,
+    images: NoisyImages,
+    batch: MicroBatch,
+    conditioning: Conditioning,
+    compare: Compare = against_noise,
 ) -> Tensor:
     """The loss of each image of a micro-batch, float32 [k]: noise is added to its latents, the UNet predicts, and
-    the squared error to the target is weighted and averaged over the image.
+    the squared error to the target is weighted and averaged over the image. `compare` gives both.
 
     `conditioning` is that of all n images. The gradient flows to it where it is enabled.
     """
-    clean, noise, timesteps = _stacked(images, batch)
     weight = torch.stack([images.weight[i] for i in batch.indices])
-    prediction = predict(sd, images, batch, conditioning)
-    target = target_of(sd.prediction_type, clean, noise, timesteps, sd.alphas_cumprod)
+    prediction, target = compare(sd, images, batch, conditioning)
     return mean_error(prediction, target, weight, images.huber_delta)
+
+
+def target_for(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch) -> Tensor:
+    """What the UNet should predict for the noisy images of a micro-batch, [k, c, h, w]: what they really hold."""
+    clean, noise, timesteps = _stacked(images, batch)
+    return target_of(sd.prediction_type, clean, noise, timesteps, sd.alphas_cumprod)
 
 
 def predict(sd: StableDiffusion, images: NoisyImages, batch: MicroBatch, conditioning: Conditioning) -> Tensor:

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from ti_core.errors import Interrupted
 from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.sampler import guide
+from ti_core.settings.strength import without_word
+from ti_core.training.kinds.kind import TrainingKind
 from ti_core.training.noise_loss import NoisyImages, micro_batches, predict
 from ti_core.training.run import Run
 from ti_core.training.step_inputs import generator_for
@@ -28,6 +31,16 @@ OF_A_SUBJECT = (
     "a photo of [name], brick background",
     "a painting of [name]",
     "a photo of [name], yellow shirt",
+)
+THINGS = (
+    "pink background",
+    "wearing a top hat",
+    "green shirt",
+    "wearing a santa hat",
+    "brick background",
+    "yellow shirt",
+    "wearing a cap",
+    "black shirt",
 )
 OF_A_STYLE = (
     "a house in the style of [name]",
@@ -49,16 +62,23 @@ MOST_PROBES = len(OF_A_SUBJECT)
 @dataclass(frozen=True)
 class Probe:
     """A prompt that asks for a thing and the same one without the thing, with `[name]` in both, and the number of the
-    picture on whose noisy latents they are compared.
+    picture on whose noisy latents they are compared. `negative` is the negative prompt of a word that stands there.
     """
 
     asking: str
     plain: str
     image: int
+    negative: str = ""
 
 
-def probes_for(lines: Sequence[str], images: Sequence[int], count: int) -> list[Probe]:
-    """So many of the prompts, those of a style where the template's lines teach one, on pictures taken in turn."""
+def probes_for(
+    lines: Sequence[str], images: Sequence[int], count: int, kind: TrainingKind | None = None
+) -> list[Probe]:
+    """So many of the prompts, those of the kind of word, or of a style where the template's lines teach one, on
+    pictures taken in turn.
+    """
+    if kind and (prompts := kind.probes(THINGS)):
+        return [Probe(*prompts[i][:2], images[i * len(images) // count], prompts[i][2]) for i in range(count)]
     is_style = any("style of [name]" in line for line in lines)
     asking, plain = (OF_A_STYLE, PLAIN_STYLE) if is_style else (OF_A_SUBJECT, PLAIN_SUBJECT)
     return [Probe(asking[i], plain, images[i * len(images) // count]) for i in range(count)]
@@ -96,18 +116,25 @@ def effects_of(run: Run, probes: Sequence[Probe], rows: Mapping[str, Tensor] | N
         weight=[latents.weight[i] for i in images] * 2,
     )
     prompts = [probe.asking for probe in probes] + [probe.plain for probe in probes]
-    vectors = run.others.vectors if rows is None else run.prompt_vectors(rows)
-    named = [prompt.replace("[name]", run.name) if rows is not None else without_word(prompt) for prompt in prompts]
-    conditioning = PromptEncoder(sd).encode(named, vectors)
-    predictions: list[Tensor] = [torch.empty(0)] * len(prompts)
-    for batch in micro_batches(noisy, run.memory.micro_batch):
-        if run.stop.is_set():
-            raise Interrupted
-        for index, one in zip(batch.indices, predict(sd, noisy, batch, conditioning).float(), strict=True):
-            predictions[index] = one
+    predictions = _predictions(run, noisy, prompts, rows)
+    if any(probe.negative for probe in probes):  # each as guided away from the negative prompt, the plain one without
+        negative = _predictions(run, noisy, [probe.negative for probe in probes] + [""] * count, rows)
+        scale = run.settings.negative_guidance
+        predictions = [guide(without, one, scale, 0.0) for without, one in zip(negative, predictions, strict=True)]
     return [asking - plain for asking, plain in zip(predictions[:count], predictions[count:], strict=True)]
 
 
-def without_word(prompt: str) -> str:
-    """The prompt as it would be put without the word: "a photo, pink background", "a house"."""
-    return prompt.replace(" in the style of [name]", "").replace(" of [name]", "").replace("[name]", "").strip()
+def _predictions(
+    run: Run, noisy: NoisyImages, prompts: Sequence[str], rows: Mapping[str, Tensor] | None
+) -> list[Tensor]:
+    """float32 [c, h, w] for each prompt, with these vectors for the word, or, with None, without it."""
+    vectors = run.others.vectors if rows is None else run.prompt_vectors(rows)
+    named = [prompt.replace("[name]", run.name) if rows is not None else without_word(prompt) for prompt in prompts]
+    conditioning = PromptEncoder(run.sd).encode(named, vectors)
+    found: list[Tensor] = [torch.empty(0)] * len(prompts)
+    for batch in micro_batches(noisy, run.memory.micro_batch):
+        if run.stop.is_set():
+            raise Interrupted
+        for index, one in zip(batch.indices, predict(run.sd, noisy, batch, conditioning).float(), strict=True):
+            found[index] = one
+    return found

@@ -30,6 +30,7 @@ from ti_core.runs.folder import RunFolder, complete_settings
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
 from ti_core.training.distributed.same_inputs import check_same_inputs
+from ti_core.training.kinds import kind_of
 from ti_core.training.norms import NormControl, norm_control
 from ti_core.training.optimizers import new_optimizer
 from ti_core.training.run import MemoryUse, Run, TrainState
@@ -58,6 +59,7 @@ def open_run(
     if saved:
         settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
     inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    settings = settings.of_kind(inputs.kind)
     settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
     for sentence in sentences if settings.image_every else ():
         emit(Notice(sentence))
@@ -110,6 +112,7 @@ def open_run(
         latents=latents,
         others=others,
         state=state,
+        kind=kind_of(inputs.kind, settings),
         norms=norms,
         memory=memory,
         folder=folder,
@@ -187,6 +190,7 @@ def _others_named(
         settings.preview_negative_prompt,
         *((saved.preview_prompts if saved else ()) or (obedience_prompt(settings, inputs),)),
         *inputs.lines,
+        *kind_of(inputs.kind, settings).texts,
         *(example.caption for example in inputs.examples),
     ]
     others = named_in(texts, workspace, sd.widths, own=inputs.embedding.name)

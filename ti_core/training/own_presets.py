@@ -10,7 +10,7 @@ from ti_core.files import reason, save_text
 from ti_core.settings import TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form
 from ti_core.settings.option import KeptSettings
-from ti_core.training.presets import PRESETS
+from ti_core.training.kind_presets import ALL_PRESETS
 from ti_core.workspace import Workspace, clean_name
 
 FORM = "train"
@@ -35,7 +35,7 @@ def save_own(name: str, settings: TrainSettings, workspace: Workspace, chosen: s
     if not name.strip():
         raise UserError("Preset name is empty.", "Type a name, such as my recipe.")
     cleaned = clean_name(name.strip())
-    if {cleaned.lower(), name.strip().lower()} & {each.lower() for each in PRESETS}:
+    if {cleaned.lower(), name.strip().lower()} & {each.lower() for each in ALL_PRESETS}:
         raise UserError(f"'{cleaned}' is a preset of the program.", "Type another name.")
     taken = next((each for each in list_own(workspace) if each.lower() == cleaned.lower()), "")
     if taken and taken != chosen:

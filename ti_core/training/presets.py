@@ -29,6 +29,7 @@ from ti_core.data.picture_checks import photo_sentences, picture_sentences, show
 from ti_core.data.preprocess import not_left_out, with_own_sizes
 from ti_core.embeddings.folder import optimizer_file
 from ti_core.embeddings.formats import SAVED_BY_TRAINING
+from ti_core.embeddings.kind_in_file import kind_of_file
 from ti_core.embeddings.names import free_name
 from ti_core.errors import UserError, about
 from ti_core.models.device import DeviceState
@@ -226,7 +227,8 @@ def time_sentence(workspace: Workspace, settings: TrainSettings, plan: RunPlan) 
         size_px = find_checkpoint(settings.checkpoint, workspace).size_px
     except UserError:
         return ""
-    pace = find_pace(settings, size_px, workspace)
+    of_kind = settings.of_kind(settings.word_kind(kind_of_file(settings.embedding, workspace)))
+    pace = find_pace(of_kind, size_px, workspace)
     if pace is None:
         return "How long it takes is not known before the first steps. "
     return f"About {_clock(pace.seconds(plan.images_per_step, plan.steps, image_every))}. "

@@ -18,6 +18,8 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import TrainSettings
 from ti_core.training.distributed.ranks import Ranks
+from ti_core.training.kinds.kind import TrainingKind
+from ti_core.training.kinds.ordinary import AS_A1111
 from ti_core.training.norms import NormControl
 from ti_core.training.run_log import RunLog
 from ti_core.training.setup import Prepared
@@ -69,7 +71,8 @@ class MemoryUse:
 class Run:
     """One training under way: what it was asked for, what it trains, and where it is kept.
 
-    `others` are the other embeddings that captions, template or preview prompts name; they stay as they are.
+    `kind` says what an update asks and aims at. `others` are the other embeddings that captions, template or preview
+    prompts name; they stay as they are.
     `preview_prompts` are what all previews show where nothing else is asked for; they are kept with the run, so that it
     goes on showing them after a resume. `is_resumed` tells one that goes on in its folder.
     """
@@ -89,6 +92,7 @@ class Run:
     stop: threading.Event
     preview_prompts: tuple[str, ...] = ()
     is_resumed: bool = False
+    kind: TrainingKind = AS_A1111
 
     @property
     def name(self) -> str:
@@ -111,4 +115,6 @@ class Run:
     def embedding(self, name: str = "") -> Embedding:
         """What is trained so far, as it is saved."""
         vectors = {encoder: rows.detach().cpu().clone() for encoder, rows in self.state.output_vectors.items()}
-        return Embedding(name or self.name, vectors, self.state.step, self.sd.hash, self.sd.stored_name)
+        return Embedding(
+            name or self.name, vectors, self.state.step, self.sd.hash, self.sd.stored_name, kind=self.kind.word
+        )

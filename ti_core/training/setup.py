@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from ti_core.runs.plan import RunPlan
 from ti_core.settings import AUTOMATIC, PREDICTION_TYPES, TrainSettings, prediction_label
 from ti_core.settings.prompts import build_prompt, find_template, load_template, split_at_names, split_tags
 from ti_core.settings.schedule import Schedule, parse_schedule
+from ti_core.settings.word_kind import ORDINARY, ORDINARY_WORD, WordKind
 from ti_core.training.checks import check_train
+from ti_core.training.kinds import kind_of
 from ti_core.workspace import Workspace
 
 LOOKED_WITHIN_S = 5.0
@@ -48,6 +50,7 @@ class Prepared:
     plan: RunPlan
     suffix: str
     latent_cache: Path | None = None
+    kind: WordKind = ORDINARY_WORD
 
 
 def _load_for_training(name: str, family: Family, title: str, workspace: Workspace) -> Embedding:
@@ -69,6 +72,20 @@ def _load_for_training(name: str, family: Family, title: str, workspace: Workspa
         )
     vectors = found.vectors if len(family.encoders) > 1 else {family.encoders[0]: next(iter(found.vectors.values()))}
     return replace(found, name=name, vectors=vectors)
+
+
+def _lines_of(
+    word: WordKind, settings: TrainSettings, workspace: Workspace, name: str, examples: Sequence[Example], emit: Emit
+) -> list[str]:
+    """The lines that are trained, with a Notice of what is to be known about them. Raises UserError."""
+    if word.kind != ORDINARY:
+        return kind_of(word, settings).lines([])
+    captions = [caption for example in examples for caption in example.captions]
+    lines = _teaching_lines(settings, workspace, name, captions, emit)
+    notes = fallback_notes(examples) if any("[filewords]" in line for line in lines) else []
+    for sentence in filter(None, (*notes, word_note(name, captions))):
+        emit(Notice(sentence))
+    return lines
 
 
 def _teaching_lines(
@@ -174,12 +191,9 @@ def prepare(
     ):
         emit(Notice(sentence))
 
-    # The template
-    captions = [caption for example in examples for caption in example.captions]
-    lines = _teaching_lines(settings, workspace, embedding.name, captions, emit)
-    notes = fallback_notes(examples) if any("[filewords]" in line for line in lines) else []
-    for sentence in filter(None, (*notes, word_note(embedding.name, captions))):
-        emit(Notice(sentence))
+    # The template, or the lines of the kind of word
+    word = settings.word_kind(embedding.kind)
+    lines = _lines_of(word, settings, workspace, embedding.name, examples, emit)
 
     # How many images make a step, and which photos are held out
     examples, plan = plan_training(examples, settings, first_step)
@@ -197,6 +211,7 @@ def prepare(
         plan,
         suffix_of_training(family.encoders),
         workspace.latent_cache,
+        word,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -13,9 +15,13 @@ from ti_core.embeddings.png_file import save_card
 from ti_core.errors import TooLittleMemory
 from ti_core.events import Notice, PreviewSaved, Progress
 from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.painting.grid import labelled_row
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP, PORTRAITS, TrainSettings
 from ti_core.settings.emphasis import escaped
+from ti_core.settings.prompts import split_at_words
+from ti_core.settings.strength import at_strength, strength_label
+from ti_core.training.kinds import kind_of
 from ti_core.training.run import Run
 from ti_core.training.setup import Prepared
 from ti_core.training.step_inputs import images_of_step
@@ -59,7 +65,8 @@ def obedience_prompt(settings: TrainSettings, inputs: Prepared) -> str:
     """
     is_style = any("style of [name]" in line for line in inputs.lines)
     prompt = IN_A_HAT if settings.checkpoint == PORTRAITS else IN_THE_STYLE if is_style else SKETCH
-    return prompt.replace("[name]", inputs.embedding.name)
+    of_kind = kind_of(inputs.kind, settings).preview("wearing a santa hat, pink background")
+    return (of_kind or prompt).replace("[name]", inputs.embedding.name)
 
 
 def _prompt_of_step(run: Run, step: int) -> str:
@@ -67,15 +74,20 @@ def _prompt_of_step(run: Run, step: int) -> str:
 
 
 def _shown_prompts(run: Run, step_prompt: str) -> Sequence[str]:
-    """The prompts of the preview of a step that trained on `step_prompt`, each once. Brackets weigh in typed ones,
-    never in captions, which are plain text.
+    """The prompts of the preview of a step that trained on `step_prompt`, each once, with [name] for the word where it
+    is shown at several strengths. Brackets weigh in typed ones, never in captions, which are plain text.
     """
+    word = "[name]" if run.kind.strengths else escaped(run.name)
     if typed := run.settings.preview_lines:
-        return list(dict.fromkeys(line.replace("[name]", escaped(run.name)) for line in typed))
-    return [
-        escaped(prompt)
-        for prompt in ([step_prompt] if run.settings.preview_prompts == OF_EACH_STEP else run.preview_prompts)
-    ]
+        return list(dict.fromkeys(line.replace("[name]", word) for line in typed))
+    prompts = [step_prompt] if run.settings.preview_prompts == OF_EACH_STEP else run.preview_prompts
+    if not run.kind.strengths:
+        return [escaped(prompt) for prompt in prompts]
+    return ["".join("[name]" if found else escaped(piece) for found, piece in _named(run, each)) for each in prompts]
+
+
+def _named(run: Run, prompt: str) -> list[tuple[str, str]]:
+    return split_at_words(prompt, [run.name])
 
 
 # ---- painting
@@ -103,9 +115,10 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
     """
     step = run.state.step
     requests = _requests(run, step_prompt)
-    pictures = _paint(run, requests)
+    pictures = _paint(run, [request for of_prompt in requests for _, request in of_prompt])
     if pictures is None:
-        size = f"{requests[0].width or run.sd.file.size_px}x{requests[0].height or run.sd.file.size_px}"
+        first = requests[0][0][1]
+        size = f"{first.width or run.sd.file.size_px}x{first.height or run.sd.file.size_px}"
         run.log(
             Notice(
                 f"The device's memory is too small for a preview of {size}, so it is left out. Choose a smaller one."
@@ -113,13 +126,14 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
         )
         return
     embedding = run.embedding(f"{run.name}-{step}") if with_card and run.settings.cards else None
-    hashes = [run.others.hashes_in(request.prompt, request.negative_prompt) for request in requests]
+    shown = shown_previews(requests, pictures, run.kind.shown_strength)
+    hashes = [run.others.hashes_in(each.request.prompt, each.request.negative_prompt) for each in shown]
 
     def write() -> None:
         run.folder.check_there()
-        for number, (request, picture) in enumerate(zip(requests, pictures, strict=True), 1):
+        for number, (request, whole, picture) in enumerate(shown, 1):
             path, card = run.folder.preview(step, number), ""
-            save_png(path, picture, infotext(request, run.sd, hashes[number - 1]))  # waits for the checkpoint's hash
+            save_png(path, whole, infotext(request, run.sd, hashes[number - 1]))  # waits for the checkpoint's hash
             if number == 1 and embedding:
                 footer = (run.sd.stored_name, f"[{run.sd.hash}]", f"{embedding.count}v {step}s")
                 save_card(run.folder.card(step), render_card(picture, f"<{embedding.name}>", footer), embedding)
@@ -129,23 +143,56 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
     run.writer.put(write)
 
 
-def _requests(run: Run, step_prompt: str) -> list[SampleRequest]:
-    """One for each prompt, all with one seed."""
+class Shown(NamedTuple):
+    """A preview: the picture as it is saved, which is a strip for a word that is shown at several strengths, and of
+    these the one that stands for the word, with how it was made.
+    """
+
+    request: SampleRequest
+    whole: Image.Image
+    picture: Image.Image
+
+
+def shown_previews(
+    requests: Sequence[Sequence[tuple[float, SampleRequest]]], pictures: Sequence[Image.Image], shown: float
+) -> list[Shown]:
+    """One for each prompt. `requests` are those of each prompt with their strengths, `pictures` all of theirs in order,
+    `shown` the strength that stands for the word.
+    """
+    found, rest = [], iter(pictures)
+    for of_prompt in requests:
+        painted = [next(rest) for _ in of_prompt]
+        strengths = [strength for strength, _ in of_prompt]
+        at = strengths.index(shown)
+        labels = [strength_label(strength, strengths) for strength in strengths]
+        whole = labelled_row(painted, labels) if len(painted) > 1 else painted[0]
+        found.append(Shown(of_prompt[at][1], whole, painted[at]))
+    return found
+
+
+def _requests(run: Run, step_prompt: str) -> list[list[tuple[float, SampleRequest]]]:
+    """For each prompt one at each strength of the kind of word, all with one seed."""
     settings = run.settings
     seed = settings.preview_seed if settings.preview_seed >= 0 else random.SystemRandom().randrange(2**32)
+    negative, strengths = settings.preview_negative_prompt, run.kind.strengths
+    request = SampleRequest(
+        prompt="",
+        negative_prompt=negative,
+        seed=seed,
+        steps=settings.preview_steps,
+        cfg_scale=settings.preview_cfg_scale,
+        width=settings.preview_width or settings.width,
+        height=settings.preview_height or settings.height,
+        sampler=settings.preview_sampler,
+        guidance_rescale=settings.preview_guidance_rescale,
+    )
+    prompts = _shown_prompts(run, step_prompt)
+    if not strengths:
+        return [[(1.0, replace(request, prompt=prompt))] for prompt in prompts]
+    painted = [[(each, *at_strength(prompt, negative, run.name, each)) for each in strengths] for prompt in prompts]
     return [
-        SampleRequest(
-            prompt=prompt,
-            negative_prompt=settings.preview_negative_prompt,
-            seed=seed,
-            steps=settings.preview_steps,
-            cfg_scale=settings.preview_cfg_scale,
-            width=settings.preview_width or settings.width,
-            height=settings.preview_height or settings.height,
-            sampler=settings.preview_sampler,
-            guidance_rescale=settings.preview_guidance_rescale,
-        )
-        for prompt in _shown_prompts(run, step_prompt)
+        [(strength, replace(request, prompt=text, negative_prompt=without)) for strength, text, without in of_prompt]
+        for of_prompt in painted
     ]
 
 

@@ -5,6 +5,7 @@ step.
 from __future__ import annotations
 
 import math
+import random
 from functools import partial
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor
 from ti_core.errors import Interrupted, UserError, shown_number
 from ti_core.events import Notice
 from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.stable_diffusion import Conditioning
 from ti_core.models.transfer import to_device
 from ti_core.settings.prompts import build_prompt
 from ti_core.settings.schedule import parse_schedule
+from ti_core.training.kinds.kind import NAME, Asked, Beside
 from ti_core.training.noise_loss import NoisyImages, loss_scale, micro_batches, min_snr_weights, noise_predict_loss
 from ti_core.training.room import with_room
 from ti_core.training.run import Run
@@ -71,7 +74,8 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     sd, settings, memory = run.sd, run.settings, run.memory
     # The images of the update, and this process's share of them
     of_step = images_of_step(run.inputs.plan, settings.seed, step)
-    images, prompts = _own_images(run, of_step, step)
+    images, asked, shown = _own_images(run, of_step, step)
+    prompts = asked.trained
     run.state.optimizer.zero_grad()
     if not prompts:
         return 0.0, ""
@@ -81,8 +85,9 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     encoder, vectors = PromptEncoder(sd), run.prompt_vectors(run.state.vectors)
     at_once = memory.fit.prompts_at_once
     with torch.set_grad_enabled(len(prompts) <= at_once):
-        conditioning = encoder.encode(prompts, vectors)
+        conditioning = encoder.encode(prompts, vectors, emphasis=asked.emphasis)
     leaf = conditioning.leaf()
+    compare = partial(run.kind.compare, beside=encode_beside(run, asked))
 
     # Micro-batches: loss, and its gradient on the conditioning
     scale = loss_scale(sd, images.clean, len(of_step)) * memory.loss_scale_share
@@ -90,7 +95,7 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     for batch in batches:
         if run.stop.is_set():
             raise Interrupted
-        loss = noise_predict_loss(sd, images, batch, leaf).sum() / len(of_step)
+        loss = noise_predict_loss(sd, images, batch, leaf, compare).sum() / len(of_step)
         (loss * scale).backward()
         total += loss.detach()
 
@@ -100,16 +105,34 @@ def _accumulate(run: Run, step: int) -> tuple[float, str]:
     else:  # their graphs together would not fit beside the passes, so they are encoded once more, in parts
         for start in range(0, len(prompts), at_once):
             some = slice(start, start + at_once)
-            encoder.encode(prompts[some], vectors, conditioning.chunks).backward(leaf, scale, some)
-    return float(total), prompts[0]
+            again = encoder.encode(prompts[some], vectors, conditioning.chunks, asked.emphasis)
+            again.backward(leaf, scale, some)
+    return float(total), shown[0]
 
 
-def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, list[str]]:
-    """This process's share of an update's images and their prompts. Noise is drawn for all of them, so that it does
-    not depend on the number of processes.
+@torch.no_grad()
+def encode_beside(run: Run, asked: Asked) -> Beside:
+    """The conditioning of the prompts without the word, as many at once as those with it."""
+    encoder, at_once = PromptEncoder(run.sd), run.memory.fit.prompts_at_once
+    found = []
+    for prompts in asked.beside:
+        chunks = encoder.most_chunks(prompts, run.others.vectors)
+        parts = [
+            encoder.encode(prompts[i : i + at_once], run.others.vectors, chunks, emphasis=True)
+            for i in range(0, len(prompts), at_once)
+        ]
+        found.append(Conditioning.joined(parts))
+    strengths = torch.tensor(asked.strengths)
+    return Beside(tuple(found), strengths.to(run.sd.device) if asked.strengths else strengths)
+
+
+def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, Asked, list[str]]:
+    """This process's share of an update's images, what is asked about them, and their prompts as people read them.
+    Noise is drawn for all images, so that it does not depend on the number of processes.
     """
     sd, settings, latents = run.sd, run.settings, run.latents
-    prompts = prompts_of_step(run, of_step, step)
+    lines = prompts_of_step(run, of_step, step, NAME)
+    asked = run.kind.ask(lines, run.name, lambda index: random.Random(f"{settings.seed} kind {step} {index}"))
     drawn = posterior_noise(latents, of_step, settings.latent_sampling_method, settings.seed, step)
     means = [latents.mean[image] for image in of_step]
     noise, timesteps = noise_of_step(means, settings.seed, step, len(sd.alphas_cumprod))
@@ -124,14 +147,15 @@ def _own_images(run: Run, of_step: list[int], step: int) -> tuple[NoisyImages, l
     timesteps, sizes = to_device(
         [timesteps[own], torch.tensor([latents.sizes[image] for image in images], dtype=torch.int64)], sd.device
     )
-    return NoisyImages(
+    noisy = NoisyImages(
         clean=[clean[i] for i in own],
         noise=[noise[i] for i in own],
         timesteps=timesteps,
         sizes=sizes,
         weight=_weights(run, images, timesteps),
         huber_delta=settings.huber_delta,
-    ), [prompts[i] for i in own]
+    )
+    return noisy, asked.of(own), [lines[i].replace(NAME, run.name) for i in own]
 
 
 def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
@@ -143,17 +167,17 @@ def _weights(run: Run, images: list[int], timesteps: Tensor) -> list[Tensor]:
     return [mask * factor.to(mask.device) for mask, factor in zip(masks, factors, strict=True)]
 
 
-def prompts_of_step(run: Run, images: list[int], step: int) -> list[str]:
-    """The prompt of each image of an update: template line, one of its captions with its tags shuffled and dropped,
-    the embedding's name.
+def prompts_of_step(run: Run, images: list[int], step: int, name: str = "") -> list[str]:
+    """The prompt of each image of an update: template line, one of its captions with its tags shuffled and dropped, and
+    `name` for the word, the embedding's if it is empty.
     """
-    settings, prompts = run.settings, []
+    settings, prompts = run.settings, list[str]()
     for index, image in enumerate(images):
         captions = run.inputs.examples[image].captions
         caption = caption_of_step(captions, settings.caption_drop_out, settings.seed, step, index)
         rng = prompt_random(settings.seed, step, index)
         line, chances = rng.choice(run.inputs.lines), (settings.shuffle_tags, settings.tag_drop_out)
-        prompts.append(build_prompt(line, caption, run.name, rng, *chances, settings.keep_first))
+        prompts.append(build_prompt(line, caption, name or run.name, rng, *chances, settings.keep_first))
     return prompts
 
 

@@ -118,23 +118,22 @@ class CompareTab(Part):
             named = f'<tr class="row-name"><td colspan="{len(made.steps)}">{html.escape(name)}</td></tr>'
             return f"{named}<tr>{cells}</tr>"
 
-        head = "".join(
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in made.columns) or "".join(
             f'<th class="{"best" if step == made.best else ""}">step'
             f" {step}{' · best' if step == made.best else ''}</th>"
             for step in made.steps
         )
+        shown = made.columns or [f"step {step}" for step in made.steps]
         photos = "".join(picture(file, f"training photo {i}") for i, file in enumerate(made.photos, 1))
         rows = [row_of("training photos", f'<td class="photos" colspan="{len(made.steps)}">{photos}</td>')]
         rows = rows if photos else []
         for (prompt, seed), files in zip(made.rows, made.cells, strict=True):
-            titled = [
-                (file, f"step {step}: {prompt}, seed {seed}") for file, step in zip(files, made.steps, strict=True)
-            ]
+            titled = [(file, f"{column}: {prompt}, seed {seed}") for file, column in zip(files, shown, strict=True)]
             rows.append(row_of(f"{prompt}, seed {seed}", "".join(f"<td>{picture(*each)}</td>" for each in titled)))
         buttons = "".join(
             f'<td><button type="button" data-step="{step}" aria-label="Use this step: {step}">'
             "Use this step</button></td>"
-            for step in made.steps
+            for step in (dict.fromkeys(made.steps) if made.columns else made.steps)
         )
         body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}<tr>{buttons}</tr></tbody>"
         return self._framed(made, body, html.escape(self.context.url(made.grid, key), quote=True))

@@ -9,6 +9,8 @@ import gradio as gr
 from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.embeddings.names import describe_new_name
 from ti_core.settings import CreateSettings
+from ti_core.settings.word_kind import NEGATIVE
+from ti_core.ui.kind_panel import KindPanel
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.widgets import (
@@ -23,31 +25,35 @@ from ti_core.ui.widgets import (
     wire_order,
 )
 
+FIELDS = ("name", "initialization_text", "vectors", "overwrite")
+"""Those of every kind of word, in A1111's order."""
+
 
 class CreateTab(Part):
     """Form, button and answer of the tab."""
 
     id, title = "create", "Create embedding"
-    kinds = ("create",)
+    kinds = ("create", "paint_dataset")
     form: Form
 
     def __init__(self, page: PageContext) -> None:
         self.context, self.my_job = page.app, page.my_job
         self.form = Form(CreateSettings, "create")
-        for name in CreateSettings.options():
-            if name != "checkpoint":
-                self.form.add(name)
+        for name in FIELDS:
+            self.form.add(name)
             if name == "initialization_text":
                 self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
             if name == "name":
                 hint = name_hint(self.form.widgets[name])
         wire_hint(hint, self.says_name, [self.form.widgets[name] for name in ("name", "overwrite")])
+        self.kind = KindPanel(self.context, self.form)
         self.form.share({"checkpoint": page.model["checkpoint"]})
         with gr.Column(elem_classes="start-bar"):
             self.message = message_box("create_message")
             with gr.Row(elem_classes="actions"):
                 self.button = gr.Button("Create embedding", variant="primary", elem_id="create_run")
         wire_order(self.button, self.start, self.form.components, self.my_job, self.message)
+        self.kind.build_painting(page.model, self.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
         """The hint follows the folders of the pictures."""
@@ -57,11 +63,18 @@ class CreateTab(Part):
 
     @property
     def gives(self) -> list[Any]:
-        return [self.message]
+        return [self.message, self.kind.pictures]
+
+    @property
+    def takes(self) -> list[Any]:
+        return [self.form.widgets[name] for name in ("name", "kind")]
 
     def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
-        """The name is made: nothing is left to say."""
-        return accepted(self.message) if end.result_of("create") else {}
+        """The name is made: nothing is left to say. Painted pictures of a negative word are there to be ticked."""
+        name, kind = given
+        if end.result_of("paint_dataset") and kind == NEGATIVE:
+            return {**accepted(self.message), self.kind.pictures: self.kind.bad_pictures(name or "")}
+        return accepted(self.message) if end.result_of("create", "paint_dataset") else {}
 
     def says_name(self, name: str, overwrite: bool) -> str:
         """Which name will be used, or why it cannot be."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from ti_core.training.kind_presets import ALL_PRESETS
 from ti_core.training.own_presets import list_own
-from ti_core.training.presets import PRESETS
 from ti_core.ui.app_context import AppContext
 
 DOWNLOAD = """([name, text]) => {
@@ -48,4 +48,4 @@ class PresetPanel:
 
     def listed(self, value: str | None) -> Any:
         """An update of the Preset dropdown, with `value` chosen."""
-        return gr.update(choices=[*PRESETS, *list_own(self.context.workspace)], value=value)
+        return gr.update(choices=[*ALL_PRESETS, *list_own(self.context.workspace)], value=value)

@@ -13,7 +13,7 @@ from ti_core.embeddings.folder import find_embeddings
 from ti_core.settings import TrainSettings
 from ti_core.settings.option import Group
 from ti_core.settings.prompts import list_templates
-from ti_core.training.presets import PRESETS
+from ti_core.training.kind_presets import ALL_PRESETS
 from ti_core.ui.dataset_strip import NO_DATASET
 from ti_core.ui.other_programs import CopyToProgram
 from ti_core.ui.part import PageContext, plan_box
@@ -59,7 +59,7 @@ class TrainLayout:
     def _build_presets(self) -> None:
         with gr.Row(equal_height=False, elem_classes="presets"):
             self.preset = gr.Dropdown(
-                list(PRESETS),
+                list(ALL_PRESETS),
                 value=None,
                 label="Preset",
                 allow_custom_value=True,

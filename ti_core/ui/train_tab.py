@@ -18,8 +18,9 @@ from ti_core.settings import AUTOMATIC, TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
+from ti_core.training.kind_presets import ALL_PRESETS, all_preset_values
 from ti_core.training.own_presets import FORM, delete_own, list_own, load_own, save_own
-from ti_core.training.presets import GUIDE, PRESETS, describe_plan, preset_values
+from ti_core.training.presets import GUIDE, describe_plan
 from ti_core.training.suited_preset import recipe_label, suited_preset
 from ti_core.ui.dataset_strip import dataset_strip, example_prompt
 from ti_core.ui.part import JobEnd, PageContext, Part, wire_plan
@@ -72,8 +73,10 @@ class TrainTab(TrainLayout, Part):
         chosen = [fields["dataset_directory"], fields["embedding"]]
         checkpoint = fields["checkpoint"]
         self.recipe.click(self.fill_recipe, [*chosen, checkpoint], self.shown, **QUEUED)
-        checkpoint.change(self.labelled, checkpoint, self.recipe, **DIRECT)
-        page.loaded.then(self.labelled, checkpoint, self.recipe, **DIRECT)
+        suits = [checkpoint, fields["embedding"]]
+        for field in suits:
+            field.change(self.labelled, suits, self.recipe, **DIRECT)
+        page.loaded.then(self.labelled, suits, self.recipe, **DIRECT)
         self.preset.input(self.fill_preset, [*chosen, self.preset], self.filled_in, **QUEUED)
         self._wire_own_presets(page)
         self.copies.wire(page)
@@ -122,7 +125,7 @@ class TrainTab(TrainLayout, Part):
         if not stored.get("template_file"):
             stored["template_file"] = TrainSettings.defaults()["template_file"]
         preset = kept.get("preset")
-        known = preset in PRESETS or preset in list_own(self.context.workspace)
+        known = preset in ALL_PRESETS or preset in list_own(self.context.workspace)
         return {**self.filled(stored), self.preset: self.own.listed(preset if known else None)}
 
     @property
@@ -137,6 +140,8 @@ class TrainTab(TrainLayout, Part):
         """A new embedding is chosen, a new dataset is what to train on, and a guided page fills in the recipe."""
         if name := end.result_of("create"):
             return self.filled({"embedding": name})
+        if painted := end.result_of("paint_dataset"):
+            return self.filled({"dataset_directory": painted})
         made = end.result_of("preprocess")
         if made and end.guided:
             return {**self.fill_recipe(made, *given), self.form.widgets["dataset_directory"]: made}
@@ -184,16 +189,16 @@ class TrainTab(TrainLayout, Part):
         return {self.strip: dataset_strip(workspace, settings), self.example: example_prompt(workspace, settings)}
 
     @read_only
-    def labelled(self, checkpoint: str | None) -> Any:
-        """The recipe's button, by what suits the checkpoint; orange where that is not the guide's recipe."""
-        preset, _ = suited_preset(checkpoint or "", self.context.workspace)
+    def labelled(self, checkpoint: str | None, embedding: str | None = None) -> Any:
+        """The recipe's button, by what suits checkpoint and word; orange where that is not the guide's recipe."""
+        preset, _ = suited_preset(checkpoint or "", self.context.workspace, embedding or "")
         return gr.update(value=recipe_label(preset), variant="secondary" if preset == GUIDE else "primary")
 
     # ---- presets
 
     def fill_recipe(self, dataset_directory: str, embedding: str | None, checkpoint: str | None = None) -> Updates:
         """Fill the form with what suits the checkpoint's family: as the guide says, or why not."""
-        preset, reason = suited_preset(checkpoint or "", self.context.workspace)
+        preset, reason = suited_preset(checkpoint or "", self.context.workspace, embedding or "")
         updates = {**self.fill_preset(dataset_directory, embedding, preset), self.preset: preset}
         failed = self.form.widgets["learning_rate"] not in updates
         return updates if failed or not reason else {**updates, **accepted(self.message, reason)}
@@ -203,7 +208,7 @@ class TrainTab(TrainLayout, Part):
         try:
             if preset in list_own(self.context.workspace):
                 return self.fill_kept(*load_own(preset or "", self.context.workspace))
-            values = preset_values(preset or "", self.context.workspace, dataset_directory or "", embedding or "")
+            values = all_preset_values(preset or "", self.context.workspace, dataset_directory or "", embedding or "")
         except UserError as error:
             return refused(error, self.message)
         return {**self.filled(values), **accepted(self.message)}
@@ -286,7 +291,7 @@ class TrainTab(TrainLayout, Part):
     def delete_preset(self, chosen: str | None) -> Updates:
         """Delete the chosen preset, if it is one of one's own."""
         try:
-            if not chosen or chosen in PRESETS:
+            if not chosen or chosen in ALL_PRESETS:
                 raise UserError("No preset of your own is chosen.", "Choose it under Preset, then press Delete preset.")
             delete_own(chosen, self.context.workspace)
         except UserError as error:

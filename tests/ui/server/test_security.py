@@ -256,6 +256,7 @@ MAY_LOOK = {
     "refreshed",
     "offered_face_finder",
     "put",
+    "show",
     "<lambda>",
     "lambda",
 }

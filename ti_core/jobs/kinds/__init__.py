@@ -6,6 +6,7 @@ A new kind is a file here and a line below.
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds.compare import COMPARE
 from ti_core.jobs.kinds.create import CREATE
+from ti_core.jobs.kinds.paint_dataset import PAINT_DATASET
 from ti_core.jobs.kinds.preprocess import PREPROCESS
 from ti_core.jobs.kinds.resume import RESUME
 from ti_core.jobs.kinds.train import TRAIN
@@ -13,6 +14,7 @@ from ti_core.jobs.kinds.txt2img import TXT2IMG
 
 KINDS: dict[str, JobKind] = {
     "create": CREATE,
+    "paint_dataset": PAINT_DATASET,
     "preprocess": PREPROCESS,
     "train": TRAIN,
     "resume": RESUME,
