@@ -5,6 +5,7 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +36,7 @@ from ti_core.data.picture_checks import (
 )
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
+from ti_core.data.unfinished import DonePhoto, Unfinished, sign_of, time_left
 from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
 from ti_core.files import save_atomically, save_text
@@ -66,20 +68,17 @@ class PreprocessResult:
     enlarged: list[Small] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
-    def add(self, saved: _Saved) -> None:
+    def add(self, photo: DonePhoto, destination: Path) -> None:
         """Count one photo's finished pictures."""
+        paths = {name: destination / name for name in photo.files}
         self.originals += 1
-        self.written += saved.files
-        self.sizes |= set(saved.sizes)
-        if any(
-            piece.origin.scale(size) > ENLARGED_FROM
-            for piece, size in zip(saved.photo.pieces, saved.sizes, strict=True)
-        ):
-            self.enlarged.append((saved.photo.path.name, saved.photo.size))
-        for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
-            self.captions += bool(piece.caption)
-            if piece.note:
-                self.to_check.setdefault(piece.note, {}).setdefault(saved.photo.path.name, path)
+        self.written += paths.values()
+        self.sizes |= set(photo.sizes)
+        self.captions += photo.captions
+        if photo.enlarged:
+            self.enlarged.append((photo.name, photo.size))
+        for note, name in photo.notes:
+            self.to_check.setdefault(note, {}).setdefault(photo.name, paths[name])
 
     def check_sentences(self) -> list[str]:
         """One for each reason why a person should look, naming the photos."""
@@ -131,12 +130,26 @@ def preprocess(
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
     by_hand = load_by_hand(photos[0].parent, workspace)
+    unfinished = Unfinished(destination, sign_of(settings, photos))
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
+    work.done = unfinished.done
+    sights = {photos[number]: Sight(photo.bits, photo.sharpness) for number, photo in work.done.items()}
+    for photo in work.done.values():
+        result.add(photo, destination)
+    if work.done:
+        count = f"{len(work.done)} of {len(photos)}"
+        emit(Notice(f"{count} photos were finished before the interruption and are not done again."))
+    else:
+        unfinished.forget()
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
-        result.add(saved)
+        unfinished.add(saved.done())
+        result.add(saved.done(), destination)
+        if saved.photo.sight:
+            sights[saved.photo.path] = saved.photo.sight
+    unfinished.forget()
 
     # What came of it
-    result.findings = finding_sentences(findings_of(work.sights))
+    result.findings = finding_sentences(findings_of(dict(sorted(sights.items()))))
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
@@ -251,6 +264,23 @@ class _Saved:
     files: list[Path] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
 
+    def done(self) -> DonePhoto:
+        """What is kept of it."""
+        pairs = list(zip(self.photo.pieces, self.files, self.sizes, strict=True))
+        sight = self.photo.sight or Sight(None, None)
+        return DonePhoto(
+            number=self.photo.number,
+            name=self.photo.path.name,
+            size=self.photo.size,
+            files=tuple(path.name for path in self.files),
+            sizes=tuple(self.sizes),
+            captions=sum(bool(piece.caption) for piece, _, _ in pairs),
+            notes=tuple((piece.note, path.name) for piece, path, _ in pairs if piece.note),
+            enlarged=any(piece.origin.scale(size) > ENLARGED_FROM for piece, _, size in pairs),
+            bits=sight.bits,
+            sharpness=sight.sharpness,
+        )
+
 
 @dataclass
 class _Work:
@@ -266,15 +296,16 @@ class _Work:
     emit: Emit
     by_hand: dict[str, HandEdit] = field(default_factory=dict)
     captions_found: int = 0
-    sights: dict[Path, Sight] = field(default_factory=dict)
+    done: dict[int, DonePhoto] = field(default_factory=dict)
+    """Those that an interrupted preprocessing has finished, by their number."""
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
         """The usable photos with their captions, in order. Raises Interrupted between two."""
-        is_first = True
-        for photo in read_ahead(
-            self._cut, list(enumerate(photos)), stop, weigh=lambda numbered: pixels_of(numbered[1])
-        ):
-            self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
+        is_first, began, waiting = not self.done, time.monotonic(), [*enumerate(photos)]
+        waiting = [(number, path) for number, path in waiting if number not in self.done]
+        for photo in read_ahead(self._cut, waiting, stop, weigh=lambda numbered: pixels_of(numbered[1])):
+            left = time_left(began, photo.number - waiting[0][0], len(photos) - waiting[0][0])
+            self.emit(Progress(f"Preprocessing {photo.path.name}{left}", photo.number, len(photos)))
             self.captions_found += bool(photo.caption)
             for problem in (photo.caption_problem, photo.mask_problem, photo.problem):
                 if problem:
@@ -282,8 +313,6 @@ class _Work:
                     self.emit(Notice(problem.sentence()))
             if photo.problem:
                 continue
-            if photo.sight:
-                self.sights[photo.path] = photo.sight
             if is_first:
                 set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
