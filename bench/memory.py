@@ -38,9 +38,10 @@ from ti_core.models.families import FAMILIES
 from ti_core.models.recompute import save_memory
 
 MIB = 2**20
-WAYS = ("plain", "plain, autocast", "recomputed", "recomputed, autocast", "checkpointed")
+NO_GRADIENT = "without a gradient"
+WAYS = ("plain", "plain, autocast", "recomputed", "recomputed, autocast", "checkpointed", NO_GRADIENT)
 """`autocast`: as on CUDA, where it runs every norm in float32 and keeps float32 copies of the norms' inputs; the
-others are all bf16.
+others are all bf16. Without a gradient a batch of 2 is one painted picture with both halves of its guidance.
 """
 
 
@@ -163,11 +164,13 @@ def unet_pass(family: str, way: str, size_px: int, batch: int) -> Row:
                 "text_embeds": torch.empty(batch, pooled, dtype=half, requires_grad=True),
                 "time_ids": torch.empty(batch, 6),
             }
-        with Live(unet) as live, torch.autocast("cpu", half, enabled=autocast):
+        has_gradient = way != NO_GRADIENT
+        with Live(unet) as live, torch.autocast("cpu", half, enabled=autocast), torch.set_grad_enabled(has_gradient):
             with kept_bytes(unet) as kept:
                 predicted = unet(x, t, words, return_dict=False, **more)[0]
             saved = kept()
-            predicted.float().square().mean().backward()
+            if has_gradient:
+                predicted.float().square().mean().backward()
         return Row(family, f"UNet, {way}", size_px, batch, saved / MIB, live.peak / MIB, weight_bytes(unet) / MIB)
 
 

@@ -210,7 +210,7 @@ def prepare(sd: StableDiffusion, size_px: int, batch: int, updates: int) -> Benc
     latents = Latents(*[[torch.randn(4, side, side, device=sd.device) for _ in range(images)] for _ in range(2)])
     latents.weight = [torch.ones(1, side, side, device=sd.device)] * images
     latents.sizes = [size_conditioning(size_px, size_px)] * images
-    vectors = {name: rows.to(sd.device).requires_grad_(True) for name, rows in embedding.vectors.items()}
+    vectors = {name: rows.clone().requires_grad_(True) for name, rows in embedding.vectors.items()}
     optimizer = torch.optim.AdamW(list(vectors.values()), lr=0.005, weight_decay=0.0)
     settings = TrainSettings(embedding=NAME, tag_drop_out=0.1, shuffle_tags=True)
     nothing: Any = None

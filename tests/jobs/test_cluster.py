@@ -38,6 +38,13 @@ class Nodes:
     """A head and a node, in programs of their own: nothing of Ray is imported here, as in the server."""
 
     def __init__(self, *arguments: str) -> None:
+        self.address = ""
+        for _ in range(3):  # Ray gives a node 30 s to begin, which a busy machine may not
+            if not self.address:
+                self._begin(arguments)
+        assert self.address, "the nodes did not begin"
+
+    def _begin(self, arguments: tuple[str, ...]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.cluster_nodes", *arguments],
             cwd=REPOSITORY,
@@ -46,17 +53,17 @@ class Nodes:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.address = self._line("address ").split()[1]
+        self.address = self._line("address ").removeprefix("address ").strip()
 
     def do(self, what: str) -> None:
         assert self._process.stdin
         self._process.stdin.write(what + "\n")
         self._process.stdin.flush()
-        self._line("done")
+        assert self._line("done")
 
     def _line(self, begin: str) -> str:
         assert self._process.stdout
-        return next(line for line in self._process.stdout if line.startswith(begin))
+        return next((line for line in self._process.stdout if line.startswith(begin)), "")
 
     def close(self) -> None:
         begun = psutil.Process(self._process.pid).children(recursive=True)
@@ -68,6 +75,7 @@ class Nodes:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         self._process.kill()
+        self._process.wait()
 
 
 @pytest.fixture
@@ -96,6 +104,15 @@ def queue_on(nodes: Nodes, workspace: Workspace, carries: bool = False) -> Itera
     finally:
         jobs.close()
         link.close()
+
+
+def find_driver() -> psutil.Process:
+    """The program that speaks Ray for this one."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "ti_core.jobs.cluster.driver" in child.cmdline():
+                return child
+    pytest.fail("there is no driver")
 
 
 def wait_until(is_so: Callable[[], Any]) -> None:
@@ -144,7 +161,7 @@ def test_a_workspace_is_carried_and_a_lost_network_costs_nothing(
     with queue_on(nodes, workspace, carries=True) as jobs:
         job = jobs.order("train", settings_for(**VALUES))
         wait_until(lambda: job.has_steps)
-        (driver,) = (one for one in psutil.Process().children() if "ti_core.jobs.cluster.driver" in one.cmdline())
+        driver = find_driver()
         driver.suspend()
         time.sleep(PATIENCE_S)  # the network, gone for so long
         driver.resume()
@@ -167,8 +184,7 @@ def test_a_lost_head_is_a_sentence_and_what_was_saved_can_be_resumed(
         waiting = jobs.order("train", settings_for(**VALUES | {"steps": 5}))
         wait_until(lambda: job.done > 10)
         nodes.do("head")
-        (driver,) = (one for one in psutil.Process().children() if "ti_core.jobs.cluster.driver" in one.cmdline())
-        driver.kill()  # as Ray itself does after a minute without its head
+        find_driver().kill()  # as Ray itself does after a minute without its head
         assert jobs.wait_for(job, 100).state == "failed" and "cannot be reached any more" in job.text
         assert waiting.state == "waiting"
         step = saved_step(workspace.root / job.run_folder)

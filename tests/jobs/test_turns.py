@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ti_core.jobs.job import Job, State
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.turns import in_turn
+from ti_core.jobs.view import queue_rows, snapshot
 from ti_core.workspace import Workspace
 
 
@@ -90,5 +91,19 @@ def test_the_line_takes_turns_and_moving_up_takes_nobody_elses(workspace: Worksp
         assert jobs.wait_for(second).state == "finished"
         began = sorted((one for one in jobs.table.ordered()), key=lambda one: one.order)
         assert [one.title for one in began] == ["anna 0", "ben 0", "anna 2", "anna 1"]
+    finally:
+        jobs.close()
+
+
+def test_a_page_is_shown_the_next_jobs_and_how_many_more_wait(workspace: Workspace) -> None:
+    jobs = JobQueue(workspace, is_paused=True)
+    try:
+        for number in range(100):
+            jobs.submit("train", f"job {number}", lambda emit, stop: None, "anna")
+        jobs.submit("train", "of ben", lambda emit, stop: None, "ben")
+        shown = snapshot(jobs)
+        titles = [row["title"] for row in shown["line"]]
+        assert (titles[:3], len(titles), shown["more_waiting"]) == (["job 0", "of ben", "job 1"], 60, 41)
+        assert len(queue_rows(jobs)) == 101, "programs see all"
     finally:
         jobs.close()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ti_core.jobs.queue import JobQueue
 
 SHOWN_ENDED = 5
+SHOWN_WAITING = 60
+"""Of the jobs that wait: a thousand would be 250 kB for each open page whenever one of them begins."""
 SHOWN_LANES = 32
 CHART_POINTS = 600
 SHOWN_FILES = 12
@@ -40,9 +42,9 @@ class Cursor:
     show: str = ""
 
 
-def queue_rows(jobs: JobQueue) -> list[dict[str, Any]]:
-    """One row for each job that a page lists: the running one, those that wait, the latest ended ones, and whatever can
-    be resumed.
+def queue_rows(jobs: JobQueue, most_waiting: int | None = None) -> list[dict[str, Any]]:
+    """One row for each job that a page lists: the running ones, those that wait (or `most_waiting` of them), the latest
+    ended ones, and whatever can be resumed.
     """
     table = jobs.table
     with table.lock:
@@ -51,7 +53,9 @@ def queue_rows(jobs: JobQueue) -> list[dict[str, Any]]:
         shown = [
             job for rank, job in enumerate(ended) if rank < SHOWN_ENDED or job.id in steps or job.state == "foreign"
         ]
-        rows = [_row(table, job, steps.get(job.id)) for job in (*table.running(), *table.waiting(), *shown)]
+        rows = [
+            _row(table, job, steps.get(job.id)) for job in (*table.running(), *table.waiting()[:most_waiting], *shown)
+        ]
         for row in rows:
             row["behind"] = behind[row["id"]].title if row["id"] in behind else ""
             if several and row["state"] == "running":
@@ -123,12 +127,18 @@ def snapshot(
             "ended": table.last_ended,
             "lanes": lane_rows(jobs),
             "tab_answers": [_answer(table, job) for job in _small(table)],
-            **({"line": queue_rows(jobs)} if seen.version != version else {}),
+            **(_line(jobs) if seen.version != version else {}),
         }
         if job is None:
             return {"job": "", "state": "idle", **queue}
         kind = table.kinds.get(job.kind)
         return {**_news(job, kind, seen if job.id == seen.job else Cursor()), **queue}
+
+
+def _line(jobs: JobQueue) -> dict[str, Any]:
+    """The rows of the queue, and how many more jobs wait."""
+    more = len(jobs.waiting()) - SHOWN_WAITING
+    return {"line": queue_rows(jobs, SHOWN_WAITING), "more_waiting": max(0, more)}
 
 
 def _chosen(table: JobTable, show: str, opened: Callable[[str], Job | None]) -> Job | None:

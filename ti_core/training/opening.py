@@ -123,6 +123,7 @@ def open_run(
         is_resumed=saved is not None,
     )
     run.preview_prompts = (saved.preview_prompts if saved else ()) or prompts_of_run(run)
+    sd.on_notice = lambda sentence: run.log(Notice(sentence))
     return run
 
 

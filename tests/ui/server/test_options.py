@@ -103,6 +103,14 @@ def test_mcp_without_its_package_says_what_to_install(capsys: pytest.CaptureFixt
     assert "gradio[mcp]==6.31.0" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="the package is there")
+def test_a_cluster_without_its_package_says_what_to_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--port", "7999", "--workspace", str(tmp_path), "--ray", "auto"]) == 2
+    assert '--ray needs Ray, which is not installed. Install it: .venv/bin/pip install ".[cluster]"' in (
+        capsys.readouterr().err.replace("\\", "/").replace("Scripts", "bin")
+    )
+
+
 def test_mcp_is_closed_without_its_token(tmp_path: Path) -> None:
     with running_app(tmp_path) as (url, _):
         for path in ("/gradio_api/mcp", "/gradio_api/mcp/", "/gradio_api/mcp/schema"):

@@ -26,7 +26,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ti_core import __version__
-from ti_core.errors import UserError, unexpected
+from ti_core.errors import Interrupted, UserError, unexpected
 from ti_core.events import Progress
 from ti_core.files import save_text
 from ti_core.jobs.cluster.carrier import Carrier, pieces_of
@@ -201,6 +201,8 @@ class Driver:
                 if worker:  # until it has answered again
                     self._nodes.pop(worker.node.id, None)
             self._drop(asked["place"])
+        except Interrupted:
+            ended = INTERRUPTED
         except UserError as error:
             ended = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page is told, and the other jobs go on
@@ -222,6 +224,8 @@ class Driver:
             workspace = self._carry_out(worker, asked)
         order = {**asked, "workspace": workspace, "patience_s": self._patience_s}
         after = self._ask(worker, "begin", order)
+        if asked["run"] in self._stopped:  # while it was carried out
+            self._ask(worker, "stop")
         while True:
             lines, after = self._ask(worker, "hear", after, HEAR_S)
             ended = next((text for line in lines if (text := json.loads(line).get("ended")) is not None), None)
@@ -313,6 +317,8 @@ class Driver:
         missing = self._ask(worker, "missing", str(self._workspace.root), list(files))
         paths = {digest: path for (_, digest, _), path in files.items()}
         for number, digest in enumerate(missing):
+            if asked["run"] in self._stopped:
+                raise Interrupted
             self._event(asked, Progress(f"Carrying {paths[digest].name} to {worker.node.host}", number, len(missing)))
             for offset, data in pieces_of(paths[digest]):
                 self._ask(worker, "put", digest, offset, data)

@@ -162,9 +162,9 @@ class Link:
                     traceback.print_exc()
             end_child(process, within_s=2)
             with self._lock:
-                self._process = None
                 had = bool(self._places)
-                self._set_places({})
+                self._set_places({})  # first, so that no job begins where one has just failed
+                self._process = None
             self._is_known.set()
             if had and not self._is_closed.is_set():
                 print("The Ray cluster cannot be reached any more; it is tried again every few seconds.", flush=True)

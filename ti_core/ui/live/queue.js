@@ -86,6 +86,7 @@ function drawQueue(d) {
   const ids = new Set(d.line.map((row) => row.id));
   for (const id of [...state.rows.keys()]) if (!ids.has(id)) state.rows.delete(id);
   part(".queue").hidden = !d.line.length;
+  put(".queue-more", d.more_waiting ? `${d.more_waiting} more are waiting` : "");
   putChildren(
     list,
     drawn.map((row) => row.item),
