@@ -322,11 +322,11 @@ def _stay() -> None:
 
 def _leave(jobs: JobQueue) -> None:
     """Let the running work save; the page stays open meanwhile."""
-    running = next(iter(jobs.running()), None)
+    running = jobs.running()
     if running:
         _say("Saving the running work. Press Ctrl+C again to leave at once.")
     jobs.leave(PATIENCE_S)
-    if running and not running.has_ended:
+    if not all(job.has_ended for job in running):
         _say(f"Saving takes longer than {PATIENCE_S:.0f} s, and may take {SAVES_WITHIN_S:.0f}.")
         _say(f"What ends this program should wait as long, such as: docker stop --time {SAVES_WITHIN_S:.0f}")
         jobs.leave(SAVES_WITHIN_S)

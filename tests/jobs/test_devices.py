@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +13,15 @@ import torch
 
 from tests.pretend_cuda.card import PretendCard
 from tests.training.test_loop import anna, rows_of, settings_for, train
+from ti_core.cli.main import EXIT_USER_ERROR, main
 from ti_core.errors import UserError
 from ti_core.jobs.device_flags import named_devices
 from ti_core.jobs.device_place import Devices
 from ti_core.jobs.job import Job
 from ti_core.jobs.queue import JobQueue
+from ti_core.models.chosen_device import CHOSEN, TOGETHER
+from ti_core.models.device import device_state
+from ti_core.training.distributed.launcher import _launcher
 from ti_core.workspace import Workspace
 
 
@@ -92,3 +97,22 @@ def test_devices_are_named_as_torch_does_or_counted_as_a1111_does() -> None:
     assert named_devices("1, cuda, XPU:2,cpu") == ["cuda:1", "cuda:0", "xpu:2", "cpu"] and named_devices("") == []
     with pytest.raises(UserError, match="no device called 'gpu'"):
         named_devices("gpu")
+
+
+def test_a_training_on_some_of_the_cards_gets_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOGETHER, "cuda:1,cuda:3")
+    assert "1,3" in _launcher(2) and "--gpu_ids" not in _launcher(3)
+    monkeypatch.setenv(TOGETHER, "")
+    assert "--gpu_ids" not in _launcher(2)
+
+
+def test_a_command_works_on_the_device_of_its_flag(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CHOSEN, "")
+    assert main(["create", "", "--workspace", str(workspace.root), "--device-id", "1"]) == EXIT_USER_ERROR
+    assert os.environ[CHOSEN] == "cuda:1"
+    assert main(["create", "x", "--workspace", str(workspace.root), "--device", "gpu"]) == EXIT_USER_ERROR
+    assert "no device called 'gpu'" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no device cuda:77 here\. Choose one of"):
+        device_state(torch.device("cuda:77"))

@@ -140,6 +140,25 @@ def test_a_job_on_all_devices_waits_for_all_and_none_is_taken_from_it(line: Call
     until(lambda: later.state == "running")
 
 
+def test_interrupt_stops_the_job_that_is_meant_and_never_another_one(line: Callable[..., JobQueue]) -> None:
+    jobs = line(Card("cuda:0"), Card("cuda:1"))
+    a, b = train(jobs, "a"), train(jobs, "b")
+    until(lambda: a.state == b.state == "running")
+    assert jobs.interrupt(["train"]).startswith("2 of these jobs are running.")
+    assert not a.stop.is_set() and not b.stop.is_set()
+    assert jobs.interrupt(["train"], b.id) == "Stopping: b."
+    until(lambda: b.has_ended)
+    assert a.state == "running" and jobs.interrupt(["train"]) == "Stopping: a.", "of one there is no doubt"
+
+
+def test_a_device_that_is_gone_is_told_and_another_one_taken(line: Callable[..., JobQueue]) -> None:
+    jobs = line()
+    job = train(jobs, "a", device="cuda:1")
+    jobs.worker.add(Card("cuda:0"))
+    until(lambda: job.state == "running")
+    assert job.notices == ["There is no device cuda:1 any more, so this runs on cuda:0."]
+
+
 def test_places_come_and_go_and_the_order_can_be_another(line: Callable[..., JobQueue]) -> None:
     jobs = line()
     a, b = train(jobs, "a"), train(jobs, "b")

@@ -317,7 +317,7 @@ class _Work:
                 set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
             pieces = self.steps.caption(photo.pieces, photo.caption)
-            yield photo._replace(pieces=[with_words_of_its_name(piece, photo.path.stem) for piece in pieces])
+            yield photo._replace(pieces=[with_words_of_its_name(piece, photo.path) for piece in pieces])
 
     def _cut(self, numbered: tuple[int, Path]) -> _Photo:
         number, path = numbered

@@ -173,6 +173,8 @@ class Worker:
         self._table.began(job)
         job.fold(Started(job.title, 0))
         job.state, job.place = "running", first.place.name
+        if job.device and job.device != job.place:  # it was ordered before the server was started anew
+            job.notices.append(f"There is no device {job.device} any more, so this runs on {job.place}.")
         self._table.changed(job)
         self._table.lock.notify_all()
 

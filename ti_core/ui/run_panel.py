@@ -117,7 +117,7 @@ def build_run_panel(context: AppContext) -> Any:
     return gr.HTML(
         value="",
         html_template=panel_html(),
-        css_template=_joined(["live.css", "lanes.css", *(f"{part}.css" for part in BELOW)]),
+        css_template=_joined(["live.css", *(f"{part}.css" for part in BELOW)]),
         js_on_load=_joined(SCRIPTS),
         server_functions=[use_step, change_job, change_run_of_page],
         elem_id="live",

@@ -70,7 +70,6 @@ def look_at_two(page: Page, jobs: JobQueue, cards: list[Card]) -> None:
     place = next(card for card in cards if card.name == berta.place)
     assert place.heard.wait(30) and place.wishes == ["picture"]
     assert next(card for card in cards if card.name == anna.place).wishes == []
-    page.screenshot(path="/tmp/lanes-two.png")
     page.get_by_role("button", name="Interrupt: Train berta").click()
     jobs.wait_for(berta, 30)
     assert (berta.state, anna.state, again.state) == ("interrupted", "running", "waiting")
@@ -109,10 +108,8 @@ def test_one_device_has_no_lane_and_says_what_it_keeps(tmp_path: Path) -> None:
             expect(page.locator(".lanes")).to_be_hidden()
             expect(page.locator(".kept-model")).to_be_hidden()
             expect(page.locator(".jobs li")).to_have_text(["Train anna: runningStop"])
-            page.screenshot(path="/tmp/lanes-one.png")
             jobs.cancel(anna.id)
             expect(page.locator(".kept-model")).to_contain_text("sd15.safetensors is kept in memory")
-            page.screenshot(path="/tmp/lanes-kept.png")
             page.get_by_role("button", name="Free the card's memory").click()
             expect(page.locator(".kept-model")).to_be_hidden()
             assert card.holds == ""

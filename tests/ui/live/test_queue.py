@@ -35,34 +35,32 @@ def test_the_queue_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server
                 time.sleep(0.2)
             program.predict(**TRAIN, api_name="/train")
             for name in ("second", "third"):
-                program.predict(name=name, api_name="/create_embedding")
+                program.predict(prompt=name, steps=1, api_name="/generate")
             page = open_page(browser, url)
             expect(page.locator("#live .jobs li")).to_have_count(4, timeout=SLOW_MS)
             row = page.locator("#live .jobs li > span:first-child")
             for number, name in enumerate(("second", "third"), 1):
-                expect(row.nth(number)).to_have_text(
-                    f"Create embedding {name}: waiting, number {number}", timeout=SLOW_MS
-                )
-            up = page.get_by_role("button", name="Move up: Create embedding third")
+                expect(row.nth(number)).to_have_text(f"txt2img: {name}: waiting, number {number}", timeout=SLOW_MS)
+            up = page.get_by_role("button", name="Move up: txt2img: third")
             up.focus()
             page.keyboard.press("Enter")
-            expect(row.nth(1)).to_have_text("Create embedding third: waiting, number 1")
+            expect(row.nth(1)).to_have_text("txt2img: third: waiting, number 1")
 
             phone = open_page(browser, url, **PHONE)
             assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-            phone.get_by_role("button", name="Cancel: Create embedding second").tap()
+            phone.get_by_role("button", name="Cancel: txt2img: second").tap()
             expect(page.locator("#live .jobs li").filter(has_text="second")).to_contain_text("cancelled")
-            page.get_by_role("button", name="Run again, with the same settings: Create embedding second").click()
+            page.get_by_role("button", name="Run again, with the same settings: txt2img: second").click()
             expect(page.locator("#live .jobs li").filter(has_text="second: waiting")).to_have_count(1)
             expect(page.locator("#live .count")).to_contain_text(re.compile(r"step ([6-9]|\d\d)"), timeout=SLOW_MS)
         with running_app(tmp_path) as (url, _):
             page = open_page(browser, url)
             training = page.locator("#live .jobs li").filter(has_text="Training anna")
             expect(training).to_contain_text(re.compile(r"interrupted at \d+ / 100000"), timeout=SLOW_MS)
-            expect(page.locator("#live .jobs li").filter(has_text="Create embedding third")).to_contain_text(
+            expect(page.locator("#live .jobs li").filter(has_text="txt2img: third")).to_contain_text(
                 "finished", timeout=SLOW_MS
             )
-            expect(page.locator("#live .jobs li").filter(has_text="Create embedding second: finished")).to_have_count(
+            expect(page.locator("#live .jobs li").filter(has_text="txt2img: second: finished")).to_have_count(
                 1, timeout=SLOW_MS
             )
             page.get_by_role("button", name=re.compile("Resume from step [0-9]+: Training anna")).click()

@@ -1,6 +1,6 @@
 // The devices on which jobs run side by side: a lane for each, which leads to its job. One alone has no lane, only a
 // line that says what it keeps for the next job.
-/* global state, part, put, putChildren, showRun, askForAction */
+/* global state, part, put, putChildren, tick, askForAction */
 /* exported drawLanes, listenToLanes, hasLanes */
 
 function hasLanes() {
@@ -9,7 +9,7 @@ function hasLanes() {
 
 function laneText(lane) {
   if (lane.title) return lane.title;
-  return lane.holds ? `free; keeps ${lane.holds} for the next job` : "free";
+  return lane.holds ? `keeps ${lane.holds}` : "free";
 }
 
 function freeText(lane) {
@@ -48,13 +48,14 @@ function drawLane(item, lane, shown) {
   show.dataset.job = lane.small ? "" : lane.job;
   show.setAttribute("aria-pressed", Boolean(lane.job) && lane.job === shown);
   show.setAttribute("aria-disabled", !show.dataset.job);
-  drawFree(free, lane);
+  drawFree(free, lane, "Free memory");
 }
 
-function drawFree(button, lane) {
+function drawFree(button, lane, text) {
   button.hidden = !lane.holds || !state.mayTrain;
   button.dataset.place = lane.name;
-  fillText(button, freeText(lane));
+  fillText(button, text);
+  button.title = freeText(lane);
   button.setAttribute("aria-label", `${freeText(lane)}: ${lane.name}`);
 }
 
@@ -69,13 +70,20 @@ function drawLanes(d) {
   part(".kept-model").hidden = hasLanes() || !only || !only.holds;
   if (part(".kept-model").hidden) return;
   put(".kept-model span", `${only.holds} is kept in memory for the next job.`);
-  drawFree(part(".kept-model .free"), only);
+  drawFree(part(".kept-model .free"), only, freeText(only));
+}
+
+// Unlike a row of the list it stands above what it shows, so nothing is scrolled.
+function chooseLane(job) {
+  state.show = job;
+  state.queueVersion = ""; // the buttons of the list depend on it
+  tick();
 }
 
 function listenToLanes() {
   part(".lanes").addEventListener("click", ({ target }) => {
     const lane = target.closest(".lane");
-    if (lane && lane.dataset.job) showRun(lane.dataset.job);
+    if (lane && lane.dataset.job) chooseLane(lane.dataset.job);
   });
   for (const query of [".lanes", ".kept-model"]) {
     part(query).addEventListener("click", ({ target }) => {
