@@ -18,12 +18,10 @@ from ti_core.data.caption_edits import (
     preview_changes,
     prune_traits,
     read_captions,
-    remove_tag,
     removing,
     replacing,
     save_caption,
     split_tags,
-    tag_counts,
 )
 from ti_core.data.caption_undo import UNDO_FILE, last_edit, undo_edit
 from ti_core.data.images import find_images
@@ -160,20 +158,20 @@ def test_an_edit_of_chosen_pictures_takes_their_mirrored_copies_along(tmp_path: 
     def now() -> list[str]:
         return [each.caption for each in read_captions(tmp_path)]
 
-    assert remove_tag(tmp_path, "HAT", only=[names[1]])[0] == 2  # the copy was chosen
+    assert change_captions(tmp_path, removing("HAT"), in_step=True, only=[names[1]])[0] == 2  # the copy was chosen
     assert now() == ["left hand", "right hand", "hat, left hand", "hat, right hand"]
-    assert remove_tag(tmp_path, "left hand", only=[names[2]])[0] == 2
+    assert change_captions(tmp_path, removing("left hand"), in_step=True, only=[names[2]])[0] == 2
     assert now() == ["left hand", "right hand", "hat", "hat"]
     assert undo_edit(tmp_path) and now()[2:] == ["hat, left hand", "hat, right hand"]
-    assert remove_tag(tmp_path, "hat", in_step=False, only=[names[2]])[0] == 1
+    assert change_captions(tmp_path, removing("hat"), only=[names[2]])[0] == 1
 
 
 def test_tags_are_counted_with_their_pictures_in_every_spelling(tmp_path: Path) -> None:
     for name, text in (("a", "Long_hair, 1girl"), ("b", "long hair, hat"), ("c", "hat")):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.txt").write_text(text)
-    assert tag_counts(tmp_path) == [("hat", 2), ("Long_hair", 2), ("1girl", 1)]
-    assert tag_counts(tmp_path, only=["c.png"]) == [("hat", 1)]
+    counts = count_tags(each.caption for each in read_captions(tmp_path))
+    assert counts == [("hat", 2), ("Long_hair", 2), ("1girl", 1)]
     assert pictures_with(tmp_path, "long hair") == ["a.png", "b.png"]
     assert prune_traits(tmp_path)[0] == 2
     assert [each.caption for each in read_captions(tmp_path)] == ["1girl", "hat", "hat"]

@@ -292,6 +292,12 @@ def test_a_short_file_name_stays_the_caption_but_left_and_right_are_exchanged(tm
     assert captions == ["a man", "a man", "hat on the left", "hat on the right"]
 
 
+def test_the_words_of_kohyas_folder_come_along(tmp_path: Path) -> None:
+    add_photo(tmp_path, "IMG_1.png").parent.rename(tmp_path / "10_anna woman")
+    run(tmp_path, source_directory="10_anna woman")
+    assert [example.caption for example in scan_dataset(tmp_path / "out")] == ["anna woman"]
+
+
 def test_a_copied_caption_keeps_its_lines_for_the_mirrored_copy_too(tmp_path: Path) -> None:
     add_photo(tmp_path, "a.png", "hat, left\nred coat\n")
     run(tmp_path, flip=True, caption_action="copy")

@@ -580,7 +580,7 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(contex
             "Undo: 'smiling' replaced by 'serious'",
         ),
         (lambda: tab.add_everywhere(there[tab.opened], "smiling", "x" * 90, True), f"Undo: '{'x' * 56}..."),
-        (lambda: tab.remove_everywhere(there[tab.opened], "smiling", "smiling"), "Undo: 'smiling' removed from all"),
+        (lambda: tab.remove_everywhere(there[tab.opened], "smiling", "smiling"), "Undo: 'smiling' removed"),
         (lambda: tab.save_one(there[tab.opened], "laughing", []), "Undo: the caption of 1.png"),
     ):
         changed = change()

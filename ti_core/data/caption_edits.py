@@ -199,15 +199,6 @@ def _changes(
     ]
 
 
-def remove_tag(
-    folder: Path, tag: str, in_step: bool = True, only: Collection[str] | None = None
-) -> tuple[int, list[str]]:
-    """Take a tag, or several with commas, out of all captions, or out of those of the pictures named in `only`; what
-    `change_captions` gives.
-    """
-    return change_captions(folder, removing(tag), f"'{tag}' removed", in_step, only)
-
-
 def prune_traits(folder: Path, in_step: bool = True, only: Collection[str] | None = None) -> tuple[int, list[str]]:
     """Take the tags out that say how a character looks (`CHARACTER_TRAITS`); what `change_captions` gives."""
     return change_captions(folder, removing(", ".join(CHARACTER_TRAITS)), "traits removed", in_step, only)
@@ -302,14 +293,6 @@ def count_tags(captions: Iterable[str]) -> list[tuple[str, int]]:
             spelling.setdefault(key, tag)
             counts[key] += 1
     return sorted(((spelling[key], count) for key, count in counts.items()), key=lambda row: (-row[1], row[0].lower()))
-
-
-def tag_counts(folder: Path, only: Collection[str] | None = None) -> list[tuple[str, int]]:
-    """How many pictures of the folder, or of those named in `only`, have each tag, most frequent first. Raises
-    UserError.
-    """
-    captions = read_captions(folder)
-    return count_tags(each.caption for each in captions if only is None or each.picture.name in only)
 
 
 def pictures_with(folder: Path, tag: str) -> list[str]:
