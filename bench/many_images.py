@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +26,88 @@ if not __package__:  # started as a file: find ti_core all the same
 
 import numpy as np
 from diffusers import AutoencoderKL
-from PIL import Image
+from PIL import Image, ImageChops
 
 from bench.peak import Peak
+from ti_core.data.caption_edits import read_captions
 from ti_core.data.dataset import scan_dataset
+from ti_core.data.dataset_parts import find_parts
+from ti_core.data.images import cover
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.data.preprocess import preprocess
 from ti_core.events import Event, Progress
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.settings import PORTRAITS, PreprocessSettings
+from ti_core.ui.small_pictures import small_webp
 from ti_core.workspace import Workspace
 
+THUMBNAILS, THUMBNAIL_PX = 60, 112
+"""What the page shows first of a folder."""
 
-def measure(images: int, size_px: int) -> dict[str, Any]:
+
+def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """JPEGs of that size: made-up landscapes with noise, so that they compress as photos do."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 40, (size[1] // 2, size[0] // 2, 3), np.uint8)).resize(size)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 215, (12, 16, 3), np.uint8))
+        ImageChops.add(small.resize(size, Image.Resampling.BICUBIC), noise).save(folder / f"{i:05d}.jpg", quality=90)
+        (folder / f"{i:05d}.txt").write_text(f"photo {i}, landscape, noise, number {i % 7}", encoding="utf-8")
+
+
+def floor(photos: list[Path], size_px: int, folder: Path) -> None:
+    """Decode, resize and encode alone, on all cores: what preprocessing cannot do without."""
+    folder.mkdir()
+
+    def work(path: Path) -> None:
+        with Image.open(path) as image:
+            cover(image.convert("RGB"), size_px, size_px).save(folder / f"{path.stem}.png")
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(work, photos))
+
+
+def measure(images: int, size_px: int, photo_px: tuple[int, int]) -> dict[str, Any]:
+    """Seconds and memory of each part; a floor is measured right before and right after the preprocessing, and
+    `preprocess_of_floor` is their mean by its time (1 is the floor; 0.8 is asked for).
+    """
     events: list[Event] = []
     with tempfile.TemporaryDirectory() as folder:
-        workspace, figures = Workspace(Path(folder)), {"images": images, "size_px": size_px, "cores": os.cpu_count()}
-        photos = workspace.root / "photos"
-        photos.mkdir()
-        rng = np.random.default_rng(0)
-        for i in range(images):
-            small = Image.fromarray(rng.integers(0, 255, (16, 20, 3), np.uint8))
-            small.resize((size_px * 5 // 2, size_px * 2), Image.Resampling.BICUBIC).save(photos / f"{i:04d}.jpg")
-        settings = PreprocessSettings.from_dict(
-            {
-                "source_directory": "photos",
-                "destination_directory": "datasets/many",
-                "width": size_px,
-                "height": size_px,
-            }
+        figures: dict[str, Any] = {"images": images, "photo_px": photo_px, "size_px": size_px, "cores": os.cpu_count()}
+        workspace, stop = Workspace(Path(folder)), threading.Event()
+        make_photos(workspace.root / "photos", images, photo_px)
+        photos = sorted((workspace.root / "photos").glob("*.jpg"))
+        settings = PreprocessSettings(
+            source_directory="photos",
+            destination_directory="datasets/many",
+            width=size_px,
+            height=size_px,
+            caption_action="copy",
         )
-        sd, stop = load_checkpoint(PORTRAITS, workspace), threading.Event()
-        sd.vae = AutoencoderKL(
-            3,
-            3,
-            ("DownEncoderBlock2D",) * 4,
-            ("UpDecoderBlock2D",) * 4,
-            (4, 4, 8, 8),
-            1,
-            norm_num_groups=4,
-            mid_block_add_attention=False,
-        )
+        sd = load_checkpoint(PORTRAITS, workspace)
+        sd.vae = small_autoencoder()
         size = PictureSize(size_px, size_px, sd.latent_factor)
-        parts = {
+
+        def encode() -> None:
+            pictures = sorted((workspace.datasets / "many").glob("*.png"))
+            encode_images(sd, pictures, size, NO_WEIGHTING, events.append, stop, workspace.latent_cache)
+
+        def thumbnails() -> None:
+            with ThreadPoolExecutor(6) as browser:  # so many connections a browser opens
+                list(browser.map(lambda path: small_webp(path, THUMBNAIL_PX), photos[:THUMBNAILS]))
+
+        parts: dict[str, Callable[[], object]] = {
+            "first_thumbnails": thumbnails,
+            "floor_before": lambda: floor(photos, size_px, workspace.root / "floor-1"),
             "preprocess": lambda: preprocess(settings, workspace, events.append, stop),
-            "scan": lambda: scan_dataset(workspace.datasets / "many", events.append, stop),
-            "encode": lambda: encode_images(
-                sd,
-                sorted((workspace.datasets / "many").glob("*.png")),
-                size,
-                NO_WEIGHTING,
-                events.append,
-                stop,
-                workspace.latent_cache,
-            ),
-            "encode_again": lambda: encode_images(
-                sd,
-                sorted((workspace.datasets / "many").glob("*.png")),
-                size,
-                NO_WEIGHTING,
-                events.append,
-                stop,
-                workspace.latent_cache,
-            ),
+            "floor_after": lambda: floor(photos, size_px, workspace.root / "floor-2"),
+            "captions_first": lambda: read_captions(workspace.datasets / "many"),
+            "captions_again": lambda: read_captions(workspace.datasets / "many"),
+            "scan": lambda: scan_dataset(find_parts(workspace.datasets / "many"), events.append, stop),
+            "encode": encode,
+            "encode_again": encode,
         }
         for name, work in parts.items():
             events.clear()
@@ -95,20 +115,37 @@ def measure(images: int, size_px: int) -> dict[str, Any]:
             with Peak(0.02) as peak:
                 work()
             figures[name] = {
-                "seconds": round(time.perf_counter() - began, 1),
+                "seconds": round(time.perf_counter() - began, 3),
                 "peak_mb": peak.more_mb,
                 "progress_events": sum(isinstance(e, Progress) for e in events),
             }
+        floors = (figures["floor_before"]["seconds"] + figures["floor_after"]["seconds"]) / 2
+        figures["preprocess_of_floor"] = round(floors / figures["preprocess"]["seconds"], 3)
     return figures
+
+
+def small_autoencoder() -> AutoencoderKL:
+    """The real class at a tiny size: what is measured is the reading."""
+    return AutoencoderKL(
+        3,
+        3,
+        ("DownEncoderBlock2D",) * 4,
+        ("UpDecoderBlock2D",) * 4,
+        (4, 4, 8, 8),
+        1,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--photo", type=int, nargs=2, default=(4000, 3000), help="width and height of the photos")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
-    figures = measure(options.images, options.size)
+    figures = measure(options.images, options.size, tuple(options.photo))
     print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 

@@ -70,6 +70,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_that_is_still_enough(tmp_path: Pa
         4000,
         3000,
     )  # photos of usual cameras stay what they were to the last bit
+    assert open_rgb(tmp_path / "b.jpg", enough_px=256, roughly=True).size == (500, 375)  # but for a look
 
 
 def test_a_picture_of_more_than_100_megapixels_is_not_decoded(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ti_core.errors import UserError, is_out_of_memory, unexpected
+from ti_core.models import device
 from ti_core.models.device import DeviceMonitor, DeviceState, device_state
 
 
@@ -74,3 +75,17 @@ def test_a_monitor_waits_for_the_first_report_only_where_one_is_expected() -> No
     assert monitor.latest(60) is state
     monitor.report(None)
     assert monitor.latest(60) is None, "it has stopped to answer"
+
+
+def test_an_intel_card_is_called_by_its_name_with_its_own_memory_and_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    xpu = {
+        "is_bf16_supported": lambda including_emulation: True,
+        "mem_get_info": lambda device: (6 * 2**30, 8 * 2**30),
+        "memory_reserved": lambda device: 2**30,
+        "get_device_name": lambda device: "Intel Arc A750",
+    }
+    for name, found in xpu.items():
+        monkeypatch.setattr(torch.xpu, name, found)
+    monkeypatch.setattr(device, "has_fused_attention", lambda *_: True)
+    state = device_state(torch.device("xpu"))
+    assert (state.kind, state.name, state.free_bytes, state.half) == ("xpu", "Intel Arc A750", 7 * 2**30, True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.speed import Bench, prepare, random_checkpoint
+from ti_core.training.noise_loss import parts_of_one_shape
 from ti_core.training.update import take_gradient
 
 
@@ -33,3 +34,9 @@ def test_prompts_that_are_encoded_twice_a_few_at_a_time_give_the_same_gradient(b
     assert len(whole) == 2 and all(float(g.norm()) > 0 for g in whole)
     for a, b in zip(whole, cut, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max()))
+
+
+@pytest.mark.parametrize(("images", "limit", "sizes"), [(24, 10, [8, 8, 8]), (7, 3, [2, 2, 3]), (4, 8, [4])])
+def test_the_parts_of_an_update_are_as_equal_as_can_be(images: int, limit: int, sizes: list[int]) -> None:
+    parts = parts_of_one_shape([torch.zeros(4, 8, 8)] * images, lambda one: limit)
+    assert [len(part) for part in parts] == sizes and [i for part in parts for i in part] == list(range(images))

@@ -6,6 +6,7 @@ folder `masks` or `mask` there (as kohya's scripts have it), else what is opaque
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -133,12 +134,14 @@ def mask_sentences(pictures: Sequence[Path], used: bool) -> list[str]:
 
 
 def _orphan_sentences(pictures: Iterable[Path]) -> list[str]:
-    folder, stems = next(iter(pictures)).parent, {picture.stem for picture in pictures}
-    try:
-        names = sorted(file.name for file in folder.iterdir() if is_mask(file))
-    except OSError:
-        return []
-    alone = [name for name in names if Path(name).stem.removesuffix(MASK_ENDING) not in stems]
+    stems: dict[Path, set[str]] = {}
+    for picture in pictures:
+        stems.setdefault(picture.parent, set()).add(picture.stem)
+    alone: list[str] = []
+    for folder, known in stems.items():
+        with contextlib.suppress(OSError):
+            names = sorted(file.name for file in folder.iterdir() if is_mask(file))
+            alone += [name for name in names if Path(name).stem.removesuffix(MASK_ENDING) not in known]
     if not alone:
         return []
     more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""

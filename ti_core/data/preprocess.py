@@ -4,8 +4,8 @@ textual_inversion/preprocess.py: preprocess_work). steps.py says what becomes of
 
 from __future__ import annotations
 
-import shutil
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,13 +16,15 @@ from PIL import Image
 
 from ti_core.checkpoints.library import find_usable_checkpoint, own_px
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, load_by_hand
-from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles, joined_lines, source_notes
+from ti_core.data.captions import CaptionFiles, joined_lines, source_notes
 from ti_core.data.crops import Size
 from ti_core.data.dataset_parts import find_parts
+from ti_core.data.earlier_pictures import DEBUG_FOLDER, counted, set_aside_earlier_pictures
+from ti_core.data.findings import Sight, finding_sentences, findings_of, sight_of
 from ti_core.data.finished_names import file_stem, with_words_of_its_name
-from ti_core.data.images import Problem, find_images, is_mask, open_rgb_and_alpha, pixels_of, problem_of
+from ti_core.data.images import Problem, find_images, open_rgb_and_alpha, pixels_of, problem_of
 from ti_core.data.masks import mask_file, mask_of
-from ti_core.data.origin import OUTPUT_NAME, look_at, origin_of
+from ti_core.data.origin import look_at, origin_of
 from ti_core.data.picture_checks import (
     ENLARGED_FROM,
     Small,
@@ -34,16 +36,12 @@ from ti_core.data.picture_checks import (
 )
 from ti_core.data.read_ahead import read_ahead
 from ti_core.data.steps import Piece, Steps
+from ti_core.data.unfinished import DonePhoto, Unfinished, sign_of, time_left
 from ti_core.errors import SettingsError, UserError, about
 from ti_core.events import Emit, Finished, Notice, Progress
-from ti_core.files import first_free, save_atomically, save_text
+from ti_core.files import save_atomically, save_text
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
-
-DEBUG_FOLDER = "debug"
-"""Pictures of the focal crop go into this folder of the destination: a dataset holds no sub-folders, so they are
-never trained on.
-"""
 
 SHOWN_FILES = 12
 _NOTHING = Image.new("RGB", (1, 1))
@@ -56,7 +54,7 @@ class PreprocessResult:
 
     `to_check` holds, for each reason why a person should look, the photos and the first picture made of each.
     `enlarged` are the photos, with their size, of which a picture has more pixels than the photo had there. `notes`
-    say which caption files of the source were not used.
+    say which caption files of the source were not used, `findings` which photos are near duplicates or blurred.
     """
 
     folder: str
@@ -68,21 +66,19 @@ class PreprocessResult:
     to_check: dict[str, dict[str, Path]] = field(default_factory=dict)
     sizes: set[Size] = field(default_factory=set)
     enlarged: list[Small] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
-    def add(self, saved: _Saved) -> None:
+    def add(self, photo: DonePhoto, destination: Path) -> None:
         """Count one photo's finished pictures."""
+        paths = {name: destination / name for name in photo.files}
         self.originals += 1
-        self.written += saved.files
-        self.sizes |= set(saved.sizes)
-        if any(
-            piece.origin.scale(size) > ENLARGED_FROM
-            for piece, size in zip(saved.photo.pieces, saved.sizes, strict=True)
-        ):
-            self.enlarged.append((saved.photo.path.name, saved.photo.size))
-        for piece, path in zip(saved.photo.pieces, saved.files, strict=True):
-            self.captions += bool(piece.caption)
-            if piece.note:
-                self.to_check.setdefault(piece.note, {}).setdefault(saved.photo.path.name, path)
+        self.written += paths.values()
+        self.sizes |= set(photo.sizes)
+        self.captions += photo.captions
+        if photo.enlarged:
+            self.enlarged.append((photo.name, photo.size))
+        for note, name in photo.notes:
+            self.to_check.setdefault(note, {}).setdefault(photo.name, paths[name])
 
     def check_sentences(self) -> list[str]:
         """One for each reason why a person should look, naming the photos."""
@@ -96,8 +92,8 @@ class PreprocessResult:
     def sentence(self) -> str:
         """One paragraph for the user."""
         size = f" of {shown(next(iter(self.sizes)))} px" if len(self.sizes) == 1 else ""
-        made = f"{_count(len(self.written), 'picture')}{size} with {_count(self.captions, 'caption')}"
-        became = f"{_count(self.originals, 'photo')} became {made}, in {self.folder}."
+        made = f"{counted(len(self.written), 'picture')}{size} with {counted(self.captions, 'caption')}"
+        became = f"{counted(self.originals, 'photo')} became {made}, in {self.folder}."
         target = next(iter(self.sizes)) if len(self.sizes) == 1 else None
         enlarged = enlarged_sentence(self.enlarged, self.originals, target)
         return " ".join(
@@ -107,6 +103,7 @@ class PreprocessResult:
                 *([enlarged] if enlarged else []),
                 *self.notes,
                 *self.check_sentences(),
+                *self.findings,
             ]
         )
 
@@ -133,15 +130,30 @@ def preprocess(
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
     by_hand = load_by_hand(photos[0].parent, workspace)
+    unfinished = Unfinished(destination, sign_of(settings, photos))
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
+    work.done = unfinished.done
+    sights = {photos[number]: Sight(photo.bits, photo.sharpness) for number, photo in work.done.items()}
+    for photo in work.done.values():
+        result.add(photo, destination)
+    if work.done:
+        count = f"{len(work.done)} of {len(photos)}"
+        emit(Notice(f"{count} photos were finished before the interruption and are not done again."))
+    else:
+        unfinished.forget()
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
-        result.add(saved)
+        unfinished.add(saved.done())
+        result.add(saved.done(), destination)
+        if saved.photo.sight:
+            sights[saved.photo.path] = saved.photo.sight
+    unfinished.forget()
 
     # What came of it
+    result.findings = finding_sentences(findings_of(dict(sorted(sights.items()))))
     left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
-            f"None of the {_count(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
+            f"None of the {counted(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
             + " ".join(p.sentence() for p in result.problems),
             "Save your photos as JPEG or PNG and try again.",
         )
@@ -149,7 +161,7 @@ def preprocess(
         were = "was" if left_out == 1 else "were"
         emit(
             Notice(
-                f"{_count(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
+                f"{counted(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
                 " Caption txt Action and preprocess again."
             )
         )
@@ -237,6 +249,7 @@ class _Photo(NamedTuple):
     caption: str = ""
     caption_problem: Problem | None = None
     mask_problem: Problem | None = None
+    sight: Sight | None = None
 
 
 def _pixels_of_pieces(photo: _Photo) -> int:
@@ -250,6 +263,23 @@ class _Saved:
     photo: _Photo
     files: list[Path] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
+
+    def done(self) -> DonePhoto:
+        """What is kept of it."""
+        pairs = list(zip(self.photo.pieces, self.files, self.sizes, strict=True))
+        sight = self.photo.sight or Sight(None, None)
+        return DonePhoto(
+            number=self.photo.number,
+            name=self.photo.path.name,
+            size=self.photo.size,
+            files=tuple(path.name for path in self.files),
+            sizes=tuple(self.sizes),
+            captions=sum(bool(piece.caption) for piece, _, _ in pairs),
+            notes=tuple((piece.note, path.name) for piece, path, _ in pairs if piece.note),
+            enlarged=any(piece.origin.scale(size) > ENLARGED_FROM for piece, _, size in pairs),
+            bits=sight.bits,
+            sharpness=sight.sharpness,
+        )
 
 
 @dataclass
@@ -266,14 +296,16 @@ class _Work:
     emit: Emit
     by_hand: dict[str, HandEdit] = field(default_factory=dict)
     captions_found: int = 0
+    done: dict[int, DonePhoto] = field(default_factory=dict)
+    """Those that an interrupted preprocessing has finished, by their number."""
 
     def captioned(self, photos: list[Path], stop: threading.Event) -> Iterator[_Photo]:
         """The usable photos with their captions, in order. Raises Interrupted between two."""
-        is_first = True
-        for photo in read_ahead(
-            self._cut, list(enumerate(photos)), stop, weigh=lambda numbered: pixels_of(numbered[1])
-        ):
-            self.emit(Progress(f"Preprocessing {photo.path.name}", photo.number, len(photos)))
+        is_first, began, waiting = not self.done, time.monotonic(), [*enumerate(photos)]
+        waiting = [(number, path) for number, path in waiting if number not in self.done]
+        for photo in read_ahead(self._cut, waiting, stop, weigh=lambda numbered: pixels_of(numbered[1])):
+            left = time_left(began, photo.number - waiting[0][0], len(photos) - waiting[0][0])
+            self.emit(Progress(f"Preprocessing {photo.path.name}{left}", photo.number, len(photos)))
             self.captions_found += bool(photo.caption)
             for problem in (photo.caption_problem, photo.mask_problem, photo.problem):
                 if problem:
@@ -282,7 +314,7 @@ class _Work:
             if photo.problem:
                 continue
             if is_first:
-                _set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
+                set_aside_earlier_pictures(self.destination, self.workspace, self.emit)
                 is_first = False
             pieces = self.steps.caption(photo.pieces, photo.caption)
             yield photo._replace(pieces=[with_words_of_its_name(piece, photo.path) for piece in pieces])
@@ -314,7 +346,7 @@ class _Work:
             return _Photo(number, path, size, [], tiny, caption, caption_problem)
         mask, mask_problem = mask_of(path, image.size, alpha)
         pieces = self.steps.cut(image, origin_of(path, size), edit, mask)
-        return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem)
+        return _Photo(number, path, size, pieces, None, caption, caption_problem, mask_problem, sight_of(image))
 
     def save(self, photo: _Photo) -> _Saved:
         """Write the pieces of a photo and their captions; the pictures themselves are then let go."""
@@ -339,50 +371,3 @@ class _Work:
             pieces=[replace(piece, image=_NOTHING, debug=None, mask=None) for piece in photo.pieces]
         )
         return saved
-
-
-def _set_aside_earlier_pictures(destination: Path, workspace: Workspace, emit: Emit) -> None:
-    """Move what an earlier preprocessing left in the folder into `earlier-1`, `earlier-2`, ...: kept, with
-    hand-written captions, but not trained on.
-
-    Photos that were added since then shift the numbers, so that old and new pictures would mix. Other files stay
-    where they are.
-    """
-    if not destination.is_dir():
-        return
-    ours = (".png", *CAPTION_SUFFIXES)
-    earlier = [
-        p
-        for p in sorted(destination.iterdir())
-        if p.is_file() and OUTPUT_NAME.match(p.stem) and p.suffix.lower() in ours
-    ]
-    if earlier:
-        aside = first_free(lambda number: destination / f"earlier-{number}", Path.exists)
-        try:
-            aside.mkdir()
-            debug = destination / DEBUG_FOLDER
-            for path in [*earlier, *([debug] if debug.is_dir() else [])]:
-                shutil.move(path, aside / path.name)
-        except OSError as error:
-            raise UserError(
-                f"The earlier pictures in {workspace.shown(destination)} could not be moved aside: {error.strerror}.",
-                "Choose another destination.",
-            ) from error
-        pictures = sum(path.suffix == ".png" and not is_mask(path) for path in earlier)
-        moved = (
-            f"{_count(pictures, 'picture')} of an earlier run moved to {workspace.shown(aside)}, so that old and new do"
-            " not mix."
-        )
-        emit(Notice(f"{moved} Delete that folder if you do not need it."))
-    if others := find_images(destination):
-        names = ", ".join(path.name for path in others[:5]) + (", ..." if len(others) > 5 else "")
-        emit(
-            Notice(
-                f"{workspace.shown(destination)} also holds {_count(len(others), 'other picture')} ({names}). Training"
-                " there will use them too."
-            )
-        )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from ti_core.errors import Interrupted
 
-MOST_WORKERS = 8
-MOST_WEIGHT = 100_000_000
-"""Pixels that are worked on at once: eight photos of 12 megapixels, or one of 100, which takes 0.4 GB for each copy
-of it.
+CORES = os.cpu_count() or 1
+MOST_WORKERS = 32
+MOST_WEIGHT = max(100_000_000, 13_000_000 * min(CORES, MOST_WORKERS))
+"""Pixels that are worked on at once: eight photos of 12 megapixels or one for each core, or one of 100, which takes
+0.4 GB for each copy of it.
 """
 
 Item = TypeVar("Item")
@@ -35,7 +36,7 @@ def read_ahead(
     `weigh` gives an item's pixels: so many items are worked on, or wait to be taken, that these stay within
     MOST_WEIGHT; a heavier one is alone.
     """
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = min(CORES, MOST_WORKERS)
     waiting: deque[tuple[int, Future[Result]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

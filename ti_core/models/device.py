@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ti_core.errors import UserError, is_out_of_memory
@@ -112,15 +113,16 @@ def _state_of(device: torch.device) -> DeviceState:
     if device.type == "cuda":
         check_architecture(device)
     dtype = autocast_dtype(device)
-    half, fused = dtype is not None, has_fused_attention(device, dtype or torch.float32)
+    has_fused = partial(has_fused_attention, device, dtype or torch.float32)
+    count, half = count_devices(), dtype is not None
     if device.type == "cuda":
         free_bytes = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count_devices(), half, fused)
+        return DeviceState("cuda", torch.cuda.get_device_name(device), free_bytes, count, half, has_fused())
     if device.type == "xpu":
         free_bytes = torch.xpu.mem_get_info(device)[0] + torch.xpu.memory_reserved(device)
-        return DeviceState("xpu", torch.xpu.get_device_name(device), free_bytes, count_devices(), half, fused)
+        return DeviceState("xpu", torch.xpu.get_device_name(device), free_bytes, count, half, has_fused())
     if device.type == "mps":
-        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), 1, half, fused)
+        return DeviceState("mps", "Apple GPU", torch.mps.recommended_max_memory(), 1, half, has_fused())
     held = psutil.Process().memory_info()
     own = held.rss - getattr(held, "shared", 0)  # what is mapped from files counts as available already
-    return DeviceState(device.type, "CPU", psutil.virtual_memory().available + own, count_devices(), half)
+    return DeviceState(device.type, "CPU", psutil.virtual_memory().available + own, count, half)

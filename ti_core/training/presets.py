@@ -21,6 +21,7 @@ from ti_core.data.dataset import (
     read_examples,
 )
 from ti_core.data.dataset_parts import DatasetParts, find_parts, parts_of
+from ti_core.data.findings import finding_sentences, findings_of, look_within
 from ti_core.data.images import find_images
 from ti_core.data.masks import mask_sentences
 from ti_core.data.picture_checks import photo_sentences, picture_sentences, shown
@@ -66,6 +67,8 @@ _FAST_VALUES = {
 }
 PRESETS: dict[str, dict[str, Any]] = {GUIDE: _GUIDE_VALUES, A1111: {}, FAST: {**_GUIDE_VALUES, **_FAST_VALUES}}
 """What each preset sets beside the defaults. docs/quality.md tells how the values of the fast one were found."""
+LOOKED_WITHIN_S = 0.2
+"""So long the plan looks for near duplicates and blur each time it is made; it remembers how far it came."""
 HOLD_OUT_FROM = 40
 """From so many photos on, the fast preset holds a tenth of them out for the evaluation."""
 SAMPLE_PEOPLE: tuple[str, ...] = tuple(sorted(p.name for p in SAMPLE_PHOTOS.glob("*") if p.is_dir()))
@@ -147,7 +150,8 @@ def describe_preprocess(workspace: Workspace, settings: PreprocessSettings) -> s
     flipped = ", each with a mirrored copy" if settings.flip else ""
     said = f"{len(photos)} photo{'s become' if len(photos) > 1 else ' becomes'} {size}{flipped}."
     left_out = f" {len(found) - len(photos)} left out by hand." if len(photos) < len(found) else ""
-    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace)])
+    seen = finding_sentences(findings_of(look_within(photos, LOOKED_WITHIN_S)))
+    return " ".join([said + left_out, *photo_sentences(settings, photos, workspace), *seen])
 
 
 def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceState | None = None) -> str:
@@ -191,6 +195,7 @@ def _picture_sentences(workspace: Workspace, settings: TrainSettings, images: li
     return [
         *picture_sentences(images, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(images, settings.masks_as_weight),
+        *finding_sentences(findings_of(look_within(images, LOOKED_WITHIN_S))),
     ]
 
 

@@ -13,6 +13,7 @@ from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import word_note
 from ti_core.data.dataset import CaptionRules, Example, fallback_notes, nothing_usable, plan_training, scan_dataset
 from ti_core.data.dataset_parts import parts_of
+from ti_core.data.findings import finding_sentences, findings_of, look_within
 from ti_core.data.images import Problem
 from ti_core.data.masks import mask_sentences
 from ti_core.data.picture_checks import picture_sentences, without_tiny
@@ -32,6 +33,9 @@ from ti_core.settings.word_kind import ORDINARY, ORDINARY_WORD, WordKind
 from ti_core.training.checks import check_train
 from ti_core.training.kinds import kind_of
 from ti_core.workspace import Workspace
+
+LOOKED_WITHIN_S = 5.0
+"""So long the start looks for near duplicates and blur at most: some hundred finished pictures."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,7 @@ def prepare(
     for sentence in (
         *picture_sentences(paths, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(paths, settings.masks_as_weight),
+        *finding_sentences(findings_of(look_within(paths, LOOKED_WITHIN_S))),
     ):
         emit(Notice(sentence))
 

@@ -20,7 +20,7 @@ from ti_core.training.presets import dataset_folder, describe_preprocess
 from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
 from ti_core.ui.photos_panel import CROPPING, build_photos_panel, shown_photos
 from ti_core.ui.server.roles import current_user, read_only
-from ti_core.ui.server.uploads import TAKEN, keep_photos
+from ti_core.ui.server.uploads import TAKEN, ZIP, keep_photos
 from ti_core.ui.thumbnails import thumbnail, words_below
 from ti_core.ui.widgets import (
     DIRECT,
@@ -59,7 +59,7 @@ class PreprocessTab(Part):
         self.drop = gr.File(
             label="Drop photos here, or click to choose them",
             file_count="multiple",
-            file_types=sorted(TAKEN | PHONE_SUFFIXES),  # the latter are told in our own words
+            file_types=sorted(TAKEN | PHONE_SUFFIXES | {ZIP}),  # the latter are told in our own words
             height=130,
             elem_id="preprocess_drop",
         )

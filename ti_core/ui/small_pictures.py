@@ -1,4 +1,4 @@
-"""Small copies of pictures, for whatever shows many of them: made one at a time, without what a file says besides its
+"""Small copies of pictures, for whatever shows many of them: made a few at a time, without what a file says besides its
 picture (tags, texts, places).
 """
 
@@ -6,23 +6,27 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import threading
 from pathlib import Path
 
 from PIL import Image
 
-from ti_core.data.images import open_rgb
+from ti_core.data.images import open_rgb, pixels_of
 from ti_core.errors import UserError
 from ti_core.files import reason
 
+_AT_ONCE = threading.Semaphore(min(os.cpu_count() or 1, 4))
+"""However many pages look: a photo of 12 megapixels takes 40 MB on its way."""
 _ONE_AT_A_TIME = threading.Lock()
-"""However many pages look: a photo of 100 megapixels takes 0.8 GB on its way."""
+"""For large ones: a picture of 100 megapixels takes 0.8 GB."""
+_LARGE_PX = 16_000_000
 
 
 def small_picture(file: Path, size_px: int) -> Image.Image:
     """The picture, at most `size_px` x `size_px` large. Raises UserError if it cannot be read."""
-    with _ONE_AT_A_TIME:
-        picture = open_rgb(file, enough_px=2 * size_px)
+    with _ONE_AT_A_TIME if pixels_of(file) > _LARGE_PX else _AT_ONCE:
+        picture = open_rgb(file, enough_px=2 * size_px, roughly=True)
         picture.thumbnail((size_px, size_px))
         small = Image.new("RGB", picture.size)
         small.paste(picture)

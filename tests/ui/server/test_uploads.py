@@ -402,3 +402,22 @@ def test_a_shared_page_publishes_nothing_from_outside_even_if_a_kept_file_names_
     )
     assert context.url("outputs/a.png", "x") and len(context.published) == 1
     jobs.close()
+
+
+def test_a_zip_is_unpacked_and_masks_keep_the_name_of_their_photo(workspace: Workspace, tmp_path: Path) -> None:
+    import zipfile
+
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (64, 64)).save(picture)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in ("a/x.png", "b/x.png", "a/x-masklabel.png", "b/masks/x.png", "../../y.png"):
+            archive.write(picture, name)
+        archive.writestr("a/x.txt", "smiling")
+        archive.writestr("b/x.txt", "sad")
+        archive.writestr("a/film.mp4", "")
+    folder, told = keep_photos([tmp_path / "photos.zip"], "anna", workspace)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("x-2-masklabel.png", "x-2.png", "x-2.txt", "x-masklabel.png", "x.png", "x.txt", "y.png"),
+    ]
+    assert (folder / "x.txt").read_text() == "smiling"
+    assert told == ["Left out of the zip, because they are no photos: film.mp4."]

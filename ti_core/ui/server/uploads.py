@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,7 +16,8 @@ from starlette.responses import PlainTextResponse, Response
 from ti_core.data.camera_files import read_suffixes
 from ti_core.data.caption_tables import TABLE_SUFFIXES, CaptionTable, is_table
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles
-from ti_core.data.images import FORMATS, PHONE_SUFFIXES, pixels_of
+from ti_core.data.images import FORMATS, MASK_ENDING, PHONE_SUFFIXES, is_mask, pixels_of
+from ti_core.data.zip_files import unpack
 from ti_core.embeddings.folder import word_of
 from ti_core.embeddings.formats import PICKLE_BEARING, SUFFIXES, format_of, load_embeddings
 from ti_core.embeddings.names import new_embedding_name
@@ -26,6 +28,8 @@ from ti_core.workspace import Workspace, clean_name
 MAX_PICTURE_PIXELS = 100_000_000
 MAX_CAPTION_BYTES = 64 * 2**10
 MAX_TABLE_BYTES = 16 * 2**20
+ZIP = ".zip"
+SHOWN_NAMES = 10
 TAKEN = {*FORMATS, *read_suffixes(), *CAPTION_SUFFIXES, *TABLE_SUFFIXES}
 
 
@@ -33,9 +37,28 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     """Copy photos and captions to uploads/<name>; returns the folder and a sentence for each reason why files were
     left out.
 
-    A second drop gets a folder with a number, so that two sets of photos never mix. Raises UserError when nothing
-    is left.
+    A second drop gets a folder with a number, so that two sets of photos never mix. Zip files are unpacked. Raises
+    UserError when nothing is left.
     """
+    with tempfile.TemporaryDirectory(prefix="ti-zip-") as unpacked:
+        loose, in_zips = [file for file in files if not _is_zip(file)], list[str]()
+        for number, archive in enumerate(file for file in files if _is_zip(file)):
+            folder = Path(unpacked, str(number))
+            folder.mkdir()
+            found, left_out = unpack(archive, folder, TAKEN | PHONE_SUFFIXES)
+            loose += found
+            in_zips += left_out
+        folder, told = _keep_loose(loose, name, workspace)
+    shown = ", ".join(_shown_name(each) for each in in_zips[:SHOWN_NAMES])
+    more = f" and {len(in_zips) - SHOWN_NAMES} more" if len(in_zips) > SHOWN_NAMES else ""
+    return folder, [*told, *([f"Left out of the zip, because they are no photos: {shown}{more}."] if in_zips else [])]
+
+
+def _is_zip(file: Path) -> bool:
+    return file.suffix.lower() == ZIP and not file.is_symlink()
+
+
+def _keep_loose(files: Sequence[Path], name: str, workspace: Workspace) -> tuple[Path, list[str]]:
     wanted = [file for file in files if _is_photo_or_caption(file)]
     phone = [file for file in files if file.suffix.lower() in PHONE_SUFFIXES]
     tables = [file for file in files if _is_captions_of_many(file)]
@@ -90,7 +113,11 @@ def _names(files: Sequence[Path]) -> str:
     """For a sentence. What turns the writing direction or the cursor is shown as a sign, because a name may come
     from anybody.
     """
-    return ", ".join("".join(c if c.isprintable() else "\ufffd" for c in file.name)[:100] for file in files)
+    return ", ".join(_shown_name(file.name) for file in files)
+
+
+def _shown_name(name: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in name)[:100]
 
 
 def not_stored(request: Request, error: Exception) -> Response:
@@ -118,6 +145,8 @@ def _parts(file: Path, files: Sequence[Path]) -> tuple[str, str]:
     is among the files.
     """
     suffix = file.suffix.lower()
+    if is_mask(file):  # it keeps the name of its photo
+        return file.stem[: -len(MASK_ENDING)], MASK_ENDING + suffix
     if suffix in CAPTION_SUFFIXES and any(photo.name == file.stem for photo in files):
         return Path(file.stem).stem, Path(file.stem).suffix.lower() + suffix
     return file.stem, suffix

@@ -1,0 +1,82 @@
+"""The kinds of words in the page, without a browser: what is shown, what is ordered, and which preset suits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY
+from ti_core.jobs.queue import JobQueue
+from ti_core.settings import CreateSettings, TrainSettings
+from ti_core.settings.word_kind import NEGATIVE, ORDINARY, SLIDER
+from ti_core.training.create import create_embedding
+from ti_core.training.kind_presets import NEGATIVE_PRESET, SLIDER_PRESET
+from ti_core.ui.app_context import AppContext
+from ti_core.ui.page import Page
+from ti_core.workspace import Workspace
+
+SMILE = {"slider_on": "a photo of a person", "slider_more": "smiling", "slider_less": "serious", "slider_keep": ""}
+
+
+@pytest.fixture
+def page(workspace: Workspace) -> Page:
+    made = Page(AppContext(workspace, JobQueue(workspace)))
+    made.build()
+    return made
+
+
+def paint_bad(workspace: Workspace) -> Path:
+    folder = workspace.datasets / "bad-01"
+    folder.mkdir(parents=True)
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_each_kind_shows_its_own_fields_and_a_single_vector_becomes_two(page: Page) -> None:
+    panel = page.create.kind
+    vectors = page.create.form.widgets["vectors"]
+    for kind, slider, painting, count in (
+        (ORDINARY, False, False, 1),
+        (NEGATIVE, False, True, 2),
+        (SLIDER, True, True, 2),
+    ):
+        shown = panel.show("x", kind, 1)
+        assert (shown[panel.slider]["visible"], shown[panel.painting]["visible"]) == (slider, painting)
+        assert shown[vectors] == count
+    assert panel.show("x", SLIDER, 5)[vectors] == 5
+
+
+def test_painted_pictures_are_marked_as_bad_and_only_those_stay(page: Page, workspace: Workspace) -> None:
+    folder, panel = paint_bad(workspace), page.create.kind
+    assert panel.bad_pictures("nobody") == "" and panel.bad_pictures("bad-01").count('aria-pressed="true"') == 2
+    assert panel.keep({"folder": "datasets/bad-01", "bad": ["a.png"]})["done"]
+    assert [path.name for path in folder.glob("*.png")] == ["a.png"]
+
+
+@pytest.mark.parametrize("asked", [None, {}, {"folder": 1, "bad": []}, {"folder": "datasets/bad-01", "bad": [1]}])
+def test_what_no_page_asks_moves_nothing(page: Page, workspace: Workspace, asked: object) -> None:
+    folder = paint_bad(workspace)
+    assert not page.create.kind.keep(asked)["done"] and len(list(folder.glob("*.png"))) == 2
+
+
+def test_the_painting_of_a_slider_is_ordered_from_its_lines(page: Page) -> None:
+    order = page.create.kind._order
+    job = order("smile", SLIDER, *SMILE.values(), "", 3, 7, TINY, "Automatic", "Automatic", "Automatic", 1)
+    settings = page.context.jobs.get(job).settings  # type: ignore[union-attr]
+    assert settings.destination_directory == "datasets/smile" and not settings.badly  # type: ignore[union-attr]
+    assert settings.prompt_lines == [f"a photo of a person{end}" for end in ("", ", smiling", ", serious")]  # type: ignore[union-attr]
+
+
+def test_the_recipes_button_fills_in_what_suits_the_word(page: Page, workspace: Workspace, dataset: Path) -> None:
+    for name, kind, preset in (("smile", SLIDER, SLIDER_PRESET), ("bad", NEGATIVE, NEGATIVE_PRESET)):
+        create_embedding(CreateSettings.from_dict({"name": name, "kind": kind, "checkpoint": TINY, **SMILE}), workspace)
+        assert page.train.labelled(TINY, name)["value"] == f"Use {preset}"
+        filled = page.train.fill_recipe("datasets/anna", name, TINY)
+        assert filled[page.train.preset] == preset
+        widgets = page.train.form.widgets
+        values = {each: filled[widgets[each]] for each in ("kind", "learning_rate", "slider_on", "norm_control")}
+        assert (values["kind"], values["slider_on"]) == ("as created", "")
+        assert not TrainSettings.from_dict({**values, "embedding": name, "dataset_directory": "x"}).problems()
