@@ -240,7 +240,7 @@ def test_face_crop_cuts_head_and_shoulders_and_names_photos_without_one_face(tmp
     add_astronaut(tmp_path, "c two.png", times=2)
     events: list[Event] = []
     result = run(tmp_path, events, face_crop=True, keep_original_size=True)
-    square = round(2.8 * 71)
+    square = round(2.8 * 91)
     assert [
         size == (pytest.approx(expected, abs=12),) * 2
         for size, expected in zip(sizes(result), (80, square, 384), strict=True)
@@ -257,8 +257,8 @@ def test_face_crop_cuts_head_and_shoulders_and_names_photos_without_one_face(tmp
 
 def test_a_face_that_is_too_small_for_the_finished_picture_is_told(tmp_path: Path) -> None:
     add_astronaut(tmp_path, "a.jpg")
-    result = run(tmp_path, face_crop=True, width=512, height=512)
-    assert sizes(result) == [(512, 512)] and list(result.to_check) == [SMALL_FACE]
+    result = run(tmp_path, face_crop=True, width=640, height=640)
+    assert sizes(result) == [(640, 640)] and list(result.to_check) == [SMALL_FACE]
 
 
 @pytest.mark.parametrize(

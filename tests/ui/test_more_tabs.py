@@ -20,6 +20,7 @@ from tests.ui.journey import (
     drawn_width,
     fill,
     open_chromium,
+    open_group,
     open_page,
     previews,
     reload,
@@ -156,6 +157,33 @@ def test_marked_pictures_are_changed_alone_and_a_click_removes_a_tag(page: Page,
         page.locator("#captions_undo").click()
         expect(message).to_contain_text(f"Undone: {undone}")
     assert [caption(folder, i) for i in range(3)] == before
+
+
+def test_what_is_painted_over_a_picture_is_its_mask(page: Page, folder: Path) -> None:
+    choose_tab(page, "Captions")
+    page.locator("#captions_gallery .thumbnail-item").nth(0).click()
+    shown, masks = page.locator("#captions_picture figcaption"), folder / "datasets" / "anna"
+    expect(shown).to_have_text("00000-0-photo.png")
+    open_group(page, "captions_mask")
+    canvas = page.locator("#captions_mask_editor canvas").first
+    canvas.scroll_into_view_if_needed()
+    expect(page.locator("#captions_mask_editor").get_by_role("button", name="Brush").first).to_be_visible()
+    box = canvas.bounding_box()
+    assert box
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(middle[0] - 30, middle[1])
+    page.mouse.down()
+    page.mouse.move(middle[0] + 30, middle[1], steps=6)
+    page.mouse.up()
+    page.locator("#captions_mask_save").click()
+    expect(message_of(page, "captions")).to_have_text("Saved: 00000-0-photo-masklabel.png.")
+    with Image.open(masks / "00000-0-photo-masklabel.png") as mask, Image.open(masks / "00000-0-photo.png") as photo:
+        assert mask.size == photo.size and mask.mode == "L"
+        width, height = mask.size
+        assert mask.getpixel((width // 2, height // 2)) == 255 and mask.getpixel((1, 1)) == 0
+    page.locator("#captions_mask_clear").click()
+    expect(message_of(page, "captions")).to_have_text("00000-0-photo.png has no mask now.")
+    assert not (masks / "00000-0-photo-masklabel.png").exists()
 
 
 def test_a_picture_is_deleted_to_the_bin_and_put_back(page: Page, folder: Path) -> None:

@@ -1,5 +1,5 @@
-"""Finding faces with OpenCV's own detectors: YuNet where its model file is there, else the Haar cascades that come
-with OpenCV 4.
+"""Finding faces, by OpenCV: with YuNet where its model file is there, else with BlazeFace, whose files ship with this
+program.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ti_core.data.blazeface import FAR, NEAR, BlazeFace, merged
 from ti_core.data.crops import Face
 from ti_core.data.face_model import GET_IT, face_finder_file
 from ti_core.events import Emit, Notice
@@ -25,23 +26,9 @@ SEARCHED_PX = 1024
 _SCORE, _OVERLAP, _MOST = 0.9, 0.3, 5000
 """YuNet's limits, as in A1111."""
 
-_HAAR = (
-    ("frontalface_default", 0.05),
-    ("frontalface_alt", 0.05),
-    ("frontalface_alt2", 0.05),
-    ("frontalface_alt_tree", 0.05),
-    ("profileface", 0.05),
-)
-"""Cascade and the smallest size of a find, as a share of the picture's short side; the first that finds something
-counts.
-"""
-
 
 def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
-    """YuNet if its file is there (`face_model.py`), else the Haar detector.
-
-    Says with a Notice which one looks for faces when it is not YuNet, because Haar misses many.
-    """
+    """YuNet if its file is there (`face_model.py`), else BlazeFace. A file that is not YuNet is told with a Notice."""
     cv2.setNumThreads(1)  # a training may be running beside this
     path = face_finder_file(workspace)
     if path.is_file():
@@ -51,17 +38,31 @@ def load_face_finder(workspace: Workspace, emit: Emit) -> FindFaces:
             emit(
                 Notice(
                     f"{workspace.shown(path)} is not the face detector YuNet. Delete the file, then press {GET_IT}"
-                    " in Preprocess. Until then a weaker one looks."
+                    " in Preprocess. Until then another one looks."
                 )
             )
-    else:
-        emit(
-            Notice(
-                "Faces are looked for with the Haar detector of OpenCV, which misses many. For a better one press"
-                f" '{GET_IT}' in Preprocess."
-            )
-        )
-    return partial(_in_smaller_copy, partial(_find_with_haar, _cascades()))
+    return blazeface_finder()
+
+
+def blazeface_finder() -> FindFaces:
+    """Two networks, one made for faces nearby and one for smaller ones: what either finds counts, and what both find
+    counts once.
+    """
+    networks = [BlazeFace(model) for model in (NEAR, FAR)]
+
+    def find(image: Image.Image) -> list[Face]:
+        found = merged([each for network in networks for each in network.find(image)])
+        return [_from_hairline(face) for face, _ in found]
+
+    return find
+
+
+def _from_hairline(face: Face) -> Face:
+    """BlazeFace's square from the brows to the chin as the taller box that YuNet gives, which begins at the hairline
+    (measured with the two portraits of bench/face_finders.py).
+    """
+    left, upper, width, height = face
+    return left + 0.05 * width, upper - 0.14 * height, 0.9 * width, 1.16 * height
 
 
 def _yunet(path: Path) -> cv2.FaceDetectorYN:
@@ -75,34 +76,6 @@ def _find_with_yunet(detector: cv2.FaceDetectorYN, image: Image.Image) -> list[F
     detector.setInputSize(image.size)
     _, rows = detector.detect(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))
     return [] if rows is None else [_face(row) for row in rows]
-
-
-def _cascades() -> list[tuple[cv2.CascadeClassifier, float]]:
-    folder = Path(cv2.__file__).parent / "data"
-    return [(_cascade(folder / f"haarcascade_{name}.xml"), share) for name, share in _HAAR]
-
-
-def _cascade(path: Path) -> cv2.CascadeClassifier:
-    cascade = cv2.CascadeClassifier()
-    content = cv2.FileStorage(path.read_text(encoding="utf-8"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-    cascade.read(content.getFirstTopLevelNode())
-    return cascade
-
-
-def _find_with_haar(cascades: list[tuple[cv2.CascadeClassifier, float]], image: Image.Image) -> list[Face]:
-    """Boxes of the first cascade that finds any.
-
-    A1111 begins with eyes, and its fallback stops with an error as soon as something is found (A1111 1.10.1,
-    textual_inversion/autocrop.py). Eyes are left out here: they are found in leaves and curtains too, and a pair of
-    them would count as two people.
-    """
-    grey = np.asarray(image.convert("L"))
-    for cascade, share in cascades:
-        smallest = max(1, round(min(image.size) * share))
-        found = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=7, minSize=(smallest, smallest))
-        if len(found):
-            return [_face(box) for box in found]
-    return []
 
 
 def _face(row: Sequence[float] | np.ndarray) -> Face:

@@ -14,6 +14,7 @@ from ti_core.data.caption_edits import Captioned, count_tags, dataset_folders, s
 from ti_core.data.images import find_images
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.kept_forms import browser_state
+from ti_core.ui.mask_panel import MaskPanel
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import Updates, disk_dropdown, message_box
 
@@ -65,6 +66,7 @@ class CaptionsLayout:
             self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
         self._build_one_picture()
         self.message = message_box("captions_message")
+        self.masks = MaskPanel(context, self.message)
         self.gallery = gr.Gallery(
             label="Pictures and their captions: click one",
             visible=False,
@@ -179,7 +181,7 @@ class CaptionsLayout:
     # ---- what they show
 
     def _hidden(self) -> Updates:
-        parts = (self.gallery, self.one, self.all, self.tags, self.undo, self.put_back_button)
+        parts = (self.gallery, self.one, self.all, self.tags, self.undo, self.put_back_button, self.masks.fold)
         return {part: gr.update(visible=False) for part in parts}
 
     def _all_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
@@ -193,6 +195,7 @@ class CaptionsLayout:
             self.gallery: gr.update(value=thumbnails, visible=True, label=label, selected_index=index),
             self.one: gr.update(visible=True),
             self.all: gr.update(visible=True),
+            self.masks.fold: gr.update(visible=True),
             self.only: gr.update(choices=[c.picture.name for c in captions[:GALLERY_PICTURES]]),
             self.tags: self._counted(captions),
         }

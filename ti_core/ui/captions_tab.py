@@ -50,6 +50,7 @@ class CaptionsTab(CaptionChanges, Part):
     """
 
     id, title = "captions", "Captions"
+    kinds = ("masks",)
 
     def __init__(self, page: PageContext) -> None:
         super().__init__(page.app)
@@ -71,6 +72,7 @@ class CaptionsTab(CaptionChanges, Part):
             self.previewed,
             self.undo,
             self.put_back_button,
+            self.masks.fold,
             self.message,
             self.settled,
         ]
@@ -106,6 +108,7 @@ class CaptionsTab(CaptionChanges, Part):
         followed = page.job_ended.then(self.follow, self.to_follow, self.shown, js=HOLD_CAPTION, **QUEUED)
         released = followed.then(None, None, None, js=RELEASE_CAPTION)
         self.settle_after(released)
+        self.masks.wire(self.opened, self.in_step, page.my_job)
         arrived = [self.opened, self.folder, self.message, page.kept_tab]
         self.settle_after(released.then(self.arrive, arrived, self.shown, **QUEUED))
 
