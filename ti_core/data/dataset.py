@@ -165,12 +165,13 @@ def hold_out(examples: list[Example], photos: int) -> tuple[list[Example], int]:
 
 
 def plan_training(
-    examples: list[Example], settings: TrainSettings, first_step: int = 0
+    examples: list[Example], settings: TrainSettings, first_step: int = 0, most_held_out: int | None = None
 ) -> tuple[list[Example], RunPlan]:
-    """The examples, held-out ones last, and the numbers of the run. Raises UserError if nothing would be left to train
-    on.
+    """The examples, held-out ones last, and the numbers of the run; at most so many photos are held out, if that is
+    given. Raises UserError if nothing would be left to train on.
     """
-    examples, held_out = hold_out(examples, settings.held_out)
+    wanted = settings.held_out if most_held_out is None else min(settings.held_out, most_held_out)
+    examples, held_out = hold_out(examples, wanted)
     trained = examples[: len(examples) - held_out]
     folders: Counter[str] = Counter()
     for example in trained:

@@ -82,12 +82,14 @@ class MoreTrainOptions(Settings):
         "Filename word regex",
         "textbox",
         "Leave it empty. A regular expression says which parts of a file name are words, such as [a-z]+.",
+        changes_plan=True,
     )
     filename_join_string: str = option(
         " ",
         "Filename join string",
         "textbox",
         "What stands between the words found by the field above. Keep the space.",
+        changes_plan=True,
     )
     preview_prompt: str = option(
         "",

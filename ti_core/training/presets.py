@@ -5,7 +5,6 @@ Page and command line share them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +165,7 @@ def describe_plan(workspace: Workspace, settings: TrainSettings, device: DeviceS
         return "Batch size, Gradient accumulation steps and Max steps must be at least 1."
     files = CaptionFiles.of(parts.folder, parts.folders)
     examples = read_examples(files, parts, CaptionRules.of(settings))
-    held_out = min(settings.held_out, count_originals(images) - 1)  # that it is too many, the start says
-    _, plan = plan_training(examples, replace(settings, held_out=max(0, held_out)))
+    _, plan = plan_training(examples, settings, most_held_out=count_originals(images) - 1)  # the start refuses more
     text = plan.sentence()
     if plan.accumulation < settings.gradient_accumulation_steps or plan.batch < settings.batch_size:
         text += " One step looks at each picture at most once, so larger numbers are cut down to that."
