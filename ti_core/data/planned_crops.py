@@ -86,7 +86,8 @@ def _shares(origin: Origin) -> Shares:
 
 def _cropping(settings: PreprocessSettings) -> PreprocessSettings:
     """What of the settings changes the crops."""
-    return replace(settings, flip=False, blip_caption=False, booru_caption=False, debug_image=False)
+    unneeded = dict.fromkeys(("flip", "blip_caption", "booru_caption", "florence_caption", "debug_image"), False)
+    return replace(settings, **unneeded)
 
 
 @functools.lru_cache(maxsize=8)
