@@ -308,7 +308,7 @@ class PreprocessSettings(Settings):
         TAGGERS[0],
         "deepbooru: tagger",
         "dropdown",
-        "Keep vit, the fastest. eva02 tags best and is the slowest and largest.",
+        "Keep vit. By its author's test eva02 tags best; it is the largest and slowest.",
         choices=TAGGERS,
         shown_with="booru_caption",
     )
