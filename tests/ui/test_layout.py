@@ -25,6 +25,7 @@ from tests.ui.journey import (
     value_of,
     wait_until_restored,
 )
+from ti_core.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_a_search_finds_folded_fields_by_label_help_and_a1111s_name(page: Page) 
     expect(page.locator("#train_find")).to_have_attribute("data-none", "")
     fill(page, "train_find", "")
     expect(shown).to_have_count(0)
-    expect(page.locator("#train_folded .gr-accordion:visible")).to_have_count(4)
+    expect(page.locator("#train_folded .gr-accordion:visible")).to_have_count(len(TrainSettings.grouped()))
 
 
 def test_a_form_is_kept_as_a_preset_exported_and_imported(page: Page, folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ti_core.settings.option import Group, Settings, option
 
 NORM_CONTROLS = ("none", "soft pull", "direction only")
-QUALITY = Group("quality", "Length of the vectors, evaluation and early stop")
+QUALITY = Group("quality", "Vector length, evaluation, early stop")
 WITH_EACH_PREVIEW = -1
 
 

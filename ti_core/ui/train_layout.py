@@ -69,7 +69,7 @@ class TrainLayout:
                 info="Fills in the form. Fast and faithful needs the fewest passes and follows prompts best.",
             )
             self.recipe = gr.Button("Use the face recipe", scale=2, min_width=160, elem_id="train_recipe")
-        self.own = PresetPanel(self.context)
+            self.own = PresetPanel(self.context)  # takes a row of its own once it is open
 
     def _build_what(self) -> None:
         workspace = self.context.workspace

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import sys
@@ -361,7 +362,7 @@ def main(asked: dict[str, Any]) -> None:
             log_to_driver=False,
             include_dashboard=False,
             configure_logging=True,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
         driver = Driver(asked, voice)
         threading.Thread(target=_read_orders, args=(driver,), daemon=True).start()
