@@ -117,7 +117,7 @@ OF_TIMM = {
     "convnext": (0.45663, 0.0444, 0.07695),
     "eva02": (-1.70585, -0.77917, -0.15868),
 }
-"""What timm 1.0.31 computes with these tensors for this picture (VisionTransformer, SwinTransformerV2, ConvNeXt, Eva)."""
+"""What timm 1.0.31 computes with these tensors for this picture."""
 
 
 @pytest.mark.parametrize("kind", OF_TIMM)
