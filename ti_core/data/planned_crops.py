@@ -86,8 +86,8 @@ def _shares(origin: Origin) -> Shares:
 
 def _cropping(settings: PreprocessSettings) -> PreprocessSettings:
     """What of the settings changes the crops."""
-    unneeded = dict.fromkeys(("flip", "blip_caption", "booru_caption", "florence_caption", "debug_image"), False)
-    return replace(settings, **unneeded)
+    plain = replace(settings, blip_caption=False, booru_caption=False, florence_caption=False)
+    return replace(plain, flip=False, debug_image=False)
 
 
 @functools.lru_cache(maxsize=8)
