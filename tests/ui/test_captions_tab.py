@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.data.test_finding_search import add_pictures
 from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, reload, running_app, value_of
 
 COLOURS = {"anna": "red", "berta": "blue"}
@@ -56,12 +58,12 @@ def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be
     preprocess(page, "anna")
     expect(page.locator("#preprocess_gallery img")).to_have_count(2, timeout=SLOW_MS)
     choose_tab(page, "Captions")
-    expect(text).to_have_value("red shirt, picture 0")
+    expect(text).to_have_value("red shirt\npicture 0")
     of_anna = captions(folder, "anna")
 
     preprocess(page, "berta")
     choose_tab(page, "Captions")  # before it ends, or after: both open the new one
-    expect(text).to_have_value("blue shirt, picture 0", timeout=SLOW_MS)
+    expect(text).to_have_value("blue shirt\npicture 0", timeout=SLOW_MS)
     assert value_of(page, "captions_folder") == "datasets/berta"
     before = captions(folder, "berta")
     fill(page, "captions_text", "typed\nin two lines")
@@ -82,5 +84,28 @@ def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be
     expect(undo).to_have_text("Undo: the caption of 00000-0-0.png")
     undo.click()
     expect(undo).to_have_text("Nothing to undo")
-    expect(text).to_have_value("blue shirt, picture 0")
+    expect(text).to_have_value("blue shirt\npicture 0")
     assert captions(folder, "berta") == before and captions(folder, "anna") == of_anna
+
+
+def test_bad_pictures_are_pointed_out_opened_and_marked_and_none_is_left_out(page: Page, folder: Path) -> None:
+    add_pictures(folder / "datasets" / "mixed")
+    choose_tab(page, "Captions")
+    fill(page, "captions_folder", "datasets/mixed")
+    page.locator("#captions_open").click()
+    panel, pictures = page.locator("#captions_findings"), page.locator("#captions_gallery .thumbnail-item")
+    expect(panel.locator("summary")).to_have_text("Pictures to look at: 2.")
+    expect(panel.locator(".looking")).to_have_count(0)  # all is found
+    expect(pictures.nth(1)).to_have_attribute("title", re.compile("^It is nearly the same as a.png"))
+    expect(pictures.nth(0)).not_to_have_attribute("title", re.compile("."))
+    expect(panel.locator(".of-open")).to_have_count(0)
+    panel.locator("summary").click()
+    expect(panel.locator("li")).to_have_count(2)
+    panel.get_by_role("button", name="c.png").click()
+    expect(page.locator("#captions_picture")).to_contain_text("c.png")
+    expect(panel.locator(".of-open")).to_have_text(
+        "It is blurred, and blur is learned too. Use a sharper one, or leave it out."
+    )
+    panel.get_by_role("button", name="Mark these pictures").click()
+    expect(pictures.locator("xpath=self::*[contains(@class, 'marked')]")).to_have_count(2)
+    assert len(list((folder / "datasets" / "mixed").glob("[abc].*g"))) == 3

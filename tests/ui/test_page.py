@@ -344,7 +344,9 @@ def test_a_failed_job_of_every_kind_is_told_in_its_own_part_of_the_page(context:
 
     for kind in (*KINDS, "embeddings", "download"):
         job = context.jobs.wait_for(context.jobs.submit(kind, kind, fail), 120)
-        box = {"resume": page.train, "download": page.model}.get(kind) or getattr(page, kind)
+        box = {"resume": page.train, "download": page.model, "paint_dataset": page.create}.get(kind) or getattr(
+            page, kind
+        )
         assert job_ended(page, job.id)[box.message]["value"] == "The disk is full."
 
 

@@ -77,10 +77,11 @@ def read_captions(folder: Path, parts: Sequence[Path] = ()) -> list[Captioned]:
     files = CaptionFiles.of(folder, parts)
     if not files.pictures:
         raise find_parts(folder).no_single_folder()
-    return [_captioned(picture, files) for picture in files.pictures]
+    return [captioned_of(picture, files) for picture in files.pictures]
 
 
-def _captioned(picture: Path, files: CaptionFiles) -> Captioned:
+def captioned_of(picture: Path, files: CaptionFiles) -> Captioned:
+    """A picture of a dataset with its words."""
     beside, own = files.find(picture), picture.with_suffix(CAPTION_SUFFIXES[0])
     try:
         text = files.text(picture)
@@ -97,7 +98,7 @@ def find_captioned(folder: Path, name: str) -> Captioned:
     files = CaptionFiles.of(folder)
     for picture in files.pictures:
         if picture.name == name:
-            return _captioned(picture, files)
+            return captioned_of(picture, files)
     raise UserError(
         f"Picture '{name}' is not in '{folder.name}' any more." if name else "No picture is chosen.",
         "Choose one in the gallery.",
@@ -150,7 +151,7 @@ def find_twin(folder: Path, name: str) -> Captioned | None:
     """The mirrored copy of the picture called `name`, or the original of a copy; None where there is none."""
     files = CaptionFiles.of(folder)
     twin = twin_of(folder / name, files.pictures)
-    return _captioned(twin, files) if twin else None
+    return captioned_of(twin, files) if twin else None
 
 
 def preview_changes(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from ti_core.data.model_files import fetch_model
+from ti_core.data.model_files import ModelFiles, fetch_model
 from ti_core.errors import UserError
 from ti_core.events import Emit, Notice, Progress
 from ti_core.settings import PreprocessSettings
@@ -58,27 +58,38 @@ class CaptionWriter:
 def make_caption_writer(
     settings: PreprocessSettings, workspace: Workspace, emit: Emit, stop: threading.Event
 ) -> CaptionWriter:
-    """BLIP first, then the tagger, where ticked. Torch is imported, and a model fetched, only when a picture is
-    described; `stop` ends the fetching.
+    """BLIP first, then Florence-2, then the tagger, where ticked. Torch is imported, and a model fetched, only when a
+    picture is described; `stop` ends the fetching.
     """
 
-    def blip() -> Captioner:
-        from ti_core.data.blip import Blip, blip_files
+    def get(files: ModelFiles) -> None:
+        """Fetch what is not there, and make room for the model."""
         from ti_core.models.device import device_state
         from ti_core.models.warm import release_model
 
-        fetch_model(blip_files(settings.blip_model, workspace), workspace, emit, stop)
+        fetch_model(files, workspace, emit, stop)
         device_state()  # one that does not answer is a sentence
         release_model()  # the last training's model makes room
+
+    def blip() -> Captioner:
+        from ti_core.data.blip import Blip, blip_files
+
+        get(blip_files(settings.blip_model, workspace))
         return Blip(settings, workspace)
+
+    def florence() -> Captioner:
+        from ti_core.data.florence import Florence, florence_files
+
+        get(florence_files(settings.florence_model, workspace))
+        return Florence(settings, workspace)
 
     def tagger() -> Captioner:
         from ti_core.data.tagger import Tagger, tagger_files
-        from ti_core.models.device import device_state
 
-        fetch_model(tagger_files(workspace), workspace, emit, stop)
-        device_state()
+        get(tagger_files(settings.booru_model, workspace))
         return Tagger(settings, workspace)
 
-    wanted = [("BLIP", blip)] * settings.blip_caption + [("the booru tagger", tagger)] * settings.booru_caption
+    wanted = [("BLIP", blip)] * settings.blip_caption
+    wanted += [("Florence-2", florence)] * settings.florence_caption
+    wanted += [("the booru tagger", tagger)] * settings.booru_caption
     return CaptionWriter(wanted, emit)

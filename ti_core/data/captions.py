@@ -5,14 +5,15 @@ file name.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ti_core.data.caption_tables import CaptionTable, find_tables
-from ti_core.data.images import find_images
+from ti_core.data.caption_tables import TABLE_SUFFIXES, CaptionTable, find_tables
+from ti_core.data.images import find_images, found_names
 from ti_core.data.origin import OUTPUT_NAME
 from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
@@ -48,11 +49,11 @@ class CaptionFiles:
         found = cls(folder)
         for part in parts or [folder]:
             found.pictures += find_images(part)
-            listed = sorted(part.iterdir())
-            for path in listed:
-                if path.suffix.lower() in CAPTION_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                    found.by_name[part, path.name.lower()].append(path)
-            found.tables += find_tables(listed)
+            names = found_names(part)
+            for name in names:
+                if os.path.splitext(name)[1].lower() in CAPTION_SUFFIXES:
+                    found.by_name[part, name.lower()].append(part / name)
+            found.tables += find_tables([part / name for name in names if name.lower().endswith(TABLE_SUFFIXES)])
         if parts and folder not in parts:
             found.tables += find_tables(list(folder.iterdir()))
         with contextlib.suppress(OSError):  # what lies around the folder is not needed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -121,19 +122,29 @@ def is_mask(file: Path) -> bool:
 def find_images(folder: Path) -> list[Path]:
     """The pictures right inside `folder` by their suffix, sorted by name; hidden files and masks are left out."""
     try:
-        files = sorted(folder.iterdir())
+        names = found_names(folder)
     except OSError as error:
         raise UserError(
             f"Folder '{folder.name}' cannot be read: {error.strerror}.", "Choose another folder."
         ) from error
-    return [
-        path
-        for path in files
-        if path.suffix.lower() in _FOUND_SUFFIXES
-        and not path.name.startswith(".")
-        and not is_mask(path)
-        and path.is_file()
-    ]
+    pictures = (folder / name for name in names if os.path.splitext(name)[1].lower() in _FOUND_SUFFIXES)
+    return [path for path in pictures if not is_mask(path)]
+
+
+def found_names(folder: Path) -> list[str]:
+    """The names of the files right inside `folder`, sorted, without hidden ones; a folder of 10,000 costs some
+    milliseconds. Raises OSError.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
+    return sorted(names, key=os.path.normcase)  # as paths are sorted
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def open_rgb(path: Path, enough_px: int = 0, roughly: bool = False) -> Image.Image:

@@ -86,7 +86,8 @@ def _shares(origin: Origin) -> Shares:
 
 def _cropping(settings: PreprocessSettings) -> PreprocessSettings:
     """What of the settings changes the crops."""
-    return replace(settings, flip=False, blip_caption=False, booru_caption=False, debug_image=False)
+    plain = replace(settings, blip_caption=False, booru_caption=False, florence_caption=False)
+    return replace(plain, flip=False, debug_image=False)
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,6 +4,7 @@ load without timm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-_HEAD_WIDTH = 64
-_EPSILON = 1e-6
+HEAD_WIDTH = 64
+EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def read_shape(state: dict[str, torch.Tensor], config: dict[str, Any]) -> Shape:
     class_token = "cls_token" in state
     return Shape(
         width=width,
-        depth=1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks.")),
-        heads=int(model.get("num_heads", width // _HEAD_WIDTH)),
+        depth=depth_of(state),
+        heads=int(model.get("num_heads", width // HEAD_WIDTH)),
         hidden=state["blocks.0.mlp.fc1.weight"].shape[0],
         patch_px=state["patch_embed.proj.weight"].shape[-1],
         positions=state["pos_embed"].shape[1],
@@ -50,23 +51,34 @@ def read_shape(state: dict[str, torch.Tensor], config: dict[str, Any]) -> Shape:
         norm_after_pool="fc_norm.weight" in state,
         qkv_bias="blocks.0.attn.qkv.bias" in state,
         tanh_gelu=model.get("act_layer") == "gelu_tanh",
-        average_pool=config.get("global_pool", model.get("global_pool", "token" if class_token else "avg")) == "avg",
+        average_pool=pools_average(config, "token" if class_token else "avg"),
     )
+
+
+def depth_of(state: dict[str, torch.Tensor]) -> int:
+    """How many blocks there are in a file."""
+    return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+
+
+def pools_average(config: dict[str, Any], usual: str) -> bool:
+    """Whether the answer is that of all patches, not of the class token; `usual` is what timm takes unasked."""
+    return config.get("global_pool", config.get("model_args", {}).get("global_pool", usual)) == "avg"
 
 
 class VisionTransformer(nn.Module):
     """Pixels [n, 3, size, size] -> scores [n, classes], before the sigmoid."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, make_block: Callable[[], nn.Module] | None = None) -> None:
+        """`make_block` makes blocks of another kind, which take tokens [n, tokens, width] and give the same."""
         super().__init__()
         self.shape = shape
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, shape.width, shape.patch_px, shape.patch_px)})
         if shape.class_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, shape.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, shape.positions, shape.width))
-        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.depth))
-        self.norm = nn.Identity() if shape.norm_after_pool else nn.LayerNorm(shape.width, _EPSILON)
-        self.fc_norm = nn.LayerNorm(shape.width, _EPSILON) if shape.norm_after_pool else nn.Identity()
+        self.blocks = nn.ModuleList(make_block() if make_block else _Block(shape) for _ in range(shape.depth))
+        self.norm = nn.Identity() if shape.norm_after_pool else nn.LayerNorm(shape.width, EPSILON)
+        self.fc_norm = nn.LayerNorm(shape.width, EPSILON) if shape.norm_after_pool else nn.Identity()
         self.head = nn.Linear(shape.width, shape.classes)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -85,9 +97,9 @@ class VisionTransformer(nn.Module):
 class _Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(shape.width, _EPSILON)
+        self.norm1 = nn.LayerNorm(shape.width, EPSILON)
         self.attn = _Attention(shape)
-        self.norm2 = nn.LayerNorm(shape.width, _EPSILON)
+        self.norm2 = nn.LayerNorm(shape.width, EPSILON)
         self.mlp = nn.ModuleDict(
             {"fc1": nn.Linear(shape.width, shape.hidden), "fc2": nn.Linear(shape.hidden, shape.width)}
         )

@@ -18,6 +18,9 @@ from ti_core.settings.shared import (
 CAPTION_ACTIONS = ("ignore", "copy", "prepend", "append")
 RESIZING_OBJECTIVES = ("Maximize area", "Minimize error")
 BLIP_MODELS = ("blip-image-captioning-base", "blip-image-captioning-large")
+TAGGERS = ("wd-vit-tagger-v3", "wd-swinv2-tagger-v3", "wd-convnext-tagger-v3", "wd-eva02-large-tagger-v3")
+FLORENCE_MODELS = ("Florence-2-base", "Florence-2-large")
+FLORENCE_LENGTHS = ("one sentence", "a few sentences", "a paragraph")
 MAX_AREA_PX = MAX_SIZE_PX * MAX_SIZE_PX
 _WIDTH, _HEIGHT = size_options("Size of the finished pictures,", "process_")
 
@@ -301,12 +304,49 @@ class PreprocessSettings(Settings):
         step=1,
         shown_with="blip_caption",
     )
+    booru_model: str = option(
+        TAGGERS[0],
+        "deepbooru: tagger",
+        "dropdown",
+        "Keep vit. By its author's test eva02 tags best; it is the largest and slowest.",
+        choices=TAGGERS,
+        shown_with="booru_caption",
+    )
     booru_threshold: float = _share(
         0.5,
         "deepbooru: score threshold",
         "How sure the model must be of a tag. Keep 0.5; a lower number lists more tags.",
         step=0.01,
         shown_with="booru_caption",
+    )
+    booru_character_threshold: float = _share(
+        0.85,
+        "deepbooru: score threshold of characters",
+        "How sure the model must be of a character's name. Keep 0.85: a wrong name harms more than a missing one.",
+        step=0.01,
+        shown_with="booru_caption",
+    )
+    florence_caption: bool = option(
+        False,
+        "Use Florence-2 for caption",
+        "checkbox",
+        "A newer model than BLIP describes each picture. The first use downloads it.",
+    )
+    florence_model: str = option(
+        FLORENCE_MODELS[0],
+        "Florence-2: model",
+        "dropdown",
+        "Keep base. large sees more and needs three times the memory.",
+        choices=FLORENCE_MODELS,
+        shown_with="florence_caption",
+    )
+    florence_length: str = option(
+        FLORENCE_LENGTHS[0],
+        "Florence-2: length",
+        "dropdown",
+        "Keep one sentence: a prompt holds about 75 tokens at a time, and a paragraph is longer.",
+        choices=FLORENCE_LENGTHS,
+        shown_with="florence_caption",
     )
 
     checkpoint: str = checkpoint_option()

@@ -11,7 +11,10 @@ async function keep() {
   try {
     const answer = await server.keep_bad_pictures(asked);
     part(".kept").textContent = answer.text;
-    if (answer.done) pictures().filter((each) => !bad.includes(each)).forEach((each) => each.remove());
+    if (answer.done)
+      pictures()
+        .filter((each) => !bad.includes(each))
+        .forEach((each) => each.remove());
   } catch {
     part(".kept").textContent = "The server does not answer.";
   }

@@ -66,6 +66,7 @@ class CaptionChanges(CaptionsLayout):
         self.mark_open.click(self.mark_opened, [self.opened, self.only], [self.only, self.message], **QUEUED)
         self.mark_tag.click(self.mark_tagged, [self.opened, self.tag], [self.only, self.message], **QUEUED)
         self.marks.mark(self.mark_clicked, [self.opened, self.only], [self.only, self.message], **QUEUED)
+        self.findings.html.mark_found(self.mark_found, self.opened, [self.only, self.message], **QUEUED)
         self.only.change(self.drawn_marks, [self.opened, self.only], self.marks, **QUEUED)
 
     # ---- changes of captions
@@ -180,6 +181,15 @@ class CaptionChanges(CaptionsLayout):
         if not found:
             problem = UserError(f"No caption has the tag '{tag.strip()}'.", "Click one in the list below.", field="tag")
             return refused(problem, self.message)
+        return {self.only: gr.update(value=found), **accepted(self.message, f"Marked pictures: {len(found)}.")}
+
+    @read_only
+    def mark_found(self, opened: Sequence[Any]) -> Updates:
+        """Mark the pictures that are pointed out."""
+        try:
+            found = self.findings.names(Opened(*opened).folder)
+        except UserError as error:
+            return refused(error, self.message)
         return {self.only: gr.update(value=found), **accepted(self.message, f"Marked pictures: {len(found)}.")}
 
     @read_only

@@ -12,7 +12,9 @@ import gradio as gr
 
 from ti_core.data.caption_edits import Captioned, count_tags, dataset_folders, state_of_picture
 from ti_core.data.images import find_images
+from ti_core.data.kept_captions import KeptCaptions
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.findings_panel import FindingsPanel
 from ti_core.ui.kept_forms import browser_state
 from ti_core.ui.mask_panel import MaskPanel
 from ti_core.ui.thumbnails import figure, thumbnail, words_below
@@ -44,6 +46,7 @@ class CaptionsLayout:
 
     def __init__(self, context: AppContext) -> None:
         self.context = context
+        self.captions = KeptCaptions()
         self.opened = gr.JSON(list(Opened()), visible=False)
         self.arrived = gr.Textbox("", visible=False)
         """The dataset that was just preprocessed, until `follow` has taken it."""
@@ -66,6 +69,7 @@ class CaptionsLayout:
             self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
         self._build_one_picture()
         self.message = message_box("captions_message")
+        self.findings = FindingsPanel(context, GALLERY_PICTURES)
         self.masks = MaskPanel(context, self.message)
         self.gallery = gr.Gallery(
             label="Pictures and their captions: click one",
@@ -182,7 +186,7 @@ class CaptionsLayout:
 
     def _hidden(self) -> Updates:
         parts = (self.gallery, self.one, self.all, self.tags, self.undo, self.put_back_button, self.masks.fold)
-        return {part: gr.update(visible=False) for part in parts}
+        return {**{part: gr.update(visible=False) for part in parts}, self.findings.html: self.findings.shown("", "")}
 
     def _all_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
         """A folder's pictures, with the one of that index chosen."""
@@ -205,6 +209,7 @@ class CaptionsLayout:
             self.opened: self._opened(folder, captioned),
             self.text: captioned.text,
             self.picture: figure(captioned.picture, LARGE_PX, captioned.picture.name),
+            self.findings.html: self.findings.shown(folder, captioned.picture.name),
         }
 
     def _opened(self, folder: str, captioned: Captioned) -> list[Any]:

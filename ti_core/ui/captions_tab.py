@@ -14,7 +14,6 @@ from ti_core.data.caption_edits import (
     dataset_folders,
     find_captioned,
     find_twin,
-    read_captions,
     save_caption,
 )
 from ti_core.data.caption_undo import last_edit
@@ -73,6 +72,7 @@ class CaptionsTab(CaptionChanges, Part):
             self.undo,
             self.put_back_button,
             self.masks.fold,
+            self.findings.html,
             self.message,
             self.settled,
         ]
@@ -84,6 +84,7 @@ class CaptionsTab(CaptionChanges, Part):
             (self.open_button.click, self.open_other, [*typed, self.folder, self.in_step]),
             (self.folder.input, self.open_other, [*typed, self.folder, self.in_step]),
             (self.gallery.select, self.pick, edited),
+            (self.findings.html.open_found, self.open_found, edited),
             (self.save.click, self.save_one, edited),
             (self.previous.click, self.go_back, edited),
             (self.next.click, self.go_on, edited),
@@ -240,7 +241,7 @@ class CaptionsTab(CaptionChanges, Part):
 
     def _read(self, folder: str) -> list[Captioned]:
         with about("folder"):
-            return read_captions(self._folder(folder))
+            return self.captions.read(self._folder(folder))
 
     def _undoable(self, folder: str) -> Updates:
         """The button says what it takes back."""
@@ -282,6 +283,13 @@ class CaptionsTab(CaptionChanges, Part):
         """Save what was typed, and show the picture that was clicked."""
         return self.move(opened, text, gallery, in_step, to=int(event.index))
 
+    def open_found(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, event: gr.EventData) -> Updates:
+        """Save what was typed, and show the picture of a finding."""
+        names = self._names(opened)
+        if event.name not in names:  # deleted meanwhile
+            return accepted(self.message)
+        return self.move(opened, text, gallery, in_step, to=names.index(event.name))
+
     def go_back(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
         """Save what was typed, and show the picture before."""
         return self.move(opened, text, gallery, in_step, by=-1)
@@ -320,7 +328,9 @@ class CaptionsTab(CaptionChanges, Part):
         folder, name, as_read = Opened(*opened)[:3]
         saved = self._save_typed(opened, text, in_step, again=by_button)
         captions = self._read(folder)
-        now = find_captioned(self._folder(folder), name)
+        now = next((each for each in captions if each.picture.name == name), None)
+        if now is None:
+            now = find_captioned(self._folder(folder), name)  # says what is wrong
         message = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
         updates = {**accepted(self.message, message), self.opened: self._opened(folder, now), **self._settled(opened)}
         if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later

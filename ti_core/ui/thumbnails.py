@@ -5,6 +5,7 @@ to browsers; a grey area for one that cannot be read.
 from __future__ import annotations
 
 import base64
+import functools
 import html
 from pathlib import Path
 
@@ -16,11 +17,20 @@ from ti_core.ui.small_pictures import small_picture, small_webp, webp
 
 
 def thumbnail(file: Path, size_px: int) -> Image.Image:
-    """The picture, at most `size_px` x `size_px` large."""
+    """The picture, at most `size_px` x `size_px` large; kept in memory for as long as its file is the same, because
+    every change of captions shows the gallery anew.
+    """
     try:
-        return small_picture(file, size_px)
-    except UserError:
+        facts = file.stat()
+        return _small(file, size_px, facts.st_mtime_ns, facts.st_size)
+    except (OSError, UserError):
         return _grey(size_px)
+
+
+@functools.lru_cache(maxsize=256)
+def _small(file: Path, size_px: int, mtime_ns: int, size_bytes: int) -> Image.Image:
+    """0.2 MB each: those of one gallery."""
+    return small_picture(file, size_px)
 
 
 def picture_tag(file: Path, size_px: int, name: str) -> str:

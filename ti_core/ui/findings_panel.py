@@ -1,0 +1,85 @@
+"""The part of the Captions tab that points out near duplicates, blurred pictures and tiny faces. They are looked for
+beside everything else; the script asks until all is found, and nothing is left out by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ti_core.data.finding_search import FindingSearches
+from ti_core.data.findings import FindFaces
+from ti_core.errors import UserError
+from ti_core.ui.app_context import AppContext
+
+LISTED = 100
+"""So many pictures are listed; the others are counted."""
+_changes = itertools.count(1)
+
+
+class FindingsPanel:
+    """The component. Its custom event 'open_found' has the `name` of the picture that was clicked, 'mark_found' asks
+    to mark all of them.
+    """
+
+    def __init__(self, context: AppContext, framed: int) -> None:
+        """`framed` pictures are in the gallery, where a sign is drawn on those of which something was found."""
+        self.context, self.framed = context, framed
+        self.searches = FindingSearches(self._load_finder)
+
+        def list_findings(asked: Any) -> dict[str, Any]:
+            folder = asked.get("folder") if isinstance(asked, dict) else None
+            try:
+                return self.answer(folder if isinstance(folder, str) else "")
+            except UserError as error:
+                return {"error": context.workspace.without_paths(str(error))}
+
+        self.html = gr.HTML(
+            value="",
+            html_template='<div class="findings"></div>',
+            js_on_load=Path(__file__).with_name("captions_findings.js").read_text(encoding="utf-8"),
+            server_functions=[list_findings],
+            folder="",
+            picture="",
+            stamp=0,
+            elem_id="captions_findings",
+        )
+
+    def shown(self, folder: str, picture: str) -> Any:
+        """The panel's update: what is open."""
+        return gr.update(folder=folder, picture=picture, stamp=next(_changes))
+
+    def answer(self, folder: str) -> dict[str, Any]:
+        """What is found so far. Raises UserError."""
+        search = self.searches.ask(self.context.workspace.folder(folder, "Dataset folder"))
+        found, order = search.found, {path: index for index, path in enumerate(search.pictures)}
+        rows = [
+            {
+                "name": path.name,
+                "index": order[path] if order[path] < self.framed else -1,
+                "sentences": [finding.sentence for finding in found[path]],
+            }
+            for path in sorted(found, key=order.__getitem__)
+        ]
+        done = search.is_done
+        return {
+            "folder": folder,
+            "rows": rows,
+            "listed": LISTED,
+            "looked": search.looked,
+            "total": len(search.pictures),
+            "done": done,
+        }
+
+    def names(self, folder: str) -> Sequence[str]:
+        """The pictures of which something is found so far, in their order. Raises UserError."""
+        return [row["name"] for row in self.answer(folder)["rows"]]
+
+    def _load_finder(self) -> FindFaces:
+        from ti_core.data.faces import load_face_finder  # loads OpenCV
+
+        return load_face_finder(self.context.workspace, lambda event: None)
