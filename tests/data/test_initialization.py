@@ -20,6 +20,7 @@ def test_the_class_word_comes_first_then_what_most_captions_say() -> None:
 
 def test_scenes_that_change_suggest_nothing() -> None:
     assert suggest_initialization(["smiling, red shirt", "sad, blue shirt", "in a park"]) == []
+    assert suggest_initialization(["smiling", "sad", "with a cup"]) == [], "of one picture, not of all"
 
 
 def test_the_hint_names_the_first_folder_that_has_captions(workspace: Workspace, dataset: Path) -> None:

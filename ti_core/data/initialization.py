@@ -53,8 +53,8 @@ NO_HINT = "Write one word for what you train, such as woman: it learns faster th
 
 
 def suggest_initialization(captions: Sequence[str]) -> list[str]:
-    """The commonest class word of the captions, then their most frequent tags, such as `woman` and `red hair`;
-    empty where nothing stands out.
+    """The commonest class word of the captions, where half of them have it (a cup in one is not the person), then
+    their most frequent tags, such as `woman` and `red hair`; empty where nothing stands out.
     """
     words = Counter(
         word for text in captions for word in set(re.findall(r"[a-z]+", text.lower())) if word in CLASS_WORDS
@@ -65,7 +65,8 @@ def suggest_initialization(captions: Sequence[str]) -> list[str]:
         for tag, count in tags.most_common()
         if count >= max(2, SHARE * len(captions)) and not set(tag.split()) & set(CLASS_WORDS)
     ]
-    return [*(word for word, _ in words.most_common(1)), *often[:MOST_TAGS]]
+    of_all = [word for word, count in words.most_common(1) if count >= SHARE * len(captions)]
+    return [*of_all, *often[:MOST_TAGS]]
 
 
 def initialization_hint(folders: Sequence[str], workspace: Workspace) -> str:
