@@ -40,7 +40,7 @@ def test_the_commands_run_one_after_the_other(workspace: Workspace, monkeypatch:
             words += ["--steps", "2", "--image-every", "1", "--save-every", "1", "--preview-steps", "2"]
         if words[0] == "txt2img":
             words += ["--steps", "2"]
-        if words[0] == "compare":
+        if words[0] in ("compare", "paint-dataset"):
             words += ["--sampling-steps", "2"]
         if "--workspace" in words:  # that place has no tiny checkpoint
             (workspace.root / words[words.index("--workspace") + 1]).symlink_to(workspace.root)

@@ -54,4 +54,4 @@ def test_pictures_keep_their_sizes_and_only_odd_ones_are_cropped_and_told(worksp
 
 def test_micro_batches_hold_one_size_each_and_every_image_once() -> None:
     square, wide = torch.zeros(4, 2, 2), torch.zeros(4, 2, 3)
-    assert parts_of_one_shape([square, wide, square, square, wide], lambda one: 2) == [[0, 2], [3], [1, 4]]
+    assert parts_of_one_shape([square, wide, square, square, wide], lambda one: 2) == [[0], [2, 3], [1, 4]]

@@ -94,7 +94,7 @@ def test_the_prompts_of_a_run_show_all_of_it(workspace: Workspace, anna: Path, p
         of_all = [prompt for step in range(1, 9) for prompt in prompts_of_step(run, [0, 1, 2, 3], step)]
         assert not any("number 1" in prompt for prompt in of_all)
         assert prompts == [prompts_of_step(run, [first] * 3, step) for step in range(1, 40)]
-        evaluated = {_prompt_of(run, index, first, "anna") for index in range(2)}
+        evaluated = {_prompt_of(run, index, first) for index in range(2)}
         assert any("red hat, long_hair, smiling" in p for p in evaluated) and any("blue hat" in p for p in evaluated)
     finally:
         run.writer.finish()

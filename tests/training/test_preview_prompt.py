@@ -129,7 +129,7 @@ def test_a_fifth_prompt_and_one_without_the_embedding_are_refused() -> None:
 
 def test_the_second_prompt_suits_the_checkpoint_and_the_template() -> None:
     def second(checkpoint: str, *lines: str) -> str:
-        inputs: Any = SimpleNamespace(embedding=SimpleNamespace(name="anna"), lines=list(lines))
+        inputs: Any = SimpleNamespace(embedding=SimpleNamespace(name="anna"), lines=list(lines), kind="ordinary")
         return obedience_prompt(settings_for(checkpoint=checkpoint), inputs)
 
     assert second(TINY, "a photo of [name]") == "a pencil sketch of anna"

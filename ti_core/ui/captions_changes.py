@@ -65,7 +65,9 @@ class CaptionChanges(CaptionsLayout):
         self.preview_button.click(self.preview, changing, [self.previewed, self.message], **QUEUED)
         self.mark_open.click(self.mark_opened, [self.opened, self.only], [self.only, self.message], **QUEUED)
         self.mark_tag.click(self.mark_tagged, [self.opened, self.tag], [self.only, self.message], **QUEUED)
-        self.marks.mark(self.mark_clicked, [self.opened, self.only], [self.only, self.message], **QUEUED)
+        self.marks.mark(
+            self.mark_clicked, [self.opened, self.only], [self.only, self.message], trigger_mode="multiple", **QUEUED
+        )
         self.findings.html.mark_found(self.mark_found, self.opened, [self.only, self.message], **QUEUED)
         self.only.change(self.drawn_marks, [self.opened, self.only], self.marks, **QUEUED)
 
@@ -160,11 +162,13 @@ class CaptionChanges(CaptionsLayout):
 
     @read_only
     def mark_clicked(self, opened: Sequence[Any], only: Any, event: gr.EventData) -> Updates:
-        """Mark the picture of the gallery that was clicked with Ctrl held, or unmark it."""
-        index, names = event.index, self._names(opened)
-        if type(index) is not int or not 0 <= index < len(names):
-            return accepted(self.message)
-        return self._toggled(only, names[index])
+        """The pictures of the gallery that were clicked with Ctrl held are marked."""
+        sent, names = event.marked, self._names(opened)
+        indices = (
+            [each for each in sent if type(each) is int and 0 <= each < len(names)] if isinstance(sent, list) else []
+        )
+        unseen = [name for name in _names_in(only) if name not in names]  # the gallery shows the first ones alone
+        return {self.only: gr.update(value=[*unseen, *(names[each] for each in indices)]), **accepted(self.message)}
 
     def _toggled(self, only: Any, name: str) -> Updates:
         marked = _names_in(only)

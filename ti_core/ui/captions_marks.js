@@ -3,6 +3,12 @@
 const gallery = () => document.querySelector("#captions_gallery");
 const pictures = () => [...(gallery()?.querySelectorAll(".thumbnail-item") ?? [])];
 
+// What is meant, with the clicks that the server has not answered yet: it is told all of it each time, so that the
+// answer to an earlier click takes no later one away. A frame stands where the server knows of it.
+const ANSWERED_WITHIN_MS = 3000;
+let meant = new Set(props.marked ?? []);
+let clickedAt = 0;
+
 // Before gradio sees it: such a click does not open the picture.
 document.addEventListener(
   "click",
@@ -11,7 +17,10 @@ document.addEventListener(
     if (!picture || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
     event.preventDefault();
     event.stopPropagation();
-    trigger("mark", { index: pictures().indexOf(picture) });
+    const index = pictures().indexOf(picture);
+    if (!meant.delete(index)) meant.add(index);
+    clickedAt = Date.now();
+    trigger("mark", { marked: [...meant] });
   },
   true,
 );
@@ -22,5 +31,8 @@ function drawMarks() {
     if (picture.classList.contains("marked") !== marked.has(index)) picture.classList.toggle("marked");
   });
 }
-watch(["marked"], drawMarks);
+watch(["marked"], () => {
+  if (Date.now() - clickedAt > ANSWERED_WITHIN_MS) meant = new Set(props.marked ?? []);
+  drawMarks();
+});
 new MutationObserver(drawMarks).observe(document.body, { childList: true, subtree: true });
