@@ -111,12 +111,21 @@ class MaskPanel:
             return {self.message: gr.update()}
         said = ""
         try:
-            if is_painted:
+            if is_painted and self._is_there(shown):
                 check_may_train()
                 said = self._keep(shown, editor, in_step)
-            return {**self._shown(*wanted), **accepted(self.message, said)}
+            tells = said and not said.startswith("Nothing")  # what was pressed may have said something before
+            message = accepted(self.message, said) if tells else {self.message: gr.update()}
+            return {**self._shown(*wanted), **message}
         except UserError as error:
             return refused(error, self.message)
+
+    def _is_there(self, shown: Any) -> bool:
+        """A picture that was deleted meanwhile needs no mask."""
+        try:
+            return self._picture(*shown).exists()
+        except UserError:
+            return False
 
     def save_painted(self, in_step: bool, shown: Any, editor: Any) -> Updates:
         """Write the mask of the picture in the editor."""
