@@ -329,7 +329,7 @@ from ti_core.program import conversation
 from ti_core.program.child import start_child
 from ti_core.settings import CreateSettings, PreprocessSettings
 from ti_core.workspace import Workspace
-job_process.start_child = lambda module: start_child("tests.difficult_child", "none")
+job_process.start_child = lambda module, **_: start_child("tests.difficult_child", "none")
 tell = lambda event: print(getattr(event, "text", ""), flush=True)
 settings, workspace = CreateSettings(name=sys.argv[1]), Workspace(Path(sys.argv[2]))
 job_process.JobProcess().run("create", settings, workspace, tell, threading.Event())

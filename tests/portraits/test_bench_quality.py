@@ -89,8 +89,10 @@ def test_every_row_is_a_form_that_can_be_trained(workspace, dataset) -> None:  #
             row.images_per_step,
             8,
         ), name  # 4 photos here, 12 in the bench
-        assert not row.passes or row.photos > 12 or (
-            row.passes == settings.steps * row.images_per_step and row.evaluate_every == settings.image_every
+        assert (
+            not row.passes
+            or row.photos > 12
+            or (row.passes == settings.steps * row.images_per_step and row.evaluate_every == settings.image_every)
         ), name
 
 

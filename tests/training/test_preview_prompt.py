@@ -25,6 +25,7 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.models.warm import warm_checkpoint
 from ti_core.runs.folder import RunFolder, files_of_steps, previews_of_steps
 from ti_core.settings import OF_EACH_STEP, PORTRAITS, CreateSettings, TrainSettings
+from ti_core.settings.word_kind import WordKind
 from ti_core.training import run_state
 from ti_core.training.create import create_embedding
 from ti_core.training.run_state import load_run_state
@@ -129,7 +130,7 @@ def test_a_fifth_prompt_and_one_without_the_embedding_are_refused() -> None:
 
 def test_the_second_prompt_suits_the_checkpoint_and_the_template() -> None:
     def second(checkpoint: str, *lines: str) -> str:
-        inputs: Any = SimpleNamespace(embedding=SimpleNamespace(name="anna"), lines=list(lines), kind="ordinary")
+        inputs: Any = SimpleNamespace(embedding=SimpleNamespace(name="anna"), lines=list(lines), kind=WordKind())
         return obedience_prompt(settings_for(checkpoint=checkpoint), inputs)
 
     assert second(TINY, "a photo of [name]") == "a pencil sketch of anna"
