@@ -192,7 +192,9 @@ class CompareSettings(Settings):
             sentence = f"Seeds are '{self.seeds}'. Type whole numbers separated by commas, such as 1, 2, 3."
             found.append(Problem(sentence, "seeds"))
         try:
-            if len(self.strength_numbers) > MOST_STRENGTHS or any(abs(each) > 10 for each in self.strength_numbers):
+            if len(self.strength_numbers) > MOST_STRENGTHS or any(
+                not abs(each) <= 10 for each in self.strength_numbers
+            ):
                 raise ValueError
         except ValueError:
             sentence = (
