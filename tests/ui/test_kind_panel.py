@@ -62,6 +62,14 @@ def test_what_no_page_asks_moves_nothing(page: Page, workspace: Workspace, asked
     assert not page.create.kind.keep(asked)["done"] and len(list(folder.glob("*.png"))) == 2
 
 
+def test_nothing_is_moved_out_of_the_workspace(page: Page, workspace: Workspace) -> None:
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(workspace.root / f"{name}.png")
+    for folder in (".", "datasets/.."):
+        assert not page.create.kind.keep({"folder": folder, "bad": ["a.png"]})["done"]
+    assert (workspace.root / "b.png").exists()
+
+
 def test_the_painting_of_a_slider_is_ordered_from_its_lines(page: Page) -> None:
     order = page.create.kind._order
     job = order("smile", SLIDER, *SMILE.values(), "", 3, 7, TINY, "Automatic", "Automatic", "Automatic", 1)
