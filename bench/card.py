@@ -109,7 +109,8 @@ def _by_turns(
                     time_of(action, bench, 1)
                     seconds[name].append(time_of(action, bench, 1))
             except Exception as error:  # noqa: BLE001 - whatever a card or a build refuses is a line of the table
-                refused[name] = f"not possible: {type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
+                reason = next(iter(str(error).strip().splitlines()), "no reason given")
+                refused[name] = f"not possible: {type(error).__name__}: {reason[:100]}"
     return {name: refused.get(name) or statistics.median(seconds[name]) for name in switches}
 
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from tests.conftest import TINY, Recorder
-from ti_core.data.aspect_buckets import bucket_sizes, buckets_sentence, nearest_bucket, trained_part
+from ti_core.data.aspect_buckets import bucket_sizes, buckets_sentence, nearest_bucket
+from ti_core.data.crops import largest_box
 from ti_core.data.latents import PictureSize, encode_images
 from ti_core.data.loss_weight import NO_WEIGHTING
 from ti_core.data.picture_checks import picture_sentences
@@ -52,8 +53,8 @@ def test_the_nearest_cuts_least_and_the_part_is_the_middle() -> None:
     assert nearest_bucket((3000, 4000), buckets) == (448, 576)
     assert nearest_bucket((2000, 1950), buckets) == (512, 512)
     assert nearest_bucket((9000, 100), buckets) == (768, 320)
-    size, (left, upper, width, height) = trained_part((4000, 3000), buckets)
-    assert size == (576, 448) and (left, width) == (pytest.approx(71.4, abs=0.1), pytest.approx(3857.1, abs=0.1))
+    left, upper, width, height = largest_box((4000, 3000), (576, 448))
+    assert (left, width) == (pytest.approx(71.4, abs=0.1), pytest.approx(3857.1, abs=0.1))
     assert (upper, height) == (0, 3000)
     said = buckets_sentence([(4000, 3000), (4000, 3000), (512, 512)], buckets)
     assert said == "Shapes: 2 at 576 x 448, 1 at 512 x 512 px; at most 4% of a picture is cut off."

@@ -97,9 +97,9 @@ def test_of_several_for_one_picture_the_one_used_is_said(tmp_path: Path) -> None
     assert "metadata.jsonl is used, not meta_cap.json" in several
     assert first == "metadata.jsonl: 1 caption is read from it."
     assert second == "meta_cap.json: 1 of its 2 rows is of no picture here."
-    told = list[Event]()
-    scan_dataset(folder, told.append)
-    assert [event.text for event in told if isinstance(event, Notice)] == [several, first, second]
+    events = list[Event]()
+    scan_dataset(folder, events.append)
+    assert [event.text for event in events if isinstance(event, Notice)] == [several, first, second]
     assert several in describe_plan(Workspace(tmp_path.parent), TrainSettings(dataset_directory=tmp_path.name))
 
 

@@ -119,15 +119,15 @@ def test_the_plan_and_preprocess_and_the_training_tell_before_the_start(tmp_path
         source_directory="photos", destination_directory="out", width=64, height=64, caption_action="copy"
     )
     result = preprocess(settings, workspace, events.append, threading.Event())
-    told = [event.text for event in events if isinstance(event, Notice)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
     for part in ("lost.txt", "b.txt", "c.txt is used, not c.caption"):
-        assert part in result.sentence() and any(part in text for text in told)
+        assert part in result.sentence() and any(part in text for text in notices)
     assert [example.caption for example in scan_dataset(tmp_path / "out")] == ["shirt, hat", "b", "one"]
     events.clear()
     scan_dataset(photos, events.append)
-    told = [event.text for event in events if isinstance(event, Notice)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
     for part in ("lost.txt", "b.txt", "c.txt is used, not c.caption"):
-        assert sum(part in text for text in told) == 1
+        assert sum(part in text for text in notices) == 1
     assert "hat" in initialization_hint(["photos"], workspace)  # one unreadable file does not hide the others
 
 
@@ -182,8 +182,8 @@ def test_captions_of_every_name_are_taken_from_a_drop_and_stay_with_their_photo(
         add(drop, "b.png", b__TXT=b"three"),
         drop / "b.TXT",
     ]
-    folder, told = keep_photos(files, "", Workspace(tmp_path / "workspace"))
-    assert not told
+    folder, sentences = keep_photos(files, "", Workspace(tmp_path / "workspace"))
+    assert not sentences
     assert sorted(
         filter(None, (read_caption(path) for path in folder.iterdir() if path.suffix in (".jpg", ".png")))
     ) == ["one", "three", "two"]
@@ -196,11 +196,11 @@ def test_captions_of_many_come_along_with_a_drop(tmp_path: Path) -> None:
     rows = [{"file_name": f"train/a {number}.png", "text": f"caption {number}"} for number in (0, 2)]
     table.write_text("\n".join(json.dumps(row) for row in [*rows, {"file_name": "b.png", "text": "other"}]))
     broken.write_text("a,b\n1,2\n")
-    folder, told = keep_photos([*files, table, broken], "", Workspace(tmp_path / "workspace"))
+    folder, sentences = keep_photos([*files, table, broken], "", Workspace(tmp_path / "workspace"))
     captions = {each.picture.name: each.caption for each in read_captions(folder)}
     assert sorted(captions.values()) == ["a 1", "beside it", "caption 0", "caption 2"]
-    assert told[0] == "2 captions taken from metadata.jsonl."
-    assert told[1].startswith("Left out, because it has no columns") and "tags.csv" in told[1]
+    assert sentences[0] == "2 captions taken from metadata.jsonl."
+    assert sentences[1].startswith("Left out, because it has no columns") and "tags.csv" in sentences[1]
 
 
 def test_a_name_that_is_also_a_word_of_the_captions_is_pointed_out() -> None:

@@ -54,8 +54,8 @@ def test_corrupt_pictures_are_named_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "c.jpg").write_bytes(b"")
     events: list[Event] = []
     assert [example.path.name for example in scan_dataset(tmp_path, events.append)] == ["a.png"]
-    told = [event.text for event in events if isinstance(event, Notice)]
-    assert told == [f"{name} was skipped: it is not a readable picture." for name in ("b.png", "c.jpg")]
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert notices == [f"{name} was skipped: it is not a readable picture." for name in ("b.png", "c.jpg")]
     assert [event.done for event in events if isinstance(event, Progress)] == [0, 1, 2]
 
 

@@ -52,8 +52,8 @@ def planned(root: Path, **more: Any) -> str:
 def test_kohyas_folders_are_used_as_often_as_their_names_say(dataset: Callable[[Tree], Path]) -> None:
     root = dataset({"10_anna woman": 2, "15_hats_red": 4})
     assert used(root) == {"10_anna woman": 2, "15_hats_red": 3}  # only the proportion counts
-    told = list[Event]()
-    examples = scan_dataset(root, told.append)
+    events = list[Event]()
+    examples = scan_dataset(root, events.append)
     assert [(e.folder, e.repeats, e.caption, e.is_folder_name) for e in examples[::3]] == [
         ("10_anna woman", 2, "anna woman", True),
         ("15_hats_red", 3, "hats red", True),
@@ -139,9 +139,9 @@ def test_onetrainers_concepts_are_understood_where_they_lie_in_the_folder(datase
     ]
     (root / "concepts.json").write_text(json.dumps(concepts))
     assert used(root) == {"anna": 4, "hats/red": 1}
-    told = list[Event]()
-    scan_dataset(root, told.append)
-    notes = " ".join(event.text for event in told if isinstance(event, Notice))
+    events = list[Event]()
+    scan_dataset(root, events.append)
+    notes = " ".join(event.text for event in events if isinstance(event, Notice))
     for part in ("Concept 'o'", "Concept 't'", "Concept 'gone'", "unnamed (1)"):
         assert part in notes
     concepts[0] |= {"balancing": 6, "balancing_strategy": "SAMPLES"}

@@ -13,15 +13,17 @@ from ti_core.data.findings import (
     ALIKE,
     BLURRED,
     TINY_FACE,
-    find_in,
     finding_sentences,
     findings_of,
     look_within,
     sight_of,
     tiny_face,
+    tiny_face_of,
 )
 from ti_core.data.images import find_images, open_rgb
 from ti_core.workspace import SAMPLE_PHOTOS
+
+LONG_S = 60.0
 
 
 def test_a_burst_and_a_copy_are_alike_and_different_photos_are_not(tmp_path: Path) -> None:
@@ -32,7 +34,7 @@ def test_a_burst_and_a_copy_are_alike_and_different_photos_are_not(tmp_path: Pat
     for name in ("IMG_2041.jpg", "IMG_2044.jpg"):
         shutil.copy(SAMPLE_PHOTOS / "anna" / name, tmp_path / name)
     (tmp_path / "d.jpg").write_bytes(b"no picture")
-    found = find_in(find_images(tmp_path))
+    found = findings_of(look_within(find_images(tmp_path), LONG_S))
     assert {path.name: [(each.kind, each.other) for each in findings] for path, findings in found.items()} == {
         "b.jpg": [(ALIKE, tmp_path / "a.png")],
         "c.jpg": [(ALIKE, tmp_path / "a.png")],
@@ -57,7 +59,7 @@ def test_blur_is_found_also_where_a_picture_was_enlarged_and_not_in_a_sharp_face
 
 
 def test_sample_photos_have_no_findings_and_one_colour_is_no_blur() -> None:
-    assert find_in(find_images(SAMPLE_PHOTOS / "boris")) == {}
+    assert findings_of(look_within(find_images(SAMPLE_PHOTOS / "boris"), LONG_S)) == {}
     assert findings_of({Path(name): sight_of(Image.new("RGB", (64, 64))) for name in "ab"}) == {}
 
 
@@ -70,8 +72,8 @@ def test_a_tiny_face_is_said_with_its_share() -> None:
 
 def test_tiny_faces_are_looked_for_where_somebody_finds_faces(tmp_path: Path) -> None:
     shutil.copy(ASTRONAUT, tmp_path / "a.jpg")
-    found = find_in([tmp_path / "a.jpg"], find_faces=lambda image: [(0, 0, 30, 30)])
-    assert [each.kind for each in found[tmp_path / "a.jpg"]] == [TINY_FACE]
+    finding = tiny_face_of(tmp_path / "a.jpg", lambda image: [(0, 0, 30, 30)])
+    assert finding is not None and finding.kind == TINY_FACE and tiny_face_of(tmp_path / "a.jpg", None) is None
 
 
 def test_looking_is_remembered_and_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,5 +83,5 @@ def test_looking_is_remembered_and_cut_short(tmp_path: Path, monkeypatch: pytest
     opened: list[Path] = []
     monkeypatch.setattr(findings, "open_rgb", lambda path, px, roughly: opened.append(path) or open_rgb(path, px))
     assert look_within(paths, -1.0) == {}
-    assert len(look_within(paths, 60.0)) == 3 and len(look_within(paths, 60.0)) == 3
+    assert len(look_within(paths, LONG_S)) == 3 and len(look_within(paths, LONG_S)) == 3
     assert len(opened) == 3

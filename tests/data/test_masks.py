@@ -15,7 +15,7 @@ from tests.data.conftest import ASTRONAUT
 from ti_core.data.images import find_images, open_rgb
 from ti_core.data.latents import Latents, PictureSize, encode_images
 from ti_core.data.loss_weight import NO_WEIGHTING, Weighting, loss_weight
-from ti_core.data.masks import face_mask, find_mask, load_mask, mask_file, mask_sentences, save_face_mask
+from ti_core.data.masks import face_mask, find_mask, load_mask, mask_file, mask_sentences, save_mask
 from ti_core.data.preprocess import preprocess
 from ti_core.errors import UserError
 from ti_core.events import Notice
@@ -68,9 +68,9 @@ def test_the_loss_with_a_mask_is_what_a_person_works_out(workspace: Workspace, t
     """Half of the latents counts 1, the other 0.1; the mean of both is 0.55, so they weigh 1/0.55 and 0.1/0.55."""
     path = picture(tmp_path)
     LEFT.save(mask_file(path))
-    latents, told = encoded(workspace, [path], MASKS)
+    latents, notices = encoded(workspace, [path], MASKS)
     weight = latents.weight[0]
-    assert weight.shape == (1, 16, 16) and not told
+    assert weight.shape == (1, 16, 16) and not notices
     assert weight[0, 0].tolist() == pytest.approx([1 / 0.55] * 8 + [0.1 / 0.55] * 8)
     error = torch.zeros(1, 4, 16, 16)
     error[..., :8], error[..., 8:] = 2.0, 3.0  # squared: 4 inside, 9 outside
@@ -116,8 +116,8 @@ def test_the_cache_knows_a_mask_that_was_repainted_and_another_weight(workspace:
 def test_a_mask_that_cannot_be_read_is_named_and_the_picture_used(workspace: Workspace, tmp_path: Path) -> None:
     path = picture(tmp_path)
     mask_file(path).write_bytes(b"no picture")
-    latents, told = encoded(workspace, [path], MASKS)
-    assert told == ["x-masklabel.png was skipped: it is not a readable picture."]
+    latents, notices = encoded(workspace, [path], MASKS)
+    assert notices == ["x-masklabel.png was skipped: it is not a readable picture."]
     assert torch.equal(latents.weight[0], torch.ones(1, 16, 16))
 
 
@@ -146,7 +146,7 @@ def test_a_mask_from_a_face_is_white_on_the_face_black_far_away_and_soft_between
     photo = tmp_path / "astronaut.jpg"
     photo.write_bytes(ASTRONAUT.read_bytes())
     face = (132.0, 50.0, 71.0, 95.0)
-    head = np.asarray(load_mask(save_face_mask(photo, (384, 384), face), (384, 384))).astype(int)
+    head = np.asarray(load_mask(save_mask(photo, face_mask((384, 384), face)), (384, 384))).astype(int)
     assert head[50:120, 145:190].min() > 250 and head[:, 300:].max() == 0 and head[250:].max() == 0
     assert np.abs(np.diff(head, axis=1)).max() < 40, "no hard edge that the training would learn"
     both = np.asarray(face_mask((384, 384), face, "head and shoulders")).astype(int)

@@ -50,7 +50,8 @@ def test_the_crops_that_are_drawn_are_those_that_are_made(
         change_by_hand(path.parent, workspace, path.name, edit)
     run(tmp_path, **ticked)
     made = [look_at(file) for file in sorted((tmp_path / "out").glob("*.png"))]
-    settings = PreprocessSettings(source_directory="photos", width=64, height=64, **ticked).sized(128)  # type: ignore[arg-type]
+    values = {"source_directory": "photos", "width": 64, "height": 64, **ticked}
+    settings = PreprocessSettings.from_dict(values).sized(128)
     plan = plan_by_pixels(path, edit, settings, workspace)
     assert len(plan.boxes) == len(made) and made
     for box, look in zip(plan.boxes, made, strict=True):

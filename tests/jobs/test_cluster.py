@@ -145,8 +145,8 @@ def test_a_job_whose_node_dies_is_taken_up_by_another_one_and_ends_bit_equal(
         assert not job.has_ended
         nodes.do("kill")
         assert jobs.wait_for(job, 200).state == "finished", job.text
-    told = next(notice for notice in job.notices if "goes on elsewhere" in notice)
-    step = int(told.split("from step ")[1].rstrip("."))
+    moved = next(notice for notice in job.notices if "goes on elsewhere" in notice)
+    step = int(moved.split("from step ")[1].rstrip("."))
     assert reached - 10 <= step
     assert torch.equal(rows_of(anna), rows)
     assert [row[0] for row in job.curve] == list(range(1, 81))

@@ -248,10 +248,10 @@ def test_a_file_that_cannot_be_read_is_told_in_the_terminal_and_left_alone(
     (tmp_path / "jobs" / "folder.json").mkdir()
     jobs = opened()
     assert [row["id"] for row in queue_rows(jobs)] == ["good"]
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        all(name in told for name in ("half", "deep", "deeper", "list", "empty", "bytes", "long", "copy", "folder"))
-        and "\x1b" not in told
+        all(name in printed for name in ("half", "deep", "deeper", "list", "empty", "bytes", "long", "copy", "folder"))
+        and "\x1b" not in printed
     )
     assert all((tmp_path / "jobs" / f"{name}.json").read_bytes() == content for name, content in files.items())
 

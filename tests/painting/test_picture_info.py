@@ -37,15 +37,15 @@ def test_what_we_painted_is_painted_again_from_its_own_text(workspace: Workspace
         sampler="Euler a",
     )
     (file,) = txt2img(asked, workspace, recorder := Recorder(), recorder.stop)
-    values, told = form_values(read_infotext(file), workspace, TINY)
+    values, sentences = form_values(read_infotext(file), workspace, TINY)
     assert values == {name: getattr(asked, name) for name in values} and len(values) == 8
-    assert told == []
+    assert sentences == []
     (listed,) = painted_pictures(workspace, 10)
     assert painted_file(listed, workspace) == file
 
 
 def test_a_text_of_a1111_fills_the_form_and_the_rest_is_told(workspace: Workspace) -> None:
-    values, told = form_values(OF_A1111, workspace, "portraits")
+    values, sentences = form_values(OF_A1111, workspace, "portraits")
     assert values == {
         "prompt": "a photo of (anna-01:1.2), smiling,\nin a park",
         "negative_prompt": "blurry, (bad hands)",
@@ -56,7 +56,7 @@ def test_a_text_of_a1111_fills_the_form_and_the_rest_is_told(workspace: Workspac
         "width": 512,
         "height": 768,
     }
-    assert told == [
+    assert sentences == [
         "It was painted with the checkpoint v1-5-pruned; portraits is chosen.",
         "It was painted with Clip skip 2: set it at the top of the page.",
         "It needs embeddings that are not here: anna-01.",

@@ -45,9 +45,9 @@ def test_a_run_with_masks_and_shapes_goes_on_to_the_same_vectors(
     workspace: Workspace, anna: Path, shapes: Path
 ) -> None:
     events = train(workspace, **VALUES)
-    told = [notice.text for notice in events.of(Notice)]
-    assert any(text.startswith("2 of 4 pictures have masks") for text in told)
-    assert any(text.startswith("Shapes: 1 at ") for text in told)
+    notices = [notice.text for notice in events.of(Notice)]
+    assert any(text.startswith("2 of 4 pictures have masks") for text in notices)
+    assert any(text.startswith("Shapes: 1 at ") for text in notices)
     assert "4 images" in events.of(Started)[0].plan, "masks are no pictures"
     unbroken = rows_of(anna)
     anew(workspace)

@@ -219,10 +219,10 @@ def test_a_state_of_another_version_goes_on_and_says_so(workspace: Workspace, an
         facts["pictures"] = "[]"
 
     rewrite_state(folder, by_another)
-    told = " ".join(event.text for event in go_on(workspace, folder).of(Notice))
+    notices = " ".join(event.text for event in go_on(workspace, folder).of(Notice))
     assert (
-        all(part in told for part in ("left out: colour", "gpus (1)", "kept no refusals, checkpoint_hash, inputs"))
-        and "were changed" not in told
+        all(part in notices for part in ("left out: colour", "gpus (1)", "kept no refusals, checkpoint_hash, inputs"))
+        and "were changed" not in notices
     )
     assert torch.equal(rows_of(anna), unbroken)
 

@@ -235,9 +235,9 @@ def test_a_caption_of_which_of_two_photos_is_left_out_and_named(tmp_path: Path) 
         Image.new("RGB", (4, 4)).save(tmp_path / folder / "photo.png")
     (tmp_path / "b" / "photo.txt").write_text("blue", encoding="utf-8")
     files = [tmp_path / "a/photo.png", tmp_path / "b/photo.png", tmp_path / "b/photo.txt"]
-    folder, told = keep_photos(files, "", Workspace(tmp_path / "workspace"))
+    folder, sentences = keep_photos(files, "", Workspace(tmp_path / "workspace"))
     assert sorted(path.name for path in folder.iterdir()) == ["photo-2.png", "photo.png"]
-    assert told == [
+    assert sentences == [
         "Left out, because several photos have that name, so nobody can know whose caption it is: photo.txt."
     ]
 

@@ -40,11 +40,11 @@ def asked(**more: Any) -> dict[str, Any]:
 def test_a_photo_is_told_with_its_crop_and_its_change_is_kept_and_undone(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     add_photo(tmp_path, NAME)
-    told = photo_rows(workspace, asked())
-    (row,) = told["rows"]
+    answer = photo_rows(workspace, asked())
+    (row,) = answer["rows"]
     assert (row["name"], row["size"], row["edit"]) == (NAME, [120, 80], {})
     assert row["plan"] == {"boxes": [pytest.approx([1 / 6, 0, 2 / 3, 1], abs=0.005)], "note": ""}
-    assert (told["total"], told["next"], told["undo"], told["may_edit"]) == (1, 1, 0, True)
+    assert (answer["total"], answer["next"], answer["undo"], answer["may_edit"]) == (1, 1, 0, True)
     edit = {"turn": 90, "middle": [0.5, 0.0], "scale": 0.5}
     changed = changed_photo(workspace, asked(name=NAME, edit=edit))
     assert changed["row"]["edit"] == edit and changed["undo"] == 1

@@ -72,11 +72,11 @@ def test_the_list_is_bounded_and_the_rest_is_counted(context: AppContext) -> Non
         (other / "embeddings").mkdir(parents=True)
         (other / "embeddings" / "anna-1.pt").write_bytes(b"x")
     context.runs.refresh()
-    told = view(context, {}, AT_THIS_COMPUTER)["runs"]
-    assert (len(told["rows"]), told["more"]) == (MOST_RUNS, 5)
-    told = view(context, {"most": str(MOST_RUNS + 200)}, AT_THIS_COMPUTER)["runs"]
-    assert (len(told["rows"]), told["more"]) == (MOST_RUNS + 5, 0)
-    assert len(json.dumps(told)) < 300 * len(told["rows"])
+    answer = view(context, {}, AT_THIS_COMPUTER)["runs"]
+    assert (len(answer["rows"]), answer["more"]) == (MOST_RUNS, 5)
+    answer = view(context, {"most": str(MOST_RUNS + 200)}, AT_THIS_COMPUTER)["runs"]
+    assert (len(answer["rows"]), answer["more"]) == (MOST_RUNS + 5, 0)
+    assert len(json.dumps(answer)) < 300 * len(answer["rows"])
 
 
 def test_a_thumbnail_is_small_and_a_zip_holds_all_but_links(context: AppContext, tmp_path: Path) -> None:
@@ -102,17 +102,17 @@ def test_a_thumbnail_is_small_and_a_zip_holds_all_but_links(context: AppContext,
 
 def test_the_buttons_of_a_run_answer_with_sentences(context: AppContext, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(context.workspace.root, steps=(10, 20), total=30)
-    told = change_run(context, {"run": RUN, "action": "resume"})
-    assert told == {"message": "In the line: Resume anna.", "run": RUN}
+    answer = change_run(context, {"run": RUN, "action": "resume"})
+    assert answer == {"message": "In the line: Resume anna.", "run": RUN}
     refused = change_run(context, {"run": RUN, "action": "delete"})
     assert "waits and needs this run" in refused["message"] and refused["run"] == RUN
     context.jobs.cancel(context.jobs.waiting()[0].id)
-    told = change_run(context, {"run": RUN, "action": "rename", "name": "best"})
-    assert told["run"] == RUN.replace("anna", "best") and context.runs.get(told["run"])
-    told = change_run(context, {"run": told["run"], "action": "delete"})
-    assert told["run"] == "" and not context.runs.newest()
-    told = change_run(context, {"run": RUN.replace("anna", "best"), "action": "restore"})
-    assert context.runs.get(told["run"])
+    answer = change_run(context, {"run": RUN, "action": "rename", "name": "best"})
+    assert answer["run"] == RUN.replace("anna", "best") and context.runs.get(answer["run"])
+    answer = change_run(context, {"run": answer["run"], "action": "delete"})
+    assert answer["run"] == "" and not context.runs.newest()
+    answer = change_run(context, {"run": RUN.replace("anna", "best"), "action": "restore"})
+    assert context.runs.get(answer["run"])
     for wrong in (None, 5, {}, {"action": "rm"}, {"run": "../x", "action": "delete"}, {"run": [], "action": "resume"}):
         assert "Traceback" not in change_run(context, wrong)["message"]
 
@@ -121,7 +121,7 @@ def test_the_buttons_of_a_run_answer_with_sentences(context: AppContext, monkeyp
 
     monkeypatch.setattr(run_actions, "check_may_train", refuse)
     for action in ("resume", "rename", "delete", "restore", "repair"):
-        run = told["run"]
+        run = answer["run"]
         assert "You may look" in change_run(context, {"run": run, "action": action, "name": "x"})["message"]
         assert context.runs.get(run) and not context.jobs.waiting()
 

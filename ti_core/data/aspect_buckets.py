@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ti_core.data.crops import Size, crop_error, largest_box
+from ti_core.data.crops import Size, crop_error
 
 MOST_ASPECT = 2.5
 """Of the longer side to the shorter one: more was trained by no family."""
@@ -34,14 +34,6 @@ def bucket_sizes(width: int, height: int) -> tuple[Size, ...]:
 def nearest_bucket(size: Size, buckets: Sequence[Size]) -> Size:
     """The size of the list that cuts least off a picture of `size` px; of two alike the larger one."""
     return min(buckets, key=lambda bucket: (crop_error(size, bucket), -bucket[0] * bucket[1]))
-
-
-def trained_part(size: Size, buckets: Sequence[Size]) -> tuple[Size, tuple[float, float, float, float]]:
-    """The size at which a picture of `size` px is trained, and the part of it that is seen then: left, upper, width
-    and height in its px.
-    """
-    bucket = nearest_bucket(size, buckets)
-    return bucket, largest_box(size, bucket)
 
 
 def buckets_sentence(sizes: Iterable[Size], buckets: Sequence[Size]) -> str:

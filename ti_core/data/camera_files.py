@@ -21,6 +21,10 @@ HEIF_PACKAGES = ("pi_heif", "pillow_heif")
 """The first that is installed reads HEIC. Both are BSD and by the same authors; the second also writes it, with x265,
 which is GPL and four times as large.
 """
+_UNUSABLE = (ImportError, OSError, AttributeError, RuntimeError, ValueError)
+"""What importing such a package raises where it is not installed, where a library of the system is missing, or where
+it was built for another numpy: pictures of its kind are then not read.
+"""
 
 
 @functools.cache
@@ -29,7 +33,7 @@ def heif_formats() -> tuple[str, ...]:
     for name in HEIF_PACKAGES:
         try:
             importlib.import_module(name).register_heif_opener(thumbnails=False)
-        except Exception:  # noqa: BLE001 - not installed, or a library of the system is missing: then it is not read
+        except _UNUSABLE:
             continue
         return ("HEIF",)
     return ()
@@ -40,7 +44,7 @@ def _rawpy() -> Any:
     """The module, None where it cannot be used."""
     try:
         return importlib.import_module("rawpy")
-    except Exception:  # noqa: BLE001 - as above
+    except _UNUSABLE:
         return None
 
 

@@ -17,7 +17,7 @@ from ti_core.data.images import find_images, found_names
 from ti_core.data.origin import OUTPUT_NAME
 from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
-from ti_core.settings.prompts import split_at_names
+from ti_core.settings.prompts import split_at_names, text_lines
 
 CAPTION_SUFFIXES = (".txt", ".caption", ".tags")
 """Kinds of caption files, the first that is there is used. A1111 reads the first kind alone."""
@@ -111,13 +111,13 @@ def joined_lines(text: str) -> str:
     """A caption in one line: each line is a tag, or several, so they are joined by a comma. A single line stays as
     it is.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = text_lines(text)
     return lines[0] if len(lines) == 1 else ", ".join(tags for line in lines if (tags := line.strip(", ")))
 
 
 def caption_lines(text: str) -> list[str]:
     """The lines of a caption, each of which may be a caption of its own; at least one, which may be empty."""
-    return [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return text_lines(text) or [""]
 
 
 def caption_notes(files: CaptionFiles) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ti_core.data.vision_transformer import EPSILON, HEAD_WIDTH, Shape, VisionTransformer, depth_of, pools_average
+from ti_core.data.vision_transformer import EPSILON, Shape, VisionTransformer, read_shape
 
 _FIRST_GRID = 16
 """Patches a side at its first training, 224 px of 14; positions are counted on that scale at every size."""
@@ -23,31 +23,12 @@ class Eva(VisionTransformer):
     def __init__(self, state: dict[str, torch.Tensor], config: dict[str, Any]) -> None:
         """Sizes are those of the tensors of a file. Raises KeyError for another kind of model."""
         model = config.get("model_args", {})
-        shape = _read_shape(state, config)
+        shape = read_shape(state, config, first_layer="fc1_g", projection="q_proj", usual_pool="avg")
         side = round((shape.positions - shape.class_token) ** 0.5)
         first = model.get("ref_feat_shape") or _FIRST_GRID
         sines, cosines = _turns(shape.width // shape.heads, side, first[0] if isinstance(first, list) else int(first))
         scaled = "blocks.0.mlp.norm.weight" in state
         super().__init__(shape, lambda: _Block(shape, scaled, sines, cosines))
-
-
-def _read_shape(state: dict[str, torch.Tensor], config: dict[str, Any]) -> Shape:
-    width = state["pos_embed"].shape[-1]
-    class_token = "cls_token" in state
-    return Shape(
-        width=width,
-        depth=depth_of(state),
-        heads=int(config.get("model_args", {}).get("num_heads", width // HEAD_WIDTH)),
-        hidden=state["blocks.0.mlp.fc1_g.weight"].shape[0],
-        patch_px=state["patch_embed.proj.weight"].shape[-1],
-        positions=state["pos_embed"].shape[1],
-        classes=state["head.weight"].shape[0],
-        class_token=class_token,
-        norm_after_pool="fc_norm.weight" in state,
-        qkv_bias="blocks.0.attn.q_proj.bias" in state,
-        tanh_gelu=False,
-        average_pool=pools_average(config, "avg"),
-    )
 
 
 def _turns(width: int, side: int, first: int) -> tuple[torch.Tensor, torch.Tensor]:

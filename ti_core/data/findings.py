@@ -5,7 +5,6 @@ faces. They are pointed out, and never left out by themselves.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from PIL import Image
 
 from ti_core.data.crops import Face, Size
 from ti_core.data.images import open_rgb
-from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError
 
 ALIKE, BLURRED, TINY_FACE = "alike", "blurred", "tiny face"
@@ -121,22 +119,6 @@ def look_within(pictures: Sequence[Path], seconds: float) -> dict[Path, Sight]:
         if sight := sight_at(path):
             seen[path] = sight
     return seen
-
-
-def find_in(
-    pictures: Sequence[Path], find_faces: FindFaces | None = None, stop: threading.Event | None = None
-) -> dict[Path, list[Finding]]:
-    """All that is found of the pictures of a folder, by picture; those of which nothing is found are not in it. With a
-    finder of faces (`faces.load_face_finder`), tiny faces too. All cores look. Raises Interrupted.
-    """
-    sights = zip(pictures, read_ahead(sight_at, pictures, stop), strict=True)
-    found = findings_of({path: sight for path, sight in sights if sight})
-    for path in pictures if find_faces else ():
-        if stop is not None and stop.is_set():
-            break
-        if finding := tiny_face_of(path, find_faces):
-            found.setdefault(path, []).append(finding)
-    return found
 
 
 def findings_of(sights: Mapping[Path, Sight]) -> dict[Path, list[Finding]]:

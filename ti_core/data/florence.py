@@ -73,7 +73,7 @@ class Florence:
             model, info = loaded
             if len(info["missing_keys"]) > _FEW_TENSORS:  # transformers fills them with random numbers
                 raise ValueError(f"{len(info['missing_keys'])} of its tensors are missing")
-        except Exception as error:  # tokenizers and the config's checks raise classes of their own
+        except Exception as error:  # tokenizers and the config's checks raise Exception itself for a broken file
             raise UserError(
                 f"{files.title} in {workspace.shown(files.folder)} cannot be read: {error}.", "Download its files anew."
             ) from error

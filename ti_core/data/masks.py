@@ -107,11 +107,6 @@ def face_mask(size: Size, face: Face, shape: str = MASK_SHAPES[0], softness: flo
     return blurred if small == size else blurred.resize(size, Image.Resampling.BICUBIC)
 
 
-def save_face_mask(picture: Path, size: Size, face: Face, shape: str = MASK_SHAPES[0]) -> Path:
-    """Make the mask of a found face and write it beside its picture, which is `size` px large. Raises UserError."""
-    return save_mask(picture, face_mask(size, face, shape))
-
-
 def mask_sentences(pictures: Sequence[Path], used: bool) -> list[str]:
     """What is to be known of the masks beside a folder's pictures before the start: that they are not used, that there
     are none, and masks without a picture. `used` is whether "Use masks as loss weight" is ticked.

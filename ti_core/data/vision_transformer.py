@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-HEAD_WIDTH = 64
+_HEAD_WIDTH = 64
 EPSILON = 1e-6
 
 
@@ -34,33 +34,41 @@ class Shape:
     average_pool: bool
 
 
-def read_shape(state: dict[str, torch.Tensor], config: dict[str, Any]) -> Shape:
-    """Raises KeyError for a file of another kind of model."""
+def read_shape(
+    state: dict[str, torch.Tensor],
+    config: dict[str, Any],
+    first_layer: str = "fc1",
+    projection: str = "qkv",
+    usual_pool: str = "",
+) -> Shape:
+    """Raises KeyError for a file of another kind of model. `first_layer` of the MLP and `projection` of the attention
+    are its tensors' names; `usual_pool` is what timm takes unasked, by default whether there is a class token.
+    """
     model = config.get("model_args", {})
     width = state["pos_embed"].shape[-1]
     class_token = "cls_token" in state
     return Shape(
         width=width,
-        depth=depth_of(state),
-        heads=int(model.get("num_heads", width // HEAD_WIDTH)),
-        hidden=state["blocks.0.mlp.fc1.weight"].shape[0],
+        depth=_depth_of(state),
+        heads=int(model.get("num_heads", width // _HEAD_WIDTH)),
+        hidden=state[f"blocks.0.mlp.{first_layer}.weight"].shape[0],
         patch_px=state["patch_embed.proj.weight"].shape[-1],
         positions=state["pos_embed"].shape[1],
         classes=state["head.weight"].shape[0],
         class_token=class_token,
         norm_after_pool="fc_norm.weight" in state,
-        qkv_bias="blocks.0.attn.qkv.bias" in state,
+        qkv_bias=f"blocks.0.attn.{projection}.bias" in state,
         tanh_gelu=model.get("act_layer") == "gelu_tanh",
-        average_pool=pools_average(config, "token" if class_token else "avg"),
+        average_pool=_pools_average(config, usual_pool or ("token" if class_token else "avg")),
     )
 
 
-def depth_of(state: dict[str, torch.Tensor]) -> int:
+def _depth_of(state: dict[str, torch.Tensor]) -> int:
     """How many blocks there are in a file."""
     return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
 
 
-def pools_average(config: dict[str, Any], usual: str) -> bool:
+def _pools_average(config: dict[str, Any], usual: str) -> bool:
     """Whether the answer is that of all patches, not of the class token; `usual` is what timm takes unasked."""
     return config.get("global_pool", config.get("model_args", {}).get("global_pool", usual)) == "avg"
 

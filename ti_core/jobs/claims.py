@@ -28,10 +28,6 @@ class Claims:
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
 
-    def meet(self, other: Claims) -> bool:
-        """Whether one of the two writes what the other one reads or writes."""
-        return bool(self.writes & (other.reads | other.writes) or self.reads & other.writes)
-
 
 def claims_of(
     kind: JobKind | None,

@@ -44,7 +44,7 @@ class JobProcess:
         self._has_looked = threading.Event()
         self.has_opened = False
         """Whether it has reported its device since it was started: it then holds some of its memory."""
-        self._number, self._told_nothing = 0, True
+        self._number, self._has_no_events = 0, True
         self._child: Child | None = None
         self._is_idle = threading.Event()
         self._is_idle.set()
@@ -75,7 +75,7 @@ class JobProcess:
         order = {"run": self._number, "kind": kind, "settings": settings.to_dict(), "workspace": workspace.to_dict()}
         order["devices"] = list(devices)
         ended = self._follow(order, emit, stop)
-        if ended == DIED and self._told_nothing:  # it was dying of the job before
+        if ended == DIED and self._has_no_events:  # it was dying of the job before
             ended = self._follow(order, emit, stop)
         if ended == INTERRUPTED:
             raise Interrupted
@@ -95,11 +95,11 @@ class JobProcess:
         """Send the order and emit what comes of it; how it ended."""
 
         def pass_on(event: Event) -> None:
-            self._told_nothing = self._told_nothing and isinstance(event, Alive)
+            self._has_no_events = self._has_no_events and isinstance(event, Alive)
             emit(event)
 
         self._is_idle.clear()
-        child, self._told_nothing = self._started(), True
+        child, self._has_no_events = self._started(), True
         child.say(order)
         try:
             return child.follow(

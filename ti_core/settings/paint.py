@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from ti_core.errors import Problem
 from ti_core.settings.option import Settings, option
+from ti_core.settings.prompts import text_lines
 from ti_core.settings.shared import (
-    SAMPLERS,
+    cfg_scale_option,
     checkpoint_option,
     clip_skip_option,
     precision_option,
     prediction_option,
     rescale_option,
+    sampler_option,
+    seed_option,
     size_options,
+    steps_option,
     vae_option,
 )
 
@@ -41,22 +45,8 @@ class Txt2ImgSettings(Settings):
         "textbox",
         "What the pictures should not show. Names of embeddings and brackets work here too. May stay empty.",
     )
-    sampler: str = option(
-        SAMPLERS[0],
-        "Sampling method",
-        "dropdown",
-        "How the picture is worked out of noise. Keep DPM++ 2M Karras.",
-        choices=SAMPLERS,
-    )
-    steps: int = option(
-        20,
-        "Sampling steps",
-        "slider",
-        "More steps paint finer pictures and take longer. 20 is good.",
-        minimum=1,
-        maximum=150,
-        step=1,
-    )
+    sampler: str = sampler_option()
+    steps: int = steps_option()
     width: int = _PICTURE_WIDTH
     height: int = _PICTURE_HEIGHT
     count: int = option(
@@ -68,24 +58,10 @@ class Txt2ImgSettings(Settings):
         maximum=100,
         step=1,
     )
-    cfg_scale: float = option(
-        7.0,
-        "CFG Scale",
-        "slider",
-        "How strictly the pictures follow the prompt. Keep 7.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-    )
+    cfg_scale: float = cfg_scale_option()
     guidance_rescale: float = rescale_option("Guidance rescale")
-    seed: int = option(
-        -1,
-        "Seed",
-        "number",
-        "The same seed with the same settings gives the same picture. -1 draws a new one.",
-        minimum=-1,
-        maximum=2**32 - 1,
-        step=1,
+    seed: int = seed_option(
+        -1, "The same seed with the same settings gives the same picture. -1 draws a new one.", least=-1
     )
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()
@@ -164,24 +140,8 @@ class CompareSettings(Settings):
         required=True,
         takes_number=True,
     )
-    sampling_steps: int = option(
-        20,
-        "Sampling steps",
-        "slider",
-        "More steps paint finer pictures and take longer. 20 is good.",
-        minimum=1,
-        maximum=150,
-        step=1,
-    )
-    cfg_scale: float = option(
-        7.0,
-        "CFG Scale",
-        "slider",
-        "How strictly the pictures follow the prompt. Keep 7.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-    )
+    sampling_steps: int = steps_option()
+    cfg_scale: float = cfg_scale_option()
 
     def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and seeds and prompts that cannot be used."""
@@ -213,7 +173,7 @@ class CompareSettings(Settings):
     @property
     def prompt_lines(self) -> list[str]:
         """The prompts, without empty lines; AS_TRAINED is first where it is ticked."""
-        typed = [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        typed = text_lines(self.prompts)
         return [AS_TRAINED, *typed] if self.trained_prompt and AS_TRAINED not in typed else typed
 
     @property

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ti_core.settings.option import Settings, option
+from ti_core.settings.prompts import text_lines
 from ti_core.settings.shared import (
+    cfg_scale_option,
     checkpoint_option,
     clip_skip_option,
     precision_option,
     prediction_option,
+    seed_option,
+    steps_option,
     vae_option,
 )
 
@@ -52,33 +56,9 @@ class PaintDatasetSettings(Settings):
         "checkbox",
         "For a negative word: few steps and odd guidance, so that many go wrong.",
     )
-    sampling_steps: int = option(
-        20,
-        "Sampling steps",
-        "slider",
-        "More steps paint finer pictures and take longer. 20 is good.",
-        minimum=1,
-        maximum=150,
-        step=1,
-    )
-    cfg_scale: float = option(
-        7.0,
-        "CFG Scale",
-        "slider",
-        "How strictly the pictures follow the prompt. Keep 7.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-    )
-    seed: int = option(
-        1,
-        "Seed",
-        "number",
-        "The same seed with the same settings gives the same pictures.",
-        minimum=0,
-        maximum=2**32 - 1,
-        step=1,
-    )
+    sampling_steps: int = steps_option()
+    cfg_scale: float = cfg_scale_option()
+    seed: int = seed_option(1, "The same seed with the same settings gives the same pictures.")
     checkpoint: str = checkpoint_option()
     vae: str = vae_option()
     prediction_type: str = prediction_option()
@@ -88,4 +68,4 @@ class PaintDatasetSettings(Settings):
     @property
     def prompt_lines(self) -> list[str]:
         """The prompts, without empty lines."""
-        return [line.strip() for line in self.prompts.splitlines() if line.strip()]
+        return text_lines(self.prompts)

@@ -21,6 +21,11 @@ memory.
 """
 
 
+def text_lines(text: str) -> list[str]:
+    """The lines of a text, trimmed, without the blank ones."""
+    return [line for each in text.splitlines() if (line := each.strip())]
+
+
 def load_template(path: Path) -> list[str]:
     """The lines of a template file (`parse_template`). Raises UserError if it cannot be read or used."""
     try:
@@ -44,7 +49,7 @@ def parse_template(text: str, name: str) -> list[str]:
     that contains [name]: it would train the word on nothing.
     """
     hint = f"Write a line with [name] into it, such as: {RECIPE_TEMPLATE_LINE}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = text_lines(text)
     if not lines:
         raise UserError(f"Prompt template '{name}' is empty.", hint)
     longest = max(len(line) for line in lines)

@@ -60,6 +60,32 @@ def prediction_option() -> Any:
     )
 
 
+def sampler_option(label: str = "Sampling method", what: str = "the picture is", **more: Any) -> Any:
+    """How noise becomes a picture."""
+    text = f"How {what} worked out of noise. Keep {SAMPLERS[0]}."
+    return option(SAMPLERS[0], label, "dropdown", text, choices=SAMPLERS, **more)
+
+
+def steps_option(
+    default: int = 20,
+    label: str = "Sampling steps",
+    help: str = "More steps paint finer pictures and take longer. 20 is good.",
+) -> Any:
+    """How many steps a picture is painted in."""
+    return option(default, label, "slider", help, minimum=1, maximum=150, step=1)
+
+
+def cfg_scale_option(label: str = "CFG Scale", what: str = "the pictures") -> Any:
+    """The scale of classifier-free guidance."""
+    text = f"How strictly {what} follow the prompt. Keep 7."
+    return option(7.0, label, "slider", text, minimum=1, maximum=30, step=0.5)
+
+
+def seed_option(default: int, help: str, label: str = "Seed", least: int = 0, **more: Any) -> Any:
+    """The seed of pictures or of a training. Where `least` is -1, that draws a new one each time."""
+    return option(default, label, "number", help, minimum=least, maximum=2**32 - 1, step=1, **more)
+
+
 def rescale_option(label: str) -> Any:
     """Guidance that keeps the contrast which the prompt alone gives (Lin et al. 2023, section 3.4)."""
     return option(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ti_core.errors import Problem, SettingsError, about
 from ti_core.settings.option import Settings, option
-from ti_core.settings.prompts import split_at_names
+from ti_core.settings.prompts import split_at_names, text_lines
 from ti_core.settings.schedule import parse_schedule
 from ti_core.settings.shared import (
     MIN_SIZE_PX,
@@ -127,7 +127,7 @@ class TrainSettings(
     @property
     def preview_lines(self) -> list[str]:
         """The typed prompts of previews, with [name] in them, without empty lines."""
-        return [line.strip() for line in self.preview_prompt.splitlines() if line.strip()]
+        return text_lines(self.preview_prompt)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ti_core.settings.option import Group, Settings, option
-from ti_core.settings.shared import MAX_SIZE_PX, OWN_SIZE, SAMPLERS, rescale_option
+from ti_core.settings.shared import (
+    MAX_SIZE_PX,
+    OWN_SIZE,
+    cfg_scale_option,
+    rescale_option,
+    sampler_option,
+    seed_option,
+    steps_option,
+)
 
 MORE = Group("more", "Seed, loss table and previews")
 OF_THE_RUN, OF_EACH_STEP = "same for the whole run", "the prompt of the step (A1111)"
@@ -29,14 +37,9 @@ def _preview_size(side: str) -> Any:
 class MoreTrainOptions(Settings):
     """Seed, what is written down, and what previews show. A1111 has most of these in its Settings tab."""
 
-    seed: int = option(
+    seed: int = seed_option(
         0,
-        "Seed",
-        "number",
         "The same seed gives the same embedding again. Any whole number from 0 on will do.",
-        minimum=0,
-        maximum=2**32 - 1,
-        step=1,
         group=MORE,
         evaluation_field=1,
     )
@@ -103,48 +106,27 @@ class MoreTrainOptions(Settings):
         OF_THE_RUN,
         "Where Preview prompts is empty",
         "radio",
-        "Keep same for the whole run: a prompt of the training, drawn by the Seed, and one that asks for something new"
-        " (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The other takes a new"
-        " prompt of the training each time.",
+        "Keep same for the whole run: a plain prompt of the training, drawn by the Seed, and one that asks for"
+        " something new (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The"
+        " other takes a new prompt of the training each time.",
         choices=(OF_THE_RUN, OF_EACH_STEP),
     )
     preview_negative_prompt: str = option(
         "", "Preview negative prompt", "textbox", "What previews should not show. May stay empty."
     )
-    preview_sampler: str = option(
-        SAMPLERS[0],
-        "Preview sampling method",
-        "dropdown",
-        "How previews are worked out of noise. Keep DPM++ 2M Karras.",
-        choices=SAMPLERS,
-    )
-    preview_steps: int = option(
+    preview_sampler: str = sampler_option("Preview sampling method", "previews are")
+    preview_steps: int = steps_option(
         12,
         "Preview sampling steps",
-        "slider",
         "12 shows what there is to see; more paint a little finer and take longer.",
-        minimum=1,
-        maximum=150,
-        step=1,
     )
-    preview_cfg_scale: float = option(
-        7.0,
-        "Preview CFG Scale",
-        "slider",
-        "How strictly previews follow the prompt. Keep 7.",
-        minimum=1,
-        maximum=30,
-        step=0.5,
-    )
+    preview_cfg_scale: float = cfg_scale_option("Preview CFG Scale", "previews")
     preview_guidance_rescale: float = rescale_option("Preview guidance rescale")
-    preview_seed: int = option(
+    preview_seed: int = seed_option(
         1,
-        "Preview seed",
-        "number",
         "The same seed each time, so that only the training changes the picture. -1 draws a new one for each preview.",
-        minimum=-1,
-        maximum=2**32 - 1,
-        step=1,
+        "Preview seed",
+        least=-1,
     )
     preview_width: int = _preview_size("Width")
     preview_height: int = _preview_size("Height")

@@ -70,7 +70,7 @@ class PictureInfoPanel:
         """Tell how the painted picture that was clicked was made."""
         value = event.value if isinstance(event.value, dict) else {}
         try:
-            return self._told(read_infotext(painted_file(str(value.get("caption") or ""), self.context.workspace)))
+            return self._filled(read_infotext(painted_file(str(value.get("caption") or ""), self.context.workspace)))
         except UserError as error:
             return {**self.cleared(), **refused(error, self.message)}
 
@@ -78,7 +78,7 @@ class PictureInfoPanel:
     def read(self, file: str | None) -> Updates:
         """Tell how the dropped picture was made."""
         try:
-            return self._told(read_infotext(Path(file))) if file else self.cleared()
+            return self._filled(read_infotext(Path(file))) if file else self.cleared()
         except UserError as error:
             return {**self.cleared(), **refused(error, self.message)}
 
@@ -87,7 +87,7 @@ class PictureInfoPanel:
         """Nothing is chosen."""
         return {self.text: "", self.use: gr.update(interactive=False), **accepted(self.message)}
 
-    def _told(self, text: str) -> Updates:
+    def _filled(self, text: str) -> Updates:
         return {self.text: text, self.use: gr.update(interactive=True), **accepted(self.message)}
 
     @read_only

@@ -100,14 +100,14 @@ def test_a_machine_that_is_gone_ends_the_other_with_a_sentence_and_a_saved_state
     both = [launch(workspace.root, r, port, started, "--steps", "100000", "--save-every", "20") for r in range(2)]
     wait_for_copy(workspace.root, "anna-20.pt", started)
     both[killed].kill()
-    told = output_of(both[1 - killed])
+    output = output_of(both[1 - killed])
     assert both[1 - killed].returncode != 0
-    assert "Another process of this training is gone" in told and "python -m ti_core resume" in told
+    assert "Another process of this training is gone" in output and "python -m ti_core resume" in output
     (state,) = workspace.root.rglob("state.safetensors")
     step = saved_step(state.parent)
     assert step is not None and step >= 20
     if killed == 1:
-        assert f"Step {step} is saved." in told and load_embedding(anna).step == step
+        assert f"Step {step} is saved." in output and load_embedding(anna).step == step
 
 
 @pytest.mark.slow
@@ -123,6 +123,6 @@ def test_machines_that_hold_other_pictures_are_refused_before_the_first_step(
     next((other / "datasets" / "anna").glob("*.txt")).write_text("frowning", encoding="utf-8")
     before, port = anna.read_bytes(), free_port()
     both = [launch(place, rank, port, started, "--steps", "4") for rank, place in enumerate((workspace.root, other))]
-    told = [output_of(program) for program in both]
-    assert all("works on something else" in text and "pictures and captions" in text for text in told), told
+    outputs = [output_of(program) for program in both]
+    assert all("works on something else" in text and "pictures and captions" in text for text in outputs), outputs
     assert anna.read_bytes() == before

@@ -63,8 +63,8 @@ def client(context: AppContext) -> TestClient:
 
 def test_a_steps_copy_is_fetched_as_it_is_and_as_safetensors(context: AppContext, client: TestClient) -> None:
     job = trained(context)
-    told = client.get("/live/step", params={"job": job.id, "step": 20}).json()
-    (_, name, copy), (kind, converted, address) = told["files"]
+    answer = client.get("/live/step", params={"job": job.id, "step": 20}).json()
+    (_, name, copy), (kind, converted, address) = answer["files"]
     assert (name, kind, converted) == ("anna-20.pt", "safetensors", "anna-20.safetensors")
     run = context.workspace.root / job.run_folder
     assert client.get(f"/{copy}").content == (run / "embeddings" / "anna-20.pt").read_bytes()

@@ -30,8 +30,8 @@ def test_the_queue_is_ordered_by_keyboard_and_on_a_phone_and_outlives_the_server
         with running_app(tmp_path, is_killed=True) as (url, _):  # at once: nothing is tidied up
             program = Client(url, verbose=False, httpx_kwargs={"timeout": ANSWER_S})
             created = program.predict(name="anna", api_name="/create_embedding")
-            while (told := program.predict(created, api_name="/status"))["state"] != "finished":
-                assert told["state"] != "failed", told
+            while (status := program.predict(created, api_name="/status"))["state"] != "finished":
+                assert status["state"] != "failed", status
                 time.sleep(0.2)
             program.predict(**TRAIN, api_name="/train")
             for name in ("second", "third"):

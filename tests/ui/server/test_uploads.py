@@ -255,8 +255,8 @@ def test_photos_and_embeddings_that_are_links_or_folders_are_not_followed(tmp_pa
     (drop / "a.txt").symlink_to(tmp_path / "secret.txt")
     (drop / "b.pt").symlink_to(tmp_path / "secret.pt")
     (drop / "c.png").mkdir()
-    folder, told = keep_photos([drop / "a.png", drop / "a.txt", drop / "c.png"], "x", workspace)
-    assert files_below(folder) == {"a.png"} and "a.txt" in told[0] and "c.png" in told[0]
+    folder, sentences = keep_photos([drop / "a.png", drop / "a.txt", drop / "c.png"], "x", workspace)
+    assert files_below(folder) == {"a.png"} and "a.txt" in sentences[0] and "c.png" in sentences[0]
     with pytest.raises(UserError, match="is no embedding file"):
         keep_embedding(drop / "b.pt", workspace, allow_pickle=True)
 
@@ -364,7 +364,7 @@ def test_no_caption_of_the_sample_photos_is_changed_through_the_page(workspace: 
     folder, name = "assets/sample_photos/anna", "IMG_2041.jpg"
     before = (SAMPLE_PHOTOS / "anna" / "IMG_2041.txt").read_bytes()
     opened = [folder, name, before.decode().strip()]
-    for told in (
+    for updates in (
         tab.save_one(opened, "somebody else", None),
         tab.open_other(opened, "somebody else", "datasets/x"),
         tab.move(opened, "somebody else", None, by=1),
@@ -372,7 +372,7 @@ def test_no_caption_of_the_sample_photos_is_changed_through_the_page(workspace: 
         tab.replace_everywhere(opened, opened[2], "a", "b"),
         tab.remove_everywhere(opened, opened[2], "woman"),
     ):
-        assert "for reading only" in told[tab.message]["value"]
+        assert "for reading only" in updates[tab.message]["value"]
     jobs.close()
     assert (SAMPLE_PHOTOS / "anna" / "IMG_2041.txt").read_bytes() == before
     assert tab._read(folder)  # looking is allowed
@@ -415,9 +415,9 @@ def test_a_zip_is_unpacked_and_masks_keep_the_name_of_their_photo(workspace: Wor
         archive.writestr("a/x.txt", "smiling")
         archive.writestr("b/x.txt", "sad")
         archive.writestr("a/film.mp4", "")
-    folder, told = keep_photos([tmp_path / "photos.zip"], "anna", workspace)
+    folder, sentences = keep_photos([tmp_path / "photos.zip"], "anna", workspace)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("x-2-masklabel.png", "x-2.png", "x-2.txt", "x-masklabel.png", "x.png", "x.txt", "y.png"),
     ]
     assert (folder / "x.txt").read_text() == "smiling"
-    assert told == ["Left out of the zip, because they are no photos: film.mp4."]
+    assert sentences == ["Left out of the zip, because they are no photos: film.mp4."]

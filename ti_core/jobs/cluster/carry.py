@@ -59,14 +59,14 @@ class Carried:
 
     def missing(self, files: list[File]) -> list[str]:
         """The hashes of the contents that are not here, each once."""
-        with _told():
+        with _disk_errors():
             self._contents.mkdir(parents=True, exist_ok=True)
             return list(dict.fromkeys(digest for _, digest, _ in files if not (self._contents / digest).is_file()))
 
     def put(self, digest: str, offset: int, data: bytes) -> None:
         """A piece of a missing content, in order; one without data ends it. Raises UserError for another content."""
         part = self._contents / f"{digest}.{os.getpid()}.part"
-        with _told():
+        with _disk_errors():
             if data:
                 with part.open("r+b" if offset else "wb") as file:
                     file.seek(offset)
@@ -80,7 +80,7 @@ class Carried:
 
     def lay_out(self, files: list[File]) -> Path:
         """A fresh folder with the files; what the job writes there comes back by `results`."""
-        with _told():
+        with _disk_errors():
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
             self._known, self._sent = {}, {}
@@ -180,7 +180,7 @@ def _is_linked(content: Path, target: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -89,15 +89,15 @@ class Driver:
 
     def watch(self) -> None:
         """Tell of the places, now and whenever nodes come or go; does not return."""
-        told: Any = None
+        reported: Any = None
         while True:
             self._look()
             with self._lock:
                 places = {name: node.host for node in self._nodes.values() for name in node.places}
                 now = {"places": places, "problems": list(self._refused.values())}
-            if now != told:
+            if now != reported:
                 self._voice.say(now)
-                told = now
+                reported = now
             time.sleep(LOOK_EVERY_S)
 
     def _look(self) -> None:
@@ -206,7 +206,7 @@ class Driver:
             ended = INTERRUPTED
         except UserError as error:
             ended = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page is told, and the other jobs go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page shows it, and the other jobs go on
             traceback.print_exc()
             ended = unexpected(error)
         with self._lock:
@@ -367,7 +367,7 @@ def main(asked: dict[str, Any]) -> None:
         driver = Driver(asked, voice)
         threading.Thread(target=_read_orders, args=(driver,), daemon=True).start()
         driver.watch()
-    except BaseException as error:  # noqa: BLE001 - it ends below; the server is told why, as far as it is known
+    except BaseException as error:  # noqa: BLE001 - it ends below, and the server says why
         voice.say({"broken": " ".join(str(error).split())[:300]})
         traceback.print_exc()
     finally:

@@ -142,7 +142,7 @@ class NodeWorker:
                 ended = self._do(order)
             except UserError as error:
                 ended = str(error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the page is told
+            except Exception as error:  # noqa: BLE001 - whatever it is, the page shows it and the node lives on
                 ended = unexpected(error)
             over.set()
             self._say(json.dumps({"ended": LOST if self._is_lost else ended}))

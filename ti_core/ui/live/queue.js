@@ -54,9 +54,9 @@ function rowText(row, place) {
   const step = stopped ? ` at ${Math.max(row.done, row.resume || 0)} / ${row.total}` : "";
   const after = row.behind ? `, after '${row.behind}'` : "";
   const at = row.place ? ` on ${row.place}` : "";
-  const told =
+  const state =
     row.state === "waiting" ? `waiting, number ${place}${after}` : (NAMES[row.state] || row.state) + at + step;
-  return `${row.title}${owner}: ${told}`;
+  return `${row.title}${owner}: ${state}`;
 }
 
 function drawRow(row, place) {

@@ -135,8 +135,8 @@ class _Json:
         try:
             return orjson.dumps(content, default, option)
         except TypeError:
-            told = None if default is None else lambda value: _sendable(default(value))
-            return orjson.dumps(_sendable(content), told, option)
+            fallback = None if default is None else lambda value: _sendable(default(value))
+            return orjson.dumps(_sendable(content), fallback, option)
 
 
 def _sendable(value: Any) -> Any:

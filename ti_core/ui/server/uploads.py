@@ -49,10 +49,12 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
             used_bytes += sum(file.stat().st_size for file in found)
             loose += found
             in_zips += left_out
-        folder, told = _keep_loose(loose, name, workspace)
+        folder, sentences = _keep_loose(loose, name, workspace)
     shown = ", ".join(_shown_name(each) for each in in_zips[:SHOWN_NAMES])
     more = f" and {len(in_zips) - SHOWN_NAMES} more" if len(in_zips) > SHOWN_NAMES else ""
-    return folder, [*told, *([f"Left out of the zip, because they are no photos: {shown}{more}."] if in_zips else [])]
+    if in_zips:
+        sentences.append(f"Left out of the zip, because they are no photos: {shown}{more}.")
+    return folder, sentences
 
 
 def _is_zip(file: Path) -> bool:
@@ -78,7 +80,7 @@ def _keep_loose(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
         }
         for path, file in kept.items():
             save_atomically(path, partial(shutil.copyfile, file))
-        told = [_spread(CaptionTable.load(table), kept, folder) for table in tables]
+        sentences = [_spread(CaptionTable.load(table), kept, folder) for table in tables]
     except UserError:  # a full disk; half of what was dropped would be taken for all of it
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -88,7 +90,7 @@ def _keep_loose(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
         "several photos have that name, so nobody can know whose caption it is": unclear,
     }
     left = [f"Left out, because {why}: {_names(left_out)}." for why, left_out in reasons.items() if left_out]
-    return folder, [*told, *left]
+    return folder, [*sentences, *left]
 
 
 def _is_captions_of_many(file: Path) -> bool:
