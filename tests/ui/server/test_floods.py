@@ -5,6 +5,7 @@ while.
 from __future__ import annotations
 
 import base64
+import gc
 import random
 import re
 import socket
@@ -12,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 
@@ -23,6 +25,7 @@ from ti_core.settings.prompts import build_prompt, parse_template
 from ti_core.settings.schedule import parse_schedule
 from ti_core.ui.rate_picture import rate_picture
 from ti_core.ui.server import access, connections, guarded_blocks, guessing
+from ti_core.ui.server.editor_blobs import MOST_PAINTINGS
 
 MB = 2**20
 
@@ -225,6 +228,35 @@ def test_a_header_without_a_password_is_no_guess(shared: Shared, monkeypatch: py
     assert shared.stranger.get("/sdapi/v1/progress", headers={"Authorization": "Basic ?"}).status_code == 401
     half = base64.b64encode(b"\xff\xfe").decode()
     assert shared.stranger.get("/sdapi/v1/progress", headers={"Authorization": f"Basic {half}"}).status_code == 401
+
+
+# ---- what is painted
+
+
+def blobs() -> list[tuple[str, int]]:
+    """Id and number of layers of all that the editors keep."""
+    editors = (each for each in gc.get_objects() if isinstance(each, gr.ImageEditor))
+    found = [(name, len(kept.layers)) for editor in editors for name, kept in editor.blob_storage.items()]
+    return [each for each in found if each[0].startswith(("anna", "eve"))]
+
+
+def paint(client: httpx.Client, editor: int, name: str, layer: str) -> int:
+    asked = {"component_id": str(editor), "session_hash": "p", "fn_name": "accept_blobs", "type": "layer"}
+    sent = client.post(
+        "/gradio_api/component_server", data={**asked, "id": name, "index": layer}, files={"file": ("a", b"png")}
+    )
+    return sent.status_code
+
+
+def test_what_is_painted_takes_a_bounded_memory_and_a_guest_paints_nothing(shared: Shared) -> None:
+    editor = next(each["id"] for each in shared.config["components"] if each["type"] == "imageeditor")
+    assert paint(shared.looker, editor, "eve", "0") == 200 and blobs() == []
+    for layer in (str(10**6), "9" * 5000, "-1", "x"):
+        assert paint(shared.trainer, editor, "anna", layer) == 200 and blobs() == []
+    for number in range(MOST_PAINTINGS + 2):
+        assert paint(shared.trainer, editor, f"anna-{number}", "1") == 200
+    assert blobs() == [(f"anna-{number}", 2) for number in range(2, MOST_PAINTINGS + 2)]
+    assert paint(shared.stranger, editor, "x", "0") in (401, 403)
 
 
 # ---- long texts

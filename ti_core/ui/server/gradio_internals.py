@@ -1,7 +1,7 @@
 """All that we use of gradio, starlette and uvicorn beyond what they document, so that an update has one file to read.
 
-Two classes that change how they work stand beside it: `guarded_blocks.py` and `connections.py`. `missing_parts()` says
-which parts an installed version lacks.
+What changes how they work stands beside it: `guarded_blocks.py`, `connections.py` and `editor_blobs.py`.
+`missing_parts()` says which parts an installed version lacks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SEEN_IN = {"gradio": "6.31.0", "starlette": "1.10.0", "uvicorn": "0.54.0"}
 """The versions in which all of this was looked at and tested."""
 PARTS = {
     "gradio.context": ("LocalContext.request", "Context.root_block"),
+    "gradio.components": ("ImageEditor.accept_blobs",),
     "gradio.blocks": ("Blocks.process_api", "Blocks.launch", "Blocks.fns"),
     "gradio.queueing": ("Queue.start_processing",),
     "gradio.routes": ("App.create_app", "orjson.dumps"),

@@ -30,6 +30,7 @@ from ti_core.ui.live.run_list import run_routes
 from ti_core.ui.page import TITLE, Page
 from ti_core.ui.photos_panel import photo_routes
 from ti_core.ui.server.access import AccessMiddleware
+from ti_core.ui.server.editor_blobs import bound_blobs
 from ti_core.ui.server.files import file_routes
 from ti_core.ui.server.gradio_internals import calm_queue, check_parts, fetch_nothing, open_tunnel, send_any_name
 from ti_core.ui.server.guessing import Guesses, TooManyGuesses
@@ -103,6 +104,7 @@ def start_page(
     check_parts()
     open_only_known_formats()
     fetch_nothing()
+    bound_blobs()
     send_any_name()
 
     # The page, and what stands before it.
