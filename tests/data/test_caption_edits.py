@@ -175,3 +175,13 @@ def test_tags_are_counted_with_their_pictures_in_every_spelling(tmp_path: Path) 
     assert pictures_with(tmp_path, "long hair") == ["a.png", "b.png"]
     assert prune_traits(tmp_path)[0] == 2
     assert [each.caption for each in read_captions(tmp_path)] == ["1girl", "hat", "hat"]
+
+
+def test_a_replacement_that_would_take_gigabytes_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    (tmp_path / "x.txt").write_text("a" * 1000)
+    for change in (preview_changes, change_captions):
+        with pytest.raises(UserError, match="would get 100001000 characters, more than 20000"):
+            change(tmp_path, replacing("a", "b" * 100_000))
+    assert (tmp_path / "x.txt").read_text() == "a" * 1000
+    assert replacing("a", "")("a" * 30_000 + "b") == "b"

@@ -127,6 +127,12 @@ def test_an_edit_writes_beside_the_picture_and_leaves_the_other_tools_file(tmp_p
     assert table.read_bytes() == before and not list(folder.glob("*.txt"))
 
 
+def test_half_a_letter_in_a_table_becomes_a_sign_that_can_be_trained(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, "a.png")
+    (folder / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "text": "x\ud800y"}))
+    assert [each.caption for each in read_captions(folder)] == ["x?y"]
+
+
 def test_the_documents_name_all_traits_that_are_left_out() -> None:
     text = " ".join((Path(__file__).parents[2] / "docs" / "captions.md").read_text(encoding="utf-8").split())
     assert ", ".join(CHARACTER_TRAITS) in text

@@ -156,6 +156,15 @@ def test_a_concepts_file_that_is_none_changes_nothing(dataset: Callable[[Tree], 
     assert used(root) == {"": 1, "2_ben": 2}
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "\ud800", "../" * 400 + "etc", "a\0b", "/etc"])
+def test_no_name_in_a_concepts_file_stops_the_dataset_or_leads_out(dataset: Callable[[Tree], Path], name: str) -> None:
+    root = dataset({"anna": 1})
+    (root / "concepts.json").write_text(json.dumps([{"path": "anna"}, {"path": name}]))
+    found = find_parts(root)
+    assert [part.name for part in found.used] == ["anna"]
+    assert len(found.notes) == 1 and len(found.notes[0].encode()) < 200
+
+
 def test_pictures_of_one_name_in_two_folders_are_two_photos(dataset: Callable[[Tree], Path]) -> None:
     root = dataset({"1_anna": 2, "1_ben": 2})
     examples, plan = plan_training(scan_dataset(root), TrainSettings(held_out=1, steps=3))

@@ -77,3 +77,18 @@ def test_a_search_that_nobody_asks_for_stops_and_goes_on_when_asked(
     assert not search.is_done and search.looked == 0
     monkeypatch.setattr(finding_search, "UNASKED_S", 60.0)
     assert finished(searches, tmp_path / "anna", lambda each: each.is_done) is search
+
+
+def test_a_flood_of_folders_leaves_few_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / str(number) for number in range(finding_search.KEPT_FOLDERS + 4)]
+    for folder in folders:
+        folder.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+    searches = FindingSearches(lambda: lambda image: [])
+    looked: list[Path] = []
+    monkeypatch.setattr(finding_search, "sight_at", looked.append)
+    with finding_search._ONE_AT_A_TIME:  # another search looks at a large picture
+        threads = [thread for folder in folders * 3 if (thread := searches.ask(folder).thread)]
+    for thread in threads:
+        thread.join(60)
+    assert len(looked) == finding_search.KEPT_FOLDERS

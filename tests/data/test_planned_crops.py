@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -12,7 +13,7 @@ from ti_core.data import steps
 from ti_core.data.by_hand import UNTOUCHED, HandEdit, change_by_hand
 from ti_core.data.crops import head_and_shoulders
 from ti_core.data.origin import look_at
-from ti_core.data.planned_crops import needs_pixels, plan_by_pixels, plan_by_size
+from ti_core.data.planned_crops import LINE, needs_pixels, plan_by_pixels, plan_by_size
 from ti_core.settings import PreprocessSettings
 from ti_core.workspace import Workspace
 
@@ -49,7 +50,8 @@ def test_the_crops_that_are_drawn_are_those_that_are_made(
         change_by_hand(path.parent, workspace, path.name, edit)
     run(tmp_path, **ticked)
     made = [look_at(file) for file in sorted((tmp_path / "out").glob("*.png"))]
-    settings = PreprocessSettings(source_directory="photos", width=64, height=64, **ticked).sized(128)  # type: ignore[arg-type]
+    values = {"source_directory": "photos", "width": 64, "height": 64, **ticked}
+    settings = PreprocessSettings.from_dict(values).sized(128)
     plan = plan_by_pixels(path, edit, settings, workspace)
     assert len(plan.boxes) == len(made) and made
     for box, look in zip(plan.boxes, made, strict=True):
@@ -76,3 +78,11 @@ def test_a_face_is_drawn_where_it_is_in_the_photo(tmp_path: Path, monkeypatch: p
     ]
     large = PreprocessSettings(source_directory="photos", width=512, height=512, face_crop=True)
     assert plan_by_pixels(tmp_path / "photos" / "a.png", UNTOUCHED, large, Workspace(tmp_path)).note == steps.SMALL_FACE
+
+
+@pytest.mark.parametrize("ticked", [{"split_oversized": True}, {"focal_crop": True, "face_weight": 0}])
+def test_a_mere_line_takes_no_memory_and_is_told(tmp_path: Path, ticked: dict[str, Any]) -> None:
+    Image.new("RGB", (2, 9000)).save(tmp_path / "line.png")
+    settings = PreprocessSettings(source_directory="x", width=2048, height=2048, **ticked).sized(2048)
+    looked = plan_by_pixels(tmp_path / "line.png", UNTOUCHED, settings, Workspace(tmp_path))
+    assert looked == plan_by_size((2, 9000), UNTOUCHED, settings, Workspace(tmp_path)) == ([], LINE)

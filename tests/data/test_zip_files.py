@@ -91,3 +91,27 @@ def test_what_is_no_zip_or_encrypted_is_named_and_a_damaged_file_left_out(tmp_pa
     (tmp_path / "third").mkdir()
     with pytest.raises(UserError, match="is encrypted"):
         unpack(archive, tmp_path / "third", WANTED)
+
+
+def test_a_name_that_windows_takes_for_another_disk_is_left_out(tmp_path: Path) -> None:
+    names = ["C:evil.jpg", "a.jpg:stream.jpg", "a\n.jpg", "good.jpg"]
+    found, left_out = unpack(packed(tmp_path, dict.fromkeys(names, b"1")), into(tmp_path), WANTED)
+    assert [path.name for path in found] == ["good.jpg"] and left_out == names[:3]
+
+
+def test_a_list_of_millions_of_files_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zip_files, "_MOST_LIST_BYTES", 4000)
+    archive = packed(tmp_path, {f"{number:040d}.jpg": b"" for number in range(100)})
+    with pytest.raises(UserError, match="lists too many files"):
+        unpack(archive, into(tmp_path), WANTED)
+
+
+def test_several_zips_share_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_files, "MOST_BYTES", 150)
+    archive = packed(tmp_path, {"a.jpg": bytes(100)})
+    assert len(unpack(archive, into(tmp_path), WANTED)[0]) == 1
+    (tmp_path / "second").mkdir()
+    with pytest.raises(UserError, match="holds too much to unpack"):
+        unpack(archive, tmp_path / "second", WANTED, used_bytes=100)

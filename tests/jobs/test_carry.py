@@ -16,7 +16,7 @@ from ti_core.events import EmbeddingSaved, Started
 from ti_core.jobs.cluster.carrier import Carrier, pieces_of
 from ti_core.jobs.cluster.carry import Carried
 from ti_core.settings import ResumeSettings
-from ti_core.workspace import Workspace
+from ti_core.workspace import REPOSITORY, Workspace
 
 
 def carry_out(carrier: Carrier, node: Carried, values: dict[str, Any]) -> tuple[Workspace, int]:
@@ -104,10 +104,19 @@ def test_a_full_disk_on_the_node_is_a_sentence(
         carry_out(carrier, node, settings_for().to_dict())
 
 
-@pytest.mark.parametrize("path", ["../out.pt", "/etc/passwd", "jobs/x.json", "models/a.ckpt", "C:/x", ""])
+@pytest.mark.parametrize(
+    "path",
+    ["../out.pt", "/etc/passwd", "jobs/x.json", "models/a.ckpt", "C:/x", "", "datasets\\..\\..\\x", ".git/hooks/x"],
+)
 def test_a_node_cannot_write_elsewhere(workspace: Workspace, path: str) -> None:
     with pytest.raises(UserError, match="no place of a result"):
         Carrier(workspace).take({"path": path, "offset": 0, "data": b"", "ends": True})
+
+
+@pytest.mark.parametrize("path", ["app.py", "ti_core/x.py", "tools/x.py"])
+def test_a_node_cannot_change_the_program_that_lies_in_the_workspace(path: str) -> None:
+    with pytest.raises(UserError, match="no place of a result"):
+        Carrier(Workspace(REPOSITORY))._place_of(path)
 
 
 def test_what_lies_outside_the_workspace_is_not_carried(

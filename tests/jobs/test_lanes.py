@@ -70,7 +70,8 @@ def line(tmp_path: Path) -> Iterable[Callable[..., JobQueue]]:
 
 
 def train(jobs: JobQueue, name: str, **more: object) -> Job:
-    return jobs.order("train", TrainSettings(embedding=name, dataset_directory=f"data/{name}", **more))  # type: ignore[arg-type]
+    values = {"embedding": name, "dataset_directory": f"data/{name}", **more}
+    return jobs.order("train", TrainSettings.from_dict(values))
 
 
 def until(happened: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.conftest import TINY
 from ti_core.jobs.queue import JobQueue
-from ti_core.settings import CreateSettings, TrainSettings
+from ti_core.settings import CreateSettings, PaintDatasetSettings, TrainSettings
 from ti_core.settings.word_kind import NEGATIVE, ORDINARY, SLIDER
 from ti_core.training.create import create_embedding
 from ti_core.training.kind_presets import NEGATIVE_PRESET, SLIDER_PRESET
@@ -62,12 +62,22 @@ def test_what_no_page_asks_moves_nothing(page: Page, workspace: Workspace, asked
     assert not page.create.kind.keep(asked)["done"] and len(list(folder.glob("*.png"))) == 2
 
 
+def test_nothing_is_moved_out_of_the_workspace(page: Page, workspace: Workspace) -> None:
+    for name in "ab":
+        Image.new("RGB", (8, 8)).save(workspace.root / f"{name}.png")
+    for folder in (".", "datasets/.."):
+        assert not page.create.kind.keep({"folder": folder, "bad": ["a.png"]})["done"]
+    assert (workspace.root / "b.png").exists()
+
+
 def test_the_painting_of_a_slider_is_ordered_from_its_lines(page: Page) -> None:
     order = page.create.kind._order
     job = order("smile", SLIDER, *SMILE.values(), "", 3, 7, TINY, "Automatic", "Automatic", "Automatic", 1)
-    settings = page.context.jobs.get(job).settings  # type: ignore[union-attr]
-    assert settings.destination_directory == "datasets/smile" and not settings.badly  # type: ignore[union-attr]
-    assert settings.prompt_lines == [f"a photo of a person{end}" for end in ("", ", smiling", ", serious")]  # type: ignore[union-attr]
+    ordered = page.context.jobs.get(job)
+    assert ordered is not None and isinstance(ordered.settings, PaintDatasetSettings)
+    settings = ordered.settings
+    assert settings.destination_directory == "datasets/smile" and not settings.badly
+    assert settings.prompt_lines == [f"a photo of a person{end}" for end in ("", ", smiling", ", serious")]
 
 
 def test_the_recipes_button_fills_in_what_suits_the_word(page: Page, workspace: Workspace, dataset: Path) -> None:

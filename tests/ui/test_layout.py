@@ -147,7 +147,8 @@ def test_crops_moved_scaled_turned_and_undone_by_hand_are_what_the_pictures_show
     def edits() -> dict[str, dict[str, Any]]:
         """As they are kept, once the page has told the server."""
         page.wait_for_function("() => document.querySelector('.photos-box').dataset.keeping !== 'true'")
-        return json.loads((folder / "mine" / ".photos-by-hand.json").read_text())["photos"]  # type: ignore[no-any-return]
+        kept: dict[str, Any] = json.loads((folder / "mine" / ".photos-by-hand.json").read_text())["photos"]
+        return kept
 
     expect(photos).to_have_count(3)
     photos.nth(0).locator(".out").click()

@@ -80,6 +80,9 @@ def test_many_photos_come_in_portions(tmp_path: Path, monkeypatch: pytest.Monkey
         {"folder": "../"},
         {"settings": {"width": 0}},
         {"settings": {"width": "x"}},
+        {"settings": {"width": 30_000, "height": 64}},
+        {"settings": {"width": 64, "height": 64, "auto_sized_crop": True, "dimension_upper": 10**12}},
+        {"settings": {"width": 64, "height": 64, "auto_sized_crop": True}},
         {"settings": 5},
     ],
 )
@@ -123,6 +126,8 @@ def test_small_copies_and_searched_crops_have_addresses_that_lead_to_photos_only
         wanted = {"folder": "photos", "name": "a.png", "settings": "{}", **wrong}
         assert client.get("/photos/crop", params=wanted).status_code == 404
     assert client.get("/photos/small", params={"folder": "photos", "name": "secret.txt"}).status_code == 404
+    endless = client.get("/photos/small", params={"folder": "photos", "name": "a.png", "turn": "9" * 5000})
+    assert endless.status_code == 200  # as without a turn
 
 
 def test_nothing_is_shown_of_a_form_without_a_folder() -> None:

@@ -117,7 +117,8 @@ def script_texts() -> set[str]:
 
 SAYS_TO_PEOPLE = {"UserError", "Problem", "Notice", "Progress", "Finished", "Info", "Warning"}
 FOR_THE_TERMINAL = re.compile(
-    r"/(cli|program|portraits)/|/server/(hosting|page_server|gradio_internals|guarded_blocks|server)\.py|/(webui|a1111_api)\.py"
+    r"/(cli|program|portraits)/|/server/(hosting|page_server|gradio_internals|guarded_blocks|server)\.py"
+    r"|/(webui|a1111_api)\.py"
 )
 """What these modules say is read where the server was started, or by programs."""
 

@@ -29,6 +29,9 @@ from ti_core.files import save_text, state_of
 from ti_core.settings.prompts import split_tags, tag_key, without_tags
 from ti_core.workspace import Workspace
 
+MOST_CHARACTERS = 20_000
+"""Of a line of a caption that a replacement makes; the longest encoders read some hundred words."""
+
 
 class ChangedMeanwhile(UserError):
     """The caption is another now than when the edit began; `now` is its text."""
@@ -225,10 +228,20 @@ def replacing(find: str, replacement: str) -> Callable[[str], str]:
     if not find:
         raise UserError("Find is empty.", "Type the text to look for.", field="find")
     pattern = re.compile(re.escape(find), re.IGNORECASE)
-    return partial(
-        _each_line,
-        change=lambda line: _tidy(pattern.sub(lambda _: replacement, line)) if pattern.search(line) else line,
-    )
+
+    def change(line: str) -> str:
+        if not (count := sum(1 for _ in pattern.finditer(line))):
+            return line
+        # a long text for every letter would take gigabytes, and whoever may look can ask for a preview
+        if (length := len(line) + count * len(replacement)) > max(MOST_CHARACTERS, len(line)) and replacement:
+            raise UserError(
+                f"A caption would get {length} characters, more than {MOST_CHARACTERS}.",
+                "Type a shorter text, or look for a longer one.",
+                field="replacement",
+            )
+        return _tidy(pattern.sub(lambda _: replacement, line))
+
+    return partial(_each_line, change=change)
 
 
 def adding(tag: str, at_front: bool) -> Callable[[str], str]:

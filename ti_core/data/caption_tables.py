@@ -17,6 +17,7 @@ from typing import Any
 from ti_core.data.images import FORMATS
 from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
+from ti_core.files import sendable
 
 FILE_KEYS = ("file_name", "filename", "file", "image_file", "image_path", "image", "path", "name")
 """Names of the column with the picture, the first one that is there is used."""
@@ -88,7 +89,8 @@ def _load(file: Path, size: int, changed_ns: int) -> CaptionTable:
     by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, text in rows:
         *parents, last = re.split(r"[\\/]", name.strip().lower())
-        by_name[last].append((parents[-1] if parents and parents[-1] != "." else "", text.strip()))
+        # JSON can hold half a letter, which no tokenizer takes
+        by_name[last].append((parents[-1] if parents and parents[-1] != "." else "", sendable(text).strip()))
     return CaptionTable(file, len(rows), "", dict(by_name))
 
 

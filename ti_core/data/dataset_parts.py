@@ -4,6 +4,7 @@ in A1111, kohya's `10_anna woman` (sd-scripts, library/config_util.py), OneTrain
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 from ti_core.data.captions import REPEATED
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
+from ti_core.files import sendable
 from ti_core.settings import TrainSettings
 from ti_core.settings.train_captions import MOST_REPEATS, parse_repeats
 from ti_core.workspace import Workspace
@@ -25,6 +27,8 @@ CONCEPTS = "concepts.json"
 _NO_PART = re.compile(r"earlier-\d+|debug|masks?", re.IGNORECASE)
 """What an earlier preprocessing left behind, pictures of the focal crop, and masks are never trained on."""
 DEEPEST, MOST_FOLDERS = 8, 2000
+MOST_NAME_CHARACTERS = 100
+"""Of what a file calls a concept, in a sentence."""
 NAMED = 8
 
 
@@ -250,7 +254,7 @@ def _concepts(root: Path) -> _Found | None:
         return None
     found = _Found()
     for each in listed:
-        name = str(each.get("name") or "") or str(each["path"])
+        name = sendable(str(each.get("name") or "") or str(each["path"]))[:MOST_NAME_CHARACTERS]
         folder = _folder_of(root, str(each["path"]))
         if each.get("enabled") is False or each.get("validation_concept") or each.get("type") == "VALIDATION":
             found.notes.append(f"Concept '{name}' of {CONCEPTS} is switched off or for validation, so it is not used.")
@@ -284,10 +288,12 @@ def _load_list(file: Path) -> list[Mapping[str, Any]]:
 
 def _folder_of(root: Path, typed: str) -> Path | None:
     """The concept's folder, where it lies in `root` or is `root`."""
-    parts = [part for part in re.split(r"[\\/]", typed) if part not in ("", ".", "..")]
+    parts = [part for part in re.split(r"[\\/]", typed) if part not in ("", ".", "..")][-DEEPEST:]
     for start in range(len(parts)):
-        if (folder := root.joinpath(*parts[start:])).is_dir():
-            return folder
+        folder = root.joinpath(*parts[start:])
+        with contextlib.suppress(OSError):  # too long a name
+            if folder.is_relative_to(root) and folder.is_dir():  # on Windows D: as a part leads to another disk
+                return folder
     return root if parts and parts[-1].lower() == root.name.lower() else None
 
 

@@ -67,9 +67,9 @@ class FindingSearches:
         """The thread: all pictures for blur and near duplicates, then all for their faces."""
         sights: dict[Path, Sight] = {}
         for looked, path in enumerate(search.pictures, 1):
-            if not self._is_wanted(folder, search):
-                return
             with _ONE_AT_A_TIME:
+                if not self._is_wanted(folder, search):  # asked here, so that the searches of a flood end one and all
+                    return
                 sight = sight_at(path)
             if sight:
                 sights[path] = sight
@@ -78,11 +78,11 @@ class FindingSearches:
         search.found = found
         find_faces = self._load_finder()
         for path, state in search.pictures.items():
-            if not self._is_wanted(folder, search):
-                return
             key = (path, state)
-            if key not in self._faces:
-                with _ONE_AT_A_TIME:
+            with _ONE_AT_A_TIME:
+                if not self._is_wanted(folder, search):
+                    return
+                if key not in self._faces:
                     self._faces[key] = tiny_face_of(path, find_faces)
             if finding := self._faces[key]:
                 found = {**found, path: [*found.get(path, []), finding]}

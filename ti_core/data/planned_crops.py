@@ -23,6 +23,7 @@ from ti_core.workspace import Workspace
 SEARCHED_PX = 1024
 """The longer side of the copy: faces are looked for in no larger one anyway."""
 BLANK_PX = 512
+LINE = "It is a mere line, so it is left out"
 Shares = tuple[float, float, float, float]
 """Left, upper, width and height of a crop, as shares of the turned photo's sides."""
 _searching = threading.Lock()
@@ -66,6 +67,8 @@ def _found(photo: Path, state: Any, edit: HandEdit, settings: PreprocessSettings
 
 
 def _planned(image: Image.Image, size: Size, edit: HandEdit, steps: Steps) -> PlannedCrop:
+    if steps.is_line(edit.turned(image).size):  # Preprocess leaves it out
+        return PlannedCrop([], LINE)
     whole = Origin.whole(size)
     pieces = steps.cut(image, whole, edit)
     notes = [note for piece in pieces if (note := _note(piece, steps))]

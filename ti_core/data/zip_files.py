@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import zipfile
 import zlib
@@ -19,20 +20,41 @@ MOST_TIMES = 200
 """How many times larger than the zip its files may be: photos hardly get smaller in one, bombs a thousand times."""
 ALWAYS_BYTES = 64 * 2**20
 _CHUNK = 2**20
+_MOST_LIST_BYTES = 16 * 2**20
+"""Of the list of files at its end, which is read as a whole; 20,000 long names take 4 MB."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 """What zipfile raises for damaged and encrypted files, and methods that it does not know."""
 
 
-def unpack(archive: Path, into: Path, suffixes: Collection[str]) -> tuple[list[Path], list[str]]:
+class _TooLong(Exception):
+    """A list of files that nobody means."""
+
+
+class _Read(io.FileIO):
+    """The zip's file. Its list of files is read in one go, before anything of it is known: millions of entries would
+    take gigabytes of memory.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As FileIO; without a size zipfile reads what stands behind the list, 64 KB at most."""
+        if size is not None and size > _MOST_LIST_BYTES:
+            raise _TooLong
+        return super().read(size)
+
+
+def unpack(archive: Path, into: Path, suffixes: Collection[str], used_bytes: int = 0) -> tuple[list[Path], list[str]]:
     """Unpack the files with one of these (lower-case) suffixes into the empty folder `into`; returns them in the zip's
     order, and the names of those left out. Files of one of its folders stay together; a picture in a folder `masks`
     becomes `name-masklabel.png`. Names lead nowhere: only their last part is used. Links and hidden files are left out.
+    `used_bytes` is what zips unpacked before it take.
 
     Raises UserError for what is no zip, is encrypted, or holds too much.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
-            return _unpack(opened, archive, into, suffixes)
+        with _Read(archive) as file, zipfile.ZipFile(file) as opened:
+            return _unpack(opened, archive, into, suffixes, used_bytes)
+    except _TooLong:
+        raise UserError(f"'{archive.name}' lists too many files.", f"Pack {MOST_FILES} at most.") from None
     except (*_BROKEN, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, zipfile.BadZipFile):
             raise UserError(
@@ -42,12 +64,12 @@ def unpack(archive: Path, into: Path, suffixes: Collection[str]) -> tuple[list[P
 
 
 def _unpack(
-    opened: zipfile.ZipFile, archive: Path, into: Path, suffixes: Collection[str]
+    opened: zipfile.ZipFile, archive: Path, into: Path, suffixes: Collection[str], used_bytes: int
 ) -> tuple[list[Path], list[str]]:
     infos = [info for info in opened.infolist() if not info.is_dir()]
     if len(infos) > MOST_FILES:
         raise UserError(f"'{archive.name}' holds {len(infos)} files, more than {MOST_FILES}.", "Pack it in parts.")
-    room = min(MOST_BYTES, MOST_TIMES * archive.stat().st_size + ALWAYS_BYTES)
+    room = min(MOST_BYTES - used_bytes, MOST_TIMES * archive.stat().st_size + ALWAYS_BYTES)
     found: list[Path] = []
     left_out: list[str] = []
     folders: dict[str, Path] = {}
@@ -55,7 +77,8 @@ def _unpack(
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if path.name.startswith(".") or "__MACOSX" in path.parts:
             continue  # what systems write for themselves
-        if path.suffix.lower() not in suffixes or stat.S_ISLNK(info.external_attr >> 16):
+        is_plain = ":" not in path.name and path.name.isprintable()  # Windows takes C:a.jpg for another place
+        if path.suffix.lower() not in suffixes or stat.S_ISLNK(info.external_attr >> 16) or not is_plain:
             left_out.append(path.name)
             continue
         if info.flag_bits & 1:

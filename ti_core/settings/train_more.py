@@ -106,9 +106,9 @@ class MoreTrainOptions(Settings):
         OF_THE_RUN,
         "Where Preview prompts is empty",
         "radio",
-        "Keep same for the whole run: a prompt of the training, drawn by the Seed, and one that asks for something new"
-        " (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The other takes a new"
-        " prompt of the training each time.",
+        "Keep same for the whole run: a plain prompt of the training, drawn by the Seed, and one that asks for"
+        " something new (a santa hat with Portraits, else a sketch), which shows whether the model still obeys. The"
+        " other takes a new prompt of the training each time.",
         choices=(OF_THE_RUN, OF_EACH_STEP),
     )
     preview_negative_prompt: str = option(

@@ -53,10 +53,13 @@ def advise_interval(preview_s: float, step_s: float, every: int, steps_left: int
 
 
 def prompts_of_run(run: Run) -> tuple[str, ...]:
-    """One of the training's own prompts, the same at every step: that of the first picture of step 1, whatever step
-    the run begins at; and one that shows obedience.
+    """One of the training's own prompts, the same at every step, whatever step the run begins at: of those of step 1
+    the one of the fewest tags, because the less else a picture shows, the better a face can be judged in it; and one
+    that shows obedience.
     """
-    return tuple(dict.fromkeys([_prompt_of_step(run, 1), obedience_prompt(run.settings, run.inputs)]))
+    drawn = prompts_of_step(run, images_of_step(run.inputs.plan, run.settings.seed, 1), 1)
+    plainest = min(drawn, key=lambda prompt: prompt.count(","))
+    return tuple(dict.fromkeys([plainest, obedience_prompt(run.settings, run.inputs)]))
 
 
 def obedience_prompt(settings: TrainSettings, inputs: Prepared) -> str:

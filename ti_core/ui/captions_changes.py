@@ -167,7 +167,8 @@ class CaptionChanges(CaptionsLayout):
         indices = (
             [each for each in sent if type(each) is int and 0 <= each < len(names)] if isinstance(sent, list) else []
         )
-        unseen = [name for name in _names_in(only) if name not in names]  # the gallery shows the first ones alone
+        known = set(names)
+        unseen = [name for name in _names_in(only) if name not in known]  # the gallery shows the first ones alone
         return {self.only: gr.update(value=[*unseen, *(names[each] for each in indices)]), **accepted(self.message)}
 
     def _toggled(self, only: Any, name: str) -> Updates:

@@ -133,6 +133,8 @@ class KindPanel:
             if not isinstance(folder, str) or not isinstance(bad, list):
                 raise UserError("These pictures are not there any more.", "Paint them again.")
             place = workspace.writable_folder(folder, "Folder of the pictures")
+            if place == workspace.root.resolve():  # the good ones go beside it, which is outside
+                raise UserError("The workspace itself is no dataset.", "Choose a folder inside it.")
             moved, target = keep_bad(place, {name for name in bad if isinstance(name, str)})
             text = f"{moved} good pictures moved to {workspace.shown(target)}." if moved else "All of them stay."
             return {"done": True, "text": text}

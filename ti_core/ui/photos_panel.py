@@ -28,7 +28,7 @@ from ti_core.data.by_hand import (
 from ti_core.data.images import find_images
 from ti_core.data.origin import Look, look_at
 from ti_core.data.planned_crops import PlannedCrop, needs_pixels, plan_by_pixels, plan_by_size
-from ti_core.errors import UserError
+from ti_core.errors import SettingsError, UserError
 from ti_core.files import state_of
 from ti_core.settings import PreprocessSettings
 from ti_core.ui.app_context import AppContext
@@ -193,8 +193,12 @@ def _settings(asked: Mapping[str, Any]) -> PreprocessSettings:
     given = asked.get("settings")
     values = {name: value for name, value in given.items() if name in CROPPING} if isinstance(given, dict) else {}
     settings = PreprocessSettings.from_dict(values)
-    if min(settings.width, settings.height) < 1 or settings.bound_problems():
+    sides = (settings.width, settings.height, *((settings.dimension_lower,) if settings.auto_sized_crop else ()))
+    if min(sides) < 1:
         raise UserError("Width and Height must be at least 1.", "Type the size of the finished pictures.")
+    # a crop of any size would take any memory, and whoever may look can ask for one
+    if problems := [problem for problem in settings.problems(own_px=1) if problem.field in CROPPING]:
+        raise SettingsError(problems)
     return settings
 
 
@@ -232,7 +236,8 @@ def photo_routes(context: AppContext) -> list[Route]:
 
 
 def _turn(asked: Mapping[str, Any]) -> int:
-    edit = parse_edit({"turn": int(turn)} if (turn := asked.get("turn", "0")).isdecimal() else None)
+    turn = asked.get("turn", "0")
+    edit = parse_edit({"turn": int(turn)} if turn.isdecimal() and len(turn) <= 3 else None)
     return edit.turn if edit else 0
 
 

@@ -76,7 +76,8 @@ def test_previews_of_a_negative_word_are_pairs_and_say_the_negative_prompt(works
     recorder = train(workspace, steps=2, preview_prompt="a house, [name]", preview_negative_prompt="blurry")
     (preview,) = (event for event in recorder.of(PreviewSaved) if event.step == 2)
     with Image.open(preview.path) as pair:
-        assert pair.width == 2 * 16 and "a house\nNegative prompt: blurry, anna\n" in pair.text["parameters"]  # type: ignore[attr-defined]
+        assert pair.width == 2 * 16
+        assert "a house\nNegative prompt: blurry, anna\n" in pair.info["parameters"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

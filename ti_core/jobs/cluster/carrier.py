@@ -15,7 +15,7 @@ from ti_core.jobs.cluster.carry import NOT_RESULTS, PIECE_BYTES, File, digest_of
 from ti_core.painting.txt2img import OUTPUTS
 from ti_core.runs.folder import saved_settings
 from ti_core.settings import PORTRAITS
-from ti_core.workspace import SHIPPED, Workspace
+from ti_core.workspace import READ_ONLY, REPOSITORY, SHIPPED, Workspace
 
 FOLDERS = ("dataset_directory", "source_directory", "run_folder", "run")
 DAYS = 2
@@ -77,7 +77,7 @@ class Carrier:
         root = self._workspace.root.resolve()
         if folder.is_relative_to(SHIPPED / "assets"):
             return
-        if not folder.is_relative_to(root):
+        if ".." in folder.parts or not folder.is_relative_to(root):
             raise UserError(
                 f"The folder '{typed}' lies outside the workspace, so it is not carried to another machine.",
                 "Copy it into the workspace, or put the workspace on storage that all machines see.",
@@ -125,11 +125,20 @@ class Carrier:
     def _place_of(self, name: str) -> Path:
         """Where a result belongs. Raises UserError for a path that leads elsewhere."""
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0] in NOT_RESULTS or ":" in name:
+        is_plain = path.parts and not path.is_absolute() and not any(sign in name for sign in ("\\", ":", "\0"))
+        if not is_plain or ".." in path.parts or path.parts[0] in NOT_RESULTS or self._is_run(path):
             raise UserError(f"The node sent '{name[:60]}', which is no place of a result.", "Look at that machine.")
         if path.parts[0] == "embeddings":
             return self._workspace.embeddings.joinpath(*path.parts[1:])
         return self._workspace.root.joinpath(*path.parts)
+
+    def _is_run(self, path: PurePosixPath) -> bool:
+        """Whether it lies among files that this computer runs: those of the program, whose folder may be the
+        workspace, and of .git and the like.
+        """
+        place = self._workspace.root.resolve() / path
+        is_hidden = any(part.startswith(".") for part in path.parts[:-1])
+        return is_hidden or place.parent == REPOSITORY or any(place.is_relative_to(each) for each in READ_ONLY)
 
 
 def pieces_of(path: Path) -> Iterator[tuple[int, bytes]]:

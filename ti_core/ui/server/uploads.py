@@ -41,11 +41,12 @@ def keep_photos(files: Sequence[Path], name: str, workspace: Workspace) -> tuple
     UserError when nothing is left.
     """
     with tempfile.TemporaryDirectory(prefix="ti-zip-") as unpacked:
-        loose, in_zips = [file for file in files if not _is_zip(file)], list[str]()
+        loose, in_zips, used_bytes = [file for file in files if not _is_zip(file)], list[str](), 0
         for number, archive in enumerate(file for file in files if _is_zip(file)):
             folder = Path(unpacked, str(number))
             folder.mkdir()
-            found, left_out = unpack(archive, folder, TAKEN | PHONE_SUFFIXES)
+            found, left_out = unpack(archive, folder, TAKEN | PHONE_SUFFIXES, used_bytes)
+            used_bytes += sum(file.stat().st_size for file in found)
             loose += found
             in_zips += left_out
         folder, sentences = _keep_loose(loose, name, workspace)
