@@ -47,7 +47,8 @@ def loss_weight(
     ones = torch.ones(1, *latent_size)
     if mask is None:
         return ones
-    small = F.interpolate(torch.from_numpy(mask.astype(np.float32))[None, None], size=tuple(latent_size), mode="area")[0]
+    values = torch.from_numpy(mask.astype(np.float32))
+    small = F.interpolate(values[None, None], size=tuple(latent_size), mode="area")[0]
     least = weighting.outside
     weight = least + (1 - least) * small / 255 if weighting.masks else small - small.min()
     return weight / weight.mean() if float(weight.mean()) > _LEAST_MEAN else ones
