@@ -276,7 +276,7 @@ def fingerprint(row: Row) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rows",
@@ -310,6 +310,11 @@ def main() -> None:
     parser.add_argument("--sliders", default=",".join(SLIDERS), help="which sliders (default: %(default)s)")
     parser.add_argument("--pictures", type=int, default=200, help="for each figure of a kind (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=0, help="of the kinds' trainings (default: those of the preset)")
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     args = parser.parse_args()
     if args.kinds:
         ruler = Ruler(load_checkpoint(PORTRAITS, Workspace(WORK)), load_classifier())

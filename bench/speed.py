@@ -315,7 +315,7 @@ def whole_recipe(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="sd1", choices=list(FAMILIES))
     parser.add_argument(
@@ -342,7 +342,11 @@ def main() -> None:
         help="a few channels instead of the real width: tests the bench, measures nothing",
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = _parser().parse_args()
     found: dict[str, Any] = {}
     if {"steps", "previews"} & set(args.parts):
         torch.manual_seed(0)

@@ -39,15 +39,16 @@ def loss_weight(
     """float32 [1, height, width] with mean 1 from a mask or an alpha channel, uint8 [height, width]: white or opaque
     pixels count, black or transparent ones do not, or as little as `weighting.outside` says.
 
-    With mean 1 a picture counts as much as another in an update, however large the part is that it shows. Reference
-    2.7, mended: nothing, all or none to be seen means weight 1 everywhere (A1111 divides 0 by 0), and sizes that are
-    not square stay in order. As there, the least opaque place has weight 0, unless masks are used: a mask says itself
-    where it is black.
+    With mean 1 a picture counts as much as another in an update, however large the part is that it shows. A1111's,
+    mended (docs/parity.md, T13): nothing, all or none to be seen means weight 1 everywhere (A1111 divides 0 by 0), and
+    sizes that are not square stay in order. As there, the least opaque place has weight 0, unless masks are used: a
+    mask says itself where it is black.
     """
     ones = torch.ones(1, *latent_size)
     if mask is None:
         return ones
-    small = F.interpolate(torch.from_numpy(mask).float()[None, None], size=tuple(latent_size), mode="area")[0]
+    values = torch.from_numpy(mask.astype(np.float32))
+    small = F.interpolate(values[None, None], size=tuple(latent_size), mode="area")[0]
     least = weighting.outside
     weight = least + (1 - least) * small / 255 if weighting.masks else small - small.min()
     return weight / weight.mean() if float(weight.mean()) > _LEAST_MEAN else ones

@@ -150,26 +150,27 @@ def preprocess(
 
     # What came of it
     result.findings = finding_sentences(findings_of(dict(sorted(sights.items()))))
-    left_out = work.captions_found if settings.caption_action == "ignore" else 0
     if not result.written:
         raise UserError(
             f"None of the {counted(len(photos), 'picture')} in '{settings.source_directory}' could be used. "
             + " ".join(p.sentence() for p in result.problems),
             "Save your photos as JPEG or PNG and try again.",
         )
-    if left_out:
-        were = "was" if left_out == 1 else "were"
-        emit(
-            Notice(
-                f"{counted(left_out, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
-                " Caption txt Action and preprocess again."
-            )
-        )
+    if work.captions_found and settings.caption_action == "ignore":
+        emit(_left_out_notice(work.captions_found))
     for sentence in result.check_sentences():
         emit(Notice(sentence))
     emit(Progress("Preprocessed", len(photos), len(photos)))
     emit(Finished(result.sentence(), files=result.shown_files()))
     return result
+
+
+def _left_out_notice(count: int) -> Notice:
+    were = "was" if count == 1 else "were"
+    return Notice(
+        f"{counted(count, 'caption')} beside the photos {were} left out. To keep, choose copy as Existing"
+        " Caption txt Action and preprocess again."
+    )
 
 
 def check_preprocess(settings: PreprocessSettings, workspace: Workspace) -> tuple[list[Path], Path]:

@@ -55,30 +55,7 @@ def open_run(
     Raises UserError or SettingsError, with nothing written, if something of it cannot be used, and Interrupted.
     """
     # Settings, embedding, captions and template
-    emit(Progress("Checking the settings and the pictures", 0, 1))
-    if saved:
-        settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
-    inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
-    settings = settings.of_kind(inputs.kind)
-    settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
-    for sentence in sentences if settings.image_every else ():
-        emit(Notice(sentence))
-    if ranks.lacks_nccl:
-        emit(
-            Notice(
-                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
-                " the computer's memory. The result is the same."
-            )
-        )
-    if build := unused_card():
-        emit(
-            Notice(
-                f"This computer has a graphics card, but its torch is the build for the processor, which is many times"
-                f" slower. To use the card, start once with: ./webui.sh --torch {build} (Windows: webui.bat)."
-            )
-        )
-    if not ranks.is_first:
-        settings, inputs = ranks.as_worker(settings, inputs)
+    settings, inputs = _prepare(settings, workspace, ranks, emit, stop, saved)
 
     # The checkpoint, and the other embeddings that prompts name
     sd = _load_model(settings, inputs, workspace, saved, emit)
@@ -125,6 +102,45 @@ def open_run(
     run.preview_prompts = (saved.preview_prompts if saved else ()) or prompts_of_run(run)
     sd.on_notice = lambda sentence: run.log(Notice(sentence))
     return run
+
+
+def _prepare(
+    settings: TrainSettings,
+    workspace: Workspace,
+    ranks: Ranks,
+    emit: Emit,
+    stop: threading.Event,
+    saved: RunState | None,
+) -> tuple[TrainSettings, Prepared]:
+    """The settings as this process trains with them, and what is read without the checkpoint's networks."""
+    emit(Progress("Checking the settings and the pictures", 0, 1))
+    if saved:
+        settings = as_begun(settings, find_usable_checkpoint(settings.checkpoint, workspace), saved.prediction, emit)
+    inputs = prepare(settings, workspace, emit, stop, saved.embedding if saved else None)
+    settings = settings.of_kind(inputs.kind)
+    settings, sentences = suited_previews(settings, find_usable_checkpoint(settings.checkpoint, workspace))
+    for sentence in sentences if settings.image_every else ():
+        emit(Notice(sentence))
+    _tell_of_build(ranks, emit)
+    return (settings, inputs) if ranks.is_first else ranks.as_worker(settings, inputs)
+
+
+def _tell_of_build(ranks: Ranks, emit: Emit) -> None:
+    """What the installed build of torch cannot do."""
+    if ranks.lacks_nccl:
+        emit(
+            Notice(
+                "This build of torch has no NCCL, by which cards talk to each other, so gloo sums their gradients in"
+                " the computer's memory. The result is the same."
+            )
+        )
+    if build := unused_card():
+        emit(
+            Notice(
+                f"This computer has a graphics card, but its torch is the build for the processor, which is many times"
+                f" slower. To use the card, start once with: ./webui.sh --torch {build} (Windows: webui.bat)."
+            )
+        )
 
 
 def _load_model(

@@ -11,6 +11,7 @@ from pathlib import Path
 from ti_core.checkpoints.library import CheckpointFile, find_usable_checkpoint
 from ti_core.data.aspect_buckets import bucket_sizes
 from ti_core.data.captions import word_note
+from ti_core.data.crops import Size
 from ti_core.data.dataset import CaptionRules, Example, fallback_notes, nothing_usable, plan_training, scan_dataset
 from ti_core.data.dataset_parts import parts_of
 from ti_core.data.findings import finding_sentences, findings_of, look_within
@@ -177,13 +178,8 @@ def prepare(
         None if settings.keep_size else (settings.width or checkpoint.size_px, settings.height or checkpoint.size_px)
     )
     buckets = bucket_sizes(*target) if target and settings.aspect_buckets else ()
-    paths, tiny = without_tiny([example.path for example in examples], target)
-    for problem in tiny:
-        emit(Notice(problem.sentence()))
-    if not paths:
-        raise nothing_usable(examples[0].path.parent, tiny)
-    usable = set(paths)
-    examples = [example for example in examples if example.path in usable]
+    examples = _without_tiny(examples, target, emit)
+    paths = [example.path for example in examples]
     for sentence in (
         *picture_sentences(paths, target, settings.checkpoint, workspace, buckets),
         *mask_sentences(paths, settings.masks_as_weight),
@@ -213,6 +209,17 @@ def prepare(
         workspace.latent_cache,
         word,
     )
+
+
+def _without_tiny(examples: list[Example], target: Size | None, emit: Emit) -> list[Example]:
+    """Those whose pictures are large enough; a Notice for each of the others. Raises UserError if none is."""
+    paths, tiny = without_tiny([example.path for example in examples], target)
+    for problem in tiny:
+        emit(Notice(problem.sentence()))
+    if not paths:
+        raise nothing_usable(examples[0].path.parent, tiny)
+    usable = set(paths)
+    return [example for example in examples if example.path in usable]
 
 
 def leave_out(problems: Mapping[Path, Problem], inputs: Prepared, settings: TrainSettings) -> Prepared:

@@ -184,8 +184,8 @@ def prompts_of_step(run: Run, images: list[int], step: int, name: str = "") -> l
 def clip_gradient(run: Run, step: int) -> None:
     """Limit the gradient of the whole update by its own schedule.
 
-    Reference 2.4, mended: A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or so;
-    this is the true one.
+    Mended (docs/parity.md, T3): A1111 clips the gradient while it is still multiplied by its loss scale of 65,536 or
+    so; this is the true one.
     """
     mode = run.settings.clip_grad_mode
     if mode == "disabled":
