@@ -72,6 +72,17 @@ def test_without_quotas_nothing_is_counted(queue_with: Callable[[Quotas], JobQue
     assert not (tmp_path / "jobs" / "used.jsonl").exists()
 
 
+def test_quick_work_has_a_place_in_the_line_too(queue_with: Callable[[Quotas], JobQueue]) -> None:
+    jobs = queue_with(Quotas(waiting=2))
+    jobs.worker.pause()
+    for _ in range(2):
+        jobs.submit("masks", "Masks", lambda emit, stop: None, "anna")
+    with pytest.raises(UserError, match="You have 2 jobs waiting"):
+        jobs.submit("masks", "Masks", lambda emit, stop: None, "anna")
+    for owner in ("ben", "local", ""):
+        jobs.submit("masks", "Masks", lambda emit, stop: None, owner)
+
+
 def test_so_many_jobs_of_each_login_wait(queue_with: Callable[[Quotas], JobQueue]) -> None:
     jobs = queue_with(Quotas(waiting=2))
     jobs.worker.pause()

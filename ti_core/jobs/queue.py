@@ -88,6 +88,8 @@ class JobQueue:
         that an open page mixes no two runs.
         """
         table = self.table
+        if settings is None:
+            self.usage.check_waiting(owner)
         new_id = f"{kind}-{secrets.token_hex(16)}"
         job = Job(new_id, kind, title, work, owner, settings, result, needs=list(needs))
         note_demands(job, table.kinds.get(kind), table.workspace, coming)

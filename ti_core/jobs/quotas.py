@@ -76,12 +76,7 @@ class Usage:
         """Before a job is ordered. Raises UserError where the owner has all that a login may have."""
         if not self.quotas.are_on or owner in NO_LOGIN:
             return
-        waiting = sum(job.owner == owner for job in self._table.waiting())
-        if self.quotas.waiting and waiting >= self.quotas.waiting:
-            raise UserError(
-                f"You have {waiting} jobs waiting, and each login may have {self.quotas.waiting} here.",
-                "Wait until one of them has begun, or cancel one under Jobs.",
-            )
+        self.check_waiting(owner)
         used = self.minutes(owner)
         if self.quotas.device_minutes and used >= self.quotas.device_minutes:
             raise UserError(
@@ -93,6 +88,17 @@ class Usage:
             raise UserError(
                 f"Your runs and datasets take {taken:.2g} GB, and each login may have {self.quotas.disk_gb:g} GB here.",
                 "Delete runs that you no longer need, and empty the bin.",
+            )
+
+    def check_waiting(self, owner: str) -> None:
+        """Before quick work is ordered, which takes no device and no room to speak of, but a place in the line. Raises
+        UserError.
+        """
+        waiting = sum(job.owner == owner for job in self._table.waiting())
+        if self.quotas.waiting and owner not in NO_LOGIN and waiting >= self.quotas.waiting:
+            raise UserError(
+                f"You have {waiting} jobs waiting, and each login may have {self.quotas.waiting} here.",
+                "Wait until one of them has begun, or cancel one under Jobs.",
             )
 
     def minutes(self, owner: str) -> float:

@@ -241,7 +241,7 @@ def _turn(asked: Mapping[str, Any]) -> int:
     return edit.turn if edit else 0
 
 
-@functools.lru_cache(maxsize=2000)
+@functools.lru_cache(maxsize=500)
 def _small_turned(photo: Path, size_px: int, turn: int, state: tuple[int, int]) -> bytes:
-    """A few kilobytes each, kept until the file has changed (`state`)."""
+    """A few kilobytes each, a large one 0.2 MB; kept until the file has changed (`state`)."""
     return webp(HandEdit(turn=turn).turned(small_picture(photo, size_px)))
