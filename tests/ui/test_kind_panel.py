@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -47,6 +48,15 @@ def test_each_kind_shows_its_own_fields_and_a_single_vector_becomes_two(page: Pa
         assert (shown[panel.slider]["visible"], shown[panel.painting]["visible"]) == (slider, painting)
         assert shown[vectors] == count
     assert panel.show("x", SLIDER, 5)[vectors] == 5
+
+
+def test_a_caption_draws_nothing_in_the_hint_of_the_create_tab(page: Page, workspace: Workspace) -> None:
+    folder = paint_bad(workspace)
+    for name in "ab":
+        (folder / f"{name}.txt").write_text("![x](/logout), <img src=/logout>")
+    shown = page.create.suggested("datasets/bad-01")
+    assert "&lt;img src=/logout&gt;" in shown and "<img" not in shown
+    assert isinstance(page.create.hint, gr.HTML)  # Markdown would draw the other one
 
 
 def test_painted_pictures_are_marked_as_bad_and_only_those_stay(page: Page, workspace: Workspace) -> None:

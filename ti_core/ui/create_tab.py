@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import gradio as gr
@@ -42,7 +43,7 @@ class CreateTab(Part):
         for name in FIELDS:
             self.form.add(name)
             if name == "initialization_text":
-                self.hint = gr.Markdown(NO_HINT, elem_id="create_hint", elem_classes="hint")
+                self.hint = gr.HTML(_hint(NO_HINT), elem_id="create_hint", padding=False)
             if name == "name":
                 hint = name_hint(self.form.widgets[name])
         wire_hint(hint, self.says_name, [self.form.widgets[name] for name in ("name", "overwrite")])
@@ -82,8 +83,8 @@ class CreateTab(Part):
 
     @read_only
     def suggested(self, *folders: str | None) -> str:
-        """What the captions of the pictures say about the initialization text."""
-        return initialization_hint([folder for folder in folders if folder], self.context.workspace)
+        """HTML: what the captions of the pictures say about the initialization text."""
+        return _hint(initialization_hint([folder for folder in folders if folder], self.context.workspace))
 
     def start(self, *given: Any) -> Updates:
         """Order the new embedding."""
@@ -92,3 +93,8 @@ class CreateTab(Part):
             self.my_job,
             self.message,
         )
+
+
+def _hint(text: str) -> str:
+    """HTML. Captions come from anybody, and as Markdown their pictures and links would be fetched."""
+    return f'<p class="hint">{html.escape(text)}</p>'
