@@ -17,7 +17,7 @@ import gradio_client
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
 
 from tests.ui.journey import ANSWER_MS, ANSWER_S, fill, free_port, open_chromium, running_app, wait_until_restored
 from ti_core.errors import UserError
@@ -139,11 +139,28 @@ def test_a_space_without_a_secret_is_shown_in_the_hubs_frame_and_changed_by_nobo
         assert "You may look, but change nothing" in answer.text and not list((tmp_path / "embeddings").glob("*"))
         upload = httpx.post(f"{url}/gradio_api/upload", files={"files": ("a.txt", b"x")}, timeout=ANSWER_S)
         assert upload.status_code == 403
-        shown = page_framing(browser, HUB, url).frame_locator("iframe")
-        expect(shown.get_by_role("tab", name="Train", exact=True)).to_be_visible()
+        shown = frame_that_opened(page_framing(browser, HUB, url))
         expect(shown.locator("#live .state")).not_to_have_text("connecting")
         refused = page_framing(browser, "https://evil.example", url).frame_locator("iframe")
         expect(refused.get_by_role("tab")).to_have_count(0)
+
+
+def frame_that_opened(page: Page) -> FrameLocator:
+    """The frame of the page, with its tabs. A browser loads a window again when the network blinked (a container
+    beside it that starts is enough), but not a frame; so this does, twice.
+    """
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("requestfailed", lambda request: said.append(f"{request.url}: {request.failure}"))
+    shown = page.frame_locator("iframe")
+    for _ in range(3):
+        try:
+            expect(shown.get_by_role("tab", name="Train", exact=True)).to_be_visible()
+            return shown
+        except AssertionError:
+            said.append(f"{[frame.url for frame in page.frames]} are open")
+            page.reload()
+    raise AssertionError("The frame did not open:\n" + "\n".join(said))
 
 
 def page_framing(browser: Browser, site: str, url: str) -> Page:
