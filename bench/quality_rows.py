@@ -14,6 +14,10 @@ POINTS = (10, 30, 60, 120, 300, 1000, 3000)
 """After how many image passes a run is measured."""
 CLASS_WORD = "class word"
 """Initialization text that stands for the word man or woman."""
+SCENES_OF = 12
+"""Photos that are drawn of each person."""
+ALONE, SAID, NOT_SAID = "", "beside", "beside-not-said"
+"""Whether the photos show somebody or something else beside the person, and whether their captions say so."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,10 @@ class Row:
     last_point: int = 1000
     passes: int = 0
     """How long a run is at least, where that is not one of the points."""
-    photos: int = 12
+    photos: int = SCENES_OF
     """So many photos of each person, before mirroring."""
+    beside: str = ALONE
+    """ALONE, SAID or NOT_SAID."""
 
     def create(self, gender: str) -> dict[str, Any]:
         return {
@@ -129,6 +135,16 @@ ONE_CHANGE = (
     _ours("offset", "Fast and faithful, noise offset 0.05", noise_offset=0.05),
 )
 """The options for experts, each alone."""
-ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE)}
+_MASKED: dict[str, Any] = {"masks_as_weight": True, "weight_outside": 0.1}
+WITH_OTHERS = (
+    replace(_ours(SAID, "others in the photos, said in the captions"), beside=SAID),
+    replace(_ours("beside-masked", "others in the photos, said, masks of the head", **_MASKED), beside=SAID),
+    replace(_ours(NOT_SAID, "others in the photos, not said in the captions"), beside=NOT_SAID),
+    replace(
+        _ours("beside-not-said-masked", "others in the photos, not said, masks of the head", **_MASKED), beside=NOT_SAID
+    ),
+)
+"""Another person, a dog or a cup in every photo: what masks give. The masks are those that the Captions tab makes."""
+ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
 TABLE = tuple(row.name for row in _ALL)
 """The rows of the table in docs/quality.md."""
