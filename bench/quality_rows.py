@@ -18,6 +18,10 @@ CLASS_WORD, NEAR_WORDS = "class word", "near words"
 as "an old woman, curly red hair".
 """
 CLASS_TEMPLATE = "a photo of a [name] [class], [filewords]"
+SCENES_OF = 12
+"""Photos that are drawn of each person."""
+ALONE, SAID, NOT_SAID = "", "beside", "beside-not-said"
+"""Whether the photos show somebody or something else beside the person, and whether their captions say so."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ class Row:
     last_point: int = 1000
     passes: int = 0
     """How long a run is at least, where that is not one of the points."""
-    photos: int = 12
+    photos: int = SCENES_OF
     """So many photos of each person, before mirroring."""
     starts: tuple[str, ...] = ()
     """Initialization texts of which each is trained for a while; the evaluation chooses the one that goes on."""
     template: str = ""
     """A line in place of the guide's; [class] stands for the word man or woman."""
+    beside: str = ALONE
+    """ALONE, SAID or NOT_SAID."""
 
     def create(self, gender: str, near: str = "", start: str = "") -> dict[str, Any]:
         """Values of the Create tab. `near` is what NEAR_WORDS stands for."""
@@ -147,6 +153,16 @@ ONE_CHANGE = (
     replace(_ours("template", "Fast and faithful, class word in the template"), template=CLASS_TEMPLATE),
 )
 """The options for experts and other starts, each alone."""
-ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE)}
+_MASKED: dict[str, Any] = {"masks_as_weight": True, "weight_outside": 0.1}
+WITH_OTHERS = (
+    replace(_ours(SAID, "others in the photos, said in the captions"), beside=SAID),
+    replace(_ours("beside-masked", "others in the photos, said, masks of the head", **_MASKED), beside=SAID),
+    replace(_ours(NOT_SAID, "others in the photos, not said in the captions"), beside=NOT_SAID),
+    replace(
+        _ours("beside-not-said-masked", "others in the photos, not said, masks of the head", **_MASKED), beside=NOT_SAID
+    ),
+)
+"""Another person, a dog or a cup in every photo: what masks give. The masks are those that the Captions tab makes."""
+ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
 TABLE = tuple(row.name for row in _ALL)
 """The rows of the table in docs/quality.md."""
