@@ -73,8 +73,6 @@ SAMPLING_STEPS = 10
 6 (100 pictures).
 """
 PHOTO_PX = SIZE_PX
-START_PASSES = 20
-"""After so many passes the evaluation chooses among several starts."""
 SET_BY_THE_BENCH = (
     "dataset_directory",
     "steps",
@@ -196,18 +194,23 @@ def near_words(person: Person) -> str:
 
 
 def chosen_start(row: Row, person: Person, dataset: str, seed: int) -> str:
-    """Which of the row's starts has the least loss on the evaluation's inputs after START_PASSES."""
-    losses, steps = dict[str, float](), START_PASSES // row.images_per_step
+    """Which of the row's starts has the least loss at the first evaluation."""
+    losses = dict[str, float]()
     for start in row.starts:
         with tempfile.TemporaryDirectory(prefix="quality-") as folder:
-            workspace, events = Workspace(Path(folder)), list[Event]()
+            workspace, stop = Workspace(Path(folder)), threading.Event()
+
+            def heed(event: Event, start: str = start, stop: threading.Event = stop) -> None:
+                if isinstance(event, Evaluated) and event.step:
+                    losses.setdefault(start, event.loss)
+                    stop.set()
+
             created = row.create(person.gender, near_words(person), start)
             create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
             values = row.train(workspace, dataset, NAME, person.gender)
-            short = {"steps": steps, "evaluate_every": steps, "image_every": 0, "save_every": 0, "cards": False}
+            more = {"evaluate_every": row.evaluate_every, "image_every": 0, "save_every": 0, "cards": False}
             shown = {"seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX}
-            train(TrainSettings.from_dict({**values, **short, **shown}), workspace, events.append, threading.Event())
-            losses[start] = [event.loss for event in events if isinstance(event, Evaluated)][-1]
+            train(TrainSettings.from_dict({**values, **more, **shown}), workspace, heed, stop)
     return min(losses, key=lambda start: losses[start])
 
 
