@@ -44,7 +44,16 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.sample_photos import is_stranger
-from ti_core.portraits.world import BY_NAME, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.portraits.world import (
+    BY_NAME,
+    Person,
+    Scene,
+    draw_person,
+    draw_scene,
+    known_people,
+    phrase_for,
+    somebody,
+)
 from ti_core.runs.best_step import Measured, best_step
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
@@ -134,10 +143,10 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
         dataset = photograph(person, title, Workspace(WORK), row)
-        create_embedding(
-            CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace
-        )
-        values = row.train(workspace, dataset, NAME)
+        start = chosen_start(row, person, dataset, seed) if row.starts else row.initialization
+        created = row.create(person.gender, near_words(person), start)
+        create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+        values = row.train(workspace, dataset, NAME, person.gender)
         per_step, passes = row.images_per_step, max(points[-1], row.passes)
         settings = TrainSettings.from_dict(
             {
@@ -177,6 +186,32 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         "trained_s": round(trained_s, 1),
         "all_s": round(time.monotonic() - began, 1),
     }
+
+
+def near_words(person: Person) -> str:
+    """What somebody would write who has looked at the photos once."""
+    return f"{somebody(person)}, {phrase_for('hairstyle', person, new_scenes()[0])}"
+
+
+def chosen_start(row: Row, person: Person, dataset: str, seed: int) -> str:
+    """Which of the row's starts has the least loss at the first evaluation."""
+    losses = dict[str, float]()
+    for start in row.starts:
+        with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+            workspace, stop = Workspace(Path(folder)), threading.Event()
+
+            def heed(event: Event, start: str = start, stop: threading.Event = stop) -> None:
+                if isinstance(event, Evaluated) and event.step:
+                    losses.setdefault(start, event.loss)
+                    stop.set()
+
+            created = row.create(person.gender, near_words(person), start)
+            create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+            values = row.train(workspace, dataset, NAME, person.gender)
+            more = {"evaluate_every": row.evaluate_every, "image_every": 0, "save_every": 0, "cards": False}
+            shown = {"seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX}
+            train(TrainSettings.from_dict({**values, **more, **shown}), workspace, heed, stop)
+    return min(losses, key=lambda start: losses[start])
 
 
 def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
@@ -248,7 +283,7 @@ def fingerprint(row: Row) -> str:
     is_trained = row.name not in ("known", "words")
     values = {**row.train(workspace, dataset, NAME), **dict.fromkeys(SET_BY_THE_BENCH)} if is_trained else {}
     weights = hashlib.sha256((PORTRAITS_FOLDER / "unet/diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
-    said = [values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES, row.photos, weights]
+    said = [values, row.create("woman"), *row.starts, SAMPLING_STEPS, NEW_SCENES, row.photos, weights]
     if row.beside != ALONE:  # without it the signs of the runs that are kept stay what they were
         said += [row.beside, BESIDE]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
