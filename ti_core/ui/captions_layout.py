@@ -21,7 +21,7 @@ from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import Updates, disk_dropdown, message_box
 
 NOTHING_TO_UNDO = "Nothing to undo"
-TAGS_LABEL = "How often each tag occurs{}: click one to use it, or its cross to remove it"
+TAGS_LABEL = "How often each tag occurs: click one to use it, or its cross to remove it"
 REMOVE = "\u00d7"
 """In the list of tags: takes the tag out of the captions."""
 PAGE_PICTURES = 36
@@ -97,7 +97,7 @@ class CaptionsLayout:
             headers=["Tag", "Pictures", "Remove"],
             datatype=["str", "number", "str"],
             value=[],
-            label=TAGS_LABEL.format(""),
+            label=TAGS_LABEL,
             interactive=False,
             max_height=260,
             visible=False,
@@ -239,9 +239,13 @@ class CaptionsLayout:
 
     def _counted(self, captions: Sequence[Captioned]) -> Any:
         counts = count_tags(c.caption for c in captions)
-        of_all = f" (the {TAGS_LISTED} most frequent of {len(counts)})" if len(counts) > TAGS_LISTED else ""
-        rows = [[*row, REMOVE] for row in counts[:TAGS_LISTED]]
-        return gr.update(value=rows, visible=True, label=TAGS_LABEL.format(of_all))
+        rows, label = [[*row, REMOVE] for row in counts[:TAGS_LISTED]], TAGS_LABEL
+        if len(counts) > TAGS_LISTED:
+            label = (
+                f"How often each tag occurs (the {TAGS_LISTED} most frequent of {len(counts)}): click one to use it,"
+                " or its cross to remove it"
+            )
+        return gr.update(value=rows, visible=True, label=label)
 
     def _picture_names(self, folder: Path) -> list[str]:
         """In the order of the gallery."""
