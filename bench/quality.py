@@ -33,23 +33,30 @@ import torch
 
 from bench.portraits import IDENTITY, description, mean_share, scene_prompts, shares, wanted
 from bench.quality_kinds import SLIDERS, measure_kinds
+from bench.quality_photos import BESIDE, photograph
 from bench.quality_report import by_person, likeness, mean_runs, of_the_mark, oracle, save_report, show
-from bench.quality_rows import POINTS, ROWS, TABLE, Row
-from ti_core.data.preprocess import preprocess
+from bench.quality_rows import ALONE, POINTS, ROWS, TABLE, Row
 from ti_core.embeddings.formats import load_embedding
 from ti_core.events import Evaluated, Event, Started
-from ti_core.files import save_text
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
-from ti_core.portraits.drawing import render_portrait
 from ti_core.portraits.pictures import SIZE_PX
-from ti_core.portraits.sample_photos import caption_of, is_stranger, scenes
-from ti_core.portraits.world import BY_NAME, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.portraits.sample_photos import is_stranger
+from ti_core.portraits.world import (
+    BY_NAME,
+    Person,
+    Scene,
+    draw_person,
+    draw_scene,
+    known_people,
+    phrase_for,
+    somebody,
+)
 from ti_core.runs.best_step import Measured, best_step
 from ti_core.runs.folder import RunFolder
-from ti_core.settings import PORTRAITS, CreateSettings, PreprocessSettings, TrainSettings
+from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
 from ti_core.training.create import create_embedding
 from ti_core.training.loop import train
 from ti_core.workspace import PORTRAITS_FOLDER, REPOSITORY, Workspace
@@ -128,28 +135,6 @@ def new_scenes() -> list[Scene]:
     return [replace(scene, hat=hats[i % len(hats)]) for i, scene in enumerate(drawn)]
 
 
-def photograph(person: Person, title: str, workspace: Workspace, count: int = 12) -> str:
-    """Photos with captions of the scene alone, preprocessed with mirrored copies; gives the dataset's folder."""
-    folder = title if count == 12 else f"{title}-{count}"
-    photos, dataset = workspace.root / "photos" / folder, workspace.datasets / folder
-    shown = [*scenes(title), *(scene for k in range(count // 12) for scene in scenes(f"{title} {k}"))][:count]
-    if not dataset.is_dir():
-        photos.mkdir(parents=True, exist_ok=True)
-        for i, scene in enumerate(shown):
-            render_portrait(person, scene, PHOTO_PX).save(photos / f"photo{i:03d}.png")
-            save_text(photos / f"photo{i:03d}.txt", caption_of(person, scene))
-        values = {
-            "source_directory": str(photos),
-            "destination_directory": str(dataset),
-            "flip": True,
-            "caption_action": "copy",
-            "width": PHOTO_PX,
-            "height": PHOTO_PX,
-        }
-        preprocess(PreprocessSettings.from_dict(values), workspace, lambda event: None, threading.Event())
-    return str(dataset)
-
-
 def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, points: Sequence[int]) -> dict[str, Any]:
     """Train one person by one row's recipe and paint the new scenes at each point: `curve` maps image passes to
     identity, obedience and norm.
@@ -157,11 +142,11 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
     began, events, stop = time.monotonic(), list[Event](), threading.Event()
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
-        dataset = photograph(person, title, Workspace(WORK), row.photos)
-        create_embedding(
-            CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace
-        )
-        values = row.train(workspace, dataset, NAME)
+        dataset = photograph(person, title, Workspace(WORK), row)
+        start = chosen_start(row, person, dataset, seed) if row.starts else row.initialization
+        created = row.create(person.gender, near_words(person), start)
+        create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+        values = row.train(workspace, dataset, NAME, person.gender)
         per_step, passes = row.images_per_step, max(points[-1], row.passes)
         settings = TrainSettings.from_dict(
             {
@@ -201,6 +186,32 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
         "trained_s": round(trained_s, 1),
         "all_s": round(time.monotonic() - began, 1),
     }
+
+
+def near_words(person: Person) -> str:
+    """What somebody would write who has looked at the photos once."""
+    return f"{somebody(person)}, {phrase_for('hairstyle', person, new_scenes()[0])}"
+
+
+def chosen_start(row: Row, person: Person, dataset: str, seed: int) -> str:
+    """Which of the row's starts has the least loss at the first evaluation."""
+    losses = dict[str, float]()
+    for start in row.starts:
+        with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+            workspace, stop = Workspace(Path(folder)), threading.Event()
+
+            def heed(event: Event, start: str = start, stop: threading.Event = stop) -> None:
+                if isinstance(event, Evaluated) and event.step:
+                    losses.setdefault(start, event.loss)
+                    stop.set()
+
+            created = row.create(person.gender, near_words(person), start)
+            create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+            values = row.train(workspace, dataset, NAME, person.gender)
+            more = {"evaluate_every": row.evaluate_every, "image_every": 0, "save_every": 0, "cards": False}
+            shown = {"seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX}
+            train(TrainSettings.from_dict({**values, **more, **shown}), workspace, heed, stop)
+    return min(losses, key=lambda start: losses[start])
 
 
 def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
@@ -268,12 +279,14 @@ class Kept:
 def fingerprint(row: Row) -> str:
     """Of everything that a row's result depends on beside person and seed."""
     workspace = Workspace(WORK)
-    dataset = photograph(strangers(1, 1)[0], "1-0", workspace)
+    dataset = photograph(strangers(1, 1)[0], "1-0", workspace, row)
     is_trained = row.name not in ("known", "words")
     values = {**row.train(workspace, dataset, NAME), **dict.fromkeys(SET_BY_THE_BENCH)} if is_trained else {}
     weights = hashlib.sha256((PORTRAITS_FOLDER / "unet/diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
-    said = json.dumps([values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES, row.photos, weights], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:8]
+    said = [values, row.create("woman"), *row.starts, SAMPLING_STEPS, NEW_SCENES, row.photos, weights]
+    if row.beside != ALONE:  # without it the signs of the runs that are kept stay what they were
+        said += [row.beside, BESIDE]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tests.conftest import TINY, Recorder
 from tests.data.test_findings import ASTRONAUT
+from ti_core.data.by_hand import HandEdit, change_by_hand
 from ti_core.data.preprocess import PreprocessResult, preprocess
 from ti_core.data.unfinished import UNFINISHED_FILE, time_left
 from ti_core.errors import Interrupted
@@ -81,6 +83,35 @@ def test_with_other_settings_or_files_it_begins_anew(workspace: Workspace, photo
     else:
         assert len(recorder.of(Progress)) == PHOTOS + 1
         assert list((workspace.root / "set").glob("earlier-1"))
+
+
+@pytest.mark.parametrize("changed", ["by hand", "mask", "captions of many"])
+def test_what_lies_elsewhere_counts_too_as_for_photos_that_may_only_be_read(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    inside, access = photos / "masks", os.access
+    inside.mkdir()
+    Image.new("L", (300, 300), 128).save(inside / "03.png")
+    states = {path: path.stat().st_mtime_ns for path in photos.iterdir()}
+    photos.chmod(0o555)  # tells a person's account; whoever tests as root may write all the same
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != photos and access(path, mode))
+    try:
+        assert run(workspace, stop_at=5)[0] is None
+        if changed == "by hand":
+            change_by_hand(photos, workspace, "03.jpg", HandEdit(turn=90))
+        elif changed == "mask":
+            Image.new("L", (300, 300), 255).save(inside / "03.png")
+        else:
+            (photos.parent / "metadata.jsonl").write_text('{"file_name": "photos/03.jpg", "text": "changed since"}\n')
+        result, recorder = run(workspace)
+        assert result is not None and len(recorder.of(Progress)) == PHOTOS + 1  # begun anew
+        result, recorder = run(workspace, stop_at=5)
+        assert result is None
+        result, recorder = run(workspace)
+        assert result is not None and len(recorder.of(Progress)) < PHOTOS  # gone on with
+    finally:
+        photos.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in photos.iterdir()} == states
 
 
 def test_a_damaged_file_of_what_is_done_is_no_crash(workspace: Workspace, photos: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ti_core.events import Emit
+from ti_core.jobs.demands import note_demands
 from ti_core.jobs.job import Job
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
 from ti_core.jobs.place import BIG, SMALL, ServerPlace
 from ti_core.jobs.queue import JobQueue
 from ti_core.models.device import DeviceState
-from ti_core.settings import CreateSettings, TrainSettings
+from ti_core.settings import CreateSettings, PreprocessSettings, ResumeSettings, TrainSettings, Txt2ImgSettings
 from ti_core.settings.option import Settings
 from ti_core.workspace import Workspace
 
@@ -51,6 +54,8 @@ def kinds(fits: Callable[[DeviceState], bool] | None = None) -> dict[str, JobKin
     return {
         "train": train,
         "create": JobKind(CreateSettings, no_check, lambda *_: None, is_small=True),
+        "preprocess": replace(KINDS["preprocess"], check=no_check),
+        "txt2img": JobKind(Txt2ImgSettings, no_check, lambda *_: None),
     }
 
 
@@ -72,6 +77,10 @@ def line(tmp_path: Path) -> Iterable[Callable[..., JobQueue]]:
 def train(jobs: JobQueue, name: str, **more: object) -> Job:
     values = {"embedding": name, "dataset_directory": f"data/{name}", **more}
     return jobs.order("train", TrainSettings.from_dict(values))
+
+
+def paint(jobs: JobQueue, owner: str = "") -> Job:
+    return jobs.order("txt2img", Txt2ImgSettings(prompt="a cat"), owner)
 
 
 def until(happened: Callable[[], object]) -> None:
@@ -192,7 +201,6 @@ def test_what_is_kept_is_given_back_when_asked_and_when_nobody_comes(line: Calla
 
 def test_the_kinds_say_what_they_read_and_write(tmp_path: Path) -> None:
     from ti_core.jobs.claims import claims_of
-    from ti_core.settings import PreprocessSettings, Txt2ImgSettings
 
     workspace = Workspace(tmp_path)
     made = KINDS["preprocess"], PreprocessSettings(source_directory="photos", destination_directory="data/anna")
@@ -203,3 +211,60 @@ def test_the_kinds_say_what_they_read_and_write(tmp_path: Path) -> None:
     ]
     assert making.writes & training.reads and painting.reads == training.writes == {"embedding anna"}
     assert not making.writes & painting.reads and not painting.writes, "what only reads may run twice"
+
+
+def test_what_asks_for_no_device_follows_the_one_chosen_for_the_last_training(line: Callable[..., JobQueue]) -> None:
+    jobs = line(Card("cuda:0"), Card("cuda:1"))
+    painted = paint(jobs)
+    until(lambda: painted.state == "running")
+    assert painted.place == "cuda:0", "nobody has chosen one"
+    jobs.cancel(painted.id)
+    trained = train(jobs, "a", device="cuda:1")
+    until(lambda: trained.state == "running")
+    beside = paint(jobs)
+    until(lambda: beside.state == "running")
+    assert beside.place == "cuda:0", "the chosen one is busy, so the free one does it"
+    for job in (trained, beside):
+        jobs.cancel(job.id)
+    until(lambda: trained.has_ended and beside.has_ended and all(lane.is_free for lane in jobs.worker.lanes))
+    after, of_another = paint(jobs), paint(jobs, "berta")
+    until(lambda: after.state == of_another.state == "running")
+    assert (after.place, of_another.place) == ("cuda:1", "cuda:0")
+    jobs.cancel(after.id)
+    automatic = train(jobs, "b")
+    until(lambda: automatic.state == "running" and after.has_ended)
+    jobs.cancel(of_another.id)
+    jobs.cancel(automatic.id)
+    until(lambda: of_another.has_ended and automatic.has_ended and all(lane.is_free for lane in jobs.worker.lanes))
+    last = paint(jobs)
+    until(lambda: last.state == "running")
+    assert last.place == "cuda:0", "Automatic was chosen since"
+
+
+def test_a_card_that_is_nearly_full_is_left_alone(line: Callable[..., JobQueue]) -> None:
+    full, empty = Card("cuda:0", 2), Card("cuda:1", 20)
+    empty.is_ready = False
+    jobs = line(full, empty)
+    painted = paint(jobs)
+    until(lambda: painted.state == "running")
+    assert painted.place == "cuda:1", "its process has to be started first, and it has the room"
+
+
+def test_captions_by_a_model_take_a_free_card_and_else_never_wait(line: Callable[..., JobQueue]) -> None:
+    jobs = line(Card("cuda:0"), Card("small", works=frozenset({SMALL})))
+    by_model = PreprocessSettings(source_directory="a", destination_directory="b", blip_caption=True)
+    first = jobs.order("preprocess", by_model)
+    until(lambda: first.state == "running")
+    second = jobs.order("preprocess", replace(by_model, destination_directory="c"))
+    crops = jobs.order("create", CreateSettings(name="b"))
+    until(lambda: second.state == "running")
+    assert (first.place, second.place, crops.state) == ("cuda:0", "small", "waiting")
+
+
+def test_a_run_goes_on_on_as_many_devices_and_on_the_one_that_was_chosen(tmp_path: Path) -> None:
+    trained = TrainSettings(embedding="anna", device="cuda:1", gpus=2, checkpoint="sd15")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings-1.json").write_text(json.dumps({"settings": trained.to_dict()}))
+    job = Job("id", "resume", "Resume anna", lambda *_: None, settings=ResumeSettings("run"))
+    note_demands(job, KINDS["resume"], Workspace(tmp_path))
+    assert (job.device, job.count, job.checkpoint) == ("cuda:1", 2, "sd15")

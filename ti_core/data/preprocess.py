@@ -130,7 +130,7 @@ def preprocess(
 
     # Each photo: decoded, cut and written by several threads, captioned by this one
     by_hand = load_by_hand(photos[0].parent, workspace)
-    unfinished = Unfinished(destination, sign_of(settings, photos))
+    unfinished = Unfinished(destination, sign_of(settings, photos, by_hand))
     work = _Work(Steps(settings, workspace, emit, stop), captions, destination, workspace, result, emit, by_hand)
     work.done = unfinished.done
     sights = {photos[number]: Sight(photo.bits, photo.sharpness) for number, photo in work.done.items()}

@@ -6,12 +6,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ti_core.data.by_hand import HandEdit
+from ti_core.data.caption_tables import TABLE_SUFFIXES
 from ti_core.data.crops import Size
+from ti_core.data.masks import MASK_FOLDERS
 from ti_core.settings import PreprocessSettings
 
 UNFINISHED_FILE = ".unfinished.jsonl"
@@ -81,21 +85,32 @@ class Unfinished:
         return {photo.number: photo for photo in found if all((folder / name).is_file() for name in photo.files)}
 
 
-def sign_of(settings: PreprocessSettings, photos: Iterable[Path]) -> str:
-    """Changes with every setting and every file beside the photos: captions, masks and what was done by hand too."""
-    photos = list(photos)
-    beside = [entry for folder in sorted({path.parent for path in photos}) for entry in _files_of(folder)]
-    what = [settings.to_dict(), [str(path) for path in photos], beside]
+def sign_of(settings: PreprocessSettings, photos: Sequence[Path], by_hand: Mapping[str, HandEdit]) -> str:
+    """Changes with every setting, with what was done by hand (kept elsewhere where nothing may be written beside the
+    photos), and with every file that goes into the pictures: the photos and what lies beside them, masks in a folder
+    of theirs, and captions of many pictures in the folder around.
+    """
+    files: list[tuple[str, int, int]] = []
+    for folder in sorted({path.parent for path in photos}):
+        files += _files_of(folder)
+        for name in MASK_FOLDERS:
+            files += _files_of(folder / name)
+        files += [entry for entry in _files_of(folder.parent) if entry[0].lower().endswith(TABLE_SUFFIXES)]
+    edits = {name: edit.to_dict() for name, edit in sorted(by_hand.items())}
+    what = [settings.to_dict(), [str(path) for path in photos], files, edits]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def _files_of(folder: Path) -> list[tuple[str, int, int]]:
-    try:
-        with os.scandir(folder) as entries:
-            states = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    except OSError:
-        return []
-    return sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
+    """Name, size in bytes and modification time in ns of the files right inside; of hidden ones none is used."""
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # deleted meanwhile
+                if not entry.name.startswith(".") and entry.is_file():
+                    state = entry.stat()
+                    found.append((entry.name, state.st_size, state.st_mtime_ns))
+    return sorted(found)
 
 
 def time_left(began: float, done: int, total: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ti_core.jobs.job import Job
 from ti_core.jobs.place import BIG, QUICK, SMALL, Place
 from ti_core.jobs.table import JobTable
+from ti_core.models.chosen_device import CPU
 
 Order = Callable[[Sequence[Job], Sequence[Job]], Iterable[Job]]
 """(the jobs that wait, in line; the jobs that run) -> those that may begin, the first one first. One that is left out
@@ -77,6 +78,9 @@ def lanes_for(job: Job, work: str, lanes: Sequence[Lane]) -> list[Lane] | None:
     """
     able = [lane for lane in lanes if work in lane.place.works and not lane.is_gone]
     free = [lane for lane in able if lane.is_free]
+    cards = [lane for lane in free if BIG in lane.place.works and _is_card(lane)]
+    if work == SMALL and job.gains_by_device and cards:
+        return sorted(cards, key=lambda lane: _cost(job, lane, cards))[:1]
     if work != BIG:  # no second device is begun for what is done in a moment
         return sorted(free, key=lambda lane: (not lane.place.is_ready, BIG in lane.place.works))[:1]
     if not able:
@@ -86,12 +90,16 @@ def lanes_for(job: Job, work: str, lanes: Sequence[Lane]) -> list[Lane] | None:
         return free[:wanted] if len(free) >= wanted else None
     asked = [lane for lane in able if lane.place.name == job.device]
     suited = [lane for lane in asked or _that_fit(job, able) if lane.is_free]
-    return sorted(suited, key=lambda lane: _cost(job, lane))[:1]
+    return sorted(suited, key=lambda lane: _cost(job, lane, suited))[:1]
 
 
-def _cost(job: Job, lane: Lane) -> tuple[bool, bool, int]:
-    """The smaller the better: one that has the model loaded, one that runs already, one with much memory."""
-    return lane.place.holds != job.checkpoint, not lane.place.is_ready, -_free_bytes(lane)
+def _cost(job: Job, lane: Lane, others: Sequence[Lane]) -> tuple[bool, bool, bool, bool, int]:
+    """The smaller the better: the one that is preferred, one that has the model loaded, one with at least half as much
+    memory as another, one that runs already, one with much memory.
+    """
+    place, free = lane.place, _free_bytes(lane)
+    is_cramped = 2 * free < max(map(_free_bytes, others))
+    return place.name != job.prefers, place.holds != job.checkpoint, is_cramped, not place.is_ready, -free
 
 
 def _that_fit(job: Job, lanes: Sequence[Lane]) -> Sequence[Lane]:
@@ -102,6 +110,11 @@ def _that_fit(job: Job, lanes: Sequence[Lane]) -> Sequence[Lane]:
     fitting = [lane for lane, state in states if state is None or job.fits(state)]
     most = max(map(_free_bytes, lanes))
     return fitting or [lane for lane in lanes if _free_bytes(lane) == most]
+
+
+def _is_card(lane: Lane) -> bool:
+    state = lane.place.device.latest()
+    return state is not None and state.kind != CPU
 
 
 def _free_bytes(lane: Lane) -> int:

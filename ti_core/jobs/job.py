@@ -78,6 +78,10 @@ class Job:
     """What it reads and writes; jobs that meet in it run one after the other."""
     device: str = ""
     """The place that it asks for by name; empty for any."""
+    prefers: str = ""
+    """The place that it takes of several that are free; empty where none is meant."""
+    gains_by_device: bool = False
+    """Of a small job, whether a free card does it before a processor."""
     count: int = 1
     """How many devices it trains on at once."""
     checkpoint: str = ""

@@ -35,6 +35,12 @@ class JobKind:
     """Names of the settings that say what the work needs of the jobs before it."""
     fits: Callable[[Any, Workspace], Callable[[DeviceState], bool]] | None = None
     """(settings, workspace) -> says of a device whether the work fits there by the memory plan."""
+    demanded: Callable[[Any, Workspace], Settings] | None = None
+    """(settings, workspace) -> the settings that say device, GPUs and checkpoint, where these are not its own. Raises
+    UserError.
+    """
+    gains_by_device: Callable[[Any], bool] | None = None
+    """Of a small kind: whether work with these settings is far slower on a processor, so that a free card does it."""
     checks_device: bool = False
     """Whether `check` also takes `device`, the DeviceMonitor of the process that trains."""
     help: str = ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ti_core.errors import UserError
 from ti_core.jobs.choice import blocked
-from ti_core.jobs.demands import note_demands
+from ti_core.jobs.demands import note_demands, preferred_device
 from ti_core.jobs.job import Job, Work
 from ti_core.jobs.kind import JobKind
 from ti_core.jobs.kinds import KINDS
@@ -94,6 +94,7 @@ class JobQueue:
         job = Job(new_id, kind, title, work, owner, settings, result, needs=list(needs))
         note_demands(job, table.kinds.get(kind), table.workspace, coming)
         with table.lock:
+            job.prefers = preferred_device(job, table.kinds.get(kind), table.ordered())
             job.order = table.next_order()
             table.add(job)
             table.changed(job)

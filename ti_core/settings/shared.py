@@ -141,7 +141,7 @@ def device_option() -> Any:
         AUTOMATIC,
         "Device",
         "dropdown",
-        "Keep Automatic: the first free card that has room. Choose one to wait for it.",
+        "Keep Automatic: the first free card that has room. Choose one to wait for it; other tabs then prefer it too.",
         page_only=True,
         changes_plan=True,
     )

@@ -62,7 +62,7 @@ function draw() {
 function drawSigns() {
   const sentences = new Map(answer.folder === props.folder ? answer.rows.map((row) => [row.index, row.sentences]) : []);
   document.querySelectorAll("#captions_gallery .thumbnail-item").forEach((picture, index) => {
-    const found = sentences.get(index)?.join(" ") ?? "";
+    const found = sentences.get((props.first ?? 0) + index)?.join(" ") ?? "";
     if ((picture.dataset.found ?? "") === found) return;
     picture.dataset.found = found;
     picture.title = found;
@@ -84,8 +84,13 @@ async function ask() {
   }
 }
 
-watch(["folder", "picture", "stamp"], () => {
+// Another picture of the folder says nothing new: only what was read again is asked for.
+let asked = "";
+watch(["folder", "picture", "first", "stamp"], () => {
   draw();
+  const now = `${props.stamp} ${props.folder}`;
+  if (now === asked) return;
+  asked = now;
   clearTimeout(due);
   due = setTimeout(ask, 50);
 });

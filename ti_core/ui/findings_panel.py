@@ -26,9 +26,8 @@ class FindingsPanel:
     to mark all of them.
     """
 
-    def __init__(self, context: AppContext, framed: int) -> None:
-        """`framed` pictures are in the gallery, where a sign is drawn on those of which something was found."""
-        self.context, self.framed = context, framed
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
         self.searches = FindingSearches(self._load_finder)
 
         def list_findings(asked: Any) -> dict[str, Any]:
@@ -45,13 +44,17 @@ class FindingsPanel:
             server_functions=[list_findings],
             folder="",
             picture="",
+            first=0,
             stamp=0,
             elem_id="captions_findings",
         )
 
-    def shown(self, folder: str, picture: str) -> Any:
-        """The panel's update: what is open."""
-        return gr.update(folder=folder, picture=picture, stamp=next(_changes))
+    def shown(self, folder: str, picture: str, first: int = 0, read_again: bool = True) -> Any:
+        """The panel's update: what is open, and which picture is the first in the gallery, where a sign is drawn on
+        those of which something was found. The browser asks for findings where the folder was `read_again`.
+        """
+        stamp = {"stamp": next(_changes)} if read_again else {}
+        return gr.update(folder=folder, picture=picture, first=first, **stamp)
 
     def answer(self, folder: str) -> dict[str, Any]:
         """What is found so far. Raises UserError."""
@@ -60,7 +63,7 @@ class FindingsPanel:
         rows = [
             {
                 "name": path.name,
-                "index": order[path] if order[path] < self.framed else -1,
+                "index": order[path],
                 "sentences": [finding.sentence for finding in found[path]],
             }
             for path in sorted(found, key=order.__getitem__)

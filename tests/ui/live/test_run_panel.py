@@ -20,6 +20,7 @@ from ti_core.events import EmbeddingSaved, Finished, PreviewSaved, Started, Step
 from ti_core.jobs.queue import JobQueue
 from ti_core.jobs.recovery import show_foreign
 from ti_core.jobs.store import KeptJob
+from ti_core.jobs.view import SHOWN_WAITING
 from ti_core.runs.folder import RunFolder
 from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.workspace import Workspace
@@ -109,6 +110,22 @@ def test_the_keyboard_moves_a_job_up_twice_without_looking_for_it_again(page: Pa
 
 
 # ---- the list of jobs
+
+
+def test_a_long_line_shows_the_next_jobs_and_says_how_many_more_wait(page: Page, jobs: JobQueue) -> None:
+    for number in range(2 + SHOWN_WAITING + 1):
+        jobs.submit("train", f"job {number}", wait_to_stop)
+    rows, more = page.locator("#live .jobs li"), page.locator("#live .queue-more")
+    expect(more).to_have_text("2 more are waiting")
+    expect(rows).to_have_count(1 + SHOWN_WAITING)
+    expect(rows.last).to_contain_text(f"job {SHOWN_WAITING}: waiting, number {SHOWN_WAITING}")
+    page.get_by_role("button", name="Cancel: job 7", exact=True).click()
+    expect(more).to_have_text("1 more is waiting")
+    page.get_by_role("button", name="Cancel: job 8", exact=True).click()
+    expect(more).to_be_hidden()
+    expect(rows.filter(has_text=f"job {2 + SHOWN_WAITING}: waiting")).to_have_count(1)
+    for job in [*jobs.waiting(), *jobs.running()]:
+        jobs.cancel(job.id)
 
 
 @pytest.fixture

@@ -15,6 +15,10 @@ def _check(settings: PreprocessSettings, workspace: Workspace, coming: Collectio
     return f"Preprocess {photos[0].parent.name}", settings.destination_directory
 
 
+def _captions(settings: PreprocessSettings) -> bool:
+    return settings.blip_caption or settings.florence_caption or settings.booru_caption
+
+
 PREPROCESS = JobKind(
     PreprocessSettings,
     _check,
@@ -25,4 +29,5 @@ PREPROCESS = JobKind(
     tab="preprocess",
     shows_pictures=True,
     is_small=True,
+    gains_by_device=_captions,
 )

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from ti_core.events import Emit
 from ti_core.jobs.kind import JobKind
-from ti_core.settings import ResumeSettings
+from ti_core.runs.folder import saved_settings
+from ti_core.settings import ResumeSettings, TrainSettings
 from ti_core.training.checks import check_resume
 from ti_core.training.fits import resumed_fits
 from ti_core.workspace import Workspace
@@ -23,6 +24,10 @@ def _run(settings: ResumeSettings, workspace: Workspace, emit: Emit, stop: threa
     resume(settings, workspace, emit, stop)
 
 
+def _demanded(settings: ResumeSettings, workspace: Workspace) -> TrainSettings:
+    return saved_settings(workspace.root / settings.run_folder).settings
+
+
 def _run_of(settings: ResumeSettings | None, folder: str) -> str:
     return settings.run_folder if settings else ""
 
@@ -33,6 +38,7 @@ RESUME = JobKind(
     _run,
     help="go on with a training that was interrupted or killed, exactly where it was",
     fits=resumed_fits,
+    demanded=_demanded,
     verb="resume",
     api_name="resume",
     tab="train",

@@ -74,6 +74,11 @@ function drawRow(row, place) {
   return drawn;
 }
 
+function moreText(count) {
+  if (!count) return "";
+  return count === 1 ? "1 more is waiting" : `${count} more are waiting`;
+}
+
 function drawQueue(d) {
   if (!d.line) return; // it comes only when something changed
   state.queueVersion = d.version;
@@ -86,7 +91,7 @@ function drawQueue(d) {
   const ids = new Set(d.line.map((row) => row.id));
   for (const id of [...state.rows.keys()]) if (!ids.has(id)) state.rows.delete(id);
   part(".queue").hidden = !d.line.length;
-  put(".queue-more", d.more_waiting ? `${d.more_waiting} more are waiting` : "");
+  put(".queue-more", moreText(d.more_waiting));
   putChildren(
     list,
     drawn.map((row) => row.item),
