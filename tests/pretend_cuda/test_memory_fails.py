@@ -67,6 +67,7 @@ def outcomes(
         gc.collect()
         if card.used != before:
             found[number] += f"; {card.used - before} bytes stay in use"
+        print(number, found[number], flush=True)
     return found
 
 

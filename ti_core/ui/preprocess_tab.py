@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.data.caption_edits import read_captions
+from ti_core.data.caption_edits import captioned_of
+from ti_core.data.captions import CaptionFiles
 from ti_core.data.face_model import GET_IT, face_finder_file, fetch_face_finder
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.data.preprocess import with_own_sizes
@@ -203,13 +204,12 @@ class PreprocessTab(Part):
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""
         try:
-            captions = read_captions(self.context.workspace.folder(destination, "Destination directory"))
+            files = CaptionFiles.of(self.context.workspace.folder(destination, "Destination directory"))
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
-        shown = [(thumbnail(c.picture, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = (
-            f"the first {GALLERY_PICTURES} of {len(captions)}"
-            if len(captions) > GALLERY_PICTURES
-            else str(len(captions))
-        )
+        total, captions = len(files.pictures), [captioned_of(each, files) for each in files.pictures[:GALLERY_PICTURES]]
+        if not captions:
+            return gr.update(value=[], visible=False)
+        shown = [(thumbnail(c.picture, GALLERY_PX), words_below(c)) for c in captions]
+        count = str(total) if total == len(shown) else f"the first {len(shown)} of {total}"
         return gr.update(value=shown, visible=True, label=f"Finished pictures and their captions ({count})")
