@@ -16,7 +16,9 @@ from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.data.preprocess import with_own_sizes
 from ti_core.errors import UserError, about
 from ti_core.events import Emit
-from ti_core.settings import PreprocessSettings
+from ti_core.jobs.job import Job
+from ti_core.settings import CreateSettings, PreprocessSettings
+from ti_core.settings.word_kind import ORDINARY
 from ti_core.training.presets import dataset_folder, describe_preprocess
 from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
 from ti_core.ui.photos_panel import CROPPING, build_photos_panel, shown_photos
@@ -189,6 +191,10 @@ class PreprocessTab(Part):
     @property
     def gives(self) -> list[Any]:
         return [self.gallery, self.message, self.face_finder, *self.takes]
+
+    def follows(self, job: Job) -> bool:
+        """Not after a negative or a slider word: its pictures are painted where it was made."""
+        return super().follows(job) and (not isinstance(job.settings, CreateSettings) or job.settings.kind == ORDINARY)
 
     def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """A new embedding's pictures get a folder of its name; finished pictures are shown."""
