@@ -13,10 +13,12 @@ SMALL = {"object_store_memory": 80 * 2**20}
 
 
 def main(python_path: str = "") -> None:
-    """Until the input is closed. `python_path` is where the node looks for packages first."""
+    """Until the input is closed. `python_path` is where the node looks for packages first; a second one does not."""
     cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "num_cpus": 0, "include_dashboard": False})
     variables = {"env_vars": {"PYTHONPATH": python_path}} if python_path else {}
     first = cluster.add_node(num_cpus=1, **SMALL, **variables)
+    if python_path:
+        cluster.add_node(num_cpus=1, **SMALL)
     print(f"address {cluster.address}", flush=True)
     for line in sys.stdin:
         match line.strip():

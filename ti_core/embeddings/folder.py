@@ -160,25 +160,29 @@ def find_embeddings(workspace: Workspace) -> list[str]:
 def find_embedding(name: str, workspace: Workspace, first: str = SAVED_BY_TRAINING[0]) -> Path | None:
     """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
     order = (first, *TRAINABLE)
-    files = [path for word, path in _trainable(workspace) if word == name]
+    files = [Path(path) for word, path in _trainable(workspace) if word == name]
     return min(files, key=lambda path: (order.index(path.suffix.lower()), path.name), default=None)
 
 
-def _trainable(workspace: Workspace) -> list[tuple[str, Path]]:
+def _trainable(workspace: Workspace) -> list[tuple[str, str]]:
     if not workspace.embeddings.is_dir():
         return []
     with os.scandir(workspace.embeddings) as entries:
-        return [(word, Path(entry.path)) for entry in entries if (word := _word_of_entry(entry))]
+        return [(word, entry.path) for entry in entries if (word := _word_of_entry(entry))]
 
 
 def _word_of_entry(entry: os.DirEntry[str]) -> str:
-    """As `trainable_word`, with one look at the disk: each order of a training lists a thousand files several times."""
+    """As `trainable_word`, with one look at the disk and without a Path for most: each order of a training lists a
+    thousand files several times.
+    """
     if not _may_be_trained(entry.name):
         return ""
+    stem, suffix = os.path.splitext(entry.name)
     with contextlib.suppress(OSError):  # it has just gone
         state = entry.stat()
         if stat.S_ISREG(state.st_mode) and state.st_size:
-            return _word_in(Path(entry.path), state.st_mtime_ns, state.st_size)
+            is_named_inside = FORMAT_OF_SUFFIX[suffix.lower()].word_in is not None
+            return _word_in(Path(entry.path), state.st_mtime_ns, state.st_size) if is_named_inside else stem
     return ""
 
 
