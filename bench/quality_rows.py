@@ -135,6 +135,9 @@ _ALL = (
     _ours("ours", "Fast and faithful (ours)"),
 )
 WORDS = Row("words", "the person described in words")
+CLASS_ALONE = Row("class", "the class word alone")
+UNTRAINED = ("known", "words", "class")
+"""Rows that only paint."""
 ORACLES = tuple(
     replace(_ours(f"oracle{n}", f"oracle: 200 photos, 2,400 passes, vectors: {n}"), vectors=n, passes=2400, photos=200)
     for n in (1, 2, 4)
@@ -163,6 +166,6 @@ WITH_OTHERS = (
     ),
 )
 """Another person, a dog or a cup in every photo: what masks give. The masks are those that the Captions tab makes."""
-ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
+ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, CLASS_ALONE, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
 TABLE = tuple(row.name for row in _ALL)
 """The rows of the table in docs/quality.md."""

@@ -569,6 +569,18 @@ def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the
     assert (folder / "0.txt").read_text(encoding="utf-8") == "smiling"
 
 
+def test_a_picture_that_is_deleted_while_its_mask_is_opened_is_no_error(context: AppContext) -> None:
+    folder = captioned_folder(context, "anna")
+    page = Page(context)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    assert tab.masks.follow(opened, True, True, ["", ""], False, None)[tab.masks.shown] == ["datasets/anna", "0.png"]
+    (folder / "0.png").unlink()
+    late = tab.masks.follow(opened, True, True, ["", ""], False, None)
+    assert list(late) == [tab.message] and "value" not in late[tab.message]
+
+
 def test_every_change_of_captions_can_be_undone_and_the_button_says_which(context: AppContext) -> None:
     file = captioned_folder(context, "anna") / "0.txt"
     page = Page(context)

@@ -69,16 +69,16 @@ function drawSigns() {
   });
 }
 
-async function ask() {
+async function ask(again = false) {
   clearTimeout(due);
   const folder = props.folder;
   if (!folder) return draw();
   try {
-    const said = await server.list_findings({ folder });
+    const said = await server.list_findings({ folder, again });
     if (props.folder !== folder) return;
     answer = said.error ? { ...said, rows: [], folder } : said;
     draw();
-    if (!answer.done && !answer.error) due = setTimeout(ask, ASK_MS);
+    if (!answer.done && !answer.error) due = setTimeout(ask, ASK_MS, true);
   } catch {
     due = setTimeout(ask, 4 * ASK_MS); // the server is away for a moment
   }

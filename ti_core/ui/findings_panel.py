@@ -31,9 +31,11 @@ class FindingsPanel:
         self.searches = FindingSearches(self._load_finder)
 
         def list_findings(asked: Any) -> dict[str, Any]:
-            folder = asked.get("folder") if isinstance(asked, dict) else None
+            folder, again = (
+                (asked.get("folder"), bool(asked.get("again"))) if isinstance(asked, dict) else (None, False)
+            )
             try:
-                return self.answer(folder if isinstance(folder, str) else "")
+                return self.answer(folder if isinstance(folder, str) else "", again)
             except UserError as error:
                 return {"error": context.workspace.without_paths(str(error))}
 
@@ -56,9 +58,9 @@ class FindingsPanel:
         stamp = {"stamp": next(_changes)} if read_again else {}
         return gr.update(folder=folder, picture=picture, first=first, **stamp)
 
-    def answer(self, folder: str) -> dict[str, Any]:
-        """What is found so far. Raises UserError."""
-        search = self.searches.ask(self.context.workspace.folder(folder, "Dataset folder"))
+    def answer(self, folder: str, again: bool = False) -> dict[str, Any]:
+        """What is found so far; `again` while the search goes on. Raises UserError."""
+        search = self.searches.ask(self.context.workspace.folder(folder, "Dataset folder"), again)
         found, order = search.found, {path: index for index, path in enumerate(search.pictures)}
         rows = [
             {
