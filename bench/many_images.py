@@ -2,9 +2,11 @@
 memory at most?
 
     python bench/many_images.py [--images 1000] [--size 512] [--json]
+    python bench/many_images.py --images 16 --linked 5000 --minutes 8
 
-The photos are random JPEGs of twice the size; the autoencoder is a tiny random one, so that encoding measures what
-is around it. Peak memory is the process's own, over the one before the first photo.
+The photos are made-up JPEGs; the autoencoder is a tiny random one, so that encoding measures what is around it. Peak
+memory is the process's own, over the one before the first photo. `--linked` makes a large folder of the photos by hard
+links and measures that instead (large_folder.py).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import numpy as np
 from diffusers import AutoencoderKL
 from PIL import Image, ImageChops
 
+from bench.large_folder import link_photos, measure_folder
 from bench.peak import Peak
 from ti_core.data.caption_edits import read_captions
 from ti_core.data.dataset import scan_dataset
@@ -124,6 +127,23 @@ def measure(images: int, size_px: int, photo_px: tuple[int, int]) -> dict[str, A
     return figures
 
 
+def measure_linked(images: int, size_px: int, photo_px: tuple[int, int], linked: int, minutes: float) -> dict[str, Any]:
+    """A folder of `linked` photos, of which `images` are different ones, preprocessed for so many minutes."""
+    with tempfile.TemporaryDirectory(prefix="photos-") as folder:
+        workspace = Workspace(Path(folder))
+        make_photos(workspace.root / "photos", images, photo_px)
+        link_photos(sorted((workspace.root / "photos").glob("*.jpg")), workspace.root / "linked", linked)
+        settings = PreprocessSettings(
+            source_directory="linked",
+            destination_directory="datasets/many",
+            width=size_px,
+            height=size_px,
+            caption_action="copy",
+        )
+        figures = measure_folder(workspace.root / "linked", settings, workspace, minutes, floor)
+    return {"photo_px": photo_px, "size_px": size_px, "cores": os.cpu_count(), "different": images, **figures}
+
+
 def small_autoencoder() -> AutoencoderKL:
     """The real class at a tiny size: what is measured is the reading."""
     return AutoencoderKL(
@@ -143,9 +163,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--photo", type=int, nargs=2, default=(4000, 3000), help="width and height of the photos")
+    parser.add_argument("--linked", type=int, default=0, help="make a folder of so many photos by hard links")
+    parser.add_argument("--minutes", type=float, default=8.0, help="how long to preprocess that folder")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
-    figures = measure(options.images, options.size, tuple(options.photo))
+    if options.linked:
+        figures = measure_linked(options.images, options.size, tuple(options.photo), options.linked, options.minutes)
+    else:
+        figures = measure(options.images, options.size, tuple(options.photo))
     print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from bench.portraits import IDENTITY, description, mean_share, scene_prompts, sh
 from bench.quality_kinds import SLIDERS, measure_kinds
 from bench.quality_photos import BESIDE, photograph
 from bench.quality_report import by_person, likeness, mean_runs, of_the_mark, oracle, save_report, show
-from bench.quality_rows import ALONE, POINTS, ROWS, TABLE, Row
+from bench.quality_rows import ALONE, POINTS, ROWS, TABLE, UNTRAINED, Row
 from ti_core.embeddings.formats import load_embedding
 from ti_core.events import Evaluated, Event, Started
 from ti_core.models.checkpoint import load_checkpoint
@@ -44,7 +46,16 @@ from ti_core.models.stable_diffusion import StableDiffusion
 from ti_core.portraits.classifier import AttributeClassifier, load_classifier
 from ti_core.portraits.pictures import SIZE_PX
 from ti_core.portraits.sample_photos import is_stranger
-from ti_core.portraits.world import BY_NAME, Person, Scene, draw_person, draw_scene, known_people
+from ti_core.portraits.world import (
+    BY_NAME,
+    Person,
+    Scene,
+    draw_person,
+    draw_scene,
+    known_people,
+    phrase_for,
+    somebody,
+)
 from ti_core.runs.best_step import Measured, best_step
 from ti_core.runs.folder import RunFolder
 from ti_core.settings import PORTRAITS, CreateSettings, TrainSettings
@@ -64,6 +75,7 @@ SAMPLING_STEPS = 10
 6 (100 pictures).
 """
 PHOTO_PX = SIZE_PX
+BEGAN = time.monotonic()
 SET_BY_THE_BENCH = (
     "dataset_directory",
     "steps",
@@ -134,10 +146,10 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
         dataset = photograph(person, title, Workspace(WORK), row)
-        create_embedding(
-            CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **row.create(person.gender)}), workspace
-        )
-        values = row.train(workspace, dataset, NAME)
+        start = chosen_start(row, person, dataset, seed) if row.starts else row.initialization
+        created = row.create(person.gender, near_words(person), start)
+        create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+        values = row.train(workspace, dataset, NAME, person.gender)
         per_step, passes = row.images_per_step, max(points[-1], row.passes)
         settings = TrainSettings.from_dict(
             {
@@ -179,6 +191,32 @@ def run_row(row: Row, person: Person, title: str, seed: int, ruler: Ruler, point
     }
 
 
+def near_words(person: Person) -> str:
+    """What somebody would write who has looked at the photos once."""
+    return f"{somebody(person)}, {phrase_for('hairstyle', person, new_scenes()[0])}"
+
+
+def chosen_start(row: Row, person: Person, dataset: str, seed: int) -> str:
+    """Which of the row's starts has the least loss at the first evaluation."""
+    losses = dict[str, float]()
+    for start in row.starts:
+        with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+            workspace, stop = Workspace(Path(folder)), threading.Event()
+
+            def heed(event: Event, start: str = start, stop: threading.Event = stop) -> None:
+                if isinstance(event, Evaluated) and event.step:
+                    losses.setdefault(start, event.loss)
+                    stop.set()
+
+            created = row.create(person.gender, near_words(person), start)
+            create_embedding(CreateSettings.from_dict({"name": NAME, "checkpoint": PORTRAITS, **created}), workspace)
+            values = row.train(workspace, dataset, NAME, person.gender)
+            more = {"evaluate_every": row.evaluate_every, "image_every": 0, "save_every": 0, "cards": False}
+            shown = {"seed": seed, "checkpoint": PORTRAITS, "width": PHOTO_PX, "height": PHOTO_PX}
+            train(TrainSettings.from_dict({**values, **more, **shown}), workspace, heed, stop)
+    return min(losses, key=lambda start: losses[start])
+
+
 def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
     embedding, new = load_embedding(file), new_scenes()
     vectors = embedding.vectors_for(ruler.sd.widths) or {}
@@ -187,10 +225,12 @@ def measure(file: Path, person: Person, ruler: Ruler) -> list[float]:
     return [round(identity, 4), round(obedience, 4), round(norm, 3)]
 
 
-def measure_words(ruler: Ruler, person: Person, title: str) -> dict[str, Any]:
-    """What the model makes of a person who is described in the prompt: another order of the words in each picture."""
+def measure_words(ruler: Ruler, person: Person, title: str, says_all: bool = True) -> dict[str, Any]:
+    """What the model makes of a person who is described in the prompt: another order of the words in each picture. Or
+    of the class word alone, man or woman: what a prompt is obeyed by where nobody was learned.
+    """
     rng, new = random.Random(f"quality words {title}"), new_scenes()
-    described = [description(person, rng)[0] for _ in new]
+    described = [description(person, rng)[0] if says_all else person.gender for _ in new]
     identity, obedience = ruler.read(described, [person] * len(new), new, {})
     return {"best": [round(identity, 4), round(obedience, 4), None], "curve": {}}
 
@@ -245,10 +285,10 @@ def fingerprint(row: Row) -> str:
     """Of everything that a row's result depends on beside person and seed."""
     workspace = Workspace(WORK)
     dataset = photograph(strangers(1, 1)[0], "1-0", workspace, row)
-    is_trained = row.name not in ("known", "words")
+    is_trained = row.name not in UNTRAINED
     values = {**row.train(workspace, dataset, NAME), **dict.fromkeys(SET_BY_THE_BENCH)} if is_trained else {}
     weights = hashlib.sha256((PORTRAITS_FOLDER / "unet/diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()
-    said = [values, row.create("woman"), SAMPLING_STEPS, NEW_SCENES, row.photos, weights]
+    said = [values, row.create("woman"), *row.starts, SAMPLING_STEPS, NEW_SCENES, row.photos, weights]
     if row.beside != ALONE:  # without it the signs of the runs that are kept stay what they were
         said += [row.beside, BESIDE]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
@@ -263,7 +303,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--people", type=int, default=8, help="how many people (default: %(default)s)")
     parser.add_argument(
-        "--people-seed", type=int, default=1, help="another number draws other people (default: %(default)s)"
+        "--people-seed",
+        default="1",
+        help="other numbers, separated by commas, draw other people (default: %(default)s)",
     )
     parser.add_argument("--seeds", type=int, default=3, help="training seeds for each person (default: %(default)s)")
     parser.add_argument(
@@ -291,6 +333,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def measured_rows(args: argparse.Namespace, rows: Sequence[Row], people_seed: int) -> Iterator[dict[str, Any]]:
+    """The runs of all rows with the people of one seed: kept ones, and, until the hours are over, new ones."""
+    kept, people = Kept(WORK / "runs.jsonl"), strangers(people_seed, args.people)
+    for seed, (number, person), row in itertools.product(range(args.seeds), enumerate(people), rows):
+        if row.name == "known" and (seed or number):
+            continue
+        is_trained, title = row.name not in UNTRAINED, f"{people_seed}-{number}"
+        points = [p for p in map(int, args.points.split(",")) if p <= row.last_point] if is_trained else []
+        who = len(people) if row.name == "known" else number
+        key = (row.name, fingerprint(row), people_seed, who, seed, *points)
+        if not kept.find(key, args.mark) and time.monotonic() < BEGAN + args.hours * 3600:
+            if row.name == "known":
+                done = measure_known(the_ruler(), people_seed, len(people))
+            elif not is_trained:
+                done = measure_words(the_ruler(), person, title, says_all=row.name == "words")
+            else:
+                done = run_row(row, person, title, seed, the_ruler(), points)
+            kept.add(key, done)
+            print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
+        if found := kept.find(key, args.mark):
+            yield found
+
+
+@cache
+def the_ruler() -> Ruler:
+    """Loaded when the first run is measured; on a processor with channels last, which paints a quarter faster."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    ruler = Ruler(load_checkpoint(PORTRAITS, Workspace(WORK)), load_classifier())
+    ruler.sd.unet.to(memory_format=torch.channels_last)
+    return ruler
+
+
 def main() -> None:
     parser = _parser()
     args = parser.parse_args()
@@ -305,32 +379,8 @@ def main() -> None:
     if unknown:
         parser.error(f"There is no row called {', '.join(unknown)}. Choose from: {', '.join(ROWS)}.")
     rows = [ROWS[name] for name in args.rows.split(",")]
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-    ends, kept = time.monotonic() + args.hours * 3600, Kept(WORK / "runs.jsonl")
-    ruler = Ruler(load_checkpoint(PORTRAITS, Workspace(WORK)), load_classifier())
-    ruler.sd.unet.to(memory_format=torch.channels_last)  # paints a quarter faster on a CPU
-    people, chosen = strangers(args.people_seed, args.people), list[dict[str, Any]]()
-    for seed in range(args.seeds):
-        for number, person in enumerate(people):
-            for row in rows:
-                if row.name == "known" and (seed or number):
-                    continue
-                is_trained = row.name not in ("known", "words")
-                points = [p for p in map(int, args.points.split(",")) if p <= row.last_point] if is_trained else []
-                who = len(people) if row.name == "known" else number
-                key = (row.name, fingerprint(row), args.people_seed, who, seed, *points)
-                if not kept.find(key, args.mark) and time.monotonic() < ends:
-                    title = f"{args.people_seed}-{number}"
-                    if row.name == "known":
-                        done = measure_known(ruler, args.people_seed, len(people))
-                    elif row.name == "words":
-                        done = measure_words(ruler, person, title)
-                    else:
-                        done = run_row(row, person, title, seed, ruler, points)
-                    kept.add(key, done)
-                    print(*key, done["best"], done["curve"], file=sys.stderr, flush=True)
-                if found := kept.find(key, args.mark):
-                    chosen.append(found)
+    seeds = [int(seed) for seed in args.people_seed.split(",")]
+    chosen = [run for people_seed in seeds for run in measured_rows(args, rows, people_seed)]
     results = mean_runs(chosen)
     results = {name: {**found, **likeness(found, results.get("a1111"))} for name, found in results.items()}
     print(show(results))

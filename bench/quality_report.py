@@ -84,6 +84,11 @@ def of_the_mark(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"runs": len(measured), **means, "mark_is_last": sum(is_last)}
 
 
+def _person(run: Mapping[str, Any]) -> str:
+    """Whom a run was about: the people's seed and a number from 1 on."""
+    return f"{run['key'][2]}-{run['key'][3] + 1}"
+
+
 def _means(values: Sequence[Sequence[float]]) -> dict[str, float]:
     """Of the runs that were measured there; `runs` is their number."""
     identity, obedience, norm = (round(float(v), 4) for v in np.mean(values, axis=0))
@@ -120,12 +125,12 @@ def likeness(row: Mapping[str, Any], a1111: Mapping[str, Any] | None) -> dict[st
     }
 
 
-def _curves(runs: Sequence[Mapping[str, Any]]) -> dict[int, dict[int, float]]:
+def _curves(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     """Person -> passes -> identity, the mean over the training seeds."""
-    people: dict[int, dict[int, list[float]]] = {}
+    people: dict[str, dict[int, list[float]]] = {}
     for run in runs:
         for passes, values in run["curve"].items():
-            people.setdefault(run["key"][3], {}).setdefault(int(passes), []).append(values[0])
+            people.setdefault(_person(run), {}).setdefault(int(passes), []).append(values[0])
     return {
         person: {passes: float(np.mean(values)) for passes, values in sorted(curve.items())}
         for person, curve in people.items()
@@ -147,10 +152,10 @@ def passes_to(curve: Mapping[int, float], goal: float) -> float | None:
 
 def oracle(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The row "oracle": for each person the best that was had with 200 photos, at any snapshot of any of its rows."""
-    best: dict[int, tuple[float, float]] = {}
+    best: dict[str, tuple[float, float]] = {}
     for run in (run for name, row in results.items() if name.startswith("oracle") for run in row["runs"]):
         found = max((v[0], v[1]) for v in (*run["curve"].values(), run["best"]))
-        best[run["key"][3]] = max(found, best.get(run["key"][3], (0.0, 0.0)))
+        best[_person(run)] = max(found, best.get(_person(run), (0.0, 0.0)))
     if not best:
         return {}
     identity, obedience = (round(float(np.mean([found[i] for found in best.values()])), 4) for i in (0, 1))
@@ -163,18 +168,18 @@ def by_person(results: Mapping[str, Mapping[str, Any]]) -> str:
     words and oracle are low, the model is the limit; where the oracle is higher than a recipe's row, its 12 photos or
     its optimization are.
     """
-    found: dict[str, dict[int, float]] = {}
+    found: dict[str, dict[str, float]] = {}
     for name, row in results.items():
-        runs = [run for run in row["runs"] if name != "known" and not name.startswith("oracle")]
-        for person in {run["key"][3] for run in runs}:
-            found.setdefault(name, {})[person] = float(np.mean([r["best"][0] for r in runs if r["key"][3] == person]))
+        runs = [run for run in row["runs"] if name not in ("known", "class") and not name.startswith("oracle")]
+        for person in {_person(run) for run in runs}:
+            found.setdefault(name, {})[person] = float(np.mean([r["best"][0] for r in runs if _person(r) == person]))
     if ceiling := oracle(results).get("oracle"):
         found["oracle"] = ceiling["by_person"]
     people = sorted({person for row in found.values() for person in row})
     lines = [_line(["person", *found]), _line(["---"] * (len(found) + 1))]
     for person in people:
         cells = [f"{100 * row[person]:.1f}" if person in row else "" for row in found.values()]
-        lines.append(_line([str(person + 1), *cells]))
+        lines.append(_line([person, *cells]))
     return "\n".join(lines) if found else ""
 
 
@@ -208,11 +213,14 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def save_report(results: Mapping[str, Mapping[str, Any]], people_seed: int) -> None:
+def save_report(results: Mapping[str, Mapping[str, Any]], people_seed: str) -> None:
     """Put the table between its two marks in docs/quality.md, and draw the plot beside it."""
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    save_text(DOCUMENT, f"{before}{BEGIN}\nPeople of seed {people_seed}.\n\n{show(results)}\n{END}{after}")
+    save_text(
+        DOCUMENT,
+        f"{before}{BEGIN}\nPeople of seed {people_seed}.\n\n{show(results)}\n\n{by_person(results)}\n{END}{after}",
+    )
     save_atomically(PLOT, lambda part: draw_plot(results).save(part, "PNG"))
 
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ti_core.files import save_text
 from ti_core.training.presets import FAST, GUIDE, PRESETS, preset_values
 from ti_core.workspace import Workspace
 
 POINTS = (10, 30, 60, 120, 300, 1000, 3000)
 """After how many image passes a run is measured."""
-CLASS_WORD = "class word"
-"""Initialization text that stands for the word man or woman."""
+CLASS_WORD, NEAR_WORDS = "class word", "near words"
+"""Initialization texts: the first stands for the word man or woman, the second for a few words about the person, such
+as "an old woman, curly red hair".
+"""
+CLASS_TEMPLATE = "a photo of a [name] [class], [filewords]"
 SCENES_OF = 12
 """Photos that are drawn of each person."""
 ALONE, SAID, NOT_SAID = "", "beside", "beside-not-said"
@@ -42,17 +46,28 @@ class Row:
     """How long a run is at least, where that is not one of the points."""
     photos: int = SCENES_OF
     """So many photos of each person, before mirroring."""
+    starts: tuple[str, ...] = ()
+    """Initialization texts of which each is trained for a while; the evaluation chooses the one that goes on."""
+    template: str = ""
+    """A line in place of the guide's; [class] stands for the word man or woman."""
     beside: str = ALONE
     """ALONE, SAID or NOT_SAID."""
 
-    def create(self, gender: str) -> dict[str, Any]:
+    def create(self, gender: str, near: str = "", start: str = "") -> dict[str, Any]:
+        """Values of the Create tab. `near` is what NEAR_WORDS stands for."""
+        start = start or self.initialization
         return {
-            "initialization_text": gender if self.initialization == CLASS_WORD else self.initialization,
+            "initialization_text": {CLASS_WORD: gender, NEAR_WORDS: near}.get(start, start),
             "vectors": self.vectors,
         }
 
-    def train(self, workspace: Workspace, dataset: str, name: str) -> dict[str, Any]:
-        return {**preset_values(self.preset, workspace, dataset, name), **self.changes}
+    def train(self, workspace: Workspace, dataset: str, name: str, gender: str = "woman") -> dict[str, Any]:
+        """Values of the Train tab."""
+        values = {**preset_values(self.preset, workspace, dataset, name), **self.changes}
+        if self.template:
+            values["template_file"] = f"{self.name}-{gender}.txt"
+            save_text(workspace.templates / values["template_file"], self.template.replace("[class]", gender))
+        return values
 
 
 def _alone(name: str, title: str, **changes: Any) -> Row:
@@ -75,7 +90,7 @@ def _other(name: str, title: str, rate: str, images: int, **more: Any) -> Row:
     )
 
 
-def _ours(name: str, title: str, **changes: Any) -> Row:
+def _ours(name: str, title: str, start: str = CLASS_WORD, **changes: Any) -> Row:
     """Our preset as it is, or with something laid over it."""
     steps, images = PRESETS[FAST]["steps"], PRESETS[FAST]["batch_size"]
     return Row(
@@ -83,7 +98,7 @@ def _ours(name: str, title: str, **changes: Any) -> Row:
         title,
         FAST,
         changes,
-        CLASS_WORD,
+        start,
         images_per_step=images,
         evaluate_every=PRESETS[FAST]["image_every"],
         last_point=300,
@@ -120,6 +135,9 @@ _ALL = (
     _ours("ours", "Fast and faithful (ours)"),
 )
 WORDS = Row("words", "the person described in words")
+CLASS_ALONE = Row("class", "the class word alone")
+UNTRAINED = ("known", "words", "class")
+"""Rows that only paint."""
 ORACLES = tuple(
     replace(_ours(f"oracle{n}", f"oracle: 200 photos, 2,400 passes, vectors: {n}"), vectors=n, passes=2400, photos=200)
     for n in (1, 2, 4)
@@ -133,8 +151,11 @@ ONE_CHANGE = (
     _ours("min-snr", "Fast and faithful, min-SNR gamma 5", min_snr_gamma=5.0),
     _ours("huber", "Fast and faithful, Huber loss from 0.1", huber_delta=0.1),
     _ours("offset", "Fast and faithful, noise offset 0.05", noise_offset=0.05),
+    _ours("near", "Fast and faithful, begun with near words", NEAR_WORDS),
+    replace(_ours("starts", "Fast and faithful, the best of three starts"), starts=(CLASS_WORD, NEAR_WORDS, "*")),
+    replace(_ours("template", "Fast and faithful, class word in the template"), template=CLASS_TEMPLATE),
 )
-"""The options for experts, each alone."""
+"""The options for experts and other starts, each alone."""
 _MASKED: dict[str, Any] = {"masks_as_weight": True, "weight_outside": 0.1}
 WITH_OTHERS = (
     replace(_ours(SAID, "others in the photos, said in the captions"), beside=SAID),
@@ -145,6 +166,6 @@ WITH_OTHERS = (
     ),
 )
 """Another person, a dog or a cup in every photo: what masks give. The masks are those that the Captions tab makes."""
-ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
+ROWS: dict[str, Row] = {row.name: row for row in (*_ALL, WORDS, CLASS_ALONE, *ORACLES, *ONE_CHANGE, *WITH_OTHERS)}
 TABLE = tuple(row.name for row in _ALL)
 """The rows of the table in docs/quality.md."""

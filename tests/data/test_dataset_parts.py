@@ -149,6 +149,23 @@ def test_onetrainers_concepts_are_understood_where_they_lie_in_the_folder(datase
     assert used(root) == {"anna": 6, "hats/red": 1}  # 6 samples of 2 pictures are three repeats, 3 : 0.5
 
 
+def test_what_onetrainers_concepts_ask_for_besides_is_named_in_one_sentence(dataset: Callable[[Tree], Path]) -> None:
+    root = dataset({"anna": 1, "ben": 1, "off": 1})
+    usual = {"image_variations": 1, "loss_weight": 1.0, "type": "STANDARD", "image": {"enable_random_hue": False}}
+    concepts: list[dict[str, object]] = [{"path": "anna", **usual}, {"path": "ben", "include_subdirectories": True}]
+    (root / "concepts.json").write_text(json.dumps(concepts))
+    assert find_parts(root).notes == ()
+    concepts[0] |= {"loss_weight": 0.5, "image": {"enable_crop_jitter": True, "random_hue_max_strength": 0.3}}
+    concepts[1] |= {"text": {"prompt_source": "concept", "enable_tag_shuffling": True, "\ud800": True}, "image": 3}
+    concepts.append({"path": "off", "enabled": False, "image": {"enable_fixed_flip": True}})  # it is not used at all
+    (root / "concepts.json").write_text(json.dumps(concepts))
+    (note,) = (note for note in find_parts(root).notes if "Concept" not in note)
+    assert note == (
+        "Not taken from concepts.json: loss_weight, enable_crop_jitter, prompt_source, enable_tag_shuffling."
+        " Set the like of it in the Train tab."
+    )
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '[{"path": 3}]', "[" * 5000])
 def test_a_concepts_file_that_is_none_changes_nothing(dataset: Callable[[Tree], Path], content: str) -> None:
     root = dataset({"": 1, "2_ben": 1})

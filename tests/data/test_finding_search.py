@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageFilter
 
+from tests.ui.calls import Calls
 from ti_core.data import finding_search
 from ti_core.data.crops import Face
 from ti_core.data.finding_search import FindingSearches, FolderSearch
@@ -63,6 +66,32 @@ def test_findings_come_while_faces_are_still_looked_for_and_follow_the_folder(tm
     later = finished(searches, tmp_path / "anna", lambda search: search.is_done)
     assert kinds(later) == {"b.jpg": ["tiny face"], "c.png": ["blurred", "tiny face"]}
     assert len(looked) == 3  # what was looked at once is known
+
+
+def test_asking_how_far_a_search_is_lists_no_folder_and_the_search_steps_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_pictures(tmp_path / "anna")
+    listed, may_look, priorities = Calls(finding_search.find_images), threading.Event(), list[int]()
+    monkeypatch.setattr(finding_search, "find_images", listed)
+
+    def find_faces(image: Image.Image) -> list[Face]:
+        if sys.platform == "linux":
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        assert may_look.wait(60)
+        return []
+
+    searches = FindingSearches(lambda: find_faces)
+    first = searches.ask(tmp_path / "anna")
+    assert all(searches.ask(tmp_path / "anna", again=True) is first for _ in range(5)) and listed.count == 1
+    (tmp_path / "anna" / "a.png").unlink()
+    assert searches.ask(tmp_path / "anna", again=True) is first
+    monkeypatch.setattr(finding_search, "LISTED_FOR_S", 0.0)  # later
+    assert searches.ask(tmp_path / "anna", again=True) is not first and listed.count == 2
+    may_look.set()
+    finished(searches, tmp_path / "anna", lambda search: search.is_done)
+    own = os.getpriority(os.PRIO_PROCESS, 0) if sys.platform == "linux" else 0
+    assert all(priority == min(19, own + finding_search.NICENESS) for priority in priorities)
 
 
 def test_a_search_that_nobody_asks_for_stops_and_goes_on_when_asked(

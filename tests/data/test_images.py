@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ti_core.data.images import cover, find_images, find_problem, open_rgb, problem_of
+from ti_core.data.images import cover, find_image, find_images, find_problem, open_rgb, problem_of
 from ti_core.errors import UserError
 
 
@@ -198,3 +198,14 @@ def test_a_phone_picture_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> 
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     problem = find_problem(tmp_path / "IMG_1.HEIC")
     assert problem is not None and "save it as JPEG" in problem.sentence()
+
+
+def test_one_picture_is_found_by_its_name_as_among_all_and_no_name_leads_out(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for place in (tmp_path, folder):
+        place.mkdir(exist_ok=True)
+        for name in ("a.jpg", "B.PNG", ".hidden.png", "a-masklabel.png", "a.txt"):
+            (place / name).write_bytes(b"")
+    assert [find_image(folder, path.name) for path in find_images(folder)] == find_images(folder)
+    others = (".hidden.png", "a-masklabel.png", "a.txt", "gone.jpg", "../a.jpg", "", ".", "..", "a.jpg/", "x\0.jpg")
+    assert [find_image(folder, name) for name in (*others, str(tmp_path / "a.jpg"), "x" * 300 + ".jpg")] == [None] * 12

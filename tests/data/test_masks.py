@@ -69,7 +69,7 @@ def test_the_loss_with_a_mask_is_what_a_person_works_out(workspace: Workspace, t
     path = picture(tmp_path)
     LEFT.save(mask_file(path))
     latents, notices = encoded(workspace, [path], MASKS)
-    weight = latents.weight[0]
+    weight = latents.weight[0].cpu()
     assert weight.shape == (1, 16, 16) and not notices
     assert weight[0, 0].tolist() == pytest.approx([1 / 0.55] * 8 + [0.1 / 0.55] * 8)
     error = torch.zeros(1, 4, 16, 16)
@@ -93,7 +93,7 @@ def test_masks_beside_in_a_folder_and_transparency_weigh_alike(workspace: Worksp
     cut_out.save(paths[2])
     beside, in_folder, transparent, without = encoded(workspace, paths, MASKS)[0].weight
     assert torch.equal(beside, in_folder) and torch.equal(beside, transparent)
-    assert torch.equal(without, torch.ones(1, 16, 16))
+    assert torch.equal(without.cpu(), torch.ones(1, 16, 16))
     weights = encoded(workspace, paths, Weighting(alpha=True))[0].weight
     assert [float(weight.min()) for weight in weights] == [1, 1, 0, 1], "A1111's switch asks for transparency alone"
 
@@ -118,7 +118,7 @@ def test_a_mask_that_cannot_be_read_is_named_and_the_picture_used(workspace: Wor
     mask_file(path).write_bytes(b"no picture")
     latents, notices = encoded(workspace, [path], MASKS)
     assert notices == ["x-masklabel.png was skipped: it is not a readable picture."]
-    assert torch.equal(latents.weight[0], torch.ones(1, 16, 16))
+    assert torch.equal(latents.weight[0].cpu(), torch.ones(1, 16, 16))
 
 
 def test_preprocess_cuts_and_flips_a_mask_as_its_photo(workspace: Workspace) -> None:

@@ -18,14 +18,19 @@ Half = Callable[[], StableDiffusion]
 
 @pytest.fixture
 def half(tmp_path: Path) -> Half:
-    return lambda: load_checkpoint(PORTRAITS, Workspace(tmp_path), LoadOptions(precision="float16"))
+    def loaded() -> StableDiffusion:
+        sd = load_checkpoint(PORTRAITS, Workspace(tmp_path), LoadOptions(precision="float16"))
+        sd.move_to_device()
+        return sd
+
+    return loaded
 
 
 def test_it_works_in_the_precision_of_its_weights_without_autocast(half: Half, monkeypatch: pytest.MonkeyPatch) -> None:
     sd, seen = half(), list[bool]()
     for part in (sd.vae.encoder, sd.vae.decoder):
-        part.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
-    sd.decode(sd.encode(torch.zeros(1, 3, 32, 32))[0])
+        part.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled(sd.device.type)))
+    sd.decode(sd.encode(torch.zeros(1, 3, 32, 32, device=sd.device))[0])
     assert seen == [False, False]
 
 
@@ -42,10 +47,10 @@ def widened(sd: StableDiffusion) -> list[str]:
 def test_where_float16_is_too_narrow_it_goes_to_float32_once_and_says_so(half: Half) -> None:
     sd = half()
     said = widened(sd)
-    mean, deviation = sd.encode(torch.ones(1, 3, 32, 32))
+    mean, deviation = sd.encode(torch.ones(1, 3, 32, 32, device=sd.device))
     assert mean.isfinite().all() and deviation.isfinite().all()
     assert sd.vae.dtype is torch.float32
-    assert sd.decode(torch.ones(1, 4, 8, 8)).isfinite().all()
+    assert sd.decode(torch.ones(1, 4, 8, 8, device=sd.device)).isfinite().all()
     assert len(said) == 1 and said[0].startswith("The VAE's numbers grew too large for float16")
 
 
@@ -53,7 +58,7 @@ def test_latents_that_are_not_finite_are_not_blamed_on_it(half: Half) -> None:
     sd = half()
     said: list[str] = []
     sd.on_notice = said.append
-    sd.decode(torch.full((1, 4, 8, 8), float("nan")))
+    sd.decode(torch.full((1, 4, 8, 8), float("nan"), device=sd.device))
     assert sd.vae.dtype is torch.float16
     assert "the UNet's numbers grew too large for float16" in said[0]
 

@@ -89,17 +89,16 @@ def test_an_inpainting_unet_is_told_that_nothing_of_the_picture_is_given(
 def test_clip_skip_2_stops_one_layer_earlier_and_sdxl_keeps_its_own(workspace: Workspace) -> None:
     for kind, changes in (("sd1", True), ("sdxl", False)):
         title = put(kind, workspace)
-        one, two = (
-            PromptEncoder(load_checkpoint(title, workspace, LoadOptions(clip_skip=n)))
-            .encode(["a photo of a cat"], {})
-            .hidden_states
-            for n in (1, 2)
-        )
+        both = [load_checkpoint(title, workspace, LoadOptions(clip_skip=n)) for n in (1, 2)]
+        for sd in both:
+            sd.move_to_device()
+        one, two = (PromptEncoder(sd).encode(["a photo of a cat"], {}).hidden_states for sd in both)
         assert torch.equal(one, two) != changes
     sd = load_checkpoint("sd1.safetensors", workspace, LoadOptions(clip_skip=2))
-    ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids
+    sd.move_to_device()
+    ids = sd.tokenizers[0](["a cat"], padding="max_length", max_length=77, return_tensors="pt").input_ids.to(sd.device)
     layer = sd.text_encoders[0](ids, output_hidden_states=True).hidden_states[-2]
-    found = PromptEncoder(sd).encode(["a cat"], {}).hidden_states.cpu()
+    found = PromptEncoder(sd).encode(["a cat"], {}).hidden_states
     assert torch.equal(found, sd.text_encoders[0].final_layer_norm(layer))
 
 
@@ -322,8 +321,9 @@ def test_text_encoders_of_half_precision_are_widened_before_they_work(workspace:
     moved, unmoved = load_checkpoint(title, workspace), load_checkpoint(title, workspace)
     assert unmoved.text_encoders[0].dtype is torch.float16
     moved.move_to_device()
+    unmoved.encoder_device = torch.device("cpu")  # as it lies there
     states = [PromptEncoder(sd).encode(["a woman"], {}).hidden_states for sd in (moved, unmoved)]
-    assert torch.equal(*states) and states[0].dtype is torch.float32
+    assert torch.equal(*(state.cpu() for state in states)) and states[0].dtype is torch.float32
 
 
 def test_a_text_encoder_with_one_float32_tensor_keeps_it_all(workspace: Workspace) -> None:

@@ -15,12 +15,14 @@ from ti_core.workspace import Workspace
 
 @pytest.fixture
 def sd(workspace: Workspace) -> StableDiffusion:
-    return load_checkpoint(TINY, workspace)
+    sd = load_checkpoint(TINY, workspace)
+    sd.move_to_device()
+    return sd
 
 
 def test_without_embeddings_it_is_the_text_encoders_own_output(sd: StableDiffusion) -> None:
     prompts = ["a photo of a man, smiling", "red shirt", "a photo of a man, smiling"]
-    ids = sd.tokenizers[0](prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    ids = sd.tokenizers[0](prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids.to(sd.device)
     assert torch.equal(PromptEncoder(sd).encode(prompts, {}).hidden_states, sd.text_encoders[0](ids)[0])
 
 
@@ -101,24 +103,25 @@ def with_a_mean(sd: StableDiffusion) -> StableDiffusion:
 def test_weights_multiply_the_hidden_states_and_the_mean_is_restored(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(with_a_mean(sd))
     anna = {"anna": {"clip_l": torch.randn(2, sd.widths["clip_l"])}}
-    plain = encoder.encode(["x anna y"], anna).hidden_states[0]
+    plain = encoder.encode(["x anna y"], anna).hidden_states[0].cpu()
     count = len(encoder.tokenize("x anna y", {"anna": 2}))
     weights = torch.ones(77, 1)
     weights[2:4] = 1.5  # after the start token and x: the two vectors
     by_hand = plain * weights
     by_hand *= plain.mean() / by_hand.mean()
     assert count == 4 and not torch.allclose(by_hand, plain)
-    found = encoder.encode(["x (anna:1.5) y"], anna, emphasis=True).hidden_states[0]
+    found = encoder.encode(["x (anna:1.5) y"], anna, emphasis=True).hidden_states[0].cpu()
     assert torch.allclose(found, by_hand, atol=1e-6) and torch.isclose(found.mean(), plain.mean(), atol=1e-6)
 
 
 @torch.no_grad()
 def test_a_mean_of_noise_is_not_restored(sd: StableDiffusion) -> None:
     encoder = PromptEncoder(sd)  # its last layer leaves a mean of 0
-    plain = encoder.encode(["x y"], {}).hidden_states[0]
+    plain = encoder.encode(["x y"], {}).hidden_states[0].cpu()
     weights = torch.ones(77, 1)
     weights[1] = 1 / 1.1
-    assert torch.allclose(encoder.encode(["[x] y"], {}, emphasis=True).hidden_states[0], plain * weights, atol=1e-6)
+    found = encoder.encode(["[x] y"], {}, emphasis=True).hidden_states[0].cpu()
+    assert torch.allclose(found, plain * weights, atol=1e-6)
 
 
 @torch.no_grad()
@@ -153,11 +156,12 @@ def test_each_text_encoder_of_sdxl_restores_its_own_mean_and_pooled_outputs_stay
     workspace.checkpoints.mkdir(parents=True)
     save_single_file("sdxl", workspace.checkpoints / "xl.safetensors")
     sd = load_checkpoint("xl.safetensors", workspace)
+    sd.move_to_device()
     encoder = PromptEncoder(sd)
     plain, found = encoder.encode(["x y"], {}), encoder.encode(["(x:1.4) y"], {}, emphasis=True)
     widths = list(sd.widths.values())
-    halves = zip(plain.hidden_states[0].split(widths, -1), found.hidden_states[0].split(widths, -1), strict=True)
-    for before, after in halves:
+    halves = (both.hidden_states[0].cpu().split(widths, -1) for both in (plain, found))
+    for before, after in zip(*halves, strict=True):
         weights = torch.ones(77, 1)
         weights[1] = 1.4
         by_hand = before * weights

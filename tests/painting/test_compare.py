@@ -244,6 +244,7 @@ def test_strengths_are_columns_of_one_step_and_those_below_nothing_the_negative_
     assert made.steps == [6] * 4
     assert made.columns == [f"step 6, strength {strength}" for strength in ("-1", "0", "0.5", "1")]
     sd = load_checkpoint(TINY, workspace)
+    sd.move_to_device()
     vectors = {"anna": load_embedding(workspace.root / run / "embeddings" / "anna-6.pt").vectors}
     prompts = (("a sketch", "anna"), ("a sketch", ""), ("a sketch of (anna:0.5)", ""), ("a sketch of anna", ""))
     for cell, (prompt, negative) in zip(made.cells[0], prompts, strict=True):

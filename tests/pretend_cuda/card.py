@@ -39,6 +39,18 @@ class PretendCard:
             self._monkeypatch.setenv(f"PRETEND_{name.upper()}", str(int(value)))
         self._torch.set_card_of_environment()
 
+    @contextmanager
+    def hollow(self, from_bytes: int = 2**20) -> Iterator[None]:
+        """In the block, tensors of so many bytes and more take the card's memory and have no content: kernels with one
+        of them compute nothing, and what is read of it is 0. So networks of full size run in seconds, and what they
+        have on the card at one time is what they would have.
+        """
+        self._lib.pretend_hollow(from_bytes)
+        try:
+            yield
+        finally:
+            self._lib.pretend_hollow(-1)
+
     @property
     def used(self) -> int:
         """Bytes in use on the first card, after what nobody holds any more was freed."""
@@ -92,6 +104,11 @@ class RealCard(PretendCard):
         torch.cuda.set_per_process_memory_fraction(min(1.0, mib * 2**20 / total))
         torch.backends.cuda.enable_flash_sdp(flash)
         torch.backends.cuda.enable_mem_efficient_sdp(flash)
+
+    @contextmanager
+    def hollow(self, from_bytes: int = 2**20) -> Iterator[None]:
+        """A real card computes all."""
+        yield
 
     @property
     def used(self) -> int:

@@ -16,7 +16,7 @@ from tests.training.test_families import create, put_checkpoint, settings_for
 from ti_core.models.checkpoint import load_checkpoint
 from ti_core.models.sampler import SampleRequest, sample_images
 from ti_core.settings import SAMPLERS
-from ti_core.training import loop
+from ti_core.training import evaluate, loop
 from ti_core.training.run import Run
 from ti_core.workspace import Workspace
 
@@ -68,6 +68,30 @@ def test_more_micro_batches_do_not_wait_more(
 ) -> None:
     *_, counts = counts_of_updates(card, monkeypatch, workspace, "sd1", micro_batch=1)
     assert counts["waits"] == 2 and counts["to_device"] <= 4, counts.names
+
+
+def test_an_evaluation_waits_for_its_numbers_alone(
+    card: PretendCard, monkeypatch: pytest.MonkeyPatch, workspace: Workspace, dataset: Path, tiny_families: Path
+) -> None:
+    """Those of all its pictures, and of all its prompts about other things twice; the first one measures the checkpoint
+    too. Each picture and prompt goes through the UNet alone.
+    """
+    found, evaluated = list[Counts](), loop.evaluate
+    monkeypatch.setattr(evaluate, "SHARE_OF_TIME", 4.0)
+
+    def counted(run: Run, evaluation: evaluate.Evaluation) -> None:
+        assert len(evaluation.images) > 4 and evaluation.probes
+        with card.counted(names=True) as counts:
+            evaluated(run, evaluation)
+        found.append(counts)
+
+    monkeypatch.setattr(loop, "evaluate", counted)
+    counts_of_updates(card, monkeypatch, workspace, "sdxl", micro_batch=1, evaluate_every=1)
+    first, *others = found
+    assert len(others) == 2 and first["waits"] <= 4
+    for counts in others:
+        assert counts["waits"] == counts["to_host"] == 3, counts.names
+        assert counts["to_device"] <= 10, counts.names
 
 
 @pytest.mark.parametrize("kind", PREVIEW_KERNELS)

@@ -67,6 +67,7 @@ def outcomes(
         gc.collect()
         if card.used != before:
             found[number] += f"; {card.used - before} bytes stay in use"
+        print(number, found[number], flush=True)
     return found
 
 
@@ -83,6 +84,24 @@ def test_a_training_whose_memory_runs_out_once_goes_on(
 ) -> None:
     """A few of the allocations, spread over all of the training."""
     check(outcomes(card, monkeypatch, workspace, anna, slice(3, None, 40)))
+
+
+def test_memory_that_runs_out_before_the_first_picture_is_a_sentence_about_memory(
+    card: PretendCard, workspace: Workspace, anna: Path
+) -> None:
+    """While the model is loaded and the pictures are read: neither the checkpoint nor a picture is blamed."""
+    begun = anna.read_bytes()
+    trained(workspace, anna, begun)
+    release_model()
+    for number in range(0, 24, 3):
+        card.fail_at(number)
+        try:
+            trained(workspace, anna, begun)
+        except UserError as error:
+            assert "memory is full" in str(error), number
+        assert card.has_failed
+        card.fail_at(-1)
+        release_model()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from ti_core.embeddings.folder import optimizer_file
 from ti_core.settings import TrainSettings
 from ti_core.settings.schedule import Schedule
 from ti_core.training.noise_loss import mean_error, min_snr_weights
+from ti_core.training.optimizers import new_optimizer
 from ti_core.training.step_inputs import offset_noise
 from ti_core.workspace import Workspace
 
@@ -73,3 +74,15 @@ def test_a_noise_offset_moves_each_channel_as_a_whole() -> None:
     assert len({float(value) for one in moved for value in one[:, 0, 0]}) == 8
     assert all(torch.equal(a, b) for a, b in zip(moved, offset_noise(noise, 0.1, 7, 3), strict=True))
     assert not torch.equal(moved[0], offset_noise(noise, 0.1, 7, 4)[0])
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Adafactor"])
+def test_the_rate_is_the_size_of_a_step_with_either(name: str) -> None:
+    """The first step of AdamW is the rate in each number; Adafactor's has the rate as its root mean square."""
+    row = torch.nn.Parameter(torch.full((1, 64), 0.02))
+    row.grad = torch.linspace(-1, 1, 64)[None]
+    optimizer = new_optimizer(name, {"clip_l": row})
+    optimizer.param_groups[0]["lr"] = 0.005
+    optimizer.step()
+    moved = (row.detach() - 0.02).square().mean().sqrt()
+    assert float(moved) == pytest.approx(0.005, rel=0.05)

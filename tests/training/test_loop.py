@@ -300,10 +300,10 @@ def test_interrupt_while_a_preview_is_painted_ends_there_and_keeps_the_step(
 ) -> None:
     recorder, paint = Recorder(), snapshots.sample_images
 
-    def stopped(*given: object) -> object:
+    def stopped(*given: object, **named: object) -> object:
         if recorder.of(StepDone):
             recorder.stop.set()
-        return paint(*given)  # type: ignore[arg-type]
+        return paint(*given, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(snapshots, "sample_images", stopped)
     train(workspace, recorder, steps=50)

@@ -80,9 +80,9 @@ def test_interrupt_while_the_start_is_painted_ends_at_step_0_and_resume_paints_i
     anew(workspace)
     recorder, paint = Recorder(), snapshots.sample_images
 
-    def stopped(*given: Any) -> object:
+    def stopped(*given: Any, **named: Any) -> object:
         recorder.stop.set()
-        return paint(*given)
+        return paint(*given, **named)
 
     monkeypatch.setattr(snapshots, "sample_images", stopped)
     train(workspace, recorder)

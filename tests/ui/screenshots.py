@@ -1,5 +1,5 @@
-"""Makes the pictures of the README: python -m tests.ui.screenshots [--steps 150] writes docs/images/*.png of a real
-run.
+"""Makes the pictures of README.md, docs/faces.md and docs/captions.md of a real run: python -m tests.ui.screenshots
+[--steps 150].
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.ui.journey import (
     prepare_recipe,
     running_app,
     state,
+    strip,
     train,
     wait_for_previews,
 )
 
 DESKTOP = {"viewport": {"width": 1400, "height": 1000}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 
 
 def make_screenshots(folder: Path, steps: int, every: int) -> None:
@@ -36,26 +36,17 @@ def make_screenshots(folder: Path, steps: int, every: int) -> None:
         open_chromium() as browser,
     ):
         page = open_page(browser, url, **DESKTOP)
-        page.screenshot(path=folder / "start.png")
         prepare_recipe(page)
         train(page, steps, every)
         page.evaluate("window.scrollTo(0, 0)")
         wait_for_previews(page, min(6, steps // every))
         page.screenshot(path=folder / "page.png")
         expect(state(page)).to_have_text("finished", timeout=4 * SLOW_MS)
-        page.wait_for_timeout(1000)
+        page.locator("#prompt-switch").get_by_role("button", name="Prompt 2").click()
+        strip(page).filter(has_text="★").click()
+        page.wait_for_timeout(2000)
         page.screenshot(path=folder / "finished.png")
-        page.locator("#hero .enlarge").click()
-        page.wait_for_timeout(500)
-        page.screenshot(path=folder / "preview.png")
-        page.keyboard.press("Escape")
         photograph_tabs(page, folder)
-        dark = open_page(browser, f"{url}?__theme=dark", **DESKTOP)
-        dark.wait_for_timeout(1500)
-        dark.screenshot(path=folder / "dark.png")
-        phone = open_page(browser, url, **PHONE)
-        phone.wait_for_timeout(1500)
-        phone.screenshot(path=folder / "phone.png")
 
 
 def photograph_tabs(page: Page, folder: Path) -> None:
@@ -63,10 +54,8 @@ def photograph_tabs(page: Page, folder: Path) -> None:
     for tab, name in (
         ("Preprocess images", "preprocess"),
         ("Captions", "captions"),
-        ("Templates", "templates"),
         ("Compare", "compare"),
         ("txt2img", "txt2img"),
-        ("Embeddings", "embeddings"),
     ):
         choose_tab(page, tab)
         if name == "captions":

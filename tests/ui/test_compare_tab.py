@@ -135,7 +135,7 @@ def test_a_finished_run_is_compared_and_a_step_is_put_to_use(page: Page, workspa
         page.keyboard.press("ArrowUp")
     expect(seen).to_have_attribute("alt", "training photo 3")
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.alt") == "training photo 3"
+    expect(grid.get_by_alt_text("training photo 3").and_(page.locator(":focus"))).to_have_count(1)
     grid.get_by_role("button", name="Wide").click()
     expect(wide).to_have_count(0)
     for key in ("Enter", " "):  # a picture is a button, also for the keyboard

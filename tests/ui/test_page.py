@@ -502,15 +502,15 @@ def test_a_caption_that_cannot_be_read_is_told_and_what_is_typed_over_it_is_refu
         page.captions,
         "Caption '1.txt' is not UTF-8 text. Open it in an editor and save it with the encoding UTF-8.",
     )
-    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
+    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling")
     assert there[tab.opened][:3] == ["datasets/anna", "1.png", ""] and there[tab.message]["value"] == problem
-    for typed in (tab.go_on(there[tab.opened], "serious", []), tab.save_one(there[tab.opened], "serious", [])):
+    for typed in (tab.go_on(there[tab.opened], "serious"), tab.save_one(there[tab.opened], "serious")):
         assert (
             typed[tab.opened] == there[tab.opened] and tab.text not in typed and typed[tab.message]["value"] == problem
         )
-    assert tab.save_one(there[tab.opened], "", [])[tab.message]["value"] == problem  # and not that it was saved
+    assert tab.save_one(there[tab.opened], "")[tab.message]["value"] == problem  # and not that it was saved
     assert file.read_bytes() == unreadable
-    assert tab.go_on(there[tab.opened], "", [])[tab.opened][1] == "0.png"
+    assert tab.go_on(there[tab.opened], "")[tab.opened][1] == "0.png"
 
 
 def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(context: AppContext) -> None:
@@ -520,12 +520,12 @@ def test_what_somebody_else_writes_meanwhile_is_shown_and_not_saved_over(context
     tab = page.captions
     opened = tab.open("datasets/anna")[tab.opened]
     file.write_text("serious", encoding="utf-8")
-    saved = tab.save_one(opened, "smiling", [("0.png", "smiling"), ("1.png", "smiling")])
-    assert saved[tab.text] == "serious" and saved[tab.gallery]["value"][0] == ("0.png", "serious")
-    tab.go_on(saved[tab.opened], saved[tab.text], [])
+    saved = tab.save_one(opened, "smiling")
+    assert saved[tab.text] == "serious" and saved[tab.gallery]["value"][0][1] == "serious"
+    tab.go_on(saved[tab.opened], saved[tab.text])
     assert file.read_text(encoding="utf-8") == "serious"
     assert tab.text not in tab.save_one(
-        saved[tab.opened], "laughing", []
+        saved[tab.opened], "laughing"
     )  # the box is left alone: somebody may type on already
 
 
@@ -538,8 +538,8 @@ def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(context: 
     opened = tab.open("datasets/anna")[tab.opened]
     file.write_text("hers", encoding="utf-8")
     for refuse in (
-        lambda: tab.save_one(opened, "mine", []),
-        lambda: tab.go_on(opened, "mine", []),
+        lambda: tab.save_one(opened, "mine"),
+        lambda: tab.go_on(opened, "mine"),
         lambda: tab.add_everywhere(opened, "mine", "photo", False),
         lambda: tab.open_other(opened, "mine", "datasets/berta"),
         lambda: tab.follow("datasets/berta", opened, "mine"),
@@ -549,12 +549,12 @@ def test_what_is_typed_over_another_ones_edit_is_refused_once_and_kept(context: 
         assert tab.text not in refused and file.read_text(encoding="utf-8") == "hers"
         assert refused[tab.opened] == [*opened[:4], "hers"]
     asked = refused[tab.opened]
-    assert "not saved" in tab.go_on(asked, "mine", [])[tab.message]["value"]  # only Save replaces it
+    assert "not saved" in tab.go_on(asked, "mine")[tab.message]["value"]  # only Save replaces it
     assert tab.open_other(asked, "mine", "datasets/anna")[tab.message]["value"].endswith(
         "Copy it from here if you need it:\nmine"
     )
     assert file.read_text(encoding="utf-8") == "hers"
-    assert tab.save_one(asked, "mine", [])[tab.message]["value"] == "Saved: 0.txt."
+    assert tab.save_one(asked, "mine")[tab.message]["value"] == "Saved: 0.txt."
     assert file.read_text(encoding="utf-8") == "mine\n"
 
 
@@ -565,8 +565,20 @@ def test_another_picture_under_the_same_name_gets_no_text_that_was_typed_for_the
     tab = page.captions
     opened = tab.open("datasets/anna")[tab.opened]
     Image.new("RGB", (9, 9)).save(folder / "0.png")
-    assert "another picture since you opened it" in tab.save_one(opened, "mine", [])[tab.message]["value"]
+    assert "another picture since you opened it" in tab.save_one(opened, "mine")[tab.message]["value"]
     assert (folder / "0.txt").read_text(encoding="utf-8") == "smiling"
+
+
+def test_a_picture_that_is_deleted_while_its_mask_is_opened_is_no_error(context: AppContext) -> None:
+    folder = captioned_folder(context, "anna")
+    page = Page(context)
+    page.build()
+    tab = page.captions
+    opened = tab.open("datasets/anna")[tab.opened]
+    assert tab.masks.follow(opened, True, True, ["", ""], False, None)[tab.masks.shown] == ["datasets/anna", "0.png"]
+    (folder / "0.png").unlink()
+    late = tab.masks.follow(opened, True, True, ["", ""], False, None)
+    assert list(late) == [tab.message] and "value" not in late[tab.message]
 
 
 def test_every_change_of_captions_can_be_undone_and_the_button_says_which(context: AppContext) -> None:
@@ -574,7 +586,7 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(contex
     page = Page(context)
     page.build()
     tab = page.captions
-    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling", [])
+    there = tab.go_on(tab.open("datasets/anna")[tab.opened], "smiling")
     assert there[tab.opened][1] == "1.png"
     for change, title in (
         (
@@ -583,7 +595,7 @@ def test_every_change_of_captions_can_be_undone_and_the_button_says_which(contex
         ),
         (lambda: tab.add_everywhere(there[tab.opened], "smiling", "x" * 90, True), f"Undo: '{'x' * 56}..."),
         (lambda: tab.remove_everywhere(there[tab.opened], "smiling", "smiling"), "Undo: 'smiling' removed"),
-        (lambda: tab.save_one(there[tab.opened], "laughing", []), "Undo: the caption of 1.png"),
+        (lambda: tab.save_one(there[tab.opened], "laughing"), "Undo: the caption of 1.png"),
     ):
         changed = change()
         assert (changed[tab.undo]["value"], changed[tab.undo]["interactive"]) == (title, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from tests.data.test_preprocess import add_photo
+from tests.ui.calls import Calls
 from ti_core.data.by_hand import HandEdit, load_by_hand
+from ti_core.data.steps import Steps
 from ti_core.errors import UserError
 from ti_core.jobs.queue import JobQueue
 from ti_core.settings import PreprocessSettings
@@ -50,6 +53,30 @@ def test_a_photo_is_told_with_its_crop_and_its_change_is_kept_and_undone(tmp_pat
     assert changed["row"]["edit"] == edit and changed["undo"] == 1
     assert load_by_hand(tmp_path / "photos", workspace) == {NAME: HandEdit(False, 90, (0.5, 0.0), 0.5)}
     assert undone_photo(workspace, asked())["row"]["edit"] == {}
+
+
+def test_a_screen_of_photos_costs_one_listing_one_crop_for_each_size_and_no_other_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: so it is as cheap among 5,000 photos."""
+    workspace, photos = Workspace(tmp_path), tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (120, 80)).save(photos / "00000.jpg")
+    for i in range(1, 200):
+        os.link(photos / "00000.jpg", photos / f"{i:05d}.jpg")
+    client = TestClient(Starlette(routes=photo_routes(AppContext(workspace, JobQueue(workspace)))))
+    listed, cropped, opened = Calls(os.scandir), Calls(Steps.cut), Calls(Image.open)
+    monkeypatch.setattr(os, "scandir", listed)
+    monkeypatch.setattr(Steps, "cut", lambda *given: cropped(*given))
+    monkeypatch.setattr(Image, "open", opened)
+    wanted = asked()
+    wanted["settings"] |= {"width": 72, "height": 1048}  # not yet asked for in this process
+    answer = photo_rows(workspace, {**wanted, "first": 60})
+    assert (len(answer["rows"]), answer["total"], answer["next"]) == (60, 200, 120)
+    assert (listed.count, cropped.count, opened.count) == (1, 1, 60)
+    for name in ("00060.jpg", "00061.jpg"):
+        assert client.get("/photos/small", params={"folder": "photos", "name": name}).status_code == 200
+    assert listed.count == 1 and opened.count <= 66
 
 
 def test_where_the_photo_must_be_looked_at_its_crop_comes_later(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_finished_pictures_have_the_words_that_they_are_trained_with_and_a_broke
         Image.new("RGB", (800, 400)).save(folder / f"{name}.png")
     (folder / "00002-0-captioned.txt").write_text("smiling\n", encoding="utf-8")
     shown = page.preprocess.finished_pictures("datasets/anna")["value"]
-    assert [(picture.size, words) for picture, words in shown] == [
+    assert [(Image.open(file).size, words) for file, words in shown] == [
         ((512, 512), "old"),
         ((512, 256), "new"),
         ((512, 256), "smiling"),

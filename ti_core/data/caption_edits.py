@@ -4,6 +4,7 @@ caption_undo.py takes edits back.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections import Counter
@@ -24,6 +25,7 @@ from ti_core.data.captions import (
 from ti_core.data.character_traits import CHARACTER_TRAITS
 from ti_core.data.dataset_parts import find_parts, folders_to_edit
 from ti_core.data.mirrored import mirrored_pairs, twin_of
+from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
 from ti_core.files import save_text, state_of
 from ti_core.settings.prompts import split_tags, tag_key, without_tags
@@ -77,28 +79,36 @@ def read_captions(folder: Path, parts: Sequence[Path] = ()) -> list[Captioned]:
 
     Raises UserError for no pictures, which names the folders inside that hold some.
     """
-    files = CaptionFiles.of(folder, parts)
+    return captions_of(CaptionFiles.of(folder, parts))
+
+
+def captions_of(files: CaptionFiles) -> list[Captioned]:
+    """The pictures of a dataset with their words. Raises UserError as `read_captions` does."""
     if not files.pictures:
-        raise find_parts(folder).no_single_folder()
+        raise find_parts(files.folder).no_single_folder()
     return [captioned_of(picture, files) for picture in files.pictures]
 
 
 def captioned_of(picture: Path, files: CaptionFiles) -> Captioned:
     """A picture of a dataset with its words."""
-    beside, own = files.find(picture), picture.with_suffix(CAPTION_SUFFIXES[0])
-    try:
-        text = files.text(picture)
-    except UserError as error:
-        return Captioned(picture, "", "", beside or own, beside, str(error))
-    if text is None:
+    if beside := files.find(picture):
+        try:
+            text = read_text(beside)
+        except UserError as error:
+            return Captioned(picture, "", "", beside, beside, str(error))
+        return Captioned(picture, joined_lines(text), text, beside, beside)
+    own, (source, row) = picture.with_suffix(CAPTION_SUFFIXES[0]), files.row_of(picture)
+    if row is None:
         words = words_of_folder(picture) or words_of_file_name(picture.stem)
         return Captioned(picture, words, words, own)
-    return Captioned(picture, joined_lines(text), text, beside or own, next(iter(files.sources(picture)), None))
+    return Captioned(picture, joined_lines(row), row, own, source)
 
 
-def find_captioned(folder: Path, name: str) -> Captioned:
-    """The picture called `name` in the folder. Raises UserError, so that no name leads out of the folder."""
-    files = CaptionFiles.of(folder)
+def find_captioned(folder: Path, name: str, files: CaptionFiles | None = None) -> Captioned:
+    """The picture called `name` in the folder. Raises UserError, so that no name leads out of the folder. `files` are
+    those of the folder, listed just now.
+    """
+    files = files or CaptionFiles.of(folder)
     for picture in files.pictures:
         if picture.name == name:
             return captioned_of(picture, files)
@@ -120,6 +130,7 @@ def save_caption(
     expected: str | None = None,
     expected_picture: str = "",
     in_step: bool = False,
+    files: CaptionFiles | None = None,
 ) -> Path:
     """Write the caption file of the picture called `name`, in UTF-8 and with the lines of `text`; spaces are tidied
     in lines that are new. `in_step` writes that of its mirrored copy too (or of its original), with left and right
@@ -127,10 +138,11 @@ def save_caption(
 
     `expected` is the text that the edit began with, `expected_picture` the picture's state then. Raises UserError
     where one of them is another now (ChangedMeanwhile for the text), and for a file that cannot be read, because
-    its words would be lost.
+    its words would be lost. `files` are those of the folder, listed just now.
     """
     with editing:
-        captioned = find_captioned(folder, name)
+        files = files or CaptionFiles.of(folder)
+        captioned = find_captioned(folder, name, files)
         if captioned.problem:
             raise UserError(captioned.problem)
         tidied = _tidied_lines(text, captioned.text)
@@ -144,24 +156,27 @@ def save_caption(
         if tidied == captioned.text and captioned.file.exists():
             return captioned.file
         texts = {captioned.file: tidied}
-        twin = find_twin(folder, name) if in_step else None
+        twin = find_twin(folder, name, files) if in_step else None
         if twin and not twin.problem:
             texts[twin.file] = mirrored_caption(tidied)
         return _save(folder, f"the caption of {name}", texts)[0]
 
 
-def find_twin(folder: Path, name: str) -> Captioned | None:
+def find_twin(folder: Path, name: str, files: CaptionFiles | None = None) -> Captioned | None:
     """The mirrored copy of the picture called `name`, or the original of a copy; None where there is none."""
-    files = CaptionFiles.of(folder)
+    files = files or CaptionFiles.of(folder)
     twin = twin_of(folder / name, files.pictures)
     return captioned_of(twin, files) if twin else None
 
 
 def preview_changes(
-    folder: Path, change: Callable[[str], str], in_step: bool = False, only: Collection[str] | None = None
+    captions: Sequence[Captioned],
+    change: Callable[[str], str],
+    in_step: bool = False,
+    only: Collection[str] | None = None,
 ) -> list[Change]:
     """What `change_captions` would change, by the pictures' names; nothing is written. Raises UserError."""
-    return _changes(read_captions(folder), change, in_step, only)
+    return _changes(captions, change, in_step, only)
 
 
 def change_captions(
@@ -303,20 +318,22 @@ def count_tags(captions: Iterable[str]) -> list[tuple[str, int]]:
     spelling: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for caption in captions:
-        for key, tag in {tag_key(tag): tag for tag in reversed(split_tags(caption))}.items():
+        for key, tag in _tags_of(caption):
             spelling.setdefault(key, tag)
             counts[key] += 1
     return sorted(((spelling[key], count) for key, count in counts.items()), key=lambda row: (-row[1], row[0].lower()))
 
 
-def pictures_with(folder: Path, tag: str) -> list[str]:
-    """The names of the pictures whose captions hold a tag. Raises UserError."""
+@functools.lru_cache(maxsize=20_000)
+def _tags_of(caption: str) -> tuple[tuple[str, str], ...]:
+    """The keys of a caption's tags with their first spelling; kept, because each save counts all tags again."""
+    return tuple({tag_key(tag): tag for tag in reversed(split_tags(caption))}.items())
+
+
+def pictures_with(captions: Iterable[Captioned], tag: str) -> list[str]:
+    """The names of the pictures whose captions hold a tag."""
     wanted = tag_key(tag)
-    return [
-        each.picture.name
-        for each in read_captions(folder)
-        if any(tag_key(found) == wanted for found in split_tags(each.caption))
-    ]
+    return [each.picture.name for each in captions if any(key == wanted for key, _ in _tags_of(each.caption))]
 
 
 def dataset_folders(workspace: Workspace) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from ti_core.data.captions import CAPTION_SUFFIXES, named
 from ti_core.errors import UserError
-from ti_core.files import load_json, save_atomically, save_text
+from ti_core.files import load_json, save_atomically, save_text, state_of
 
 UNDO_FILE = ".caption-edits.json"
 """In the dataset's folder, with which it moves; hidden files are no part of a dataset."""
@@ -42,6 +43,12 @@ def record_edit(folder: Path, title: str, files: Sequence[Path]) -> Iterator[Non
 
 def last_edit(folder: Path) -> str:
     """The title of the edit that `undo_edit` would take back; empty for none."""
+    return _last_title(folder, state_of([folder / UNDO_FILE]))
+
+
+@functools.lru_cache(maxsize=64)
+def _last_title(folder: Path, state: tuple[int, int]) -> str:
+    """Kept while the file is the same (`state`): after an edit of thousands of captions it has megabytes."""
     edits = _edits(folder)
     return str(edits[-1]["title"]) if edits else ""
 

@@ -37,8 +37,10 @@ class CaptionFiles:
 
     folder: Path
     pictures: list[Path] = field(default_factory=list)
-    by_name: dict[tuple[Path, str], list[Path]] = field(default_factory=lambda: defaultdict(list))
-    """(folder, name in small letters) -> caption files."""
+    by_name: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    """(folder, name in small letters) -> names of caption files. Names are no paths here: making a path object costs
+    more than all else, and there are as many as pictures.
+    """
     tables: list[CaptionTable] = field(default_factory=list)
 
     @classmethod
@@ -52,29 +54,36 @@ class CaptionFiles:
             names = found_names(part)
             for name in names:
                 if os.path.splitext(name)[1].lower() in CAPTION_SUFFIXES:
-                    found.by_name[part, name.lower()].append(part / name)
+                    found.by_name[str(part), name.lower()].append(name)
             found.tables += find_tables([part / name for name in names if name.lower().endswith(TABLE_SUFFIXES)])
         if parts and folder not in parts:
             found.tables += find_tables(list(folder.iterdir()))
         with contextlib.suppress(OSError):  # what lies around the folder is not needed
             around = find_tables(list(folder.parent.iterdir()))
             found.tables += [table for table in around if table.names_folder(folder.name)]
-        found._first_names = {picture.with_suffix(CAPTION_SUFFIXES[0]) for picture in found.pictures}
+        found._first_names = {os.path.splitext(picture)[0] + CAPTION_SUFFIXES[0] for picture in found.pictures}
         return found
 
     def __post_init__(self) -> None:
-        self._first_names: set[Path] = set()
+        self._first_names: set[str] = set()
 
     def all_of(self, picture: Path) -> list[Path]:
         """The caption files beside a picture of the dataset; the first one is used."""
-        own = picture.with_suffix(CAPTION_SUFFIXES[0])
-        names = [stem + suffix for suffix in CAPTION_SUFFIXES for stem in (picture.stem, picture.name)]
-        found = [
-            path
-            for name in names
-            for path in sorted(self.by_name.get((picture.parent, name.lower()), ()), key=lambda path: path.name != name)
-        ]
-        return [path for path in dict.fromkeys(found) if path == own or path not in self._first_names]
+        folder, name = str(picture.parent), picture.name
+        stem = os.path.splitext(name)[0]
+        found: dict[Path, None] = {}
+        for wanted in (first + suffix for suffix in CAPTION_SUFFIXES for first in (stem, name)):
+            there = self.by_name.get((folder, wanted.lower()))
+            for file in sorted(there or (), key=wanted.__ne__):
+                path = picture.with_name(file)
+                if file == stem + CAPTION_SUFFIXES[0] or str(path) not in self._first_names:
+                    found[path] = None
+        return list(found)
+
+    @property
+    def caption_files(self) -> list[Path]:
+        """All caption files of the folders, also those of no picture, sorted."""
+        return sorted(Path(folder, name) for (folder, _), names in self.by_name.items() for name in names)
 
     def find(self, picture: Path) -> Path | None:
         """The caption file beside a picture that is used."""
@@ -82,6 +91,8 @@ class CaptionFiles:
 
     def _rows_of(self, picture: Path) -> list[tuple[Path, str]]:
         """Its captions in the tables of its own folder, of the dataset's, and of the folder around that."""
+        if not self.tables:
+            return []
         return [
             (table.file, text)
             for folder in dict.fromkeys((picture.parent, self.folder, self.folder.parent))
@@ -93,13 +104,19 @@ class CaptionFiles:
         """All files that hold a caption of the picture; the first one is used."""
         return [*self.all_of(picture), *(file for file, _ in self._rows_of(picture))]
 
+    def row_of(self, picture: Path) -> tuple[Path | None, str | None]:
+        """The file with the captions of many that is used for a picture without a caption file, and its caption there,
+        with its lines.
+        """
+        return next(iter(self._rows_of(picture)), (None, None))
+
     def text(self, picture: Path) -> str | None:
         """The picture's caption with its lines; None where no file has one. Raises UserError for a file that is no
         text.
         """
         if path := self.find(picture):
             return read_text(path)
-        return next((text for _, text in self._rows_of(picture)), None)
+        return self.row_of(picture)[1]
 
     def read(self, picture: Path) -> str | None:
         """The picture's caption in one line (`joined_lines`), as `text` gives it."""
@@ -183,7 +200,7 @@ def other_files_note(captions: dict[Path, list[Path]]) -> str:
 def orphans_note(files: CaptionFiles, captions: dict[Path, list[Path]]) -> str:
     """A sentence on caption files that have no picture; empty for none."""
     used = {path for found in captions.values() for path in found}
-    orphans = sorted(path for paths in files.by_name.values() for path in paths if path not in used)
+    orphans = [path for path in files.caption_files if path not in used]
     if not orphans:
         return ""
     count = (

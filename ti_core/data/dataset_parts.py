@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.data.captions import REPEATED
+from ti_core.data.concept_options import not_taken_sentence
 from ti_core.data.images import find_images
 from ti_core.errors import UserError
 from ti_core.files import sendable
@@ -252,7 +253,7 @@ def _concepts(root: Path) -> _Found | None:
     listed = _load_list(root / CONCEPTS)
     if not listed:
         return None
-    found = _Found()
+    found, taken = _Found(), list[Mapping[str, Any]]()
     for each in listed:
         name = sendable(str(each.get("name") or "") or str(each["path"]))[:MOST_NAME_CHARACTERS]
         folder = _folder_of(root, str(each["path"]))
@@ -262,12 +263,15 @@ def _concepts(root: Path) -> _Found | None:
         if folder is None:
             found.notes.append(f"Concept '{name}' of {CONCEPTS} is no folder in this one, so it is not used.")
             continue
+        taken.append(each)
         deep = bool(each.get("include_subdirectories"))
         for part in [folder, *(_inside(folder, DEEPEST) if deep else [])]:
             if (pictures := _pictures(part)) and part not in found.balance:
                 inside = part.relative_to(root).as_posix()
                 found.used.append(Part(part, "" if inside == "." else inside, tuple(pictures)))
                 found.balance[part] = _balance(each, len(pictures))
+    if left := not_taken_sentence(CONCEPTS, taken):
+        found.notes.append(left)
     found.used.sort(key=lambda part: part.folder)
     known = {part.folder for part in found.used}
     found.unused = [part for part in _folders(root, subfolders=False).unused if part.folder not in known]

@@ -4,6 +4,9 @@ page answers at once and a training is not slowed down; what was found so far ca
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +19,9 @@ from ti_core.data.images import find_images
 KEPT_FOLDERS = 8
 UNASKED_S = 30.0
 """A search that nobody has asked for as long stops; the next question takes it up again."""
+LISTED_FOR_S = 10.0
+"""So long a page that only asks how far the search is does not list the folder again."""
+NICENESS = 10
 _ONE_AT_A_TIME = threading.Lock()
 State = tuple[int, int]
 """Size in bytes and modification time in ns of a picture's file."""
@@ -30,6 +36,7 @@ class FolderSearch:
     looked: int = 0
     is_done: bool = False
     asked_at: float = 0.0
+    listed_at: float = 0.0
     thread: threading.Thread | None = None
 
 
@@ -42,15 +49,21 @@ class FindingSearches:
         self._faces: dict[tuple[Path, State], Finding | None] = {}
         self._lock = threading.Lock()
 
-    def ask(self, folder: Path) -> FolderSearch:
+    def ask(self, folder: Path, again: bool = False) -> FolderSearch:
         """What is known of a folder's pictures now; the search goes on, or begins anew where a picture is another one.
-        Raises UserError where the folder cannot be read.
+        Raises UserError where the folder cannot be read. `again` asks how far it is, and notices that later.
         """
-        pictures = {path: state for path in find_images(folder) if (state := _state(path))}
+        known = self._searches.get(folder) if again else None
+        listed_at = time.monotonic()
+        if known and listed_at - known.listed_at < LISTED_FOR_S:
+            pictures, listed_at = known.pictures, known.listed_at
+        else:
+            pictures = {path: state for path in find_images(folder) if (state := _state(path))}
         with self._lock:
             search = self._searches.pop(folder, None)
             if search is None or search.pictures != pictures:
                 search = FolderSearch(pictures)
+            search.listed_at = listed_at
             self._searches[folder] = search  # the last one asked for
             while len(self._searches) > KEPT_FOLDERS:
                 del self._searches[next(iter(self._searches))]
@@ -65,6 +78,7 @@ class FindingSearches:
 
     def _look(self, folder: Path, search: FolderSearch) -> None:
         """The thread: all pictures for blur and near duplicates, then all for their faces."""
+        _step_back()
         sights: dict[Path, Sight] = {}
         for looked, path in enumerate(search.pictures, 1):
             with _ONE_AT_A_TIME:
@@ -88,6 +102,14 @@ class FindingSearches:
                 found = {**found, path: [*found.get(path, []), finding]}
                 search.found = found  # as a whole, because others read it meanwhile
         search.is_done = True
+
+
+def _step_back() -> None:
+    """Whatever else wants a core has it before this thread; only Linux gives a thread a priority of its own."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS))
 
 
 def _state(path: Path) -> State | None:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.data.caption_edits import Captioned, captioned_of, read_captions
+from ti_core.data.caption_edits import Captioned, captioned_of, captions_of
 from ti_core.data.caption_tables import TABLE_SUFFIXES
 from ti_core.data.captions import CAPTION_SUFFIXES, CaptionFiles
 from ti_core.data.images import find_images
@@ -24,6 +24,7 @@ Listing = dict[str, tuple[int, int]]
 @dataclass
 class _Kept:
     listing: Listing
+    files: CaptionFiles
     captions: list[Captioned]
 
 
@@ -43,29 +44,38 @@ class KeptCaptions:
             raise
         with self._lock:
             kept = self._folders.get(folder)
-        captions = _brought_up(folder, kept, listing) if kept else None
-        if captions is None:
-            captions = read_captions(folder)
+        now = _brought_up(folder, kept, listing) if kept else None
+        if now is None:
+            files = CaptionFiles.of(folder)
+            now = _Kept(listing, files, captions_of(files))
         with self._lock:
-            self._folders[folder] = _Kept(listing, captions)
+            self._folders[folder] = now
             self._folders.move_to_end(folder)
             while len(self._folders) > KEPT_FOLDERS:
                 self._folders.popitem(last=False)
-        return list(captions)
+        return list(now.captions)
 
 
-def _brought_up(folder: Path, kept: _Kept, listing: Listing) -> list[Captioned] | None:
-    """The captions with those read again whose files have changed; None where other files than such have."""
+def _brought_up(folder: Path, kept: _Kept, listing: Listing) -> _Kept | None:
+    """What is kept, with the captions read again that other files hold now; None where a file with the captions of
+    many has changed.
+    """
     if kept.listing == listing:
-        return kept.captions
-    if kept.listing.keys() != listing.keys():
+        return kept
+    changed = {name for name in kept.listing.keys() | listing.keys() if kept.listing.get(name) != listing.get(name)}
+    if any(name.lower().endswith(TABLE_SUFFIXES) for name in changed):
         return None
-    changed = {name for name, state in listing.items() if kept.listing[name] != state}
-    if any(not name.lower().endswith(CAPTION_SUFFIXES) for name in changed):
-        return None
-    files = CaptionFiles.of(folder)
-    places = {folder / name for name in changed}
-    return [captioned_of(each.picture, files) if {each.file, each.source} & places else each for each in kept.captions]
+    files = kept.files if kept.listing.keys() == listing.keys() else CaptionFiles.of(folder)
+    before = {each.picture.name: each for each in kept.captions}
+    captions = []
+    for picture in files.pictures:
+        each = before.get(picture.name)
+        if each is None or each.file.name in changed or (each.source and each.source.name in changed):
+            each = captioned_of(picture, files)
+        elif files is not kept.files and (beside := files.find(picture)) and beside.name != each.file.name:
+            each = captioned_of(picture, files)  # a file of another kind, or one that was another picture's
+        captions.append(each)
+    return _Kept(listing, files, captions) if captions else None
 
 
 def _listing(folder: Path) -> Listing:
@@ -79,10 +89,15 @@ def _listing(folder: Path) -> Listing:
 
 
 def _states(folder: Path, suffixes: Collection[str] = ("",)) -> Listing:
+    """One look at each file; of pictures only that they are there, because no caption depends on what they show."""
     found: Listing = {}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or not entry.name.lower().endswith(tuple(suffixes)):
+            name = entry.name.lower()
+            if name.startswith(".") or not name.endswith(tuple(suffixes)):
+                continue
+            if not name.endswith(_READ):
+                found[entry.name] = 0, 0
                 continue
             try:
                 facts = entry.stat()
@@ -90,3 +105,6 @@ def _states(folder: Path, suffixes: Collection[str] = ("",)) -> Listing:
                 continue
             found[entry.name] = facts.st_size, facts.st_mtime_ns
     return found
+
+
+_READ = (*CAPTION_SUFFIXES, *TABLE_SUFFIXES)

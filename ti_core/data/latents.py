@@ -28,6 +28,7 @@ from ti_core.data.origin import Origin, origin_of
 from ti_core.data.read_ahead import read_ahead
 from ti_core.errors import UserError, is_out_of_memory
 from ti_core.events import Emit, Notice, Progress
+from ti_core.models.device import answers_wanted
 from ti_core.models.size_conditioning import size_conditioning
 from ti_core.models.stable_diffusion import StableDiffusion
 
@@ -117,7 +118,7 @@ def encode_images(
             if picture.file and not picture.latents:
                 save_latents(picture.file, found)
             for name in ("mean", "deviation", "weight"):
-                getattr(latents, name).append(found[name].to(sd.device))
+                getattr(latents, name).append(_on_device(sd, found[name]))
             latents.sizes.append(found["sizes"].tolist())
             latents.digests.append(picture.digest)
             cropped += bool(found["cropped"])
@@ -237,6 +238,18 @@ def _mean_and_deviation(sd: StableDiffusion, pixels: Tensor) -> tuple[Tensor, Te
     )
     with sd.on_processor():
         return sd.encode(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1)
+
+
+def _on_device(sd: StableDiffusion, tensor: Tensor) -> Tensor:
+    """The tensor there, with nothing else on it where it does not fit. Raises UserError where it does not even then."""
+    try:
+        return tensor.to(sd.device)
+    except RuntimeError as error:
+        if sd.device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    sd.leave_device()
+    with answers_wanted():
+        return tensor.to(sd.device)
 
 
 @contextmanager

@@ -32,7 +32,8 @@ def twin_of(picture: Path, pictures: Iterable[Path]) -> Path | None:
     if not OUTPUT_NAME.match(picture.stem):
         return None
     photo, piece, rest = _place(picture)
-    alike = [path for path in pictures if OUTPUT_NAME.match(path.stem) and _place(path)[::2] == (photo, rest)]
+    near = (path for path in pictures if path.name.startswith(f"{photo}-"))  # among thousands
+    alike = [path for path in near if OUTPUT_NAME.match(path.stem) and _place(path)[::2] == (photo, rest)]
     pairs = mirrored_pairs(path for path in alike if _place(path)[1] // 2 == piece // 2)
     return next((b if a == picture else a for a, b in pairs if picture in (a, b)), None)
 

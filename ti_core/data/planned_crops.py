@@ -43,10 +43,17 @@ def needs_pixels(settings: PreprocessSettings) -> bool:
 
 
 def plan_by_size(size: Size, edit: HandEdit, settings: PreprocessSettings, workspace: Workspace) -> PlannedCrop:
-    """The crops of a photo of `size` px, upright, where `needs_pixels` is false. Settings are `sized` ones."""
+    """The crops of a photo of `size` px, upright, where `needs_pixels` is false. Settings are `sized` ones. Photos of
+    one camera have few sizes, so it is worked out once for each.
+    """
+    return _planned_by_size(size, replace(edit, is_out=False), _cropping(settings), workspace)
+
+
+@functools.lru_cache(maxsize=2000)
+def _planned_by_size(size: Size, edit: HandEdit, settings: PreprocessSettings, workspace: Workspace) -> PlannedCrop:
     scale = BLANK_PX / max(size)
     blank = Image.new("RGB", (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
-    return _planned(blank, size, edit, _steps(_cropping(settings), workspace, (0, 0)))
+    return _planned(blank, size, edit, _steps(settings, workspace, (0, 0)))
 
 
 def plan_by_pixels(photo: Path, edit: HandEdit, settings: PreprocessSettings, workspace: Workspace) -> PlannedCrop:

@@ -27,7 +27,7 @@ from ti_core.embeddings.torch_file import allowing
 from ti_core.events import Emit, Progress
 from ti_core.models.attention import slice_attention
 from ti_core.models.damaged_checkpoint import DAMAGED, damaged_error
-from ti_core.models.device import autocast_dtype
+from ti_core.models.device import answers_wanted, autocast_dtype
 from ti_core.models.families import FAMILIES, Family
 from ti_core.models.measured_prediction import computes_in_float16, settle_prediction_type
 from ti_core.models.noise_schedule import alphas_cumprod, noise_schedule
@@ -92,11 +92,12 @@ def load_checkpoint(
     hashed = known_hash(file.path, workspace.hashes_file) or HashInWork(file.path, workspace.hashes_file, tell)
     try:
         schedule = noise_schedule(file, family, options.prediction_type)
-        cumulative = alphas_cumprod(schedule).to(device)
+        cumulative = alphas_cumprod(schedule)
         networks = _load_networks(file, own_vae, family, dtype or torch.float32, emit)
     except DAMAGED as error:
         raise damaged_error(file, error) from error
-    has_fused = has_fused_attention(device, dtype or torch.float32)
+    with answers_wanted():
+        cumulative, has_fused = cumulative.to(device), has_fused_attention(device, dtype or torch.float32)
     for network in () if has_fused else (networks.unet, networks.vae):
         slice_attention(network)
     sd = StableDiffusion(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -89,10 +91,17 @@ def device_state(device: torch.device | None = None) -> DeviceState:
 
     from ti_core.models.chosen_device import use_as_current
 
-    try:
+    with answers_wanted():
         device = device or PartialState().device
         use_as_current(device)
         return _state_of(device)
+
+
+@contextmanager
+def answers_wanted() -> Iterator[None]:
+    """For a block that asks the device for very little. Raises UserError where it cannot give even that."""
+    try:
+        yield
     except (RuntimeError, OSError) as error:  # torch's errors of a device are RuntimeErrors
         if is_out_of_memory(error):
             raise UserError(

@@ -23,8 +23,12 @@ TEXT_BYTES = 4
 """Text encoders are float32 whatever the precision."""
 SLICE_BYTES = 32 * MIB
 """What the matrix of attention may take in float32, where it works in slices (models/attention.py)."""
-SLICED_ATTENTION_BYTES = 5 * SLICE_BYTES
-"""What attention in slices has on the device beside what is kept anyway: some copies of one such matrix."""
+SLICED_ATTENTION_BYTES = 3 * SLICE_BYTES
+"""What attention in slices has on the device while it works: such a matrix, its softmax and a gradient."""
+SLICED_SHARE, SLICED_SHARE_THEN = 0.9, 0.8
+"""What slices keep of what attention with a kernel of its own keeps, whose answers are kept too; and what of it is
+there while attention works (docs/performance.md).
+"""
 TILE_PX = 512
 """With VAE slicing a preview is decoded in parts of this size."""
 SPARE_SHARE, SPARE_BYTES = 0.05, 128 * MIB
@@ -82,7 +86,7 @@ def facts_by_size(checkpoint: CheckpointFacts) -> ModelFacts:
 @dataclass(frozen=True)
 class MemoryNeed:
     """Bytes on the device. `weights` are the UNet's; `vae` is what a preview needs on top while nothing is in work;
-    `total` is the most at one time.
+    `total` is the most at one time. `painted_pixels` is how many latent pixels are painted together in it.
     """
 
     weights: int
@@ -92,6 +96,7 @@ class MemoryNeed:
     prompts: int
     total: int
     micro_batch: int
+    painted_pixels: int = 0
 
     def sentence(self) -> str:
         """For the user, in gigabytes."""
@@ -123,23 +128,35 @@ def estimate(
     float32.
 
     `prompts` is how many keep their graph during the passes. A preview is painted while no training pass is under
-    way, so that only the larger of the two counts; it needs the autoencoder, wherever that idles, and the UNet
-    without a gradient, which is less than a checkpointed pass.
+    way, so that only the larger of the two counts. It needs the autoencoder, wherever that idles, and before that the
+    UNet without a gradient: of so many pictures together as the training itself has room for, of one at least, which is
+    less than a checkpointed pass.
     """
     pixels = width * height / facts.latent_factor**2
+    numbers = facts.checkpointed_numbers if checkpointing else facts.kept_numbers
     weights = facts.unet_parameters * bytes_per_number
-    activations = (
-        micro_batch * pixels * bytes_per_number * (facts.checkpointed_numbers if checkpointing else facts.kept_numbers)
-        + facts.attention_bytes
-    )
+    activations = with_attention(facts, micro_batch * pixels * bytes_per_number * numbers, SLICED_SHARE)
     encoders = facts.encoder_parameters * TEXT_BYTES if encoders_on_device else 0
     kept_prompts = prompts * facts.prompt_bytes if encoders_on_device else 0
     vae_weights = facts.vae_parameters * bytes_per_number
     decoded = min(pixels, (TILE_PX / facts.latent_factor) ** 2) if vae_slicing else pixels
-    preview = vae_weights + decoded * bytes_per_number * facts.vae_numbers + facts.attention_bytes
+    preview = vae_weights + decoded * bytes_per_number * facts.vae_numbers
     at_work = activations + kept_prompts + (vae_weights if vae_on_device else 0)
     total = weights + encoders + max(at_work, preview)
-    return MemoryNeed(weights, int(activations), int(preview), encoders, int(kept_prompts), int(total), micro_batch)
+    to_paint = max(at_work, preview) - facts.attention_bytes - (vae_weights if vae_on_device else 0)
+    painted = max(int(pixels), int(to_paint / bytes_per_number / facts.sampling_numbers))
+    return MemoryNeed(
+        weights, int(activations), int(preview), encoders, int(kept_prompts), int(total), micro_batch, painted
+    )
+
+
+def with_attention(facts: ModelFacts, bytes_at_once: float, share: float = 1.0) -> float:
+    """The most of a pass that would have so many bytes at once with an attention kernel: where there is none, slices
+    keep `share` of them, and have matrices of their own while attention works.
+    """
+    if not facts.attention_bytes:
+        return bytes_at_once
+    return max(share * bytes_at_once, SLICED_SHARE_THEN * bytes_at_once + facts.attention_bytes)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ti_core.errors import TooLittleMemory, is_out_of_memory
 from ti_core.models.families.family import ModelFacts
-from ti_core.models.memory import SPARE_BYTES, SPARE_SHARE, TEXT_BYTES, TILE_PX, memory_facts
+from ti_core.models.memory import SPARE_BYTES, SPARE_SHARE, TEXT_BYTES, TILE_PX, memory_facts, with_attention
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -59,9 +59,8 @@ def painting_bytes(
     decoded = min(pixels, (TILE_PX / facts.latent_factor) ** 2) if vae_slicing else pixels
     encoders = facts.encoder_parameters * TEXT_BYTES
     unet, vae = facts.unet_parameters * bytes_per_number, facts.vae_parameters * bytes_per_number
-    denoising = pictures * pixels * bytes_per_number * facts.sampling_numbers
-    decoding = decoded * bytes_per_number * facts.vae_numbers + facts.attention_bytes
-    denoising += facts.attention_bytes
+    denoising = with_attention(facts, pictures * pixels * bytes_per_number * facts.sampling_numbers)
+    decoding = decoded * bytes_per_number * facts.vae_numbers
     if in_turns:
         return int(max(encoders, unet + denoising, vae + decoding))
     return int(encoders + unet + vae + max(denoising, decoding))

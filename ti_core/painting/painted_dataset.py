@@ -53,11 +53,14 @@ def paint_dataset(
     folder = check_paint_dataset(settings, workspace)
     emit(Progress(f"Loading {settings.checkpoint}", 0, 1))
     from ti_core.models.checkpoint import LoadOptions
+    from ti_core.models.device import device_state
+    from ti_core.models.painting_memory import plan_and_place
     from ti_core.models.sampler import sample_images
     from ti_core.models.warm import warm_checkpoint
 
     sd = warm_checkpoint(settings.checkpoint, workspace, LoadOptions.of(settings), emit)
-    sd.move_to_device()
+    plan = plan_and_place(sd, device_state(sd.device).free_bytes, sd.file.size_px, sd.file.size_px, AT_ONCE)
+    at_once = plan.at_once if sd.device.type != "cpu" else AT_ONCE
     named = named_in(emphasis_texts(settings.prompt_lines), workspace, sd.widths)
     emit(Started(f"Paint {settings.count} pictures", settings.count, folder=str(folder)))
     for sentence in (*sd.notes, *named.left_out):
@@ -68,7 +71,7 @@ def paint_dataset(
     interrupted = False
     for together in _calls(_requests(settings, sd)):
         try:
-            pictures = sample_images(sd, [request for _, request in together], named.vectors, stop)
+            pictures = sample_images(sd, [request for _, request in together], named.vectors, stop, batch=at_once)
         except Interrupted:
             interrupted = True
             break

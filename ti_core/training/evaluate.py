@@ -22,6 +22,7 @@ from torch import Tensor
 from ti_core.errors import Interrupted, TooLittleMemory
 from ti_core.events import Evaluated, Notice
 from ti_core.models.prompt_encoder import PromptEncoder
+from ti_core.models.transfer import to_device
 from ti_core.runs.best_step import (
     Measured,
     best_step,
@@ -259,13 +260,15 @@ def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float
     sd, latents, count = run.sd, run.latents, len(images)
     generator = generator_for(run.settings.seed, "evaluation", 0)
     evenly_spread = ((torch.arange(count) + 0.5) / count * len(sd.alphas_cumprod)).long()
-    timesteps = evenly_spread[torch.randperm(count, generator=generator)].to(sd.device)
+    timesteps = evenly_spread[torch.randperm(count, generator=generator)]
     clean = [latents.mean[i] for i in images]
+    noise = [torch.randn(one.shape, generator=generator) for one in clean]
+    timesteps, sizes = to_device([timesteps, torch.tensor([latents.sizes[i] for i in images])], sd.device)
     noisy = NoisyImages(
         clean=clean,
-        noise=[torch.randn(one.shape, generator=generator).to(sd.device) for one in clean],
+        noise=to_device(noise, sd.device),
         timesteps=timesteps,
-        sizes=torch.tensor([latents.sizes[i] for i in images], device=sd.device),
+        sizes=sizes,
         weight=[latents.weight[i] for i in images],
     )
     drawn = [_prompt_of(run, index, image) for index, image in enumerate(images)]
@@ -274,11 +277,11 @@ def losses_of(run: Run, images: list[int], with_word: bool = True) -> list[float
     asked = asked if with_word else run.kind.ask_without(asked, drawn)
     vectors = run.prompt_vectors(run.state.output_vectors) if with_word else run.others.vectors
     conditioning = PromptEncoder(sd).encode(asked.trained, vectors, emphasis=asked.emphasis)
-    losses = torch.zeros(count)
+    losses = torch.zeros(count, device=sd.device)  # read once, at the end
     for batch in micro_batches(noisy, run.memory.micro_batch):
         if run.stop.is_set():
             raise Interrupted
-        losses[batch.indices] = noise_predict_loss(sd, noisy, batch, conditioning, compare).cpu()
+        losses[batch.rows] = noise_predict_loss(sd, noisy, batch, conditioning, compare)
     return losses.tolist()
 
 

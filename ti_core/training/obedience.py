@@ -16,6 +16,7 @@ from torch import Tensor
 from ti_core.errors import Interrupted
 from ti_core.models.prompt_encoder import PromptEncoder
 from ti_core.models.sampler import guide
+from ti_core.models.transfer import to_device
 from ti_core.settings.strength import without_word
 from ti_core.training.kinds.kind import TrainingKind
 from ti_core.training.noise_loss import NoisyImages, micro_batches, predict
@@ -89,10 +90,11 @@ def obedience_of(effects: Sequence[Tensor], free: Sequence[Tensor]) -> list[floa
     [c, h, w], on the scale of the mean effect, so that a thing which does little counts for little. All 1 where
     nothing has an effect.
     """
-    scale = sum(float(one.square().sum()) for one in free) / len(free)
+    scale = sum(torch.stack([one.square().sum() for one in free]).tolist()) / len(free)
     if not scale:
         return [1.0] * len(free)
-    return [float((one * other).sum()) / scale for one, other in zip(effects, free, strict=True)]
+    shared = torch.stack([(one * other).sum() for one, other in zip(effects, free, strict=True)])
+    return [part / scale for part in shared.tolist()]
 
 
 @torch.no_grad()
@@ -106,13 +108,15 @@ def effects_of(run: Run, probes: Sequence[Probe], rows: Mapping[str, Tensor] | N
     generator = generator_for(run.settings.seed, "obedience", 0)
     images = [probe.image for probe in probes]
     clean = [latents.mean[i] for i in images]
-    noise = [torch.randn(one.shape, generator=generator).to(sd.device) for one in clean]
-    timesteps = ((0.5 + (torch.arange(count) + 0.5) / count / 2) * len(sd.alphas_cumprod)).long().to(sd.device)
+    noise = to_device([torch.randn(one.shape, generator=generator) for one in clean], sd.device)
+    timesteps = ((0.5 + (torch.arange(count) + 0.5) / count / 2) * len(sd.alphas_cumprod)).long()
+    sizes = torch.tensor([latents.sizes[i] for i in images])
+    timesteps, sizes = to_device([timesteps.repeat(2), sizes.repeat(2, 1)], sd.device)
     noisy = NoisyImages(
         clean=clean * 2,
         noise=noise * 2,
-        timesteps=timesteps.repeat(2),
-        sizes=torch.tensor([latents.sizes[i] for i in images] * 2, device=sd.device),
+        timesteps=timesteps,
+        sizes=sizes,
         weight=[latents.weight[i] for i in images] * 2,
     )
     prompts = [probe.asking for probe in probes] + [probe.plain for probe in probes]

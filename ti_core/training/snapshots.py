@@ -14,7 +14,7 @@ from ti_core.embeddings.card import render_card
 from ti_core.embeddings.png_file import save_card
 from ti_core.errors import TooLittleMemory
 from ti_core.events import Notice, PreviewSaved, Progress
-from ti_core.models.sampler import SampleRequest, sample_images
+from ti_core.models.sampler import SampleRequest, latent_size, sample_images
 from ti_core.painting.grid import labelled_row
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP, PORTRAITS, TrainSettings
@@ -201,7 +201,9 @@ def _requests(run: Run, step_prompt: str) -> list[list[tuple[float, SampleReques
 
 def _paint(run: Run, requests: Sequence[SampleRequest]) -> list[Image.Image] | None:
     """None where memory ran out even for one at a time: that is no reason to end a training."""
+    height, width = latent_size(run.sd, requests[0])
+    at_once = max(1, run.memory.fit.need.painted_pixels // (height * width))
     try:
-        return sample_images(run.sd, requests, run.prompt_vectors(run.state.output_vectors), run.stop)
+        return sample_images(run.sd, requests, run.prompt_vectors(run.state.output_vectors), run.stop, batch=at_once)
     except TooLittleMemory:
         return None

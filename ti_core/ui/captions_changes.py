@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ti_core.data.caption_edits import (
+    Captioned,
     Change,
     adding,
     change_captions,
@@ -43,6 +44,7 @@ class CaptionChanges(CaptionsLayout):
 
         def open(self, folder: str | None, text: str = "", picture: str = "") -> Updates: ...
         def _folder(self, folder: str, to_write: bool = False) -> Path: ...
+        def _read(self, folder: str) -> list[Captioned]: ...
         def _save_typed(self, opened: Sequence[Any], text: str, in_step: bool, again: bool = False) -> str: ...
         def _settled(self, opened: Sequence[Any]) -> Updates: ...
         def _refused_edit(self, opened: Sequence[Any], error: UserError) -> Updates: ...
@@ -133,8 +135,8 @@ class CaptionChanges(CaptionsLayout):
     ) -> Updates:
         """What a replacement would change; nothing is written."""
         try:
-            folder = self._folder(Opened(*opened).folder)
-            changes = preview_changes(folder, replacing(find, replacement), in_step, _meant(only))
+            captions = self._read(Opened(*opened).folder)
+            changes = preview_changes(captions, replacing(find, replacement), in_step, _meant(only))
         except UserError as error:
             return {self.previewed: "", **refused(error, self.message)}
         return {self.previewed: render_changes(changes), **accepted(self.message)}
@@ -168,7 +170,7 @@ class CaptionChanges(CaptionsLayout):
             [each for each in sent if type(each) is int and 0 <= each < len(names)] if isinstance(sent, list) else []
         )
         known = set(names)
-        unseen = [name for name in _names_in(only) if name not in known]  # the gallery shows the first ones alone
+        unseen = [name for name in _names_in(only) if name not in known]  # typed by hand, or deleted meanwhile
         return {self.only: gr.update(value=[*unseen, *(names[each] for each in indices)]), **accepted(self.message)}
 
     def _toggled(self, only: Any, name: str) -> Updates:
@@ -180,7 +182,7 @@ class CaptionChanges(CaptionsLayout):
     def mark_tagged(self, opened: Sequence[Any], tag: str) -> Updates:
         """Mark the pictures whose captions hold the tag."""
         try:
-            found = pictures_with(self._folder(Opened(*opened).folder), tag.strip()) if tag.strip() else []
+            found = pictures_with(self._read(Opened(*opened).folder), tag.strip()) if tag.strip() else []
         except UserError as error:
             return refused(error, self.message)
         if not found:

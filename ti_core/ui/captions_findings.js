@@ -62,30 +62,35 @@ function draw() {
 function drawSigns() {
   const sentences = new Map(answer.folder === props.folder ? answer.rows.map((row) => [row.index, row.sentences]) : []);
   document.querySelectorAll("#captions_gallery .thumbnail-item").forEach((picture, index) => {
-    const found = sentences.get(index)?.join(" ") ?? "";
+    const found = sentences.get((props.first ?? 0) + index)?.join(" ") ?? "";
     if ((picture.dataset.found ?? "") === found) return;
     picture.dataset.found = found;
     picture.title = found;
   });
 }
 
-async function ask() {
+async function ask(again = false) {
   clearTimeout(due);
   const folder = props.folder;
   if (!folder) return draw();
   try {
-    const said = await server.list_findings({ folder });
+    const said = await server.list_findings({ folder, again });
     if (props.folder !== folder) return;
     answer = said.error ? { ...said, rows: [], folder } : said;
     draw();
-    if (!answer.done && !answer.error) due = setTimeout(ask, ASK_MS);
+    if (!answer.done && !answer.error) due = setTimeout(ask, ASK_MS, true);
   } catch {
     due = setTimeout(ask, 4 * ASK_MS); // the server is away for a moment
   }
 }
 
-watch(["folder", "picture", "stamp"], () => {
+// Another picture of the folder says nothing new: only what was read again is asked for.
+let asked = "";
+watch(["folder", "picture", "first", "stamp"], () => {
   draw();
+  const now = `${props.stamp} ${props.folder}`;
+  if (now === asked) return;
+  asked = now;
   clearTimeout(due);
   due = setTimeout(ask, 50);
 });

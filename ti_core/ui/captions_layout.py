@@ -21,9 +21,13 @@ from ti_core.ui.thumbnails import figure, thumbnail, words_below
 from ti_core.ui.widgets import Updates, disk_dropdown, message_box
 
 NOTHING_TO_UNDO = "Nothing to undo"
+TAGS_LABEL = "How often each tag occurs: click one to use it, or its cross to remove it"
 REMOVE = "\u00d7"
 """In the list of tags: takes the tag out of the captions."""
-GALLERY_PICTURES = 200
+PAGE_PICTURES = 36
+"""So many pictures of a folder are in the gallery at once: those around the open one."""
+TAGS_LISTED = 300
+"""Captions that are sentences have thousands of tags."""
 THUMBNAIL_PX, LARGE_PX = 256, 768
 
 
@@ -69,7 +73,7 @@ class CaptionsLayout:
             self.open_button = gr.Button("Open", min_width=70, scale=0, elem_id="captions_open")
         self._build_one_picture()
         self.message = message_box("captions_message")
-        self.findings = FindingsPanel(context, GALLERY_PICTURES)
+        self.findings = FindingsPanel(context)
         self.masks = MaskPanel(context, self.message)
         self.gallery = gr.Gallery(
             label="Pictures and their captions: click one",
@@ -84,13 +88,16 @@ class CaptionsLayout:
             elem_id="captions_gallery",
             elem_classes="captioned",
         )
+        with gr.Row(visible=False, elem_classes="actions") as self.pages:
+            self.earlier = gr.Button("Earlier pictures", min_width=70, elem_id="captions_earlier")
+            self.later = gr.Button("Later pictures", min_width=70, elem_id="captions_later")
         with gr.Accordion("Change all captions", open=True, visible=False, elem_id="captions_all") as self.all:
             self._build_changes()
         self.tags = gr.Dataframe(
             headers=["Tag", "Pictures", "Remove"],
             datatype=["str", "number", "str"],
             value=[],
-            label="How often each tag occurs: click one to use it, or its cross to remove it",
+            label=TAGS_LABEL,
             interactive=False,
             max_height=260,
             visible=False,
@@ -144,6 +151,7 @@ class CaptionsLayout:
             "",
             js_on_load=Path(__file__).with_name("captions_marks.js").read_text(encoding="utf-8"),
             marked=[],
+            first=0,
             elem_id="captions_marks",
         )
 
@@ -185,51 +193,65 @@ class CaptionsLayout:
     # ---- what they show
 
     def _hidden(self) -> Updates:
-        parts = (self.gallery, self.one, self.all, self.tags, self.undo, self.put_back_button, self.masks.fold)
-        return {**{part: gr.update(visible=False) for part in parts}, self.findings.html: self.findings.shown("", "")}
+        parts = (self.gallery, self.pages, self.one, self.all, self.tags, self.undo, self.put_back_button)
+        hidden = {part: gr.update(visible=False) for part in (*parts, self.masks.fold)}
+        return {**hidden, self.findings.html: self.findings.shown("", "")}
 
     def _all_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
         """A folder's pictures, with the one of that index chosen."""
-        thumbnails = [(thumbnail(c.picture, THUMBNAIL_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = (
-            len(captions) if len(captions) <= GALLERY_PICTURES else f"the first {len(thumbnails)} of {len(captions)}"
-        )
-        label = f"Pictures and their captions ({count}): click one"
         return {
-            self.gallery: gr.update(value=thumbnails, visible=True, label=label, selected_index=index),
+            **self._page_shown(captions, index),
             self.one: gr.update(visible=True),
             self.all: gr.update(visible=True),
             self.masks.fold: gr.update(visible=True),
-            self.only: gr.update(choices=[c.picture.name for c in captions[:GALLERY_PICTURES]]),
             self.tags: self._counted(captions),
         }
 
-    def _one_shown(self, folder: str, captioned: Captioned) -> Updates:
+    def _page_shown(self, captions: Sequence[Captioned], index: int) -> Updates:
+        """The page of pictures that the one of that index is on."""
+        first, total = first_of_page(index), len(captions)
+        page = captions[first : first + PAGE_PICTURES]
+        count = f"{total}" if total <= PAGE_PICTURES else f"{first + 1} to {first + len(page)} of {total}"
         return {
-            self.opened: self._opened(folder, captioned),
-            self.text: captioned.text,
-            self.picture: figure(captioned.picture, LARGE_PX, captioned.picture.name),
-            self.findings.html: self.findings.shown(folder, captioned.picture.name),
+            self.gallery: gr.update(
+                value=[(thumbnail(c.picture, THUMBNAIL_PX), words_below(c)) for c in page],
+                visible=True,
+                label=f"Pictures and their captions ({count}): click one",
+                selected_index=index - first,
+            ),
+            self.pages: gr.update(visible=total > PAGE_PICTURES),
+            self.marks: gr.update(first=first),
+            self.only: gr.update(choices=[c.picture.name for c in page]),
+        }
+
+    def _one_shown(self, folder: str, captions: Sequence[Captioned], index: int, read_again: bool = False) -> Updates:
+        """The picture of that index; `read_again` where the folder may hold others than before."""
+        one = captions[index]
+        return {
+            self.opened: self._opened(folder, one),
+            self.text: one.text,
+            self.picture: figure(one.picture, LARGE_PX, one.picture.name),
+            self.findings.html: self.findings.shown(folder, one.picture.name, first_of_page(index), read_again),
         }
 
     def _opened(self, folder: str, captioned: Captioned) -> list[Any]:
         return list(Opened(folder, captioned.picture.name, captioned.text, state_of_picture(captioned.picture)))
 
     def _counted(self, captions: Sequence[Captioned]) -> Any:
-        return gr.update(value=[[*row, REMOVE] for row in count_tags(c.caption for c in captions)], visible=True)
+        counts = count_tags(c.caption for c in captions)
+        rows, label = [[*row, REMOVE] for row in counts[:TAGS_LISTED]], TAGS_LABEL
+        if len(counts) > TAGS_LISTED:
+            label = (
+                f"How often each tag occurs (the {TAGS_LISTED} most frequent of {len(counts)}): click one to use it,"
+                " or its cross to remove it"
+            )
+        return gr.update(value=rows, visible=True, label=label)
 
     def _picture_names(self, folder: Path) -> list[str]:
         """In the order of the gallery."""
         return [picture.name for picture in find_images(folder)]
 
 
-def with_words(gallery: Sequence[Sequence[Any]], captions: Sequence[Captioned]) -> Any:
-    """The gallery as the browser has it, with the captions of now below its pictures."""
-    words = [words_below(captioned) for captioned in captions]
-    return gr.update(value=[(row[0], words[i] if len(words) > i else row[1]) for i, row in enumerate(gallery)])
-
-
-def selected(update: Any, index: int) -> Any:
-    """An update of the gallery that also chooses its picture of that index, where it has it."""
-    chosen = index if index < GALLERY_PICTURES else None
-    return gr.update(**{**(update if isinstance(update, dict) else {}), "selected_index": chosen})
+def first_of_page(index: int) -> int:
+    """The index of the first picture on the page that the picture of that index is on."""
+    return index // PAGE_PICTURES * PAGE_PICTURES

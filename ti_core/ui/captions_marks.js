@@ -2,6 +2,8 @@
 /* global props, watch, trigger */
 const gallery = () => document.querySelector("#captions_gallery");
 const pictures = () => [...(gallery()?.querySelectorAll(".thumbnail-item") ?? [])];
+// The gallery shows a page of the folder's pictures; they are counted through the whole folder.
+const indexOf = (picture) => (props.first ?? 0) + pictures().indexOf(picture);
 
 // What is meant, with the clicks that the server has not answered yet: it is told all of it each time, so that the
 // answer to an earlier click takes no later one away. A frame stands where the server knows of it.
@@ -17,7 +19,7 @@ document.addEventListener(
     if (!picture || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
     event.preventDefault();
     event.stopPropagation();
-    const index = pictures().indexOf(picture);
+    const index = indexOf(picture);
     if (!meant.delete(index)) meant.add(index);
     clickedAt = Date.now();
     trigger("mark", { marked: [...meant] });
@@ -28,10 +30,11 @@ document.addEventListener(
 function drawMarks() {
   const marked = new Set(props.marked ?? []);
   pictures().forEach((picture, index) => {
-    if (picture.classList.contains("marked") !== marked.has(index)) picture.classList.toggle("marked");
+    const isMarked = marked.has((props.first ?? 0) + index);
+    if (picture.classList.contains("marked") !== isMarked) picture.classList.toggle("marked");
   });
 }
-watch(["marked"], () => {
+watch(["marked", "first"], () => {
   if (Date.now() - clickedAt > ANSWERED_WITHIN_MS) meant = new Set(props.marked ?? []);
   drawMarks();
 });

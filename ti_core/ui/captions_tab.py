@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from ti_core.data.caption_edits import (
     find_twin,
     save_caption,
 )
-from ti_core.data.caption_undo import last_edit
-from ti_core.data.captions import mirrored_caption
+from ti_core.data.caption_undo import editing, last_edit
+from ti_core.data.captions import CaptionFiles, mirrored_caption
 from ti_core.data.picture_bin import deleted_pictures
 from ti_core.errors import UserError, about
 from ti_core.ui.captions_changes import CaptionChanges
-from ti_core.ui.captions_layout import NOTHING_TO_UNDO, Opened, selected, with_words
+from ti_core.ui.captions_layout import NOTHING_TO_UNDO, PAGE_PICTURES, Opened, first_of_page
 from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
@@ -61,6 +61,8 @@ class CaptionsTab(CaptionChanges, Part):
             self.arrived,
             self.folder,
             self.gallery,
+            self.pages,
+            self.marks,
             self.one,
             self.picture,
             self.text,
@@ -79,7 +81,7 @@ class CaptionsTab(CaptionChanges, Part):
         self.to_enter = [self.opened, self.folder, self.drafts]
         self.to_follow = [self.arrived, self.opened, self.text, self.in_step]
         typed = [self.opened, self.text]
-        edited = [*typed, self.gallery, self.in_step]
+        edited = [*typed, self.in_step]
         for event, handler, given in (
             (self.open_button.click, self.open_other, [*typed, self.folder, self.in_step]),
             (self.folder.input, self.open_other, [*typed, self.folder, self.in_step]),
@@ -88,6 +90,8 @@ class CaptionsTab(CaptionChanges, Part):
             (self.save.click, self.save_one, edited),
             (self.previous.click, self.go_back, edited),
             (self.next.click, self.go_on, edited),
+            (self.earlier.click, self.go_to_earlier, edited),
+            (self.later.click, self.go_to_later, edited),
             (self.discard.click, self.take_back, [self.opened]),
         ):
             self.settle_after(event(handler, given, shown, **QUEUED))
@@ -223,7 +227,7 @@ class CaptionsTab(CaptionChanges, Part):
         message = "\n".join([*([text] if text else []), *(c.problem for c in captions if c.problem)])
         return {
             **self._all_shown(captions, index),
-            **self._one_shown(folder or "", captions[index]),
+            **self._one_shown(folder or "", captions, index, read_again=True),
             **self._undoable(folder or ""),
             self.put_back_button: gr.update(
                 visible=bool(deleted_pictures(self._folder(folder or ""), self.context.workspace))
@@ -263,8 +267,10 @@ class CaptionsTab(CaptionChanges, Part):
             return ""
         expected = shown.found if again and shown.found is not None else shown.caption
         folder = self._folder(shown.folder, to_write=True)
-        twin = find_twin(folder, shown.picture) if in_step else None
-        file = save_caption(folder, shown.picture, text, expected, shown.state, in_step)
+        with editing:  # listed once, and by nobody changed until it is saved
+            files = CaptionFiles.of(folder)
+            twin = find_twin(folder, shown.picture, files) if in_step else None
+            file = save_caption(folder, shown.picture, text, expected, shown.state, in_step, files)
         if twin is None or twin.problem:
             return f"Saved: {file.name}."
         was_other = twin.text not in (mirrored_caption(shown.caption), mirrored_caption(text.strip()))
@@ -279,58 +285,73 @@ class CaptionsTab(CaptionChanges, Part):
 
     # ---- one picture
 
-    def pick(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, event: gr.SelectData) -> Updates:
-        """Save what was typed, and show the picture that was clicked."""
-        return self.move(opened, text, gallery, in_step, to=int(event.index))
+    def pick(self, opened: Sequence[Any], text: str, in_step: bool, event: gr.SelectData) -> Updates:
+        """Save what was typed, and show the picture that was clicked, which is on the page of the open one."""
+        return self.move(opened, text, in_step, lambda at, count: first_of_page(at) + int(event.index))
 
-    def open_found(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, event: gr.EventData) -> Updates:
+    def open_found(self, opened: Sequence[Any], text: str, in_step: bool, event: gr.EventData) -> Updates:
         """Save what was typed, and show the picture of a finding."""
         names = self._names(opened)
         if event.name not in names:  # deleted meanwhile
             return accepted(self.message)
-        return self.move(opened, text, gallery, in_step, to=names.index(event.name))
+        to = names.index(event.name)
+        return self.move(opened, text, in_step, lambda at, count: to)
 
-    def go_back(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
+    def go_back(self, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
         """Save what was typed, and show the picture before."""
-        return self.move(opened, text, gallery, in_step, by=-1)
+        return self.move(opened, text, in_step, lambda at, count: (at - 1) % count)
 
-    def go_on(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
+    def go_on(self, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
         """Save what was typed, and show the next picture."""
-        return self.move(opened, text, gallery, in_step, by=1)
+        return self.move(opened, text, in_step, lambda at, count: (at + 1) % count)
 
-    def move(
-        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True, by: int = 0, to: int = -1
-    ) -> Updates:
-        """Save what was typed and show another picture."""
+    def go_to_earlier(self, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
+        """Save what was typed, and show the page of pictures before; before the first comes the last."""
+        return self.move(opened, text, in_step, lambda at, count: first_of_page((first_of_page(at) or count) - 1))
+
+    def go_to_later(self, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
+        """Save what was typed, and show the next page of pictures; after the last comes the first."""
+
+        def next_page(at: int, count: int) -> int:
+            first = first_of_page(at) + PAGE_PICTURES
+            return first if first < count else 0
+
+        return self.move(opened, text, in_step, next_page)
+
+    def move(self, opened: Sequence[Any], text: str, in_step: bool, target: Callable[[int, int], int]) -> Updates:
+        """Save what was typed and show another picture: `target` gives its index from that of the open one and the
+        number of all.
+        """
         folder, name = Opened(*opened)[:2]
         try:
-            updates, captions = self._saved(opened, text, gallery, in_step)
+            updates, captions = self._saved(opened, text, in_step)
         except UserError as error:  # stay
             return self._refused_edit(opened, error)
-        at = [c.picture.name for c in captions].index(name)
-        index = (at + by) % len(captions) if by else max(0, min(len(captions) - 1, to))
+        at = next(i for i, each in enumerate(captions) if each.picture.name == name)
+        index = max(0, min(len(captions) - 1, target(at, len(captions))))
         if index == at:  # the gallery also tells of a choice that was made here
             return updates
-        shown = {**self._one_shown(folder, captions[index]), **accepted(self.message, captions[index].problem)}
-        return {**updates, **shown, self.gallery: selected(updates.get(self.gallery), index)}
+        shown = {**self._one_shown(folder, captions, index), **accepted(self.message, captions[index].problem)}
+        if self.gallery in updates or first_of_page(index) != first_of_page(at):
+            return {**updates, **shown, **self._page_shown(captions, index)}
+        return {**updates, **shown, self.gallery: gr.update(selected_index=index - first_of_page(index))}
 
-    def save_one(self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool = True) -> Updates:
+    def save_one(self, opened: Sequence[Any], text: str, in_step: bool = True) -> Updates:
         """Write the caption if it was changed here, and show what is in the file now."""
         try:
-            return self._saved(opened, text, gallery, in_step, by_button=True)[0]
+            return self._saved(opened, text, in_step, by_button=True)[0]
         except UserError as error:
             return self._refused_edit(opened, error)
 
     def _saved(
-        self, opened: Sequence[Any], text: str, gallery: Any, in_step: bool, by_button: bool = False
+        self, opened: Sequence[Any], text: str, in_step: bool, by_button: bool = False
     ) -> tuple[Updates, list[Captioned]]:
         """Write what was typed; what is to be shown then, and all captions. Raises UserError with nothing written."""
         folder, name, as_read = Opened(*opened)[:3]
         saved = self._save_typed(opened, text, in_step, again=by_button)
         captions = self._read(folder)
-        now = next((each for each in captions if each.picture.name == name), None)
-        if now is None:
-            now = find_captioned(self._folder(folder), name)  # says what is wrong
+        at = next((i for i, each in enumerate(captions) if each.picture.name == name), -1)
+        now = captions[at] if at >= 0 else find_captioned(self._folder(folder), name)  # which says what is wrong
         message = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
         updates = {**accepted(self.message, message), self.opened: self._opened(folder, now), **self._settled(opened)}
         if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
@@ -338,8 +359,7 @@ class CaptionsTab(CaptionChanges, Part):
         if now.text != as_read:
             updates[self.tags] = self._counted(captions)
             updates.update(self._undoable(folder))
-            if gallery:  # the mirrored copy has other words too
-                updates[self.gallery] = with_words(gallery, captions)
+            updates.update(self._page_shown(captions, at))  # the mirrored copy has other words too
         return updates, captions
 
 

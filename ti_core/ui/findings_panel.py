@@ -26,15 +26,16 @@ class FindingsPanel:
     to mark all of them.
     """
 
-    def __init__(self, context: AppContext, framed: int) -> None:
-        """`framed` pictures are in the gallery, where a sign is drawn on those of which something was found."""
-        self.context, self.framed = context, framed
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
         self.searches = FindingSearches(self._load_finder)
 
         def list_findings(asked: Any) -> dict[str, Any]:
-            folder = asked.get("folder") if isinstance(asked, dict) else None
+            folder, again = (
+                (asked.get("folder"), bool(asked.get("again"))) if isinstance(asked, dict) else (None, False)
+            )
             try:
-                return self.answer(folder if isinstance(folder, str) else "")
+                return self.answer(folder if isinstance(folder, str) else "", again)
             except UserError as error:
                 return {"error": context.workspace.without_paths(str(error))}
 
@@ -45,22 +46,26 @@ class FindingsPanel:
             server_functions=[list_findings],
             folder="",
             picture="",
+            first=0,
             stamp=0,
             elem_id="captions_findings",
         )
 
-    def shown(self, folder: str, picture: str) -> Any:
-        """The panel's update: what is open."""
-        return gr.update(folder=folder, picture=picture, stamp=next(_changes))
+    def shown(self, folder: str, picture: str, first: int = 0, read_again: bool = True) -> Any:
+        """The panel's update: what is open, and which picture is the first in the gallery, where a sign is drawn on
+        those of which something was found. The browser asks for findings where the folder was `read_again`.
+        """
+        stamp = {"stamp": next(_changes)} if read_again else {}
+        return gr.update(folder=folder, picture=picture, first=first, **stamp)
 
-    def answer(self, folder: str) -> dict[str, Any]:
-        """What is found so far. Raises UserError."""
-        search = self.searches.ask(self.context.workspace.folder(folder, "Dataset folder"))
+    def answer(self, folder: str, again: bool = False) -> dict[str, Any]:
+        """What is found so far; `again` while the search goes on. Raises UserError."""
+        search = self.searches.ask(self.context.workspace.folder(folder, "Dataset folder"), again)
         found, order = search.found, {path: index for index, path in enumerate(search.pictures)}
         rows = [
             {
                 "name": path.name,
-                "index": order[path] if order[path] < self.framed else -1,
+                "index": order[path],
                 "sentences": [finding.sentence for finding in found[path]],
             }
             for path in sorted(found, key=order.__getitem__)

@@ -107,7 +107,7 @@ class MaskPanel:
     ) -> Updates:
         """Show the picture that is open now; what was painted on the one before is saved first, by those who may."""
         wanted = [str(part) for part in opened[:2]]
-        if not is_open or wanted == list(shown):
+        if not is_open or wanted == list(shown) or not self._is_there(wanted):
             return {self.message: gr.update()}
         said = ""
         try:

@@ -150,7 +150,7 @@ class Page:
             box = next(part.message for part in self.shared.parts if end.job.kind in part.kinds)
             updates.update(refused(UserError(self.context.workspace.without_paths(end.job.text)), box))
         elif end.job.state == "finished" and end.guided:
-            following = [tab.id for tab in self.tabs if tab.opens_after == end.job.kind]
+            following = [tab.id for tab in self.tabs if tab.follows(end.job)]
             updates.update(self.shared.open(following[0]) if following else {})
         return updates
 

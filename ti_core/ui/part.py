@@ -90,6 +90,10 @@ class Part:
     def wire(self, page: PageContext) -> None:
         """Called once all parts are there: what happens when the tab is chosen, and what other parts are needed for."""
 
+    def follows(self, job: Job) -> bool:
+        """Whether a guided page comes here after this job."""
+        return bool(self.opens_after) and self.opens_after == job.kind
+
     # ---- what a browser keeps
 
     @property

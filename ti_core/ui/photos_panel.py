@@ -25,7 +25,7 @@ from ti_core.data.by_hand import (
     parse_edit,
     undo_by_hand,
 )
-from ti_core.data.images import find_images
+from ti_core.data.images import find_image, find_images
 from ti_core.data.origin import Look, look_at
 from ti_core.data.planned_crops import PlannedCrop, needs_pixels, plan_by_pixels, plan_by_size
 from ti_core.errors import SettingsError, UserError
@@ -152,7 +152,7 @@ def _plan(plan: PlannedCrop | None) -> Any:
 def changed_photo(workspace: Workspace, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what a person did to one photo. Raises UserError."""
     check_may_train()
-    folder, photo = _photo(workspace, asked)
+    folder, photo = find_photo(workspace, asked)
     settings, edit = _settings(asked), parse_edit(asked.get("edit"))
     if edit is None:
         raise UserError("This change of a photo is not known here.", "Reload the page.")
@@ -180,10 +180,10 @@ def _folder(workspace: Workspace, asked: Mapping[str, Any]) -> Path:
     return workspace.folder(str(asked.get("folder", "")), "Source directory")
 
 
-def _photo(workspace: Workspace, asked: Mapping[str, Any]) -> tuple[Path, Path]:
+def find_photo(workspace: Workspace, asked: Mapping[str, Any]) -> tuple[Path, Path]:
     """The folder, and a photo right inside it: no name leads elsewhere. Raises UserError."""
     folder, name = _folder(workspace, asked), asked.get("name")
-    photo = next((photo for photo in find_images(folder) if photo.name == name), None)
+    photo = find_image(folder, name) if isinstance(name, str) else None
     if photo is None:
         raise UserError(f"Photo '{str(name)[:100]}' is not there any more.", "Reload the page.")
     return folder, photo
@@ -213,7 +213,7 @@ def photo_routes(context: AppContext) -> list[Route]:
     def small(request: Request) -> Response:
         asked = request.query_params
         try:
-            _, photo = _photo(context.workspace, asked)
+            _, photo = find_photo(context.workspace, asked)
             size_px = LARGE_PX if "large" in asked else SMALL_PX
             data = _small_turned(photo, size_px, _turn(asked), state_of([photo]))
         except UserError as error:
@@ -225,7 +225,7 @@ def photo_routes(context: AppContext) -> list[Route]:
         asked = request.query_params
         try:
             given = json.loads(asked.get("settings", "{}"))
-            _, photo = _photo(context.workspace, asked)
+            _, photo = find_photo(context.workspace, asked)
             edit = HandEdit(turn=_turn(asked))
             plan = plan_by_pixels(photo, edit, _settings({"settings": given}), context.workspace)
         except (UserError, ValueError, RecursionError) as error:

@@ -9,13 +9,16 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.data.caption_edits import read_captions
+from ti_core.data.caption_edits import captioned_of
+from ti_core.data.captions import CaptionFiles
 from ti_core.data.face_model import GET_IT, face_finder_file, fetch_face_finder
 from ti_core.data.images import PHONE_SUFFIXES
 from ti_core.data.preprocess import with_own_sizes
 from ti_core.errors import UserError, about
 from ti_core.events import Emit
-from ti_core.settings import PreprocessSettings
+from ti_core.jobs.job import Job
+from ti_core.settings import CreateSettings, PreprocessSettings
+from ti_core.settings.word_kind import ORDINARY
 from ti_core.training.presets import dataset_folder, describe_preprocess
 from ti_core.ui.part import JobEnd, PageContext, Part, plan_box, wire_plan
 from ti_core.ui.photos_panel import CROPPING, build_photos_panel, shown_photos
@@ -189,6 +192,10 @@ class PreprocessTab(Part):
     def gives(self) -> list[Any]:
         return [self.gallery, self.message, self.face_finder, *self.takes]
 
+    def follows(self, job: Job) -> bool:
+        """Not after a negative or a slider word: its pictures are painted where it was made."""
+        return super().follows(job) and (not isinstance(job.settings, CreateSettings) or job.settings.kind == ORDINARY)
+
     def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """A new embedding's pictures get a folder of its name; finished pictures are shown."""
         (destination,) = given
@@ -203,13 +210,12 @@ class PreprocessTab(Part):
     def finished_pictures(self, destination: str) -> Any:
         """The gallery's update, with the words that training will read."""
         try:
-            captions = read_captions(self.context.workspace.folder(destination, "Destination directory"))
+            files = CaptionFiles.of(self.context.workspace.folder(destination, "Destination directory"))
         except UserError:  # somebody took them away meanwhile
             return gr.update(value=[], visible=False)
-        shown = [(thumbnail(c.picture, GALLERY_PX), words_below(c)) for c in captions[:GALLERY_PICTURES]]
-        count = (
-            f"the first {GALLERY_PICTURES} of {len(captions)}"
-            if len(captions) > GALLERY_PICTURES
-            else str(len(captions))
-        )
+        total, captions = len(files.pictures), [captioned_of(each, files) for each in files.pictures[:GALLERY_PICTURES]]
+        if not captions:
+            return gr.update(value=[], visible=False)
+        shown = [(thumbnail(c.picture, GALLERY_PX), words_below(c)) for c in captions]
+        count = str(total) if total == len(shown) else f"the first {len(shown)} of {total}"
         return gr.update(value=shown, visible=True, label=f"Finished pictures and their captions ({count})")

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <tuple>
 #include "counts.h"
+#include "hollow.h"
 #include "tensors.h"
 
 namespace pretend {
@@ -22,13 +23,6 @@ inline int64_t way_of_attention(
   return query.scalar_type() != at::kFloat && !is_masked && query.size(-1) <= 256 ? 1 : 2;
 }
 
-inline Tensor to_card(const Tensor& cpu, const Tensor& like) {
-  if (!cpu.defined()) return cpu;
-  Tensor out = at::empty(cpu.sizes(), cpu.options().device(like.device()));
-  on_cpu(out).copy_(cpu);
-  return out;
-}
-
 inline Tensor none(const Tensor& like) { return at::empty({0}, like.options().dtype(at::kLong)); }
 
 inline std::tuple<Tensor, Tensor> attend(
@@ -40,6 +34,12 @@ inline std::tuple<Tensor, Tensor> attend(
   TORCH_CHECK(
       query.scalar_type() == key.scalar_type() && query.scalar_type() == value.scalar_type(),
       "Expected query, key, and value to have the same dtype");
+  if (is_hollow(query) || is_hollow(key)) {
+    auto sizes = query.sizes().vec();
+    const auto rows = query.options().dtype(at::kFloat);
+    Tensor out = at::empty({sizes[0], sizes[2], sizes[1], value.size(-1)}, query.options()).transpose(1, 2);
+    return {with_zeros(out), with_zeros(at::empty({sizes[0], sizes[1], sizes[2]}, rows))};
+  }
   const auto masked = mask && mask->defined() ? std::optional<Tensor>(on_cpu(*mask)) : std::nullopt;
   auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
       on_cpu(query), on_cpu(key), on_cpu(value), dropout, causal, masked, scale);
@@ -49,6 +49,8 @@ inline std::tuple<Tensor, Tensor> attend(
 inline std::tuple<Tensor, Tensor, Tensor> attend_backward(
     const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
     const Tensor& logsumexp, const Tensor& mask, double dropout, bool causal, Scale scale) {
+  if (is_hollow(query) || is_hollow(key))
+    return {with_zeros(at::empty_like(query)), with_zeros(at::empty_like(key)), with_zeros(at::empty_like(value))};
   const auto masked = mask.defined() ? std::optional<Tensor>(on_cpu(mask)) : std::nullopt;
   auto [q, k, v] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
       on_cpu(grad), on_cpu(query), on_cpu(key), on_cpu(value), on_cpu(out), on_cpu(logsumexp), dropout, causal, masked,

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 #include <set>
 #include "counts.h"
+#include "hollow.h"
 #include "tensors.h"
 
 namespace pretend {
@@ -52,8 +53,19 @@ inline void fallback(const c10::OperatorHandle& kernel, torch::jit::Stack* stack
   count_kernel(name);
   std::optional<c10::DeviceGuard> guard;
   if (found.card >= 0) guard.emplace(c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(found.card)));
+  if (found.card >= 0 && leave_out(kernel, name, stack, found.card)) return;
   Inside inside_a_kernel;
   at::native::cpu_fallback(kernel, stack);
+}
+
+// A kernel that the processor has not, because it does this with its ordinary convolution.
+inline Tensor convolution_by_depth(
+    const Tensor& self, const Tensor& weight, c10::IntArrayRef, const std::optional<Tensor>& bias,
+    c10::IntArrayRef stride, c10::IntArrayRef padding, c10::IntArrayRef dilation) {
+  TORCH_CHECK(weight.device() == self.device(), "Expected all tensors to be on the same device (weight of a convolution)");
+  count_kernel("aten::_conv_depthwise2d");
+  const auto added = bias && bias->defined() ? std::optional<Tensor>(on_cpu(*bias)) : std::nullopt;
+  return to_card(at::conv2d(on_cpu(self), on_cpu(weight), added, stride, padding, dilation, self.size(1)), self);
 }
 
 }  // namespace pretend

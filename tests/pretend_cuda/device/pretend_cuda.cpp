@@ -38,6 +38,7 @@ TORCH_LIBRARY_IMPL(aten, CUDA, library) {
   library.impl("_local_scalar_dense", local_scalar);
   library.impl("set_.source_Storage", set_storage);
   library.impl("set_.source_Storage_storage_offset", set_storage_part);
+  library.impl("_conv_depthwise2d", convolution_by_depth);
   library.impl("_scaled_dot_product_flash_attention", flash);
   library.impl("_scaled_dot_product_flash_attention_backward", flash_backward);
   library.impl("_scaled_dot_product_efficient_attention", efficient);
@@ -61,6 +62,7 @@ void pretend_setup(int cards) {
 }
 void pretend_limit(int card, int64_t bytes) { pretend::limit[card] = bytes; }
 void pretend_flash(int on) { pretend::has_flash = on; }
+void pretend_hollow(int64_t bytes) { pretend::hollow_from = bytes < 0 ? INT64_MAX : bytes; }
 int64_t pretend_total(int card) { return pretend::limit[card]; }
 int64_t pretend_used(int card) { return pretend::used[card]; }
 int64_t pretend_peak(int card) { return pretend::peak[card]; }

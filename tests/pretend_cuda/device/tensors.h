@@ -4,6 +4,7 @@
 #include <ATen/native/Resize.h>
 #include <ATen/ops/as_strided_native.h>
 #include "counts.h"
+#include "hollow.h"
 #include "memory.h"
 
 namespace pretend {
@@ -16,6 +17,13 @@ inline Tensor on_cpu(const Tensor& tensor) {
   return at::from_blob(
       const_cast<void*>(tensor.const_data_ptr()), tensor.sizes(), tensor.strides(),
       [kept](void*) mutable { kept.reset(); }, tensor.options().device(c10::kCPU), c10::Device(c10::kCPU));
+}
+
+inline Tensor to_card(const Tensor& cpu, const Tensor& like) {
+  if (!cpu.defined()) return cpu;
+  Tensor out = at::empty(cpu.sizes(), cpu.options().device(like.device()));
+  on_cpu(out).copy_(cpu);
+  return out;
 }
 
 inline c10::Device device_or_current(std::optional<c10::Device> device) {
@@ -44,6 +52,7 @@ inline Tensor& copy_(Tensor& self, const Tensor& source, bool non_blocking) {
   if (self.is_cuda() && source.is_cuda()) count_kernel("aten::copy_");
   else if (self.is_cuda()) count_to_device(!non_blocking);
   else count_to_host(!non_blocking);
+  if (leave_out_copy(self, source)) return self;
   Tensor to = on_cpu(self);
   to.copy_(on_cpu(source));
   return self;

@@ -21,6 +21,7 @@ for _name in ("pretend_total", "pretend_used", "pretend_peak"):
     getattr(lib, _name).restype = ctypes.c_int64
 lib.pretend_limit.argtypes = [ctypes.c_int, ctypes.c_int64]
 lib.pretend_fails_in.argtypes = [ctypes.c_int64]
+lib.pretend_hollow.argtypes = [ctypes.c_int64]
 lib.pretend_names.restype = ctypes.c_char_p
 _state = {"count": 1, "bf16": True}
 

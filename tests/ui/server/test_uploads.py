@@ -365,9 +365,9 @@ def test_no_caption_of_the_sample_photos_is_changed_through_the_page(workspace: 
     before = (SAMPLE_PHOTOS / "anna" / "IMG_2041.txt").read_bytes()
     opened = [folder, name, before.decode().strip()]
     for updates in (
-        tab.save_one(opened, "somebody else", None),
+        tab.save_one(opened, "somebody else"),
         tab.open_other(opened, "somebody else", "datasets/x"),
-        tab.move(opened, "somebody else", None, by=1),
+        tab.go_on(opened, "somebody else"),
         tab.add_everywhere(opened, opened[2], "glasses", True),
         tab.replace_everywhere(opened, opened[2], "a", "b"),
         tab.remove_everywhere(opened, opened[2], "woman"),

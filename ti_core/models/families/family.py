@@ -27,8 +27,8 @@ class ModelFacts:
     `kept_numbers` and `checkpointed_numbers` are the most that one image has on the device in forward and backward,
     for each latent pixel, without and with gradient checkpointing; `vae_numbers` the same for decoding.
     `prompt_bytes` is what one prompt of 77 tokens keeps for the backward pass. `sampling_numbers` are those of one
-    picture that is painted, with both halves of its guidance. `attention_bytes` is what attention has beside these,
-    where the device has no kernel of its own for it.
+    picture that is painted, with both halves of its guidance. `attention_bytes` is what attention has while it
+    works, where the device has no kernel of its own for it.
     """
 
     unet_parameters: int

@@ -15,6 +15,7 @@ import gradio as gr
 import orjson
 from gradio import http_server, networking, processing_utils, routes
 from gradio.context import Context, LocalContext
+from gradio.utils import get_upload_folder
 from starlette.requests import cookie_parser
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -31,6 +32,7 @@ PARTS = {
     "gradio.routes": ("App.create_app", "orjson.dumps"),
     "gradio.http_server": ("Server.run_in_thread", "Server.run", "start_server"),
     "gradio.networking": ("setup_tunnel",),
+    "gradio.utils": ("get_upload_folder",),
     "gradio.processing_utils": ("async_ssrf_protected_get", "async_ssrf_protected_download"),
     "starlette.requests": ("cookie_parser",),
     "uvicorn.protocols.http.h11_impl": (
@@ -45,6 +47,11 @@ HttpServer = http_server.Server
 """gradio's server: `page_server.py` starts it on a socket of its own."""
 HttpConnection = H11Protocol
 """uvicorn's connection: `connections.py` gives it time limits. It reads `client`, `cycle`, `conn` and `loop`."""
+
+
+def upload_folder() -> str:
+    """gradio's cache: what lies in it is served as it is to whoever may see the page."""
+    return str(get_upload_folder())
 
 
 def page_being_built() -> gr.Blocks:
