@@ -7,6 +7,7 @@
 function chooseByKeyboard() {
   if (window.dropdownsAreMended) return;
   window.dropdownsAreMended = true;
+  const LATE_MS = 100;
   let typed = null; // the box in which something was typed since it was entered, and no arrow key was pressed after it
 
   const isBox = (node) =>
@@ -76,12 +77,19 @@ function chooseByKeyboard() {
     unmark(box);
   };
 
+  // gradio answers a key a moment late: a list that Enter has closed may open again, with nobody in it to close it
+  const closeStray = (entered) => {
+    for (const box of document.querySelectorAll("input[role=combobox][aria-expanded=true]"))
+      if (box !== entered) box.dispatchEvent(new FocusEvent("blur"));
+  };
+
   const choose = (box) => {
     const option = match(box);
     const text = box.value;
     setTimeout(() => (box.dataset.before = box.value));
     const isOneOfSeveral = chosenOnes(box).includes(option ? nameOf(option) : text);
     unmark(box);
+    setTimeout(() => closeStray(document.activeElement), LATE_MS);
     if (isOneOfSeveral)
       write(box, ""); // pressed again it would go away
     else if (option) press(option);
@@ -95,6 +103,7 @@ function chooseByKeyboard() {
   };
 
   const onFocus = ({ target: box }) => {
+    closeStray(box);
     if (!isBox(box)) return;
     untell(box);
     box.dataset.before = box.value;
