@@ -147,5 +147,5 @@ def _half(settings: PreprocessSettings, workspace: Workspace, seconds: float) ->
         "stopped_within_s": round(ended - stopped_at, 2) if stopped_at else None,
         "mb": [round(max(held[i : i + tenth]) / 2**20) for i in range(0, len(held), tenth)],
         "gone_on": said,
-        "told": texts[-1],
+        "progress": texts[-1],
     }

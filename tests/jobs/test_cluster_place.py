@@ -49,20 +49,20 @@ def test_a_lost_job_goes_on_from_the_state_that_its_run_has_saved(workspace: Wor
             emit(event)
         return LOST
 
-    net, told = Net(workspace, lose_once), list[Event]()
-    ClusterPlace("ada:0", net).run(job_of(settings_for(steps=2)), told.append)
+    net, events = Net(workspace, lose_once), list[Event]()
+    ClusterPlace("ada:0", net).run(job_of(settings_for(steps=2)), events.append)
     (_, first), (kind, second) = net.asked
     assert first == settings_for(steps=2) and kind == "resume" and isinstance(second, ResumeSettings)
-    notices = [event.text for event in told if isinstance(event, Notice)]
+    notices = [event.text for event in events if isinstance(event, Notice)]
     assert notices == ["The node ada is gone. The job goes on elsewhere, from step 2."]
 
 
 def test_a_job_that_comes_no_further_is_given_up_and_one_that_is_to_stop_is_not_taken_up(tmp_path: Path) -> None:
-    net, told = Net(Workspace(tmp_path), lambda *_: LOST), list[Event]()
+    net, events = Net(Workspace(tmp_path), lambda *_: LOST), list[Event]()
     with pytest.raises(UserError, match=r"The node ada is gone\. This has happened 4 times"):
-        ClusterPlace("ada:0", net).run(job_of(settings_for()), told.append)
+        ClusterPlace("ada:0", net).run(job_of(settings_for()), events.append)
     assert len(net.asked) == 4 and {kind for kind, _ in net.asked} == {"train"}, "nothing was saved, so it begins anew"
     stopped = job_of(settings_for())
     stopped.stop.set()
-    ClusterPlace("ada:0", net).run(stopped, told.append)
-    assert told[-1] == Finished(NOT_ANSWERED, interrupted=True) and len(net.asked) == 5
+    ClusterPlace("ada:0", net).run(stopped, events.append)
+    assert events[-1] == Finished(NOT_ANSWERED, interrupted=True) and len(net.asked) == 5

@@ -59,10 +59,10 @@ class PretendCard:
 
     @property
     def peak(self) -> int:
-        """The most bytes in use on the first card since `forget_peak`."""
+        """The most bytes in use on the first card since `reset_peak`."""
         return int(self._lib.pretend_peak(0))
 
-    def forget_peak(self) -> None:
+    def reset_peak(self) -> None:
         """From here the peak counts anew."""
         self._lib.pretend_reset_peak(0)
 
@@ -118,10 +118,10 @@ class RealCard(PretendCard):
 
     @property
     def peak(self) -> int:
-        """The most bytes of tensors since `forget_peak`."""
+        """The most bytes of tensors since `reset_peak`."""
         return torch.cuda.max_memory_allocated(0)
 
-    def forget_peak(self) -> None:
+    def reset_peak(self) -> None:
         """From here the peak counts anew."""
         torch.cuda.reset_peak_memory_stats(0)
 

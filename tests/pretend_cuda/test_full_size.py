@@ -139,7 +139,7 @@ def test_a_training_has_on_the_card_what_was_planned(
     )
     plans: list[FitPlan] = kept(monkeypatch, opening, "plan_fit")
     recorder = Recorder()
-    card.forget_peak()
+    card.reset_peak()
     loop.train(settings, hollow, recorder, recorder.stop)
 
     (plan,), said = plans, [event.text for event in recorder.of(Notice)]
@@ -183,7 +183,7 @@ def test_a_painting_has_on_the_card_what_was_planned(
     plans: list[PaintingPlan] = kept(monkeypatch, painting_memory, "plan_painting")
     recorder = Recorder()
     settings = Txt2ImgSettings(prompt="a photo", steps=1, width=size_px, height=size_px, checkpoint=family)
-    card.forget_peak()
+    card.reset_peak()
     (file,) = txt2img(settings, hollow, recorder, recorder.stop)
     with Image.open(file) as picture:
         assert picture.size == (size_px, size_px)

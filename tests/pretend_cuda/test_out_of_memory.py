@@ -44,13 +44,13 @@ def test_with_little_memory_the_networks_take_turns_and_paint_the_same(
     card: PretendCard, workspace: Workspace, tiny_families: None
 ) -> None:
     values = {"checkpoint": put("sdxl", workspace), "width": SIZE_PX, "height": SIZE_PX, "steps": 2}
-    card.forget_peak()
+    card.reset_peak()
     (whole,) = painted(workspace, **values)
     together = card.peak
     release_model()
     card.becomes(mib=100)  # less than what is always left free
     recorder = Recorder()
-    card.forget_peak()
+    card.reset_peak()
     (in_turns,) = painted(workspace, recorder, **values)
     assert any("take turns" in event.text for event in recorder.of(Notice))
     assert card.peak < 0.85 * together, f"{card.peak} of {together} bytes"

@@ -147,3 +147,17 @@ def test_the_sample_can_be_run_again_under_another_name(page: Page, folder: Path
     expect(page.locator("#create_name").get_by_role("textbox")).to_have_value("anna-2")  # datasets/anna is there
     choose_tab(page, "Preprocess images")
     assert value_of(page, "preprocess_destination_directory") == "datasets/anna-2"
+
+
+def test_an_error_is_not_cut_off_where_two_fields_stand_side_by_side(page: Page) -> None:
+    choose_tab(page, "Create embedding")
+    page.locator("#create_kind").get_by_label("slider", exact=True).check()
+    fill(page, "create_name", "smile")
+    page.locator("#create_run").click()
+    expect(errors(page, "create_slider_more")).to_contain_text("Slider more is empty")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("#create_slider .field-error")]
+          .filter((e) => e.getBoundingClientRect().bottom > e.parentElement.getBoundingClientRect().bottom)
+          .map((e) => e.id)"""
+    )
+    assert cut == []

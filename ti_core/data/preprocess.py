@@ -140,13 +140,13 @@ def preprocess(
         count = f"{len(work.done)} of {len(photos)}"
         emit(Notice(f"{count} photos were finished before the interruption and are not done again."))
     else:
-        unfinished.forget()
+        unfinished.remove()
     for saved in read_ahead(work.save, work.captioned(photos, stop), weigh=_pixels_of_pieces):
         unfinished.add(saved.done())
         result.add(saved.done(), destination)
         if saved.photo.sight:
             sights[saved.photo.path] = saved.photo.sight
-    unfinished.forget()
+    unfinished.remove()
 
     # What came of it
     result.findings = finding_sentences(findings_of(dict(sorted(sights.items()))))

@@ -69,7 +69,7 @@ class Unfinished:
         except OSError:
             return  # then it begins anew after an interruption
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Nothing is unfinished: all photos are done, or it begins anew."""
         self.file.unlink(missing_ok=True)
 
