@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
@@ -49,10 +50,12 @@ def create(page: Page, name: str) -> None:
 
 
 def paint(page: Page, dataset: Path, count: int) -> None:
+    """Paint so many more."""
+    wanted = len(list(dataset.glob("*.png"))) + count
     fill(page, "paint_count", count)
     page.locator("#create_paint").click()
     for _ in range(SLOW_MS // 200):
-        if len(list(dataset.glob("*.png"))) == count:
+        if len(list(dataset.glob("*.png"))) == wanted:
             break
         page.wait_for_timeout(200)
     expect(state(page)).to_have_text("finished", timeout=SLOW_MS)
@@ -89,13 +92,26 @@ def test_good_pictures_are_taken_out_of_those_for_a_negative_word(page: Page, fo
     choose_tab(page, "Create embedding")
     page.locator("#create_kind").get_by_label("negative", exact=True).check()
     expect(page.locator("#create_slider")).to_be_hidden()
-    create(page, "bad-01")
-    paint(page, folder / "datasets" / "bad-01", 3)
+    other = folder / "datasets" / "ugly"
+    other.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(other / "one.png")
     pictures = page.locator("#create_bad_pictures .bad-picture")
+    fill(page, "create_name", "ugly")
+    expect(pictures).to_have_count(1)
+    expect(page.locator("#create_bad_pictures .hint")).to_contain_text("datasets/ugly")
+    create(page, "bad-01")
+    expect(pictures).to_have_count(0)  # no longer of another word, whose pictures would be moved
+    paint(page, folder / "datasets" / "bad-01", 3)
     expect(pictures).to_have_count(3, timeout=SLOW_MS)
     pictures.nth(1).click()
     expect(pictures.nth(1)).to_have_attribute("aria-pressed", "false")
+    good = pictures.nth(1).get_attribute("data-name")
+    paint(page, folder / "datasets" / "bad-01", 1)  # the list is built anew; what was marked stays marked
+    expect(pictures).to_have_count(4, timeout=SLOW_MS)
+    not_bad = page.locator('#create_bad_pictures .bad-picture[aria-pressed="false"]')
+    expect(not_bad).to_have_count(1)
+    expect(not_bad).to_have_attribute("data-name", good or "")
     page.get_by_role("button", name="Keep the bad ones").click()
-    expect(page.locator("#create_bad_pictures .kept")).to_contain_text("1 good pictures moved to")
-    assert len(list((folder / "datasets" / "bad-01").glob("*.png"))) == 2
+    expect(page.locator("#create_bad_pictures .kept")).to_contain_text("1 good picture moved to")
+    assert len(list((folder / "datasets" / "bad-01").glob("*.png"))) == 3
     assert len(list((folder / "datasets" / "bad-01-good").glob("*.png"))) == 1

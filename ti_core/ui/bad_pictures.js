@@ -1,27 +1,58 @@
-// Ticks of painted pictures: a press marks a picture as bad or good, and the button keeps the bad ones.
+// Ticks of painted pictures: a press marks a picture as bad or good, and the button keeps the bad ones. The server
+// sends the list anew, also while somebody marks, and gradio sets every attribute and text to what it sent: what was
+// marked and said is put back.
 /* global element, server */
 
 const part = (query) => element.querySelector(query);
 const pictures = () => [...element.querySelectorAll("button.bad-picture")];
 
+const good = new Set(); // names of the pictures that were marked as good
+let folder = null; // whose pictures they are
+let said = ""; // of the last press of "Keep the bad ones"
+
+// Sets only what differs: it is called after every change, its own ones too.
+function putBack() {
+  const now = part(".bad-pictures")?.dataset.folder ?? null;
+  if (now !== null && now !== folder) {
+    folder = now;
+    good.clear();
+    said = "";
+  }
+  for (const picture of pictures()) {
+    const pressed = String(!good.has(picture.dataset.name));
+    if (picture.getAttribute("aria-pressed") !== pressed) picture.setAttribute("aria-pressed", pressed);
+  }
+  const kept = part(".kept");
+  if (kept && kept.textContent !== said) kept.textContent = said;
+}
+
+function say(text) {
+  said = text;
+  putBack();
+}
+
 async function keep() {
-  const bad = pictures().filter((each) => each.getAttribute("aria-pressed") === "true");
-  const asked = { folder: JSON.parse(part(".bad-pictures").dataset.folder), bad: bad.map((each) => each.dataset.name) };
-  part(".kept").textContent = "…";
+  const bad = pictures()
+    .map((each) => each.dataset.name)
+    .filter((name) => !good.has(name));
+  say("…");
   try {
-    const answer = await server.keep_bad_pictures(asked);
-    part(".kept").textContent = answer.text;
-    if (answer.done)
-      pictures()
-        .filter((each) => !bad.includes(each))
-        .forEach((each) => each.remove());
+    const answer = await server.keep_bad_pictures({ folder: JSON.parse(folder), bad });
+    say(answer.text);
+    if (!answer.done) return;
+    for (const picture of pictures()) if (!bad.includes(picture.dataset.name)) picture.remove();
+    good.clear();
   } catch {
-    part(".kept").textContent = "The server does not answer.";
+    say("The server does not answer.");
   }
 }
 
 element.addEventListener("click", (event) => {
-  const picture = event.target.closest("button.bad-picture");
-  if (picture) picture.setAttribute("aria-pressed", String(picture.getAttribute("aria-pressed") !== "true"));
-  else if (event.target.closest("button.keep-bad")) keep();
+  const name = event.target.closest("button.bad-picture")?.dataset.name;
+  if (event.target.closest("button.keep-bad")) keep();
+  if (name === undefined) return;
+  if (!good.delete(name)) good.add(name);
+  putBack();
 });
+new MutationObserver(putBack).observe(element, { attributes: true, childList: true, subtree: true });
+putBack();

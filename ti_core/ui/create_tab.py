@@ -57,10 +57,12 @@ class CreateTab(Part):
         self.kind.build_painting(page.model, self.my_job, self.message)
 
     def wire(self, page: PageContext) -> None:
-        """The hint follows the folders of the pictures."""
+        """The hint follows the folders of the pictures; the painted pictures follow the name."""
         folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
         events = [self.item.select, *(field.change for field in folders)]
         wire_changes(events, self.suggested, folders, self.hint)
+        name, kind = self.takes
+        wire_changes([name.change], self.kind.pictures_of, [name, kind], self.kind.pictures)
 
     @property
     def gives(self) -> list[Any]:
@@ -74,7 +76,7 @@ class CreateTab(Part):
         """The name is made: nothing is left to say. Painted pictures of a negative word are there to be ticked."""
         name, kind = given
         if end.result_of("paint_dataset") and kind == NEGATIVE:
-            return {**accepted(self.message), self.kind.pictures: self.kind.bad_pictures(name or "")}
+            return {**accepted(self.message), self.kind.pictures: self.kind.pictures_of(name, kind)}
         return accepted(self.message) if end.result_of("create", "paint_dataset") else {}
 
     def says_name(self, name: str, overwrite: bool) -> str:

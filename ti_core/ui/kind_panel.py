@@ -76,11 +76,16 @@ class KindPanel:
             self.slider: gr.update(visible=kind == SLIDER),
             self.painting: gr.update(visible=kind in (NEGATIVE, SLIDER)),
             self.hint: f'<p class="hint">{html.escape(hint)}</p>',
-            self.pictures: self.bad_pictures(name or "") if is_negative else "",
+            self.pictures: self.pictures_of(name, kind),
             self.form.widgets["prompts"]: gr.update(value=BAD_PROMPTS if is_negative else "", visible=is_negative),
             self.create.widgets["vectors"]: VECTORS if kind in (NEGATIVE, SLIDER) and vectors == 1 else vectors,
             self.form.widgets["count"]: PAINTED_BADLY if is_negative else PAINTED,
         }
+
+    @read_only
+    def pictures_of(self, name: str | None, kind: str | None) -> str:
+        """HTML: the pictures that may be marked, which only a negative word has."""
+        return self.bad_pictures(name or "") if kind == NEGATIVE else ""
 
     def bad_pictures(self, name: str) -> str:
         """HTML: the pictures of a negative word's dataset, all ticked as bad; empty where there are none."""
@@ -100,7 +105,8 @@ class KindPanel:
         where = html.escape(json.dumps(folder), quote=True)
         return (
             f'<div class="bad-pictures" data-folder="{where}">'
-            '<p class="hint">Marked pictures are bad. Click those that are good, then keep the bad ones.</p>'
+            f'<p class="hint">Marked pictures of {html.escape(folder)} are bad. Click those that are good, then keep'
+            " the bad ones.</p>"
             f'<div class="shown" role="group" aria-label="Painted pictures">{drawn}</div>'
             '<button type="button" class="keep-bad">Keep the bad ones</button>'
             '<p class="kept" role="status"></p></div>'
@@ -136,7 +142,8 @@ class KindPanel:
             if place == workspace.root.resolve():  # the good ones go beside it, which is outside
                 raise UserError("The workspace itself is no dataset.", "Choose a folder inside it.")
             moved, target = keep_bad(place, {name for name in bad if isinstance(name, str)})
-            text = f"{moved} good pictures moved to {workspace.shown(target)}." if moved else "All of them stay."
+            pictures = "1 good picture" if moved == 1 else f"{moved} good pictures"
+            text = f"{pictures} moved to {workspace.shown(target)}." if moved else "All of them stay."
             return {"done": True, "text": text}
         except UserError as error:
             return {"done": False, "text": workspace.without_paths(str(error))}

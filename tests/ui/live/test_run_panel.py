@@ -183,6 +183,7 @@ def test_forty_of_forty_presses_act_while_a_training_runs(short: tuple[Page, Job
     press(page, page.get_by_role("button", name="Stop: Training anna"), 2)
     expect(page.locator("#live .jobs li", has_text="Training anna: interrupted")).to_be_visible()
     jobs.wait_for(jobs.order("wait", WaitSettings("b", quick=True)))
+    expect(page.locator("#live .title")).to_have_text("Wait for b")  # a new job is shown, whatever was opened before
     press(page, page.get_by_role("button", name="Open its pictures: Training anna"), 1)
     expect(page.locator("#live .title")).to_have_text("Training anna")
     assert jobs.wait_for(training, 60).state == "interrupted"
