@@ -88,6 +88,8 @@ def test_the_painting_of_a_slider_is_ordered_from_its_lines(page: Page) -> None:
     settings = ordered.settings
     assert settings.destination_directory == "datasets/smile" and not settings.badly
     assert settings.prompt_lines == [f"a photo of a person{end}" for end in ("", ", smiling", ", serious")]
+    page.context.jobs.cancel(job)
+    page.context.jobs.wait_for(ordered, 60)  # a thread that paints while Python ends aborts it
 
 
 def test_the_recipes_button_fills_in_what_suits_the_word(page: Page, workspace: Workspace, dataset: Path) -> None:
