@@ -65,6 +65,11 @@ def alone(workspace: Workspace, embedding: Path) -> list[torch.Tensor]:
     return trained
 
 
+def furthest(some: list[torch.Tensor], others: list[torch.Tensor]) -> list[float]:
+    """How far the vectors of each two are from each other at most."""
+    return [float((one - other).abs().max()) for one, other in zip(some, others, strict=True)]
+
+
 @pytest.mark.pretend_card
 def test_on_two_cards_two_trainings_end_as_they_do_alone(card: PretendCard, workspace: Workspace, anna: Path) -> None:
     card.becomes(count=2)
@@ -78,7 +83,7 @@ def test_on_two_cards_two_trainings_end_as_they_do_alone(card: PretendCard, work
         asked = jobs.order("train", settings_for(device="cuda:1", steps=1))
         assert jobs.wait_for(asked, 300).state == "finished" and asked.place == "cuda:1"
         assert jobs.free("cuda:1").startswith("cuda:1 gives its memory back")
-    assert all(map(torch.equal, trained, expected))
+    assert furthest(trained, expected) == [0, 0]
 
 
 @pytest.mark.slow
@@ -90,7 +95,7 @@ def test_on_two_processors_two_trainings_end_as_they_do_alone(
     with line(workspace, ["cpu", "cpu"]) as jobs:
         made, trained = side_by_side(jobs, anna)
         assert {job.place for job in made} == {"cpu 1", "cpu 2"}
-    assert all(map(torch.equal, trained, expected))
+    assert furthest(trained, expected) == [0, 0]
 
 
 def test_devices_are_named_as_torch_does_or_counted_as_a1111_does() -> None:

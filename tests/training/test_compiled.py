@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from ti_core.events import Notice
 from ti_core.settings import CreateSettings
 from ti_core.training.create import create_embedding
 from ti_core.workspace import Workspace
+
+needs_triton = pytest.mark.skipif(
+    torch.cuda.is_available() and importlib.util.find_spec("triton") is None,
+    reason="nothing is compiled for a card without Triton",
+)
 
 
 class Compiler:
@@ -42,6 +48,7 @@ def fails(words: Tensor) -> Tensor:
     raise RuntimeError("no compiler found")
 
 
+@needs_triton
 @pytest.mark.parametrize(
     ("change", "told"), [(lambda words: words.roll(1, -1), "cosine"), (fails, "no compiler found")]
 )
@@ -60,6 +67,7 @@ def test_a_wrong_compiled_unet_is_refused_and_the_run_is_the_plain_one(
     assert [n.text for n in events.of(Notice) if "compiled UNet is not used" in n.text and told in n.text]
 
 
+@needs_triton
 def test_a_right_one_takes_over_after_the_second_step_but_not_in_previews(
     workspace: Workspace, anna: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

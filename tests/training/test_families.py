@@ -180,8 +180,8 @@ def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_th
     conditioning = PromptEncoder(sd).encode(["a photo of anna", "a photo"], {"anna": vectors})
     assert conditioning.hidden_states.shape == (2, 77, 96) and conditioning.pooled[0].shape == (2, 64)
     ids = sd.tokenizers[1](["a photo"], padding="max_length", max_length=77, return_tensors="pt").input_ids
-    own = sd.text_encoders[1](ids, output_hidden_states=True)
-    assert torch.allclose(conditioning.pooled[0][1].cpu(), own.text_embeds[0], atol=1e-6)
-    assert torch.allclose(conditioning.hidden_states[1, :, 32:].cpu(), own.hidden_states[-2][0], atol=1e-6)
+    own = sd.text_encoders[1](ids.to(sd.text_encoders[1].device), output_hidden_states=True)
+    assert torch.allclose(conditioning.pooled[0][1].cpu(), own.text_embeds[0].cpu(), atol=1e-6)
+    assert torch.allclose(conditioning.hidden_states[1, :, 32:].cpu(), own.hidden_states[-2][0].cpu(), atol=1e-6)
     conditioning.pooled[0][0].sum().backward()
     assert vectors["clip_l"].grad is None and float(vectors["clip_g"].grad.abs().sum()) > 0

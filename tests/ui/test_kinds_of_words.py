@@ -63,6 +63,7 @@ def paint(page: Page, dataset: Path, count: int) -> None:
 
 def test_a_slider_is_made_painted_for_and_trained(page: Page, folder: Path) -> None:
     choose_tab(page, "Create embedding")
+    page.get_by_label("Guide me to the next tab").check()
     expect(page.locator("#create_slider")).to_be_hidden()
     page.locator("#create_kind").get_by_label("slider", exact=True).check()
     expect(page.locator("#create_slider")).to_be_visible()
@@ -72,12 +73,12 @@ def test_a_slider_is_made_painted_for_and_trained(page: Page, folder: Path) -> N
     assert kind_of_file("smile", Workspace(folder)).more == "smiling"
     paint(page, folder / "datasets" / "smile", 3)
     assert len(list((folder / "datasets" / "smile").glob("*.png"))) == 3
-    choose_tab(page, "Train")
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true", timeout=SLOW_MS)
     expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input").first).to_have_value(
         "datasets/smile", timeout=SLOW_MS
     )
-    page.get_by_role("button", name="Use Slider word").click()
     expect(page.locator("#train_steps input").first).to_have_value("200")
+    expect(page.get_by_role("button", name="Use Slider word")).to_be_visible()
     assert value_of(page, "train_embedding") == "smile" and value_of(page, "train_preset") == "Slider word"
     fill(page, "train_steps", 2)
     fill(page, "train_image_every", 2)
@@ -103,6 +104,7 @@ def test_good_pictures_are_taken_out_of_those_for_a_negative_word(page: Page, fo
     expect(pictures).to_have_count(0)  # no longer of another word, whose pictures would be moved
     paint(page, folder / "datasets" / "bad-01", 3)
     expect(pictures).to_have_count(3, timeout=SLOW_MS)
+    expect(page.get_by_role("tab", name="Create embedding")).to_have_attribute("aria-selected", "true")
     pictures.nth(1).click()
     expect(pictures.nth(1)).to_have_attribute("aria-pressed", "false")
     good = pictures.nth(1).get_attribute("data-name")

@@ -30,6 +30,9 @@ from ti_core.workspace import Workspace
 if TYPE_CHECKING:
     from ti_core.embeddings.embedding import Embedding
 
+_NAMED_INSIDE = frozenset(suffix for suffix, each in FORMAT_OF_SUFFIX.items() if each.word_in)
+"""Files whose name is not the word."""
+
 
 @dataclass(frozen=True)
 class StoredEmbedding:
@@ -127,10 +130,11 @@ def prompt_words(workspace: Workspace) -> list[str]:
     pictures, whose word is inside.
     """
     found: set[str] = set()
-    for path in (folder / name for folder, names in folders_below(workspace.embeddings, set()) for name in names):
-        suffix = path.suffix.lower()
-        if suffix in SUFFIXES and path.is_file():
-            found.add(trainable_word(path) if suffix in PICTURES else path.stem)
+    for folder, names in folders_below(workspace.embeddings, set()):
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in SUFFIXES and os.path.isfile(os.path.join(folder, name)):
+                found.add(trainable_word(folder / name) if suffix.lower() in PICTURES else stem)
     return sorted(found - {""}, key=str.lower)
 
 
@@ -160,15 +164,22 @@ def find_embeddings(workspace: Workspace) -> list[str]:
 def find_embedding(name: str, workspace: Workspace, first: str = SAVED_BY_TRAINING[0]) -> Path | None:
     """The file of an embedding's name, whatever its format; of several the one with the suffix `first`."""
     order = (first, *TRAINABLE)
-    files = [Path(path) for word, path in _trainable(workspace) if word == name]
+    files = [Path(path) for word, path in _trainable(workspace, name) if word == name]
     return min(files, key=lambda path: (order.index(path.suffix.lower()), path.name), default=None)
 
 
-def _trainable(workspace: Workspace) -> list[tuple[str, str]]:
+def _trainable(workspace: Workspace, named: str = "") -> list[tuple[str, str]]:
+    """Each word with its file; where `named` is given, files that cannot have that word need not be looked at."""
     if not workspace.embeddings.is_dir():
         return []
     with os.scandir(workspace.embeddings) as entries:
-        return [(word, entry.path) for entry in entries if (word := _word_of_entry(entry))]
+        looked_at = (entry for entry in entries if not named or _may_be_named(entry.name, named))
+        return [(word, entry.path) for entry in looked_at if (word := _word_of_entry(entry))]
+
+
+def _may_be_named(file_name: str, word: str) -> bool:
+    stem, suffix = os.path.splitext(file_name)
+    return stem == word or suffix.lower() in _NAMED_INSIDE
 
 
 def _word_of_entry(entry: os.DirEntry[str]) -> str:
@@ -181,7 +192,7 @@ def _word_of_entry(entry: os.DirEntry[str]) -> str:
     with contextlib.suppress(OSError):  # it has just gone
         state = entry.stat()
         if stat.S_ISREG(state.st_mode) and state.st_size:
-            is_named_inside = FORMAT_OF_SUFFIX[suffix.lower()].word_in is not None
+            is_named_inside = suffix.lower() in _NAMED_INSIDE
             return _word_in(Path(entry.path), state.st_mtime_ns, state.st_size) if is_named_inside else stem
     return ""
 

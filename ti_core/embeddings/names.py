@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Collection
 
-from ti_core.embeddings.folder import find_embeddings, stored_embeddings
+from ti_core.embeddings.folder import find_embedding, find_embeddings, stored_embeddings
 from ti_core.errors import UserError
 from ti_core.typed_names import typed_name
 from ti_core.workspace import Workspace, clean_name
@@ -30,8 +30,14 @@ def known_name(typed: str, workspace: Workspace) -> str:
     """The name of an embedding that is there, whatever program gave it; anything else made safe. Raises UserError
     if nothing is left.
     """
-    there = find_embeddings(workspace)
-    return next((name for name in (typed, typed.strip()) if name in there), "") or clean_name(typed)
+    return existing_name(typed, workspace) or clean_name(typed)
+
+
+def existing_name(typed: str, workspace: Workspace) -> str:
+    """The name of an embedding that can be trained, as it was typed or without spaces around it; empty if there is
+    none.
+    """
+    return next((name for name in (typed, typed.strip()) if name and find_embedding(name, workspace)), "")
 
 
 def new_embedding_name(text: str, workspace: Workspace, what: str = "Name") -> str:

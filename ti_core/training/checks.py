@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from ti_core.checkpoints.library import check_vae, find_usable_checkpoint, own_px
 from ti_core.data.dataset_parts import parts_of
 from ti_core.embeddings.folder import find_embeddings
-from ti_core.embeddings.names import similar_name
+from ti_core.embeddings.names import existing_name, similar_name
 from ti_core.errors import SettingsError, UserError, about
 from ti_core.models.device import DeviceState
 from ti_core.runs.folder import RunFolder, saved_facts
@@ -69,8 +69,8 @@ def check_resume(settings: ResumeSettings, workspace: Workspace) -> RunFolder:
 
 
 def _check_embedding(settings: TrainSettings, workspace: Workspace) -> None:
-    there = find_embeddings(workspace)
-    if settings.embedding not in there and settings.embedding.strip() not in there:
+    if not existing_name(settings.embedding, workspace):
+        there = find_embeddings(workspace)
         alike = similar_name(settings.embedding, there)
         meant = f" Did you mean '{alike}'?" if alike else ""
         raise UserError(

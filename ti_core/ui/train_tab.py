@@ -11,10 +11,11 @@ import gradio as gr
 from ti_core.embeddings.folder import find_embedding, find_embeddings, find_stored
 from ti_core.embeddings.names import known_name
 from ti_core.errors import Problem, SettingsError, UserError
+from ti_core.jobs.job import Job
 from ti_core.painting.txt2img import preview_values
 from ti_core.runs.folder import saved_settings
 from ti_core.runs.history import first_step_of
-from ti_core.settings import AUTOMATIC, TrainSettings
+from ti_core.settings import AUTOMATIC, PaintDatasetSettings, TrainSettings
 from ti_core.settings.form_file import form_text, parse_form, read_form, without_missing
 from ti_core.settings.option import KeptSettings
 from ti_core.settings.prompts import list_templates
@@ -136,13 +137,19 @@ class TrainTab(TrainLayout, Part):
     def gives(self) -> list[Any]:
         return self.shown
 
+    def follows(self, job: Job) -> bool:
+        """Also after a slider's pictures; those of a negative word are looked through first, where they are."""
+        is_slider = isinstance(job.settings, PaintDatasetSettings) and not job.settings.badly
+        return is_slider or super().follows(job)
+
     def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """A new embedding is chosen, a new dataset is what to train on, and a guided page fills in the recipe."""
         if name := end.result_of("create"):
             return self.filled({"embedding": name})
-        if painted := end.result_of("paint_dataset"):
+        painted = end.result_of("paint_dataset")
+        if painted and not (end.guided and end.job and self.follows(end.job)):
             return self.filled({"dataset_directory": painted})
-        made = end.result_of("preprocess")
+        made = painted or end.result_of("preprocess")
         if made and end.guided:
             return {**self.fill_recipe(made, *given), self.form.widgets["dataset_directory"]: made}
         return self.filled({"dataset_directory": made} if made else {})
