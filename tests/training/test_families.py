@@ -176,6 +176,7 @@ def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_th
     from ti_core.models.prompt_encoder import PromptEncoder
 
     sd = load_checkpoint(put_checkpoint("sdxl", "folder", workspace), workspace)
+    sd.move_to_device()
     vectors = {name: torch.randn(1, width, requires_grad=True) for name, width in sd.widths.items()}
     conditioning = PromptEncoder(sd).encode(["a photo of anna", "a photo"], {"anna": vectors})
     assert conditioning.hidden_states.shape == (2, 77, 96) and conditioning.pooled[0].shape == (2, 64)
@@ -184,4 +185,5 @@ def test_the_summary_of_a_prompt_is_taken_at_its_end_and_passes_a_gradient_to_th
     assert torch.allclose(conditioning.pooled[0][1].cpu(), own.text_embeds[0].cpu(), atol=1e-6)
     assert torch.allclose(conditioning.hidden_states[1, :, 32:].cpu(), own.hidden_states[-2][0].cpu(), atol=1e-6)
     conditioning.pooled[0][0].sum().backward()
-    assert vectors["clip_l"].grad is None and float(vectors["clip_g"].grad.abs().sum()) > 0
+    of_first = vectors["clip_l"].grad  # zeros where all vectors go to the card in one copy
+    assert (of_first is None or not of_first.any()) and float(vectors["clip_g"].grad.abs().sum()) > 0
