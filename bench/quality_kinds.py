@@ -55,14 +55,16 @@ PEOPLE = ("a man", "a woman", "an old man", "an old woman", "a boy", "a girl")
 
 @dataclass(frozen=True)
 class Slider:
-    """What a slider is made of, and how the classifier reads it: the probability of `values` of an attribute, or, where
-    there is none, the mean brightness of the picture, 0 to 1.
+    """What a slider is made of, whom it is measured on, and how the classifier reads it: the probability of `values` of
+    an attribute, or, where there is none, the mean brightness of the picture, 0 to 1.
     """
 
     more: str
     less: str
     attribute: str = ""
     values: tuple[str, ...] = ()
+    keep: str = "man, woman, old man, old woman"
+    people: tuple[str, ...] = PEOPLE
 
     def read(self, classifier: AttributeClassifier, pictures: Sequence[Image.Image]) -> Tensor:
         """float32 [n]"""
@@ -78,8 +80,9 @@ SLIDERS = {
     "smile": Slider("smiling", "serious", "expression", ("smiling",)),
     "light hair": Slider("long blonde hair", "long black hair", "hair", ("blonde", "white")),
     "beard": Slider("full beard", "", "beard", ("full beard", "goatee")),
-    "glasses": Slider("round glasses", "", "glasses", ("round glasses", "square glasses", "sunglasses")),
-    "age": Slider("an old person, white hair", "a child", "age", ("elderly",)),
+    "round glasses": Slider("round glasses", "", "glasses", ("round glasses",)),
+    # as this model's captions say it: "a boy" is a child, "a man" an adult
+    "age": Slider("an old man, an old woman", "a boy, a girl", "age", ("elderly",), "", ("a person",)),
     "brightness": Slider("cream background, white shirt", "dark blue background, black shirt"),
 }
 
@@ -178,9 +181,8 @@ def _measure_slider(
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         workspace = Workspace(Path(folder))
         lines = {"slider_on": "a photo of a person", "slider_more": slider.more, "slider_less": slider.less}
-        keep = "man, woman, old man, old woman" if slider.attribute != "age" else "man, woman"
         create = CreateSettings.from_dict(
-            {"name": NAME, "vectors": VECTORS, "kind": SLIDER, **lines, "slider_keep": keep}
+            {"name": NAME, "vectors": VECTORS, "kind": SLIDER, **lines, "slider_keep": slider.keep}
         )
         create_embedding(create, workspace)
         painted = {"destination_directory": f"datasets/{NAME}", "prompts": "\n".join(painted_prompts(create.word_kind))}
@@ -193,7 +195,7 @@ def _measure_slider(
         values = kind_preset_values(PRESET_OF_KIND[SLIDER], f"datasets/{NAME}", NAME, create.word_kind)
         vectors, seconds = _train(values, steps, seed, workspace)
 
-    prompts = [f"a photo of {PEOPLE[i % len(PEOPLE)]}, [name]" for i in range(pictures)]
+    prompts = [f"a photo of {slider.people[i % len(slider.people)]}, [name]" for i in range(pictures)]
     read = torch.stack([slider.read(classifier, _paint(sd, prompts, s, vectors)) for s in SLIDER_STRENGTHS], dim=1)
     kept = _identity_kept(sd, classifier, vectors, slider.attribute, pictures)
     return {

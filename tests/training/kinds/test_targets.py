@@ -142,8 +142,8 @@ def test_a_line_without_its_word_has_no_comma_too_many(line: str, bare: str) -> 
 
 
 def test_settings_say_how_each_kind_is_trained() -> None:
-    settings = TrainSettings.from_dict({"slider_range": 2, "negative_guidance": 5})
-    assert kind_of(SMILE, settings) == SliderWord(SMILE, 2.0)
+    settings = TrainSettings.from_dict({"slider_range": 3, "negative_guidance": 5})
+    assert kind_of(SMILE, settings) == SliderWord(SMILE, 3.0)
     assert kind_of(WordKind(NEGATIVE), settings) == GuidedNegativeWord(WordKind(NEGATIVE), 5.0)
     plain = TrainSettings.from_dict({"negative_training": "plain"})
     assert type(kind_of(WordKind(NEGATIVE), plain)) is PlainNegativeWord
