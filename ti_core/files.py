@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from ti_core.errors import UserError
 
 T = TypeVar("T")
 TRIES = 15 if os.name == "nt" else 1
+SAVED_AT_ONCE = 8
 
 
 def _put_in_place(part: Path, path: Path) -> None:
@@ -53,6 +55,20 @@ def save_atomically(path: Path, write: Callable[[Path], object]) -> Path:
         with contextlib.suppress(OSError):  # the folder itself may not be there
             part.unlink(missing_ok=True)
     return path
+
+
+def save_many(save: Callable[[Path], object], files: Iterable[Path]) -> None:
+    """Call `save` with each file, several at once: a disk confirms eight small files in little more time than one.
+    Raises the UserError of the first that could not be saved; those after it are not begun.
+    """
+    with ThreadPoolExecutor(SAVED_AT_ONCE) as pool:
+        saved = [pool.submit(save, file) for file in files]
+        try:
+            for each in saved:
+                each.result()
+        except UserError:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 # ---- text and JSON

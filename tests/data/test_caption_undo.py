@@ -17,8 +17,9 @@ from ti_core.data.caption_edits import (
     save_caption,
     state_of_picture,
 )
-from ti_core.data.caption_undo import KEPT_EDITS, UNDO_FILE, last_edit, undo_edit
+from ti_core.data.caption_undo import KEPT_EDITS, UNDO_FILE, last_edit, record_edit, undo_edit
 from ti_core.errors import UserError
+from ti_core.files import save_many, save_text
 
 LATIN, WIDE = "röd\r\nhatt\r\n".encode(), "röd".encode("utf-16")
 
@@ -64,6 +65,18 @@ def test_what_was_changed_since_the_edit_is_not_undone_and_named(folder: Path) -
         == "Undone: photo added to all (1 caption). 2 changed since then and stayed as they are: b.txt, c man.txt."
     )
     assert contents(folder) == {"a.txt": LATIN, "b.txt": b"by hand"}
+
+
+def test_a_change_that_stops_half_way_is_undone_as_far_as_it_came(folder: Path) -> None:
+    before = contents(folder)
+    (folder / "c man.txt").unlink(missing_ok=True)
+    (folder / "c man.txt").mkdir()  # what is to be written here cannot be
+    texts = {folder / name: "new" for name in ("a.txt", "b.txt", "c man.txt")}
+    with pytest.raises(UserError, match="could not be saved"), record_edit(folder, "stopped", list(texts)[:2]):
+        save_many(lambda file: save_text(file, texts[file]), texts)
+    (folder / "c man.txt").rmdir()
+    assert contents(folder) == {"a.txt": b"new", "b.txt": b"new"}
+    assert undo_edit(folder) == "Undone: stopped (2 captions)." and contents(folder) == before
 
 
 def test_an_edit_that_changes_nothing_is_none(folder: Path) -> None:

@@ -27,7 +27,7 @@ from ti_core.data.dataset_parts import find_parts, folders_to_edit
 from ti_core.data.mirrored import mirrored_pairs, twin_of
 from ti_core.data.text_files import read_text
 from ti_core.errors import UserError
-from ti_core.files import save_text, state_of
+from ti_core.files import save_many, save_text, state_of
 from ti_core.settings.prompts import split_tags, tag_key, without_tags
 from ti_core.workspace import Workspace
 
@@ -226,7 +226,8 @@ def prune_traits(folder: Path, in_step: bool = True, only: Collection[str] | Non
 def _save(folder: Path, title: str, texts: dict[Path, str]) -> list[Path]:
     """Write the texts, and keep what stood there, so that it can be undone."""
     with record_edit(folder, title, list(texts)):
-        return [save_text(file, text + "\n") for file, text in texts.items()]
+        save_many(lambda file: save_text(file, texts[file] + "\n"), texts)
+    return list(texts)
 
 
 def _tidied_lines(text: str, before: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ti_core.data.captions import CAPTION_SUFFIXES, named
 from ti_core.errors import UserError
-from ti_core.files import load_json, save_atomically, save_text, state_of
+from ti_core.files import load_json, save_atomically, save_many, save_text, state_of
 
 UNDO_FILE = ".caption-edits.json"
 """In the dataset's folder, with which it moves; hidden files are no part of a dataset."""
@@ -68,6 +68,7 @@ def undo_edit(folder: Path) -> str:
             )
         edit = edits.pop()
         kept: list[Path] = []
+        old: dict[Path, bytes] = {}
         for name, (before, after) in edit["files"].items():
             file = folder / name
             if _content(file) != after:
@@ -75,8 +76,8 @@ def undo_edit(folder: Path) -> str:
             elif before is None:
                 file.unlink(missing_ok=True)
             else:
-                old = before.encode("utf-8", "surrogateescape")
-                save_atomically(file, lambda part, old=old: part.write_bytes(old))  # type: ignore[misc]
+                old[file] = before.encode("utf-8", "surrogateescape")
+        save_many(lambda file: save_atomically(file, lambda part: part.write_bytes(old[file])), old)
         _save_edits(folder, edits)
     undone = len(edit["files"]) - len(kept)
     stayed = f" {len(kept)} changed since then and stayed as they are: {named(kept)}." if kept else ""
