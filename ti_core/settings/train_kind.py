@@ -32,7 +32,7 @@ class KindTrainOptions(Settings):
         2.0,
         "Slider range",
         "slider",
-        "How far strength 1 goes, in differences between more and less. Keep 2; with 1 its effect is less even.",
+        "How far strength 1 goes, in differences between more and less. Keep 2; choose 1 where Slider less is empty.",
         minimum=0.1,
         maximum=5,
         step=0.1,
