@@ -29,10 +29,10 @@ class KindTrainOptions(Settings):
     slider_less: str = slider_option("less", reset_by_presets=True)
     slider_keep: str = slider_option("keep", reset_by_presets=True)
     slider_range: float = option(
-        2.0,
+        1.0,
         "Slider range",
         "slider",
-        "How far strength 1 goes, in differences between more and less. Keep 2; choose 1 where Slider less is empty.",
+        "How far strength 1 goes, in differences between more and less. Keep 1; 2 does more, and spoils faces.",
         minimum=0.1,
         maximum=5,
         step=0.1,

@@ -34,8 +34,6 @@ PRESET_OF_KIND = {NEGATIVE: NEGATIVE_PRESET, SLIDER: SLIDER_PRESET}
 VECTORS, INITIALIZATION = 2, "*"
 """Of a new negative or slider word."""
 BAD_PROMPTS = "a photo of a man\na photo of a woman"
-RANGE_WITHOUT_LESS = 1.0
-"""Of a slider that only adds something: with 2 it changes the person (docs/words.md)."""
 PAINTED, PAINTED_BADLY = 24, 40
 """How many pictures the recipes paint."""
 
@@ -46,8 +44,6 @@ def kind_preset_values(preset: str, dataset_directory: str, embedding: str, word
     """
     values = TrainSettings.reset_values() | KIND_PRESETS[preset]
     values |= {"embedding": embedding, "dataset_directory": dataset_directory}
-    if values["kind"] == SLIDER == word.kind and not word.less:
-        values["slider_range"] = RANGE_WITHOUT_LESS
     return values | ({"kind": AS_CREATED} if values["kind"] == word.kind else {})
 
 
