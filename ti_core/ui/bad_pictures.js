@@ -22,28 +22,30 @@ function putBack() {
     const pressed = String(!good.has(picture.dataset.name));
     if (picture.getAttribute("aria-pressed") !== pressed) picture.setAttribute("aria-pressed", pressed);
   }
-  const kept = part(".kept");
-  if (kept && kept.textContent !== said) kept.textContent = said;
+  const kept = part(".kept"); // what it says may be translated by now, and then it is not ours to change
+  if (said && kept && !kept.textContent) kept.textContent = said;
 }
 
 function say(text) {
   said = text;
-  putBack();
+  part(".kept").textContent = text;
 }
 
 async function keep() {
   const bad = pictures()
     .map((each) => each.dataset.name)
     .filter((name) => !good.has(name));
+  const asked = folder;
   say("…");
   try {
-    const answer = await server.keep_bad_pictures({ folder: JSON.parse(folder), bad });
+    const answer = await server.keep_bad_pictures({ folder: JSON.parse(asked), bad });
+    if (folder !== asked || !part(".kept")) return; // another name's pictures are shown by now
     say(answer.text);
     if (!answer.done) return;
     for (const picture of pictures()) if (!bad.includes(picture.dataset.name)) picture.remove();
     good.clear();
   } catch {
-    say("The server does not answer.");
+    if (part(".kept")) say("The server does not answer.");
   }
 }
 

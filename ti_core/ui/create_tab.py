@@ -10,7 +10,6 @@ import gradio as gr
 from ti_core.data.initialization import NO_HINT, initialization_hint
 from ti_core.embeddings.names import describe_new_name
 from ti_core.settings import CreateSettings
-from ti_core.settings.word_kind import NEGATIVE
 from ti_core.ui.kind_panel import KindPanel
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
@@ -75,9 +74,9 @@ class CreateTab(Part):
     def on_job_finished(self, end: JobEnd, *given: Any) -> Updates:
         """The name is made: nothing is left to say. Painted pictures of a negative word are there to be ticked."""
         name, kind = given
-        if end.result_of("paint_dataset") and kind == NEGATIVE:
+        if end.result_of("paint_dataset"):
             return {**accepted(self.message), self.kind.pictures: self.kind.pictures_of(name, kind)}
-        return accepted(self.message) if end.result_of("create", "paint_dataset") else {}
+        return accepted(self.message) if end.result_of("create") else {}
 
     def says_name(self, name: str, overwrite: bool) -> str:
         """Which name will be used, or why it cannot be."""

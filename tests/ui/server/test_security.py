@@ -215,14 +215,8 @@ def test_a_stranger_sees_the_login_page_and_it_tells_nothing(shared: Shared) -> 
 # ---- those who may look
 
 MAY_LOOK = {
-    *(
-        "pictures_of",
-        "mark_opened",
-        "mark_clicked",
-        "mark_tagged",
-        "mark_found",
-        "drawn_marks",
-    ),  # which pictures have a frame
+    *("mark_opened", "mark_clicked", "mark_tagged", "mark_found", "drawn_marks"),  # which pictures have a frame
+    "pictures_of",  # those of a negative word
     "make",  # a mask in the editor, until it is saved
     "put_back",
     "follow",  # saves what was typed only for somebody who may train
