@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import TINY, save_tiny_checkpoint
 from tests.ui.journey import (
@@ -36,9 +36,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Iterator[Page]:
+def opened(folder: Path) -> Iterator[tuple[Browser, str]]:
     with running_app(folder, "--ckpt", TINY) as (url, _), open_chromium() as browser:
-        yield open_page(browser, url, **DESKTOP)
+        yield browser, url
+
+
+@pytest.fixture(scope="module")
+def page(opened: tuple[Browser, str]) -> Page:
+    return open_page(*opened, **DESKTOP)
 
 
 def create(page: Page, name: str) -> None:
@@ -117,3 +122,17 @@ def test_good_pictures_are_taken_out_of_those_for_a_negative_word(page: Page, fo
     expect(page.locator("#create_bad_pictures .kept")).to_contain_text("1 good picture moved to")
     assert len(list((folder / "datasets" / "bad-01").glob("*.png"))) == 3
     assert len(list((folder / "datasets" / "bad-01-good").glob("*.png"))) == 1
+
+
+def test_the_answer_is_translated_and_not_put_back(opened: tuple[Browser, str], folder: Path) -> None:
+    """Two observers that each mend what the other wrote would never end."""
+    mine = folder / "datasets" / "mine"
+    mine.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(mine / "one.png")
+    page = open_page(*opened, **DESKTOP, locale="es-AR")
+    page.locator("#create_kind input").nth(1).check()
+    fill(page, "create_name", "mine")
+    expect(page.locator("#create_bad_pictures .bad-picture")).to_have_count(1)
+    page.locator("#create_bad_pictures .keep-bad").click()
+    expect(page.locator("#create_bad_pictures .kept")).to_have_text("Se quedan todas.")
+    page.context.close()

@@ -142,8 +142,9 @@ class KindPanel:
             if place == workspace.root.resolve():  # the good ones go beside it, which is outside
                 raise UserError("The workspace itself is no dataset.", "Choose a folder inside it.")
             moved, target = keep_bad(place, {name for name in bad if isinstance(name, str)})
-            pictures = "1 good picture" if moved == 1 else f"{moved} good pictures"
-            text = f"{pictures} moved to {workspace.shown(target)}." if moved else "All of them stay."
+            where = workspace.shown(target)
+            text = f"{moved} good pictures moved to {where}." if moved else "All of them stay."
+            text = f"1 good picture moved to {where}." if moved == 1 else text
             return {"done": True, "text": text}
         except UserError as error:
             return {"done": False, "text": workspace.without_paths(str(error))}
