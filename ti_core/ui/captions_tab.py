@@ -353,7 +353,9 @@ class CaptionsTab(CaptionChanges, Part):
         at = next((i for i, each in enumerate(captions) if each.picture.name == name), -1)
         now = captions[at] if at >= 0 else find_captioned(self._folder(folder), name)  # which says what is wrong
         message = now.problem or ((saved or f"Saved: {now.file.name}.") if by_button else "")
-        updates = {**accepted(self.message, message), self.opened: self._opened(folder, now), **self._settled(opened)}
+        updates = {**accepted(self.message, message), self.opened: self._opened(folder, now)}
+        if text != as_read:  # else what was typed may wait in the browser: an answer took it out of the box just now
+            updates.update(self._settled(opened))
         if now.text != text:  # tidied, or written by somebody else meanwhile, whose words must not be saved over later
             updates[self.text] = now.text
         if now.text != as_read:
