@@ -142,7 +142,7 @@ def dataset(workspace: Workspace) -> Path:
 
 
 class Recorder:
-    """Keeps the events of a job; `stop_at` sets the stop flag when a step is done."""
+    """Keeps the events of a job; `stop_at` sets the stop flag when that step, or one after it, is done."""
 
     def __init__(self, stop_at: int = 0) -> None:
         self.events: list[Event] = []
@@ -151,7 +151,7 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         self.events.append(event)
-        if self.stop_at and isinstance(event, StepDone) and event.step == self.stop_at:
+        if self.stop_at and isinstance(event, StepDone) and event.step >= self.stop_at:
             self.stop.set()
 
     def of(self, kind: type[E]) -> list[E]:

@@ -163,6 +163,14 @@ def test_a_list_that_takes_no_other_text_says_what_stays_chosen(page: Page) -> N
     expect(box(page, name)).to_have_value(last)
 
 
+def test_a_list_that_takes_no_other_text_takes_an_exact_name_without_enter(page: Page) -> None:
+    for name in ("boris", "rex"):
+        write(page, "person", name, "Tab")
+        page.locator("#live").click()
+        expect(box(page, "person")).to_have_value(name)
+        assert page.locator("#person .not-in-list").count() == 0
+
+
 def test_a_list_of_several_takes_exact_names_each_once(page: Page) -> None:
     choose_tab(page, "Embeddings")
     expect(page.locator("#embeddings_table")).to_contain_text("anna.pt", timeout=SLOW_MS)
@@ -179,3 +187,46 @@ def test_a_list_of_several_takes_exact_names_each_once(page: Page) -> None:
     page.keyboard.press("Enter")  # adds no empty one
     page.keyboard.press("Tab")
     expect(tokens).to_have_text([re.compile("^anna.pt"), re.compile("^Joanna.pt"), re.compile("^robert.pt")])
+
+
+AT_ONCE = """(box, [text, keys]) => {
+  box.focus();
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, text);
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  for (const key of keys)
+    if (key === "Tab") box.blur();
+    else box.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+}"""
+"""As on a computer so slow that the list has not followed the text when the keys come that end it."""
+
+
+@pytest.mark.parametrize("keys", [("Enter",), ("Tab",), ("Enter", "Tab")], ids="+".join)
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("person", "BORIS", "boris"),
+        ("person", "zzz", "rex"),
+        ("train_embedding", "ANNA", "anna"),
+        ("train_embedding", "nobody", "nobody"),
+        ("train_embedding", "bert", "berta-two"),
+    ],
+)
+def test_a_name_typed_faster_than_the_list_follows_is_chosen(
+    page: Page, name: str, text: str, value: str, keys: tuple[str, ...]
+) -> None:
+    entry, told = box(page, name), page.locator(f"#{name} .not-in-list")
+    choose_tab(page, "Train")
+    write(page, name, {"person": "rex", "train_embedding": "robert"}[name], "Tab")
+    entry.evaluate(AT_ONCE, [text, keys])
+    expect(told).to_have_count(int(text == "zzz"))
+    page.locator("#live").click()
+    expect(entry).to_have_value(text if (text, keys) == ("bert", ("Tab",)) else value)
+    expect(entry).to_have_attribute("aria-expanded", "false")
+
+
+def test_escape_after_a_name_that_is_not_in_the_list_brings_back_what_was_chosen(page: Page) -> None:
+    write(page, "person", "rex", "Tab")
+    write(page, "person", "zzz", "Enter")
+    expect(page.locator("#person .not-in-list")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(box(page, "person")).to_have_value("rex")

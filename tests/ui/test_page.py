@@ -44,6 +44,7 @@ from ti_core.ui.run_panel import job_action, use_shown_step
 from ti_core.ui.server.roles import AT_THIS_COMPUTER
 from ti_core.ui.server.server import ServerOptions, start_page
 from ti_core.ui.server.uploads import keep_embedding, keep_photos
+from ti_core.ui.widgets import ONLY_THESE
 from ti_core.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,6 +83,13 @@ def test_every_option_has_a_widget_with_its_label_help_and_default_in_order(
 def test_an_open_page_holds_no_connection(context: AppContext) -> None:
     """A browser has six to one server: seven pages would leave none for the Interrupt button."""
     assert not Page(context).build().config["connect_heartbeat"]
+
+
+def test_every_list_that_takes_no_other_text_says_so_to_the_keyboard(context: AppContext) -> None:
+    lists = [part["props"] for part in Page(context).build().config["components"] if part["type"] == "dropdown"]
+    fixed = [props["elem_id"] for props in lists if not props["allow_custom_value"]]
+    assert "person" in fixed and "train_preview_sampler" in fixed
+    assert fixed == [props["elem_id"] for props in lists if ONLY_THESE in (props.get("elem_classes") or ())]
 
 
 def test_the_page_is_built_without_loading_torch() -> None:

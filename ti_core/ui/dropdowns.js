@@ -9,17 +9,19 @@ function chooseByKeyboard() {
   window.dropdownsAreMended = true;
   const LATE_MS = 100;
   let typed = null; // the box in which something was typed since it was entered, and no arrow key was pressed after it
+  let unanswered = null; // the box whose list does not follow yet what was typed in it
+  let entered = null; // the box in which Enter was pressed before its list followed
 
   const isBox = (node) =>
     node instanceof HTMLInputElement && node.getAttribute("role") === "combobox" && !node.readOnly;
   const listOf = (box) => document.getElementById(box.getAttribute("aria-controls") ?? "");
   const optionsOf = (box) => [...(listOf(box)?.querySelectorAll("[role=option]") ?? [])];
   const nameOf = (option) => option.getAttribute("aria-label") ?? "";
-  const takesAnyText = (box) => !box.classList.contains("subdued"); // gradio greys a text that is in no such list
+  const takesAnyText = (box) => box.closest(".only-these") === null; // widgets.py says so: gradio's markup does not
   const chosenOnes = (box) =>
     [...(box.closest(".wrap-inner")?.querySelectorAll(".token") ?? [])].map((token) => token.textContent.trim());
 
-  const isOfSeveral = (box) => box.closest(".of-several") !== null; // widgets.py says so: gradio's markup does not
+  const isOfSeveral = (box) => box.closest(".of-several") !== null;
 
   const sameName = (box) => {
     const options = optionsOf(box);
@@ -72,6 +74,17 @@ function chooseByKeyboard() {
     box.closest(".block")?.append(told);
   };
 
+  // gradio filters a moment late, and before the key has changed the text; not at all for what is pasted or of an input
+  // method. What stands in `then` is done after it has
+  const filter = (box, then) => {
+    unanswered = box;
+    box.dispatchEvent(new KeyboardEvent("keydown", { key: "Unidentified", bubbles: true }));
+    setTimeout(() => {
+      if (unanswered === box) unanswered = null;
+      then();
+    });
+  };
+
   const takeBack = (box) => {
     write(box, box.dataset.before ?? "");
     unmark(box);
@@ -86,17 +99,19 @@ function chooseByKeyboard() {
   const choose = (box) => {
     const option = match(box);
     const text = box.value;
-    setTimeout(() => (box.dataset.before = box.value));
     const isOneOfSeveral = chosenOnes(box).includes(option ? nameOf(option) : text);
     unmark(box);
     setTimeout(() => closeStray(document.activeElement), LATE_MS);
+    if (!option && !isOneOfSeveral && !takesAnyText(box)) {
+      typed = box; // another Enter is no choice either
+      tell(box, text, box.dataset.before);
+      return;
+    }
+    setTimeout(() => (box.dataset.before = box.value));
     if (isOneOfSeveral)
       write(box, ""); // pressed again it would go away
     else if (option) press(option);
-    else if (!takesAnyText(box)) {
-      typed = box; // another Enter is no choice either
-      tell(box, text, box.dataset.before);
-    } else {
+    else {
       box.blur(); // gradio takes it as typed then, whichever choice is marked
       if (isOfSeveral(box)) box.focus(); // for the next one
     }
@@ -113,9 +128,7 @@ function chooseByKeyboard() {
     if (!isBox(box)) return;
     typed = box;
     untell(box);
-    // gradio filters before the key has changed the text, and not at all for what is pasted or of an input method
-    box.dispatchEvent(new KeyboardEvent("keydown", { key: "Unidentified", bubbles: true }));
-    setTimeout(() => mark(box));
+    filter(box, () => mark(box));
   };
 
   const onKey = (event) => {
@@ -133,7 +146,14 @@ function chooseByKeyboard() {
     } else if (typed === box && key === "Enter") {
       event.preventDefault();
       event.stopImmediatePropagation();
-      choose(box);
+      if (unanswered !== box || isOfSeveral(box)) choose(box);
+      else {
+        entered = box;
+        setTimeout(() => {
+          if (entered === box && typed === box) choose(box);
+          entered = null;
+        });
+      }
     } else if (key === "Enter" && !box.value && isOfSeveral(box) && !listOf(box)?.querySelector("li.active")) {
       event.stopImmediatePropagation(); // gradio would add an empty one
     }
@@ -143,14 +163,31 @@ function chooseByKeyboard() {
     if (typed && listOf(typed)?.contains(target)) unmark(typed);
   };
 
+  // The box was left before its list followed: it is asked behind the person's back
+  const chooseLate = (box, text, isFixed, find) => {
+    if (document.activeElement === box) return;
+    box.dispatchEvent(new FocusEvent("focus"));
+    write(box, text);
+    filter(box, () => {
+      const option = find(box);
+      unmark(box);
+      if (option) press(option);
+      else if (isFixed) tell(box, text, box.dataset.before);
+      if (document.activeElement !== box) box.dispatchEvent(new FocusEvent("blur"));
+    });
+  };
+
   const onBlur = ({ target: box }) => {
     if (!isBox(box) || typed !== box) return;
-    const option = sameName(box);
+    const find = entered === box ? match : sameName;
     const text = box.value;
     const isFixed = !takesAnyText(box);
+    const isLate = unanswered === box && !sameName(box) && text && !isOfSeveral(box);
+    const option = isLate ? undefined : find(box);
     unmark(box);
     if (chosenOnes(box).includes(text)) write(box, "");
     else if (option && (isFixed || nameOf(option) !== text)) press(option);
+    else if (isLate) setTimeout(() => chooseLate(box, text, isFixed, find));
     else if (isFixed && text) tell(box, text, box.dataset.before);
     typed = null;
   };

@@ -18,7 +18,7 @@ from ti_core.training.presets import SAMPLE_PEOPLE, sample_recipe
 from ti_core.ui.part import PageContext, Part
 from ti_core.ui.server.roles import read_only
 from ti_core.ui.thumbnails import picture_tag
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, message_box, refused
+from ti_core.ui.widgets import DIRECT, ONLY_THESE, QUEUED, Updates, accepted, message_box, refused
 from ti_core.workspace import SAMPLE_PHOTOS
 
 HERE = Path(__file__).parent
@@ -78,6 +78,7 @@ class StartPanel(Part):
                 scale=0,
                 min_width=110,
                 elem_id="person",
+                elem_classes=ONLY_THESE,
             )
             self.sample = gr.Button(
                 "Try the face recipe with sample photos",

@@ -24,6 +24,8 @@ from ti_core.ui.server.roles import read_only
 HERE = Path(__file__).parent
 Updates = dict[Any, Any]
 ALL_CHOICES = 100_000
+ONLY_THESE = "only-these"
+"""The class of a dropdown that takes no text but its choices. dropdowns.js reads it: gradio's markup does not say."""
 
 
 def disk_dropdown(choices: Sequence[str], value: str | None, **shared: Any) -> Any:
@@ -64,7 +66,7 @@ def widget(option: Option, default: Any, elem_id: str) -> Any:
         case "radio":
             return gr.Radio(list(option.choices), **shared)
         case "dropdown" if option.choices:
-            return gr.Dropdown(list(option.choices), **shared)
+            return gr.Dropdown(list(option.choices), elem_classes=ONLY_THESE, **shared)
         case "dropdown":
             return disk_dropdown([default] if default else [], **{**shared, "value": default or None})
     raise AssertionError(f"option '{option.label}' has the unknown control '{option.control}'")
