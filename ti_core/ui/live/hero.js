@@ -4,6 +4,8 @@
 
 function drawHero() {
   const picture = pictureOf(chosenStep());
+  const hasUse = !state.cursor.job || state.trains || Boolean(picture); // Create and Preprocess show nothing here
+  for (const query of [".viewer", ".step-acts"]) part(query).hidden = !hasUse;
   const button = part("#hero .enlarge");
   button.hidden = !picture;
   if (picture) showPicture(button.firstChild, picture);
