@@ -27,6 +27,18 @@ def test_it_starts_as_the_token_rows_of_its_text(workspace: Workspace) -> None:
     assert (embedding.step, embedding.checkpoint_hash) == (0, None)
 
 
+@pytest.mark.parametrize(("typed", "begins_with"), [({}, "ab"), ({"initialization_text": "cd"}, "cd")])
+def test_a_slider_begins_with_its_line_of_more_where_no_text_was_typed(
+    workspace: Workspace, typed: dict[str, str], begins_with: str
+) -> None:
+    tokenizer, table = load_token_tables(TINY, workspace)["clip_l"]
+    lines = {"kind": "slider", "slider_on": "a photo", "slider_more": " ab "}
+    made = create_embedding(CreateSettings.from_dict({"name": "a", "checkpoint": TINY, **lines, **typed}), workspace)
+    first = tokenizer(begins_with, add_special_tokens=False).input_ids[0]
+    assert torch.equal(load_embedding(made).vectors["clip_l"][0], table[first].float())
+    assert not torch.equal(table[first], table[tokenizer("*", add_special_tokens=False).input_ids[0]])
+
+
 def test_the_token_table_alone_is_that_of_the_loaded_encoder(workspace: Workspace) -> None:
     whole = load_checkpoint(TINY, workspace).text_encoders[0].get_input_embeddings().weight.cpu()
     assert torch.equal(load_token_tables(TINY, workspace)["clip_l"][1], whole)

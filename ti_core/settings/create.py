@@ -65,6 +65,14 @@ class CreateSettings(Settings):
         lines = (self.slider_on, self.slider_more, self.slider_less, self.slider_keep)
         return WordKind(SLIDER, *(line.strip() for line in lines))
 
+    @property
+    def initial_text(self) -> str:
+        """The words whose vectors the new one begins with: what was typed, and for a slider of which nothing was, its
+        line of more.
+        """
+        is_untouched = self.initialization_text == type(self).initialization_text
+        return self.slider_more.strip() if self.kind == SLIDER and is_untouched else self.initialization_text
+
     def problems(self, own_px: int = 0) -> list[Problem]:
         """Those of each value, and what a slider lacks."""
         return super().problems(own_px) + slider_problems(self, self.kind)

@@ -52,7 +52,7 @@ def create_embedding(settings: CreateSettings, workspace: Workspace) -> Path:
     from ti_core.embeddings.formats import save_embedding
     from ti_core.models.token_tables import load_token_tables
 
-    vectors, text = {}, settings.initialization_text
+    vectors, text = {}, settings.initial_text
     for encoder, (tokenizer, table) in load_token_tables(settings.checkpoint, workspace).items():
         ids = tokenizer(text, add_special_tokens=False).input_ids if text.strip() else []
         # A1111 cuts the text for CLIP-L, and not for the text encoder of Stable Diffusion 2

@@ -26,7 +26,7 @@ _SHARED = {
 }
 KIND_PRESETS: dict[str, dict[str, Any]] = {
     NEGATIVE_PRESET: {**_SHARED, "kind": NEGATIVE},
-    SLIDER_PRESET: {**_SHARED, "kind": SLIDER},
+    SLIDER_PRESET: {**_SHARED, "kind": SLIDER, "min_snr_gamma": 1},
 }
 """What each preset sets beside the defaults. docs/words.md tells how the values were found."""
 ALL_PRESETS = {**PRESETS, **KIND_PRESETS}
