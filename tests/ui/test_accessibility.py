@@ -133,6 +133,20 @@ def test_the_page_is_reached_by_keyboard_with_the_focus_in_view(page: Page) -> N
     assert [part for part in unmarked if part] == []
 
 
+def test_arrows_choose_among_a_groups_choices_and_tab_leaves_it(page: Page) -> None:
+    open_tab(page, "Create embedding")
+    choices = page.locator("#create_kind input[type=radio]")
+    expect(choices.first).to_be_checked()
+    choices.first.focus()
+    for number in (1, 2):
+        page.keyboard.press("ArrowDown")
+        expect(choices.nth(number)).to_be_focused()
+        expect(choices.nth(number)).to_be_checked()
+    expect(page.locator("#create_slider")).to_be_visible()  # the page follows
+    page.keyboard.press("Tab")
+    assert not page.evaluate("() => document.activeElement.closest('#create_kind input')")
+
+
 def test_the_large_picture_is_closed_by_escape_and_gives_the_focus_back(page: Page) -> None:
     opener = page.locator("#hero .enlarge")
     opener.focus()

@@ -1,10 +1,18 @@
-/* Tabs by arrow keys; names and roles where gradio's own components lack them or say something else than what stands
-   there: a voice that is told "Download card" presses what is called so. */
+/* Tabs and choices by arrow keys; names and roles where gradio's own components lack them or say something else than
+   what stands there: a voice that is told "Download card" presses what is called so. */
 /* exported mendNames */
 function mendNames() {
   if (window.namesAreMended) return;
   window.namesAreMended = true;
 
+  // gradio names each choice of a group for itself, anew at each change: arrows would not move among them, and Tab
+  // would stop at each.
+  const nameChoices = () => {
+    for (const radio of document.querySelectorAll(".block[id] input[type=radio]")) {
+      const { id } = radio.closest(".block[id]");
+      if (radio.name !== id) radio.name = id;
+    }
+  };
   const mend = () => {
     // These have a text of their own, which then is their name.
     for (const button of document.querySelectorAll(".upload-container[aria-label]")) {
@@ -18,6 +26,7 @@ function mendNames() {
       const picture = button.querySelector("img");
       if (picture) picture.alt = "";
     }
+    nameChoices();
     for (const empty of document.querySelectorAll("div.empty[aria-label]:not([role])")) {
       empty.setAttribute("role", "img");
     }
@@ -45,6 +54,8 @@ function mendNames() {
     all[to].focus();
   });
 
+  const names = { attributes: true, attributeFilter: ["name"], subtree: true };
+  new MutationObserver(nameChoices).observe(document.body, names);
   new MutationObserver(mendSoon).observe(document.body, { childList: true, subtree: true });
   mend();
 }
