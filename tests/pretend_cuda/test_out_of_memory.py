@@ -29,6 +29,7 @@ from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.pretend_card
 TRIES = 4
+MIB = 2**20
 
 
 @pytest.fixture(autouse=True)
@@ -44,16 +45,17 @@ def test_with_little_memory_the_networks_take_turns_and_paint_the_same(
     card: PretendCard, workspace: Workspace, tiny_families: None
 ) -> None:
     values = {"checkpoint": put("sdxl", workspace), "width": SIZE_PX, "height": SIZE_PX, "steps": 2}
+    held = card.used  # by tests before this one, where all share one process
     card.reset_peak()
     (whole,) = painted(workspace, **values)
-    together = card.peak
+    together = card.peak - held
     release_model()
-    card.becomes(mib=100)  # less than what is always left free
+    card.becomes(mib=100 + held // MIB)  # less than what is always left free
     recorder = Recorder()
     card.reset_peak()
     (in_turns,) = painted(workspace, recorder, **values)
     assert any("take turns" in event.text for event in recorder.of(Notice))
-    assert card.peak < 0.85 * together, f"{card.peak} of {together} bytes"
+    assert card.peak - held < 0.85 * together, f"{card.peak - held} of {together} bytes"
     assert np.abs(pixels(whole) - pixels(in_turns)).max() <= 1
 
 
