@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.data.test_finding_search import add_pictures
-from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, reload, running_app, value_of
+from tests.ui.journey import SLOW_MS, choose_tab, fill, open_chromium, open_page, reload, running_app, state, value_of
 
 COLOURS = {"anna": "red", "berta": "blue"}
 
@@ -86,6 +86,37 @@ def test_what_is_typed_after_preprocess_changes_the_new_dataset_alone_and_can_be
     expect(undo).to_have_text("Nothing to undo")
     expect(text).to_have_value("blue shirt\npicture 0")
     assert captions(folder, "berta") == before and captions(folder, "anna") == of_anna
+
+
+SLOW_ANSWER = """() => {
+  const { dependencies } = window.gradio_config;
+  const ended = dependencies.find((each) => each.targets.some(([, event]) => event === "finished")).id;
+  const follow = dependencies.find((each) => each.trigger_after === ended && each.js).id;
+  const fetched = window.fetch;
+  window.fetch = async (address, asked) => {
+    const isFollow = String(address).includes("queue/join") && JSON.parse(asked.body).fn_index === follow;
+    if (isFollow && !window.answer) await new Promise((done) => { window.answer = done; });
+    return fetched(address, asked);
+  };
+}"""
+"""The first answer about a job is held back until `window.answer()`."""
+
+
+def test_a_dataset_is_opened_also_when_the_page_still_waits_for_the_answer_about_another_end(
+    page: Page, folder: Path
+) -> None:
+    """A job's end is told at its start too, because a quick one may be over by then."""
+    (folder / "cleo").mkdir()
+    for i in range(40):  # so many that it is not over when its start is told
+        Image.new("RGB", (1200, 1200), "green").save(folder / "cleo" / f"{i:02}.jpg")
+        (folder / "cleo" / f"{i:02}.jpg.txt").write_text("green shirt", encoding="utf-8")
+    page.evaluate(SLOW_ANSWER)
+    preprocess(page, "cleo")
+    page.wait_for_function("() => document.querySelectorAll('#preprocess_gallery img').length > 2", timeout=SLOW_MS)
+    page.evaluate("() => window.answer()")  # about its start, when its end has been told
+    choose_tab(page, "Captions")
+    expect(page.locator("#captions_text textarea")).to_have_value("green shirt")
+    assert value_of(page, "captions_folder") == "datasets/cleo"
 
 
 def test_bad_pictures_are_pointed_out_opened_and_marked_and_none_is_left_out(page: Page, folder: Path) -> None:

@@ -92,6 +92,18 @@ def test_every_list_that_takes_no_other_text_says_so_to_the_keyboard(context: Ap
     assert fixed == [props["elem_id"] for props in lists if ONLY_THESE in (props.get("elem_classes") or ())]
 
 
+def test_what_follows_an_event_that_comes_again_is_not_dropped_while_the_first_is_answered(context: AppContext) -> None:
+    """gradio drops it, as after a job's end that is told twice."""
+    wired = {each["id"]: each for each in Page(context).build().config["dependencies"]}
+    dropped = [
+        each["api_name"]
+        for each in wired.values()
+        if each["trigger_mode"] == "once" and wired.get(each["trigger_after"], each)["trigger_mode"] != "once"
+    ]
+    assert any(each["trigger_after"] is not None and each["trigger_mode"] == "multiple" for each in wired.values())
+    assert dropped == []
+
+
 def test_the_page_is_built_without_loading_torch() -> None:
     code = """
 import sys, tempfile

@@ -19,7 +19,6 @@ from ti_core.training.checks import check_train
 from ti_core.training.create import check_create, create_embedding
 from ti_core.training.kind_presets import (
     BAD_PROMPTS,
-    INITIALIZATION,
     PAINTED,
     PAINTED_BADLY,
     PRESET_OF_KIND,
@@ -57,9 +56,7 @@ def _recipe(kind: str, args: argparse.Namespace, workspace: Workspace) -> int:
     # all is checked before anything is written
     name = typed_embedding_name(args.name)
     folder = dataset_folder(name)
-    create = settings_of(
-        CreateSettings, args, name=name, kind=kind, vectors=VECTORS, initialization_text=INITIALIZATION
-    )
+    create = settings_of(CreateSettings, args, name=name, kind=kind, vectors=VECTORS)
     check_create(create, workspace)
     values = kind_preset_values(PRESET_OF_KIND[kind], folder, name, create.word_kind)
     training = settings_of(TrainSettings, args, **values)

@@ -48,7 +48,7 @@ class ExpertTrainOptions(Settings):
         0.0,
         "Min-SNR gamma, 0 to disable",
         "number",
-        "Keep 0. 5 lets steps of little noise count less, as kohya and OneTrainer offer it."
+        "Keep 0, for sliders 1. 5 lets steps of little noise count less, as kohya and OneTrainer offer it."
         " Faces came sooner, and no better.",
         minimum=0,
         maximum=100,

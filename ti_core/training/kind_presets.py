@@ -31,7 +31,7 @@ KIND_PRESETS: dict[str, dict[str, Any]] = {
 """What each preset sets beside the defaults. docs/words.md tells how the values were found."""
 ALL_PRESETS = {**PRESETS, **KIND_PRESETS}
 PRESET_OF_KIND = {NEGATIVE: NEGATIVE_PRESET, SLIDER: SLIDER_PRESET}
-VECTORS, INITIALIZATION = 2, "*"
+VECTORS = 2
 """Of a new negative or slider word."""
 BAD_PROMPTS = "a photo of a man\na photo of a woman"
 PAINTED, PAINTED_BADLY = 24, 40

@@ -25,7 +25,7 @@ from ti_core.ui.captions_layout import NOTHING_TO_UNDO, PAGE_PICTURES, Opened, f
 from ti_core.ui.drafts import KEEP, KEEP_PASTED, SETTLE, last_place, waiting_drafts
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import check_may_train, read_only
-from ti_core.ui.widgets import QUEUED, Updates, accepted, refused
+from ti_core.ui.widgets import EACH_TIME, QUEUED, Updates, accepted, refused
 
 SHOWN_TITLE = 60
 """Characters of an edit's title on the button that undoes it."""
@@ -34,11 +34,14 @@ HOLD_CAPTION = """(arrived, ...rest) => {
   const box = document.querySelector("#captions_text textarea");
   // what is typed until the answer would be lost, or stand with another picture
   if (arrived && box) box.readOnly = true;
+  window.captionAnswersDue = (window.captionAnswersDue ?? 0) + 1;
   return [arrived, ...rest];
 }"""
-RELEASE_CAPTION = (
-    "() => { const box = document.querySelector('#captions_text textarea'); if (box) box.readOnly = false; }"
-)
+RELEASE_CAPTION = """() => {
+  const box = document.querySelector("#captions_text textarea");
+  window.captionAnswersDue -= 1;
+  if (box && !window.captionAnswersDue) box.readOnly = false;
+}"""
 
 
 class CaptionsTab(CaptionChanges, Part):
@@ -103,19 +106,20 @@ class CaptionsTab(CaptionChanges, Part):
     def settle_after(self, answered: Any) -> None:
         """Call for every event that changes what is shown: what was typed before comes back, and is kept on."""
         drafts = [self.opened, self.text, self.drafts, self.settled]
-        answered.then(None, drafts, [*drafts, self.note], js=SETTLE, show_progress="hidden")
+        answered.then(None, drafts, [*drafts, self.note], js=SETTLE, show_progress="hidden", **EACH_TIME)
 
     def wire(self, page: PageContext) -> None:
         """The tab reads the disk when it is chosen. It opens a dataset that was just made; what is typed there
         meanwhile is saved first.
         """
         self.settle_after(self.item.select(self.enter, self.to_enter, self.shown, **QUEUED))
-        followed = page.job_ended.then(self.follow, self.to_follow, self.shown, js=HOLD_CAPTION, **QUEUED)
-        released = followed.then(None, None, None, js=RELEASE_CAPTION)
+        often = {**QUEUED, **EACH_TIME}
+        followed = page.job_ended.then(self.follow, self.to_follow, self.shown, js=HOLD_CAPTION, **often)
+        released = followed.then(None, None, None, js=RELEASE_CAPTION, **EACH_TIME)
         self.settle_after(released)
         self.masks.wire(self.opened, self.in_step, page.my_job)
         arrived = [self.opened, self.folder, self.message, page.kept_tab]
-        self.settle_after(released.then(self.arrive, arrived, self.shown, **QUEUED))
+        self.settle_after(released.then(self.arrive, arrived, self.shown, **often))
 
     @property
     def gives(self) -> list[Any]:
@@ -184,8 +188,8 @@ class CaptionsTab(CaptionChanges, Part):
         What was typed for the one before is saved there; where that is refused, it stays open. The folder is read
         by `arrive`, or when the tab is chosen.
         """
-        if not folder:
-            return {self.arrived: ""}
+        if not folder:  # nor may this answer take away what has arrived meanwhile
+            return {self.arrived: gr.update()}
         message = ""
         try:
             if _is_typed(opened, text):

@@ -14,7 +14,7 @@ from ti_core.other_programs import PROGRAMS, keep_folders, kept_folders, program
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.part import PageContext
 from ti_core.ui.server.roles import read_only
-from ti_core.ui.widgets import DIRECT, QUEUED, Updates, accepted, disk_dropdown, refused
+from ti_core.ui.widgets import DIRECT, EACH_TIME, QUEUED, Updates, accepted, disk_dropdown, refused
 
 
 class CopyToProgram:
@@ -37,7 +37,7 @@ class CopyToProgram:
     def wire(self, page: PageContext) -> None:
         """The row knows the programs that were named meanwhile, also after a reload."""
         for event in (page.loaded, page.programs_named):
-            event.then(self.refreshed, None, [self.row, self.program], **DIRECT)
+            event.then(self.refreshed, None, [self.row, self.program], **DIRECT, **EACH_TIME)
 
     def copy(self, embedding: str | None, title: str | None) -> Updates:
         """Copy the chosen embedding, and say where it lies."""

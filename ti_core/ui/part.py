@@ -12,7 +12,7 @@ import gradio as gr
 
 from ti_core.jobs.job import Job
 from ti_core.ui.app_context import AppContext
-from ti_core.ui.widgets import DIRECT, Form, Updates, wire_changes
+from ti_core.ui.widgets import DIRECT, EACH_TIME, Form, Updates, wire_changes
 
 
 @dataclass(frozen=True)
@@ -150,4 +150,4 @@ def wire_plan(page: PageContext, form: Form, described: Callable[..., Any], plan
     changes = [form.widgets[name].change for name in form.settings.names("changes_plan")]
     wire_changes(changes, described, form.components, plan)
     for event in (page.loaded, page.job_ended):
-        event.then(described, form.components, plan, **DIRECT)
+        event.then(described, form.components, plan, **DIRECT, **EACH_TIME)

@@ -31,6 +31,7 @@ from ti_core.ui.server.roles import read_only
 from ti_core.ui.train_layout import FIND_FIELDS, TrainLayout
 from ti_core.ui.widgets import (
     DIRECT,
+    EACH_TIME,
     QUEUED,
     Form,
     Updates,
@@ -87,7 +88,7 @@ class TrainTab(TrainLayout, Part):
         seen, shown = [fields[name] for name in SEEN], [self.strip, self.example]
         wire_changes([field.change for field in seen], self.look, seen, shown)
         for event in (page.loaded, page.job_ended):
-            event.then(self.look, seen, shown, **DIRECT)
+            event.then(self.look, seen, shown, **DIRECT, **EACH_TIME)
         find = FIND_FIELDS.replace("= INDEX", f"= {self.index}")
         self.find.change(None, self.find, None, js=find, show_progress="hidden")
         counted = page.loaded.then(self.gpus_field, None, fields["gpus"], **DIRECT)

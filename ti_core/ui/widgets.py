@@ -138,6 +138,10 @@ class Form:
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
 QUEUED: dict[str, Any] = {"concurrency_limit": None, **_QUIET}
 DIRECT: dict[str, Any] = {"queue": False, **_QUIET}
+EACH_TIME: dict[str, Any] = {"trigger_mode": "multiple"}
+"""For what follows an event that may come again before it is answered, such as the end of a job: by itself gradio drops
+what follows the second time, and what the job made would never be seen.
+"""
 
 
 ANSWERING = ("create", "preprocess", "model", "embeddings")
