@@ -50,11 +50,16 @@ def test_each_kind_shows_its_own_fields_and_a_single_vector_becomes_two(page: Pa
     assert panel.show("x", SLIDER, 5)[vectors] == 5
 
 
+def test_a_sliders_hint_is_not_that_of_a_face(page: Page) -> None:
+    assert "Leave * to begin with the words of Slider more." in page.create.suggested(SLIDER, "")
+    assert "such as woman" in page.create.suggested(ORDINARY, "")
+
+
 def test_a_caption_draws_nothing_in_the_hint_of_the_create_tab(page: Page, workspace: Workspace) -> None:
     folder = paint_bad(workspace)
     for name in "ab":
         (folder / f"{name}.txt").write_text("![x](/logout), <img src=/logout>")
-    shown = page.create.suggested("datasets/bad-01")
+    shown = page.create.suggested(ORDINARY, "datasets/bad-01")
     assert "&lt;img src=/logout&gt;" in shown and "<img" not in shown
     assert isinstance(page.create.hint, gr.HTML)  # Markdown would draw the other one
 

@@ -50,6 +50,7 @@ SHARE = 0.5
 """A tag that at least half of the captions have belongs to what is on all pictures, not to one scene."""
 MOST_TAGS = 2
 NO_HINT = "Write one word for what you train, such as woman: it learns faster than from *."
+SLIDER_HINT = "Leave * to begin with the words of Slider more."
 
 
 def suggest_initialization(captions: Sequence[str]) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from ti_core.data.initialization import NO_HINT, initialization_hint
+from ti_core.data.initialization import NO_HINT, SLIDER_HINT, initialization_hint
 from ti_core.embeddings.names import describe_new_name
 from ti_core.settings import CreateSettings
+from ti_core.settings.word_kind import SLIDER
 from ti_core.ui.kind_panel import KindPanel
 from ti_core.ui.part import JobEnd, PageContext, Part
 from ti_core.ui.server.roles import read_only
@@ -58,9 +59,9 @@ class CreateTab(Part):
     def wire(self, page: PageContext) -> None:
         """The hint follows the folders of the pictures; the painted pictures follow the name."""
         folders = [page.field("train", "dataset_directory"), page.field("preprocess", "source_directory")]
-        events = [self.item.select, *(field.change for field in folders)]
-        wire_changes(events, self.suggested, folders, self.hint)
         name, kind = self.takes
+        events = [self.item.select, *(field.change for field in (kind, *folders))]
+        wire_changes(events, self.suggested, [kind, *folders], self.hint)
         wire_changes([name.change], self.kind.pictures_of, [name, kind], self.kind.pictures)
 
     @property
@@ -83,8 +84,10 @@ class CreateTab(Part):
         return describe_new_name(name, self.context.workspace, overwrite)
 
     @read_only
-    def suggested(self, *folders: str | None) -> str:
-        """HTML: what the captions of the pictures say about the initialization text."""
+    def suggested(self, kind: str | None, *folders: str | None) -> str:
+        """HTML: what the captions of the pictures say about the initialization text; of a slider its own words do."""
+        if kind == SLIDER:
+            return _hint(SLIDER_HINT)
         return _hint(initialization_hint([folder for folder in folders if folder], self.context.workspace))
 
     def start(self, *given: Any) -> Updates:

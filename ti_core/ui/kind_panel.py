@@ -158,7 +158,6 @@ HINTS = {
     ),
     SLIDER: (
         "A slider needs no photos: the checkpoint paints the pictures that it is trained on. Or put your own through"
-        " Preprocess images. Where Initialization text is *, it begins with the words of Slider more. Then train it"
-        " with the preset Slider word."
+        " Preprocess images. Then train it with the preset Slider word."
     ),
 }
