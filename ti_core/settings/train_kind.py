@@ -32,7 +32,7 @@ class KindTrainOptions(Settings):
         1.0,
         "Slider range",
         "slider",
-        "How far strength 1 goes, in differences between more and less. Keep 1; 2 does more, and can spoil faces.",
+        "How far strength 1 goes, in differences between more and less. Keep 1; 1.5 does more, and 2 can spoil faces.",
         minimum=0.1,
         maximum=5,
         step=0.1,
