@@ -7,6 +7,7 @@ strength, and what becomes of the identity of known names.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import sys
@@ -56,7 +57,10 @@ PEOPLE = ("a man", "a woman", "an old man", "an old woman", "a boy", "a girl")
 @dataclass(frozen=True)
 class Slider:
     """What a slider is made of, whom it is measured on, and how the classifier reads it: the probability of `values` of
-    an attribute, or, where there is none, the mean brightness of the picture, 0 to 1.
+    an attribute, or, where there is none, the share of drawn photos that are darker than the picture, 0 to 1.
+
+    `hidden_by` is an attribute and its value with which there is nothing to read: a bald head's hair has no colour.
+    `reach` is the form's Slider range.
     """
 
     more: str
@@ -65,24 +69,47 @@ class Slider:
     values: tuple[str, ...] = ()
     keep: str = "man, woman, old man, old woman"
     people: tuple[str, ...] = PEOPLE
+    hidden_by: tuple[str, str] | None = None
+    reach: float = 1.0
 
     def read(self, classifier: AttributeClassifier, pictures: Sequence[Image.Image]) -> Tensor:
         """float32 [n]"""
         pixels = to_pixels(pictures)
         if not self.attribute:
-            return (pixels.mean((1, 2, 3)) + 1) / 2
+            darker = pixels.mean((1, 2, 3))[:, None] > drawn_brightness()
+            return darker.float().mean(1)
         with torch.no_grad():
             probabilities = classifier(pixels)[self.attribute].softmax(1)
         return sum((probabilities[:, BY_NAME[self.attribute].values.index(v)] for v in self.values), torch.zeros(()))
 
+    def shows(self, classifier: AttributeClassifier, pictures: Sequence[Image.Image]) -> Tensor:
+        """Whether there is something to read, bool [n]."""
+        if not self.hidden_by:
+            return torch.ones(len(pictures), dtype=torch.bool)
+        attribute, value = self.hidden_by
+        with torch.no_grad():
+            return classifier(to_pixels(pictures))[attribute].argmax(1) != BY_NAME[attribute].values.index(value)
+
+
+@functools.cache
+def drawn_brightness(count: int = 300) -> Tensor:
+    """Mean pixel of drawn photos, -1 to 1, float32 [count]: what a picture's brightness is compared with, so that it
+    reads as a probability, as the other sliders do.
+    """
+    rng = random.Random("brightness")
+    drawn = [render_portrait(draw_person(rng), draw_scene(rng, "photo"), 128).convert("RGB") for _ in range(count)]
+    return to_pixels(drawn).mean((1, 2, 3))
+
 
 SLIDERS = {
     "smile": Slider("smiling", "serious", "expression", ("smiling",)),
-    "light hair": Slider("long blonde hair", "long black hair", "hair", ("blonde", "white")),
-    "beard": Slider("full beard", "", "beard", ("full beard", "goatee")),
+    "light hair": Slider(
+        "long blonde hair", "long black hair", "hair", ("blonde", "white"), hidden_by=("hairstyle", "bald")
+    ),
+    "beard": Slider("full beard", "", "beard", ("full beard",)),
     "round glasses": Slider("round glasses", "", "glasses", ("round glasses",)),
     # as this model's captions say it: "a boy" is a child, "a man" an adult
-    "age": Slider("an old man, an old woman", "a boy, a girl", "age", ("elderly",), "", ("a person",)),
+    "age": Slider("an old man, an old woman", "a boy, a girl", "age", ("elderly",), "", ("a person",), reach=1.5),
     "brightness": Slider("cream background, white shirt", "dark blue background, black shirt"),
 }
 
@@ -193,12 +220,15 @@ def _measure_slider(
             threading.Event(),
         )
         values = kind_preset_values(PRESET_OF_KIND[SLIDER], f"datasets/{NAME}", NAME, create.word_kind)
-        vectors, seconds = _train(values, steps, seed, workspace)
+        vectors, seconds = _train({**values, "slider_range": slider.reach}, steps, seed, workspace)
 
     prompts = [f"a photo of {slider.people[i % len(slider.people)]}, [name]" for i in range(pictures)]
-    read = torch.stack([slider.read(classifier, _paint(sd, prompts, s, vectors)) for s in SLIDER_STRENGTHS], dim=1)
+    painted = [_paint(sd, prompts, strength, vectors) for strength in SLIDER_STRENGTHS]
+    shown = torch.stack([slider.shows(classifier, each) for each in painted]).all(0)
+    read = torch.stack([slider.read(classifier, each) for each in painted], dim=1)[shown]
     kept = _identity_kept(sd, classifier, vectors, slider.attribute, pictures)
     return {
+        "pictures": len(read),
         "by_strength": {f"{s:g}": round(float(p), 3) for s, p in zip(SLIDER_STRENGTHS, read.mean(0), strict=True)},
         "monotone": round(float((read.diff(dim=1) >= RISES).all(1).float().mean()), 3),
         "span": round(float((read[:, -1] - read[:, 0]).mean()), 3),
