@@ -23,19 +23,18 @@ function chooseByKeyboard() {
 
   const isOfSeveral = (box) => box.closest(".of-several") !== null;
 
-  const sameName = (box) => {
+  const sameName = (box, text = box.value) => {
     const options = optionsOf(box);
-    const text = box.value;
     const small = text.trim().toLowerCase();
     return (
       options.find((option) => nameOf(option) === text) ??
       options.find((option) => nameOf(option).toLowerCase() === small)
     );
   };
-  const match = (box) => {
-    const small = box.value.trim().toLowerCase();
+  const match = (box, text = box.value) => {
+    const small = text.trim().toLowerCase();
     if (!small) return undefined;
-    const exact = sameName(box);
+    const exact = sameName(box, text);
     const isCut = listOf(box)?.querySelector(".scroll-sentinel"); // the exact name may be among those not shown yet
     if (exact || isCut) return exact;
     const options = optionsOf(box);
@@ -163,13 +162,14 @@ function chooseByKeyboard() {
     if (typed && listOf(typed)?.contains(target)) unmark(typed);
   };
 
-  // The box was left before its list followed: it is asked behind the person's back
+  // The box was left before its list followed: it is asked behind the person's back, for this text, because the choice
+  // before may come to the box only now and stand in it instead
   const chooseLate = (box, text, isFixed, find) => {
     if (document.activeElement === box) return;
     box.dispatchEvent(new FocusEvent("focus"));
     write(box, text);
     filter(box, () => {
-      const option = find(box);
+      const option = find(box, text);
       unmark(box);
       if (option) press(option);
       else if (isFixed) tell(box, text, box.dataset.before);
