@@ -92,12 +92,12 @@ class Slider:
 
 
 @functools.cache
-def drawn_brightness(count: int = 300) -> Tensor:
-    """Mean pixel of drawn photos, -1 to 1, float32 [count]: what a picture's brightness is compared with, so that it
+def drawn_brightness() -> Tensor:
+    """Mean pixel of 300 drawn photos, -1 to 1, float32 [300]: what a picture's brightness is compared with, so that it
     reads as a probability, as the other sliders do.
     """
     rng = random.Random("brightness")
-    drawn = [render_portrait(draw_person(rng), draw_scene(rng, "photo"), 128).convert("RGB") for _ in range(count)]
+    drawn = [render_portrait(draw_person(rng), draw_scene(rng, "photo"), 128).convert("RGB") for _ in range(300)]
     return to_pixels(drawn).mean((1, 2, 3))
 
 
