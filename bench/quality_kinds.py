@@ -121,7 +121,7 @@ def _quiet(event: Event) -> None:
 def _train(values: Mapping[str, Any], steps: int, seed: int, workspace: Workspace) -> tuple[dict[str, Tensor], float]:
     """The vectors of the step that the evaluation marks, and the seconds that the training took."""
     events, began = list[Event](), time.monotonic()
-    settings = {**values, "seed": seed, "image_every": 0, "evaluate_every": 50, "cards": False}
+    settings = {**values, "seed": seed, "image_every": 0, "evaluate_every": values["image_every"], "cards": False}
     settings |= {"steps": steps or values["steps"], "checkpoint": PORTRAITS, "save_optimizer_state": False}
     train(TrainSettings.from_dict(settings), workspace, events.append, threading.Event())
     folder = Path(next(e.folder for e in events if isinstance(e, Started) and e.folder))

@@ -15,18 +15,16 @@ from ti_core.workspace import Workspace
 
 NEGATIVE_PRESET, SLIDER_PRESET = "Negative word", "Slider word"
 _SHARED = {
-    "learning_rate": "0.01:50, 0.005:120, 0.002",
     "batch_size": 4,
     "gradient_accumulation_steps": 1,
-    "steps": 200,
-    "image_every": 50,
-    "save_every": 50,
     "latent_sampling_method": "deterministic",
     "norm_control": "direction only",
 }
+_NEGATIVE = {"learning_rate": "0.01:50, 0.005:120, 0.002", "steps": 200, "image_every": 50, "save_every": 50}
+_SLIDER = {"learning_rate": "0.002", "steps": 72, "image_every": 36, "save_every": 36, "min_snr_gamma": 1}
 KIND_PRESETS: dict[str, dict[str, Any]] = {
-    NEGATIVE_PRESET: {**_SHARED, "kind": NEGATIVE},
-    SLIDER_PRESET: {**_SHARED, "kind": SLIDER, "min_snr_gamma": 1},
+    NEGATIVE_PRESET: {**_SHARED, **_NEGATIVE, "kind": NEGATIVE},
+    SLIDER_PRESET: {**_SHARED, **_SLIDER, "kind": SLIDER},
 }
 """What each preset sets beside the defaults. docs/words.md tells how the values were found."""
 ALL_PRESETS = {**PRESETS, **KIND_PRESETS}

@@ -17,9 +17,11 @@ from ti_core.embeddings.png_file import load_picture
 from ti_core.errors import UserError
 from ti_core.events import Evaluated, PreviewSaved, Started, StepDone
 from ti_core.settings import CreateSettings
+from ti_core.settings.train_kind import AS_CREATED
 from ti_core.settings.word_kind import NEGATIVE, SLIDER, WordKind
 from ti_core.training import evaluate, loop
 from ti_core.training.create import create_embedding
+from ti_core.training.kind_presets import KIND_PRESETS, PRESET_OF_KIND
 from ti_core.workspace import Workspace
 
 SMILE = {"kind": SLIDER, "slider_on": "a photo of anna", "slider_more": "smiling", "slider_less": "sad"}
@@ -92,6 +94,20 @@ def test_the_evaluation_measures_likeness_and_obedience_as_the_kind_means_them(
     for event in evaluated:
         assert event.losses != event.without and len(event.obedience) > 2
     assert evaluated[0].without == evaluated[1].without and evaluated[0].losses != evaluated[1].losses
+
+
+@pytest.mark.parametrize("kind", [SLIDER, NEGATIVE])
+def test_a_presets_last_step_is_evaluated_saved_and_shown(workspace: Workspace, dataset: Path, kind: str) -> None:
+    """Else the best step could never be the last, however often it is."""
+    for i in range(20):  # as many as are painted: four would be one update's
+        Image.new("RGB", (16, 16), (10 * i, 90, 200 - 10 * i)).save(dataset / f"more-{i}.png")
+    create(workspace, "slider" if kind == SLIDER else "guided")
+    values = {**KIND_PRESETS[PRESET_OF_KIND[kind]], "kind": AS_CREATED}
+    recorder = train(workspace, **values, preview_prompt="anna", preview_steps=1)
+    steps = values["steps"]
+    assert [event.step for event in recorder.of(Evaluated)][-1] == steps
+    assert {event.step for event in recorder.of(PreviewSaved)} >= {values["image_every"], steps}
+    assert steps % values["save_every"] == 0 and (kind == NEGATIVE or steps * values["batch_size"] <= 300)
 
 
 def test_a_word_can_be_trained_as_another_kind_than_it_was_made(workspace: Workspace, dataset: Path) -> None:
