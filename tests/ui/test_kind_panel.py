@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from tests.conftest import TINY
+from ti_core.files import save_text
 from ti_core.jobs.queue import JobQueue
 from ti_core.settings import CreateSettings, PaintDatasetSettings, TrainSettings
 from ti_core.settings.word_kind import NEGATIVE, ORDINARY, SLIDER
 from ti_core.training.create import create_embedding
 from ti_core.training.kind_presets import NEGATIVE_PRESET, SLIDER_PRESET
 from ti_core.ui.app_context import AppContext
+from ti_core.ui.dataset_strip import example_prompt
 from ti_core.ui.page import Page
 from ti_core.workspace import Workspace
 
@@ -107,3 +109,20 @@ def test_the_recipes_button_fills_in_what_suits_the_word(page: Page, workspace: 
         values = {each: filled[widgets[each]] for each in ("kind", "learning_rate", "slider_on", "norm_control")}
         assert (values["kind"], values["slider_on"]) == ("as created", "")
         assert not TrainSettings.from_dict({**values, "embedding": name, "dataset_directory": "x"}).problems()
+
+
+def test_the_example_is_what_a_word_of_that_kind_is_trained_with(workspace: Workspace, dataset: Path) -> None:
+    """The template, which says "style of" or the like, is not used for other kinds."""
+    for name, kind in (("smile", SLIDER), ("bad", NEGATIVE), ("anna", ORDINARY)):
+        create_embedding(CreateSettings.from_dict({"name": name, "kind": kind, "checkpoint": TINY, **SMILE}), workspace)
+    save_text(workspace.templates / "mine.txt", "the style of [name]")
+
+    def example(name: str, **more: str) -> str:
+        values = {"embedding": name, "dataset_directory": "datasets/anna", "template_file": "mine.txt", **more}
+        return example_prompt(workspace, TrainSettings.from_dict(values))
+
+    assert "<q>a photo of a person, smile</q>" in example("smile")
+    assert example("bad") == ""
+    assert "<q>the style of anna</q>" in example("anna")
+    assert "<q>a dog, anna</q>" in example("anna", kind=SLIDER, slider_on="a dog")
+    assert example("anna", kind=SLIDER) == ""

@@ -29,6 +29,11 @@ class WordKind:
     less: str = ""
     keep: str = ""
 
+    @property
+    def slider_line(self) -> str:
+        """The line that a slider's prompts are made of, with `[name]` where the word stands."""
+        return f"{self.on}, [name]"
+
     def to_dict(self) -> dict[str, str]:
         """What is not empty; an ordinary word says nothing."""
         if self.kind == ORDINARY:

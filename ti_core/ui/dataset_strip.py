@@ -15,9 +15,11 @@ from ti_core.data.dataset import CaptionRules, count_originals, read_examples
 from ti_core.data.dataset_parts import parts_of
 from ti_core.data.origin import look_at
 from ti_core.data.template_edits import preview_prompts, read_template
+from ti_core.embeddings.kind_in_file import kind_of_file
 from ti_core.errors import UserError
 from ti_core.settings import TrainSettings
 from ti_core.settings.shared import MAX_SIZE_PX
+from ti_core.settings.word_kind import NEGATIVE, SLIDER
 from ti_core.ui.thumbnails import picture_tag
 from ti_core.workspace import Workspace
 
@@ -76,11 +78,17 @@ def _small(picture: Path, changed: int) -> str:
 
 
 def example_prompt(workspace: Workspace, settings: TrainSettings) -> str:
-    """One filled-in sentence of the template, or nothing where it cannot be read yet."""
-    if not settings.template_file:
+    """One filled-in sentence of the template, or, for a slider word, of what it acts on. Nothing where it cannot be
+    read yet, or where the word is trained alone, as a negative one is.
+    """
+    word = settings.word_kind(kind_of_file(settings.embedding, workspace))
+    if word.kind == NEGATIVE or not (word.on if word.kind == SLIDER else settings.template_file):
         return ""
     try:
-        text, captions = read_template(settings.template_file, workspace), list[str]()
+        if word.kind == SLIDER:
+            text, captions = word.slider_line, list[str]()
+        else:
+            text, captions = read_template(settings.template_file, workspace), list[str]()
         if settings.dataset_directory.strip():
             parts = parts_of(settings, workspace)
             files = CaptionFiles.of(parts.folder, parts.folders) if parts.used else CaptionFiles(parts.folder)

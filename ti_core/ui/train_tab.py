@@ -49,6 +49,7 @@ SEEN = (
     *("dataset_directory", "template_file", "embedding", "shuffle_tags", "tag_drop_out"),
     *("checkpoint", "width", "height", "keep_size", "aspect_buckets"),
     *("subfolders", "caption_lines", "keep_first", "pruned_tags", "prune_traits"),
+    *("kind", "slider_on"),
 )
 """The fields that the thumbnails and the example prompt show."""
 

@@ -33,7 +33,7 @@ class SliderWord(TrainingKind):
     uses_captions = False
 
     def lines(self, of_template: Sequence[str]) -> list[str]:
-        return [f"{self.word.on}, {NAME}"]
+        return [self.word.slider_line]
 
     @property
     def texts(self) -> list[str]:
