@@ -23,6 +23,7 @@ from tests.ui.journey import (
 )
 from ti_core.embeddings.formats import load_embedding
 from ti_core.embeddings.kind_in_file import kind_of_file
+from ti_core.training.kind_presets import KIND_PRESETS, SLIDER_PRESET
 from ti_core.workspace import Workspace
 
 pytestmark = pytest.mark.browser
@@ -82,7 +83,7 @@ def test_a_slider_is_made_painted_for_and_trained(page: Page, folder: Path) -> N
     expect(page.locator("#train_dataset_directory textarea, #train_dataset_directory input").first).to_have_value(
         "datasets/smile", timeout=SLOW_MS
     )
-    expect(page.locator("#train_steps input").first).to_have_value("200")
+    expect(page.locator("#train_steps input").first).to_have_value(str(KIND_PRESETS[SLIDER_PRESET]["steps"]))
     expect(page.get_by_role("button", name="Use Slider word")).to_be_visible()
     assert value_of(page, "train_embedding") == "smile" and value_of(page, "train_preset") == "Slider word"
     fill(page, "train_steps", 2)
