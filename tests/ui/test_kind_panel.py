@@ -18,6 +18,7 @@ from ti_core.training.kind_presets import NEGATIVE_PRESET, SLIDER_PRESET
 from ti_core.ui.app_context import AppContext
 from ti_core.ui.dataset_strip import example_prompt
 from ti_core.ui.page import Page
+from ti_core.ui.train_tab import SEEN
 from ti_core.workspace import Workspace
 
 SMILE = {"slider_on": "a photo of a person", "slider_more": "smiling", "slider_less": "serious", "slider_keep": ""}
@@ -126,3 +127,11 @@ def test_the_example_is_what_a_word_of_that_kind_is_trained_with(workspace: Work
     assert "<q>the style of anna</q>" in example("anna")
     assert "<q>a dog, anna</q>" in example("anna", kind=SLIDER, slider_on="a dog")
     assert example("anna", kind=SLIDER) == ""
+
+
+def test_what_is_typed_for_a_slider_changes_the_example_at_once(
+    page: Page, workspace: Workspace, dataset: Path
+) -> None:
+    typed = {**TrainSettings.defaults(), "embedding": "anna", "kind": SLIDER, "slider_on": "a dog"}
+    shown = page.train.look(*(typed[name] for name in SEEN))
+    assert "<q>a dog, anna</q>" in shown[page.train.example]
