@@ -11,6 +11,8 @@ GRID_MAX_PX = 4096
 """Longest side of a grid without labels; browsers show larger pictures badly."""
 CELL_PX, LABEL_PX, MOST_PX = 160, 22, 16_000
 """Of a labelled grid: least width of a cell, height of a label, longest side."""
+IN_A_ROW = 3
+"""Labelled pictures: a slider's six strengths in one row were a thin line in the page's square."""
 
 
 def picture_grid(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -27,15 +29,17 @@ def picture_grid(pictures: Sequence[Image.Image]) -> Image.Image:
     return grid
 
 
-def labelled_row(pictures: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
-    """Pictures of one size side by side at their own size, each with its label above."""
-    width, height = pictures[0].size
-    row = Image.new("RGB", (len(pictures) * width, LABEL_PX + height), "white")
-    pen, font = ImageDraw.Draw(row), ImageFont.load_default(14)
+def labelled_rows(pictures: Sequence[Image.Image], labels: Sequence[str]) -> Image.Image:
+    """Pictures of one size at their own size, each with its label above, up to IN_A_ROW side by side."""
+    width, height = pictures[0].size[0], LABEL_PX + pictures[0].size[1]
+    rows = -(-len(pictures) // IN_A_ROW)
+    whole = Image.new("RGB", (min(len(pictures), IN_A_ROW) * width, rows * height), "white")
+    pen, font = ImageDraw.Draw(whole), ImageFont.load_default(14)
     for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        pen.text((i * width + 4, 3), label, "black", font)
-        row.paste(picture, (i * width, LABEL_PX))
-    return row
+        left, top = i % IN_A_ROW * width, i // IN_A_ROW * height
+        pen.text((left + 4, top + 3), label, "black", font)
+        whole.paste(picture, (left, top + LABEL_PX))
+    return whole
 
 
 def labelled_grid(table: Sequence[Sequence[Image.Image]], columns: Sequence[str], rows: Sequence[str]) -> Image.Image:

@@ -15,7 +15,7 @@ from ti_core.embeddings.png_file import save_card
 from ti_core.errors import TooLittleMemory
 from ti_core.events import Notice, PreviewSaved, Progress
 from ti_core.models.sampler import SampleRequest, latent_size, sample_images
-from ti_core.painting.grid import labelled_row
+from ti_core.painting.grid import labelled_rows
 from ti_core.painting.infotext import infotext, save_png
 from ti_core.settings import OF_EACH_STEP, PORTRAITS, TrainSettings
 from ti_core.settings.emphasis import escaped
@@ -147,8 +147,8 @@ def save_preview(run: Run, step_prompt: str, with_card: bool = True) -> None:
 
 
 class Shown(NamedTuple):
-    """A preview: the picture as it is saved, which is a strip for a word that is shown at several strengths, and of
-    these the one that stands for the word, with how it was made.
+    """A preview: the picture as it is saved, which is several in one for a word that is shown at several strengths, and
+    of these the one that stands for the word, with how it was made.
     """
 
     request: SampleRequest
@@ -168,7 +168,7 @@ def shown_previews(
         strengths = [strength for strength, _ in of_prompt]
         at = strengths.index(shown)
         labels = [strength_label(strength, strengths) for strength in strengths]
-        whole = labelled_row(painted, labels) if len(painted) > 1 else painted[0]
+        whole = labelled_rows(painted, labels) if len(painted) > 1 else painted[0]
         found.append(Shown(of_prompt[at][1], whole, painted[at]))
     return found
 

@@ -63,14 +63,14 @@ def test_its_files_say_what_it_is_for(workspace: Workspace, dataset: Path, kind:
         other.unlink()
 
 
-def test_previews_of_a_slider_are_strips_from_less_to_more(workspace: Workspace, dataset: Path) -> None:
+def test_previews_of_a_slider_show_less_above_and_more_below(workspace: Workspace, dataset: Path) -> None:
     create(workspace, "slider")
     recorder = train(workspace, steps=2, preview_width=64, preview_height=64)
     first, second = (event for event in recorder.of(PreviewSaved) if event.step == 2)
     assert first.prompt == "a photo of anna, anna"
     assert second.prompt.startswith("a photo of anna, wearing a santa hat")
-    with Image.open(first.path) as strip:
-        assert strip.width == 6 * 64 and strip.height > 64
+    with Image.open(first.path) as whole:
+        assert whole.width == 3 * 64 and 2 * 64 < whole.height < 3 * 64
 
 
 def test_previews_of_a_negative_word_are_pairs_and_say_the_negative_prompt(workspace: Workspace, dataset: Path) -> None:
